@@ -1,0 +1,1 @@
+"""AgentCore: one service behind the whole life of a fleet of LLM agents."""

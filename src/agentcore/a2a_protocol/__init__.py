@@ -1,0 +1,1 @@
+"""The Agent2Agent protocol: agents, tasks and the JSON-RPC endpoint."""

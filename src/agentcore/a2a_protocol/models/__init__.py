@@ -1,0 +1,1 @@
+"""Values of the A2A wire."""

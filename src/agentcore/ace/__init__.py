@@ -1,0 +1,1 @@
+"""Agentic Context Engineering: playbooks that evolve from execution traces (seed 002)."""

@@ -1,0 +1,1 @@
+"""Agents hosted here and their orchestration: pool, messages, shared context, consensus."""

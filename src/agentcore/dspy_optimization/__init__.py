@@ -1,0 +1,1 @@
+"""Prompt optimisation on environment reward."""

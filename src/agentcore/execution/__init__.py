@@ -1,0 +1,1 @@
+"""Running tool graphs in parallel (seed 003, feature 7)."""

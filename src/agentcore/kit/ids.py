@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from uuid import UUID, uuid5
+
+from agentcore.kit.clock import Clock, SystemClock
+
+NAMESPACE = UUID("6f1c2f0e-4a53-5d0c-9a50-5c0b8e6f3a11")
+
+
+class Ids:
+    """UUIDv7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits.
+
+    Generated here and not in SQL: PostgreSQL 14 has no ``uuidv7()``.
+    """
+
+    def __init__(
+        self, clock: Clock | None = None, randbits: Callable[[int], int] = secrets.randbits
+    ) -> None:
+        self._clock = SystemClock() if clock is None else clock
+        self._randbits = randbits
+
+    def new(self) -> UUID:
+        milliseconds = int(self._clock.now().timestamp() * 1000)
+        value = (milliseconds & ((1 << 48) - 1)) << 80 | self._randbits(80)
+        value = value & ~(0xF << 76) | 0x7 << 76
+        value = value & ~(0x3 << 62) | 0x2 << 62
+        return UUID(int=value)
+
+
+def stable_uuid(text: str) -> UUID:
+    """``text`` itself where it is a UUID, else its UUIDv5: callers may use their own names as ids."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid5(NAMESPACE, text)

@@ -1,0 +1,27 @@
+"""JSON as a type, parsed and written strictly (RFC 8259: UTF-8, no NaN, no duplicate surprises)."""
+
+from __future__ import annotations
+
+import orjson
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+JsonObject = dict[str, JsonValue]
+
+
+def loads(data: bytes | str) -> JsonValue:
+    """Parse one JSON document.
+
+    Raises:
+        ValueError: not JSON, not UTF-8, NaN or Infinity; the message names the position.
+    """
+    value: JsonValue = orjson.loads(data)
+    return value
+
+
+def dumps(value: object) -> bytes:
+    """Compact UTF-8 JSON of plain values, dataclasses, UUIDs, enums and aware datetimes.
+
+    Raises:
+        TypeError: a value has no JSON form; a float that is not finite is written as null.
+    """
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)

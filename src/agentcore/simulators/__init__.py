@@ -1,0 +1,1 @@
+"""Stand-ins that speak a real wire and say that they simulate."""

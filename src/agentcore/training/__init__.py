@@ -1,0 +1,1 @@
+"""Developing and training agents against environments."""

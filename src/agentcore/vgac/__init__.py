@@ -1,0 +1,1 @@
+"""GPU-queue forecasts with calibrated uncertainty (seed 004)."""
