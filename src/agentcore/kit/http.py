@@ -1,0 +1,31 @@
+"""The process's one HTTP client pool for the data path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import aiohttp
+
+CONNECTIONS = 1024
+KEEPALIVE_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def open_http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A pooled client without an overall timeout: each call brings its own."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(
+        limit=CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    ) as session:
+        yield session

@@ -1,0 +1,183 @@
+"""Who calls: JSON Web Tokens and API keys become a :class:`Principal` with scopes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.errors import Forbidden, InvalidInput, StartupError, Unauthenticated
+
+Scope = Literal[
+    "a2a", "llm", "context:read", "context:write", "env:act", "env:control", "metrics", "admin"
+]
+SCOPES: tuple[str, ...] = get_args(Scope)
+API_KEY_PREFIX = "ac_"
+ALGORITHM = "HS256"
+SHORTEST_SECRET = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The authenticated caller; ``tenant`` and ``subject`` decide ownership."""
+
+    subject: str
+    tenant: str
+    scopes: frozenset[str]
+    private: bool = False
+    key_id: str | None = None
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+    def require(self, scope: str) -> None:
+        if not self.may(scope):
+            raise Forbidden(
+                f"the credential of {self.subject!r} lacks the scope {scope!r}",
+                hint=f"issue one with: agentcore token --subject {self.subject} --scope {scope}",
+            )
+
+
+class KeyLookup(Protocol):
+    """Finds the owner of a presented API key; None when there is none or it is revoked."""
+
+    async def find(self, presented: str) -> Principal | None: ...
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal: ...
+
+
+class OpenDoor:
+    """``serve --no-auth``: everybody on this loopback address is the administrator."""
+
+    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
+        return Principal(subject="local", tenant="default", scopes=frozenset({"admin"}))
+
+
+class CredentialAuthenticator:
+    """Accepts ``Authorization: Bearer`` (JWT or API key) and ``x-api-key``."""
+
+    def __init__(self, tokens: TokenAuthority, keys: KeyLookup) -> None:
+        self._tokens = tokens
+        self._keys = keys
+
+    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
+        presented = _presented(headers)
+        if presented.startswith(API_KEY_PREFIX):
+            principal = await self._keys.find(presented)
+            if principal is None:
+                raise Unauthenticated("the API key is unknown or revoked", hint=_HINT)
+            return principal
+        return self._tokens.verify(presented)
+
+
+class TokenAuthority:
+    """Issues and verifies JWTs (RFC 7519) signed with one shared secret (HS256)."""
+
+    def __init__(self, secret: str, clock: Clock) -> None:
+        if len(secret) < SHORTEST_SECRET:
+            raise StartupError(
+                f"the JWT secret has {len(secret)} characters",
+                hint=f"give at least {SHORTEST_SECRET}: python3 -c 'import secrets; "
+                "print(secrets.token_urlsafe(48))'",
+            )
+        self._secret = secret
+        self._clock = clock
+
+    def issue(
+        self, *, subject: str, tenant: str, scopes: Sequence[str], lifetime: timedelta
+    ) -> str:
+        import jwt
+
+        unknown = sorted(set(scopes) - set(SCOPES))
+        if unknown:
+            raise InvalidInput(
+                f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}"
+            )
+        now = self._clock.now()
+        claims = {
+            "sub": subject,
+            "tenant": tenant,
+            "scope": " ".join(scopes),
+            "iat": now,
+            "exp": now + lifetime,
+        }
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def verify(self, token: str) -> Principal:
+        import jwt
+
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                options={"require": ["sub", "exp"], "verify_aud": False, "verify_iat": False},
+            )
+        except jwt.ExpiredSignatureError as exc:
+            raise Unauthenticated("the token has expired", hint=_HINT) from exc
+        except jwt.InvalidTokenError as exc:
+            # PyJWT's messages describe the token's form and never quote the secret.
+            raise Unauthenticated(f"the token is not valid: {exc}", hint=_HINT) from exc
+        return Principal(
+            subject=str(claims["sub"]),
+            tenant=str(claims.get("tenant", "default")),
+            scopes=frozenset(str(claims.get("scope", "")).split()),
+            private=claims.get("private") is True,
+        )
+
+
+def principal_of(scope: Mapping[str, Any]) -> Principal:
+    """The caller of an ASGI request, as the authentication middleware left it."""
+    principal = scope.get("state", {}).get("principal")
+    if not isinstance(principal, Principal):
+        raise Unauthenticated("the request carries no credential", hint=_HINT)
+    return principal
+
+
+def generated_secret(path: Path) -> str:
+    """The secret kept at ``path``, made on first use with mode 0600."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            # Linked into place whole: another process must never read half a secret.
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            with draft.open("x", opener=_private_opener) as file:
+                file.write(secrets.token_urlsafe(48))
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+            draft.unlink()
+        return path.read_text().strip()
+    except OSError as exc:
+        raise StartupError(
+            f"the secret at {path} can neither be read nor made: {exc.strerror}",
+            hint="set AGENTCORE_HOME to a directory of your own, or give "
+            "AGENTCORE_SECURITY__JWT_SECRET",
+        ) from exc
+
+
+_HINT = "send 'Authorization: Bearer <token>' or 'x-api-key: <key>'; see: agentcore token --help"
+
+
+def _private_opener(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
+
+
+def _presented(headers: Mapping[bytes, bytes]) -> str:
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() == "bearer" and credential.strip():
+        return credential.strip()
+    if authorization:
+        raise Unauthenticated(f"the authorization scheme {scheme!r} is not accepted", hint=_HINT)
+    key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
+    if not key:
+        raise Unauthenticated("the request carries no credential", hint=_HINT)
+    return key

@@ -1,0 +1,99 @@
+"""Background tasks with an owner: restarted with backoff, never silently dead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal
+
+import structlog
+
+from agentcore.kit.clock import Clock, SystemClock
+
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 30.0
+# A task that lived this long had recovered: its next failure starts the backoff anew.
+RECOVERED_AFTER = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class TaskHealth:
+    state: Literal["running", "restarting", "finished"] = "running"
+    restarts: int = 0
+    error: str = ""
+
+    @property
+    def alive(self) -> bool:
+        return self.state != "restarting"
+
+
+class Supervisor:
+    """Owns every background task of the process; leaving the context cancels and awaits them."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = SystemClock() if clock is None else clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._health: dict[str, TaskHealth] = {}
+
+    async def __aenter__(self) -> Supervisor:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Keep ``run`` running under ``name`` (unique); a normal return ends it."""
+        if name in self._health:
+            raise ValueError(f"a background task named {name!r} is already running")
+        self._health[name] = TaskHealth()
+        self.spawn(name, self._keep(name, run))
+
+    def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run ``work`` once; a failure is logged and stays with the task."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def health(self) -> dict[str, TaskHealth]:
+        return dict(self._health)
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        health = self._health[name]
+        backoff = FIRST_BACKOFF
+        while True:
+            began = self._clock.monotonic()
+            health.state = "running"
+            try:
+                await run()
+            except Exception as error:  # noqa: BLE001 -- the supervisor is where a crash ends
+                if self._clock.monotonic() - began > RECOVERED_AFTER:
+                    backoff = FIRST_BACKOFF
+                health.state, health.error = "restarting", f"{type(error).__name__}: {error}"
+                health.restarts += 1
+                log.exception("background task died", task=name, restart_in=backoff)
+                await self._clock.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF)
+            else:
+                health.state = "finished"
+                return
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("background work failed", task=task.get_name(), exc_info=error)
