@@ -1,0 +1,119 @@
+"""What the A2A side needs from others, and what it offers to the agents that it hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from agentcore.a2a_protocol.models.task import Part
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOutcome:
+    """How a hosted agent's task ended; ``execution_time`` is in seconds."""
+
+    agent_id: str
+    task_id: str
+    tenant: str
+    execution_time: float
+    success: bool
+    output_quality: float | None = None
+    error_message: str | None = None
+    tokens: int = 0
+    cost_usd: Decimal | None = None
+    playbook: JsonObject | None = None
+    metadata: JsonObject = field(default_factory=dict)
+
+
+class TaskObserver(Protocol):
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        """Called exactly once for each task of a hosted agent, when it has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEvent:
+    agent_id: str
+    tenant: str
+    owner: str
+    name: str
+    capabilities: tuple[str, ...] = ()
+
+
+class LifecycleListener(Protocol):
+    async def agent_registered(self, event: AgentEvent) -> None:
+        """Called once per agent, after its row is committed."""
+        ...
+
+    async def agent_terminated(self, event: AgentEvent) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundMessage:
+    """One message of a client to an agent; ``text`` joins its text parts by line breaks."""
+
+    message_id: str
+    text: str
+    data: tuple[JsonObject, ...]
+    parts: tuple[Part, ...]
+    metadata: JsonObject
+    context_id: str
+    task_id: str
+    agent_id: str
+    principal: Principal
+
+
+class TaskHandle(Protocol):
+    """What a hosted agent may do with its task. Every call has reached the store when it returns.
+
+    An agent that returns without ``complete`` or ``fail`` has completed with nothing to say.
+    """
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def context_id(self) -> str: ...
+
+    @property
+    def cancelled(self) -> bool:
+        """The client has asked to stop; the coroutine is also cancelled."""
+        ...
+
+    async def progress(self, text: str) -> None:
+        """State working, with ``text`` for those who watch."""
+        ...
+
+    async def artifact(self, name: str, *parts: Part | str | JsonObject) -> None:
+        """One whole artifact; a string is a text part, a mapping a data part."""
+        ...
+
+    async def complete(self, result: str | JsonObject | None = None) -> None: ...
+
+    async def fail(self, reason: str) -> None: ...
+
+    def report(
+        self,
+        *,
+        tokens: int = 0,
+        cost_usd: Decimal | None = None,
+        output_quality: float | None = None,
+        playbook: JsonObject | None = None,
+        metadata: JsonObject | None = None,
+    ) -> None:
+        """What ``TaskOutcome`` shall say; tokens and cost add up, the rest replaces."""
+        ...
+
+
+class HostedAgent(Protocol):
+    """An agent that runs inside this process."""
+
+    async def handle(self, message: InboundMessage, task: TaskHandle) -> None: ...
+
+
+Observers = Sequence[TaskObserver]
+Listeners = Sequence[LifecycleListener]
