@@ -53,7 +53,12 @@ class AgentCoreError(Exception):
 
 
 class InvalidInput(AgentCoreError):
-    code, http_status, rpc_code, retryable = "invalid_input", 422, RPC_INVALID_PARAMS, False
+    code, http_status, rpc_code, retryable = (
+        "invalid_input",
+        422,
+        RPC_INVALID_PARAMS,
+        False,
+    )
 
 
 class MalformedRequest(AgentCoreError):
@@ -65,7 +70,12 @@ class RequestTooLarge(AgentCoreError):
 
 
 class Unauthenticated(AgentCoreError):
-    code, http_status, rpc_code, retryable = "unauthenticated", 401, RPC_UNAUTHENTICATED, False
+    code, http_status, rpc_code, retryable = (
+        "unauthenticated",
+        401,
+        RPC_UNAUTHENTICATED,
+        False,
+    )
 
 
 class Forbidden(AgentCoreError):
@@ -81,7 +91,12 @@ class Conflict(AgentCoreError):
 
 
 class TooManyRequests(AgentCoreError):
-    code, http_status, rpc_code, retryable = "too_many_requests", 429, RPC_TOO_MANY, True
+    code, http_status, rpc_code, retryable = (
+        "too_many_requests",
+        429,
+        RPC_TOO_MANY,
+        True,
+    )
 
 
 class Unavailable(AgentCoreError):
@@ -89,7 +104,12 @@ class Unavailable(AgentCoreError):
 
 
 class DeadlineExceeded(AgentCoreError):
-    code, http_status, rpc_code, retryable = "deadline_exceeded", 504, RPC_DEADLINE, True
+    code, http_status, rpc_code, retryable = (
+        "deadline_exceeded",
+        504,
+        RPC_DEADLINE,
+        True,
+    )
 
 
 class InternalError(AgentCoreError):
@@ -130,7 +150,9 @@ def rpc_error(error: AgentCoreError) -> JsonObject:
 
 
 @contextmanager
-def translating(table: Mapping[type[Exception], type[AgentCoreError]]) -> Iterator[None]:
+def translating(
+    table: Mapping[type[Exception], type[AgentCoreError]],
+) -> Iterator[None]:
     """Raise the mapped error of ours where a library raises its own; the cause is kept."""
     try:
         yield

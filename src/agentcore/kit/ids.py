@@ -16,7 +16,9 @@ class Ids:
     """
 
     def __init__(
-        self, clock: Clock | None = None, randbits: Callable[[int], int] = secrets.randbits
+        self,
+        clock: Clock | None = None,
+        randbits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self._clock = SystemClock() if clock is None else clock
         self._randbits = randbits

@@ -52,7 +52,12 @@ class CircuitBreaker:
     """
 
     def __init__(
-        self, name: str, *, failure_threshold: int, recovery_seconds: float, clock: Clock
+        self,
+        name: str,
+        *,
+        failure_threshold: int,
+        recovery_seconds: float,
+        clock: Clock,
     ) -> None:
         self.name = name
         self._threshold = failure_threshold
@@ -95,7 +100,9 @@ class CircuitBreaker:
         self._probing = False
 
     @asynccontextmanager
-    async def guard(self, *, ignoring: tuple[type[Exception], ...] = ()) -> AsyncIterator[None]:
+    async def guard(
+        self, *, ignoring: tuple[type[Exception], ...] = ()
+    ) -> AsyncIterator[None]:
         """Admit the block and report its outcome; errors in ``ignoring`` count as an answer."""
         self.admit()
         try:

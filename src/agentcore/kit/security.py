@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,14 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import Forbidden, InvalidInput, StartupError, Unauthenticated
 
 Scope = Literal[
-    "a2a", "llm", "context:read", "context:write", "env:act", "env:control", "metrics", "admin"
+    "a2a",
+    "llm",
+    "context:read",
+    "context:write",
+    "env:act",
+    "env:control",
+    "metrics",
+    "admin",
 ]
 SCOPES: tuple[str, ...] = get_args(Scope)
 API_KEY_PREFIX = "ac_"
@@ -119,7 +125,11 @@ class TokenAuthority:
                 token,
                 self._secret,
                 algorithms=[ALGORITHM],
-                options={"require": ["sub", "exp"], "verify_aud": False, "verify_iat": False},
+                options={
+                    "require": ["sub", "exp"],
+                    "verify_aud": False,
+                    "verify_iat": False,
+                },
             )
         except jwt.ExpiredSignatureError as exc:
             raise Unauthenticated("the token has expired", hint=_HINT) from exc
@@ -149,8 +159,8 @@ def generated_secret(path: Path) -> str:
         if not path.exists():
             # Linked into place whole: another process must never read half a secret.
             draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            with draft.open("x", opener=_private_opener) as file:
-                file.write(secrets.token_urlsafe(48))
+            draft.touch(mode=0o600, exist_ok=False)
+            draft.write_text(secrets.token_urlsafe(48))
             with suppress(FileExistsError):
                 path.hardlink_to(draft)
             draft.unlink()
@@ -166,17 +176,15 @@ def generated_secret(path: Path) -> str:
 _HINT = "send 'Authorization: Bearer <token>' or 'x-api-key: <key>'; see: agentcore token --help"
 
 
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
-
-
 def _presented(headers: Mapping[bytes, bytes]) -> str:
     authorization = headers.get(b"authorization", b"").decode("latin-1")
     scheme, _, credential = authorization.partition(" ")
     if scheme.lower() == "bearer" and credential.strip():
         return credential.strip()
     if authorization:
-        raise Unauthenticated(f"the authorization scheme {scheme!r} is not accepted", hint=_HINT)
+        raise Unauthenticated(
+            f"the authorization scheme {scheme!r} is not accepted", hint=_HINT
+        )
     key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
     if not key:
         raise Unauthenticated("the request carries no credential", hint=_HINT)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, Self
 
 import structlog
 
@@ -39,7 +39,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._health: dict[str, TaskHealth] = {}
 
-    async def __aenter__(self) -> Supervisor:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -81,10 +81,13 @@ class Supervisor:
             health.state = "running"
             try:
                 await run()
-            except Exception as error:  # noqa: BLE001 -- the supervisor is where a crash ends
+            except Exception as error:
                 if self._clock.monotonic() - began > RECOVERED_AFTER:
                     backoff = FIRST_BACKOFF
-                health.state, health.error = "restarting", f"{type(error).__name__}: {error}"
+                health.state, health.error = (
+                    "restarting",
+                    f"{type(error).__name__}: {error}",
+                )
                 health.restarts += 1
                 log.exception("background task died", task=name, restart_in=backoff)
                 await self._clock.sleep(backoff)

@@ -1,0 +1,286 @@
+"""The cache and its pub/sub: Redis, or, when Redis is away, a bounded map in this process.
+
+Losing Redis never loses correctness. A key that was written or deleted while Redis was away is
+deleted there before Redis is read again, so that it cannot come back older than it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import AuthenticationError, RedisError
+
+from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.errors import StartupError
+from agentcore.kit.supervisor import Supervisor
+
+T = TypeVar("T")
+Handler = Callable[[bytes], None]
+
+LOCAL_ENTRIES = 4096
+PROBE_SECONDS = 0.5
+MOST_DIRTY = 10_000
+
+log = structlog.get_logger()
+
+
+class CacheConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        "",
+        description="Redis or Valkey, e.g. redis://:password@host:6379/0; empty: an embedded "
+        "server in the home directory.",
+    )
+    namespace: str = Field("agentcore", description="Prefix of every key and channel.")
+    required: bool = Field(
+        True,
+        description="Whether an unreachable url refuses the start; false starts degraded.",
+    )
+    timeout: float = Field(1.0, gt=0, description="Seconds one cache command may take.")
+
+
+class LocalCache:
+    """A bounded least-recently-used map whose entries expire."""
+
+    def __init__(self, clock: Clock, entries: int = LOCAL_ENTRIES) -> None:
+        self._clock = clock
+        self._entries = entries
+        self._map: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        found = self._map.get(key)
+        if found is None:
+            return None
+        expires, value = found
+        if expires <= self._clock.monotonic():
+            del self._map[key]
+            return None
+        self._map.move_to_end(key)
+        return value
+
+    def set(self, key: str, value: bytes, ttl: float) -> None:
+        self._map[key] = (self._clock.monotonic() + ttl, value)
+        self._map.move_to_end(key)
+        while len(self._map) > self._entries:
+            self._map.popitem(last=False)
+
+    def delete(self, *keys: str) -> None:
+        for key in keys:
+            self._map.pop(key, None)
+
+    def clear(self) -> None:
+        self._map.clear()
+
+
+class Cache:
+    """Bytes by key with a time to live, and messages to every process of the installation."""
+
+    def __init__(
+        self, redis: Redis | None, *, namespace: str, timeout: float, clock: Clock
+    ) -> None:
+        self._redis = redis
+        self._namespace = namespace
+        self._timeout = timeout
+        self._clock = clock
+        self._local = LocalCache(clock)
+        self._handlers: dict[str, list[Handler]] = {}
+        self._dirty: set[str] = set()
+        self._reachable = redis is not None
+
+    @property
+    def degraded(self) -> bool:
+        """True while this process works from its own memory only."""
+        return not self._reachable
+
+    async def get(self, key: str) -> bytes | None:
+        if self._reachable:
+            found, value = await self._ask(lambda redis: redis.get(self._name(key)))
+            if found:
+                return value.encode() if isinstance(value, str) else value
+        return self._local.get(key)
+
+    async def set(self, key: str, value: bytes, *, ttl: float) -> None:
+        """Keep ``value`` for ``ttl`` seconds."""
+        if self._reachable:
+            milliseconds = max(1, int(ttl * 1000))
+            done, _ = await self._ask(
+                lambda redis: redis.set(self._name(key), value, px=milliseconds)
+            )
+            if done:
+                return
+        self._mark(key)
+        self._local.set(key, value, ttl)
+
+    async def delete(self, *keys: str) -> None:
+        if not keys:
+            return
+        if self._reachable:
+            done, _ = await self._ask(
+                lambda redis: redis.delete(*(self._name(key) for key in keys))
+            )
+            if done:
+                return
+        self._mark(*keys)
+        self._local.delete(*keys)
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Hand ``message`` to the channel's subscribers in all processes; best effort."""
+        if self._reachable:
+            sent, _ = await self._ask(
+                lambda redis: redis.publish(self._name(channel), message)
+            )
+            if sent:
+                return
+        self._deliver(channel, message)
+
+    def subscribe(self, channel: str, handler: Handler) -> None:
+        """Call ``handler`` with each message; subscribe before :meth:`watch` runs."""
+        self._handlers.setdefault(channel, []).append(handler)
+
+    async def watch(self) -> None:
+        """Receive messages and notice Redis going and coming back; runs until cancelled."""
+        if self._redis is None:
+            return
+        while True:
+            try:
+                await self._recover(self._redis)
+                await self._receive(self._redis)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._lose(error)
+            await self._clock.sleep(PROBE_SECONDS)
+
+    async def _ask(
+        self, command: Callable[[Redis], Awaitable[T]]
+    ) -> tuple[bool, T | None]:
+        if self._redis is None:
+            return False, None
+        try:
+            async with asyncio.timeout(self._timeout):
+                return True, await command(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._lose(error)
+            return False, None
+
+    def _lose(self, error: Exception) -> None:
+        if self._reachable:
+            log.warning("cache lost, working from memory", reason=_line(error))
+            self._reachable = False
+            self._local.clear()
+
+    async def _recover(self, redis: Redis) -> None:
+        async with asyncio.timeout(self._timeout):
+            await redis.ping()
+        if self._reachable:
+            return
+        while self._dirty:
+            batch = list(self._dirty)[:500]
+            await redis.delete(*(self._name(key) for key in batch))
+            self._dirty.difference_update(batch)
+        self._local.clear()
+        self._reachable = True
+        log.info("cache is back")
+
+    async def _receive(self, redis: Redis) -> None:
+        names = {self._name(channel).encode(): channel for channel in self._handlers}
+        async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            if names:
+                await pubsub.subscribe(*(name.decode() for name in names))
+            await self._pump(redis, pubsub, names)
+
+    async def _pump(
+        self, redis: Redis, pubsub: PubSub, names: dict[bytes, str]
+    ) -> None:
+        while self._reachable:
+            if not names:
+                await self._clock.sleep(PROBE_SECONDS)
+                await redis.ping()
+                continue
+            message = await pubsub.get_message(timeout=PROBE_SECONDS)
+            if message is not None and message["type"] == "message":
+                self._deliver(names[message["channel"]], bytes(message["data"]))
+
+    def _deliver(self, channel: str, message: bytes) -> None:
+        for handler in self._handlers.get(channel, []):
+            handler(message)
+
+    def _mark(self, *keys: str) -> None:
+        if self._redis is None:
+            return
+        self._dirty.update(keys)
+        while len(self._dirty) > MOST_DIRTY:
+            # Beyond the bound the key's own time to live is what limits its age.
+            self._dirty.pop()
+
+    def _name(self, key: str) -> str:
+        return f"{self._namespace}:{key}"
+
+
+@asynccontextmanager
+async def open_cache(
+    config: CacheConfig,
+    url: str | None,
+    supervisor: Supervisor,
+    clock: Clock | None = None,
+) -> AsyncIterator[Cache]:
+    """A cache at ``url``; None gives the degraded one for good."""
+    clock = SystemClock() if clock is None else clock
+    redis = _connect(url, config) if url else None
+    cache = Cache(
+        redis, namespace=config.namespace, timeout=config.timeout, clock=clock
+    )
+    try:
+        if redis is not None:
+            await _first_contact(redis, cache, config)
+        supervisor.start("cache", cache.watch)
+        yield cache
+    finally:
+        if redis is not None:
+            with suppress(RedisError, OSError):
+                await redis.aclose()
+
+
+def _connect(url: str, config: CacheConfig) -> Redis:
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=config.timeout * 2,
+            socket_connect_timeout=config.timeout,
+        )
+    except ValueError as exc:
+        raise StartupError(
+            f"the Redis URL cannot be used: {_line(exc)}",
+            hint="AGENTCORE_REDIS_URL=redis://:password@host:6379/0",
+        ) from exc
+
+
+async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> None:
+    try:
+        async with asyncio.timeout(config.timeout * 2):
+            await redis.ping()
+    except AuthenticationError as exc:
+        raise StartupError(
+            f"Redis refuses the credentials: {_line(exc)}",
+            hint="check user and password in AGENTCORE_REDIS_URL",
+        ) from exc
+    except (RedisError, OSError, TimeoutError) as exc:
+        if config.required:
+            raise StartupError(
+                f"Redis cannot be reached: {_line(exc)}",
+                hint="is it running, and is AGENTCORE_REDIS_URL right? "
+                "AGENTCORE_CACHE__REQUIRED=false starts without it",
+            ) from exc
+        cache._lose(exc)
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

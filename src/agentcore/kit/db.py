@@ -1,0 +1,239 @@
+"""PostgreSQL: one pool, short units of work, faults translated where they happen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import asyncpg
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import MetaData, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agentcore.kit import jsonvalue
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError
+from agentcore.kit.resilience import retry
+
+T = TypeVar("T")
+
+metadata = MetaData(
+    naming_convention={
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "ix": "ix_%(column_0_label)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+ATTEMPTS = 5
+# serialization_failure, deadlock_detected, too_many_connections, cannot_connect_now,
+# admin_shutdown, crash_shutdown: rolled back for certain, so the unit may run again.
+TRANSIENT = frozenset({"40001", "40P01", "53300", "57P03", "57P01", "57P02"})
+
+
+class DatabaseConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = Field(
+        "",
+        description="PostgreSQL 14 or newer, e.g. postgresql://user:password@host/agentcore; "
+        "empty: an embedded server in the home directory.",
+    )
+    pool_size: int = Field(
+        10, ge=1, le=200, description="Connections kept open per process."
+    )
+    max_overflow: int = Field(
+        10, ge=0, le=200, description="Connections opened beyond the pool."
+    )
+    pool_timeout: float = Field(
+        5.0, gt=0, description="Seconds to wait for a free connection."
+    )
+    connect_timeout: float = Field(
+        5.0, gt=0, description="Seconds to wait for a new connection."
+    )
+    command_timeout: float = Field(
+        30.0, gt=0, description="Seconds one statement may take."
+    )
+
+
+class StorageUnavailable(AgentCoreError):
+    code, http_status, rpc_code, retryable = (
+        "storage_unavailable",
+        503,
+        RPC_UNAVAILABLE,
+        True,
+    )
+
+
+class CommitUnknown(StorageUnavailable):
+    """The connection broke while committing: the write may stand. Repeat it under the same id."""
+
+    code, http_status, rpc_code, retryable = (
+        "commit_unknown",
+        503,
+        RPC_UNAVAILABLE,
+        True,
+    )
+
+
+class TransientFault(StorageUnavailable):
+    """Rolled back for certain; :meth:`Database.run` repeats it."""
+
+    code, http_status, rpc_code, retryable = "storage_busy", 503, RPC_UNAVAILABLE, True
+
+
+class Database:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction, committed when the block ends well; keep it free of network calls."""
+        async with self._connection() as connection:
+            yield connection
+            await self._commit(connection)
+
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """``begin`` around ``work``, repeated on faults that are certain to have rolled back."""
+
+        async def once() -> T:
+            async with self.begin() as connection:
+                return await work(connection)
+
+        return await retry(
+            once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5, clock=SystemClock()
+        )
+
+    async def ping(self) -> None:
+        async with self.begin() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @property
+    def engine(self) -> AsyncEngine:
+        return self._engine
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (
+            OSError,
+            PoolTimeout,
+            asyncpg.PostgresConnectionError,
+            TimeoutError,
+        ) as exc:
+            raise TransientFault(
+                f"the database cannot be reached: {_line(exc)}"
+            ) from exc
+        except DBAPIError as exc:
+            if exc.connection_invalidated or _sqlstate(exc) in TRANSIENT:
+                raise TransientFault(
+                    f"the database gave up: {_line(exc.orig)}"
+                ) from exc
+            raise
+
+    async def _commit(self, connection: AsyncConnection) -> None:
+        try:
+            await connection.commit()
+        except (DBAPIError, OSError) as exc:
+            if isinstance(exc, DBAPIError) and _sqlstate(exc) in TRANSIENT:
+                raise
+            if isinstance(exc, DBAPIError) and not exc.connection_invalidated:
+                raise
+            raise CommitUnknown(
+                "the connection to the database broke during the commit",
+                hint="repeat the request with the same id: writes are idempotent by id",
+            ) from exc
+
+
+def parse_url(url: str) -> URL:
+    """The SQLAlchemy form of a PostgreSQL URL.
+
+    Raises:
+        StartupError: not a URL, or not PostgreSQL; the password is never quoted.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise StartupError(
+            "the database URL cannot be parsed",
+            hint="AGENTCORE_DATABASE_URL=postgresql://user:password@host:5432/agentcore",
+        ) from exc
+    if parsed.drivername not in {"postgres", "postgresql", "postgresql+asyncpg"}:
+        raise StartupError(
+            f"the database URL names {parsed.drivername!r}",
+            hint="only PostgreSQL works: postgresql://user:password@host:5432/agentcore",
+        )
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def build_engine(config: DatabaseConfig, url: str) -> AsyncEngine:
+    return create_async_engine(
+        parse_url(url),
+        pool_size=config.pool_size,
+        max_overflow=config.max_overflow,
+        pool_timeout=config.pool_timeout,
+        pool_use_lifo=True,
+        json_serializer=lambda value: jsonvalue.dumps(value).decode(),
+        json_deserializer=jsonvalue.loads,
+        connect_args={
+            "timeout": config.connect_timeout,
+            "command_timeout": config.command_timeout,
+            "server_settings": {"application_name": "agentcore", "timezone": "UTC"},
+        },
+    )
+
+
+@asynccontextmanager
+async def open_database(config: DatabaseConfig, url: str) -> AsyncIterator[Database]:
+    """A connected pool at ``url``; raises ``StartupError`` in one line when it cannot be used."""
+    engine = build_engine(config, url)
+    try:
+        await _first_contact(engine)
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+async def _first_contact(engine: AsyncEngine) -> None:
+    where = engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
+    try:
+        async with engine.connect() as connection:
+            found = await connection.scalar(text("SHOW server_version_num"))
+    except asyncpg.InvalidCatalogNameError as exc:
+        raise StartupError(
+            f"the database of {where} does not exist", hint="create it: createdb NAME"
+        ) from exc
+    except (
+        asyncpg.InvalidPasswordError,
+        asyncpg.InvalidAuthorizationSpecificationError,
+    ) as exc:
+        raise StartupError(
+            f"{where} refuses the credentials: {_line(exc)}",
+            hint="check user and password in AGENTCORE_DATABASE_URL",
+        ) from exc
+    except (TimeoutError, OSError, asyncpg.PostgresError, DBAPIError) as exc:
+        raise StartupError(
+            f"the database at {where} cannot be reached: {_line(exc)}",
+            hint="is it running, and is AGENTCORE_DATABASE_URL right? Unset it for the embedded one",
+        ) from exc
+    if int(str(found)) < 140000:
+        raise StartupError(
+            f"{where} runs PostgreSQL {int(str(found)) // 10000}",
+            hint="14 or newer is needed",
+        )
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
+
+
+def _line(error: BaseException | None) -> str:
+    text_of = str(error).strip().splitlines()
+    return text_of[0] if text_of else type(error).__name__
