@@ -1,0 +1,76 @@
+"""The one place where requests are let in: deny by default, one table of prefixes and scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.security import Authenticator
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+Refuse = Callable[["Scope", "Receive", "Send", AgentCoreError], Awaitable[None]]
+READING = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Requests below ``prefix`` need ``scope``; ``reading`` replaces it for GET and HEAD.
+
+    An empty scope opens the prefix to everybody.
+    """
+
+    prefix: str
+    scope: str
+    reading: str | None = None
+
+    def needs(self, method: str) -> str:
+        if self.reading is not None and method in READING:
+            return self.reading
+        return self.scope
+
+    def covers(self, path: str) -> bool:
+        return path == self.prefix or path.startswith(self.prefix.rstrip("/") + "/")
+
+
+class Access:
+    """ASGI middleware that authenticates and authorises before any route sees the request."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticator: Callable[[], Authenticator],
+        rules: Sequence[Rule],
+        refuse: Refuse,
+    ) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._rules = sorted(rules, key=lambda rule: -len(rule.prefix))
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        needed = self.needed(scope["path"], scope.get("method", "WEBSOCKET"))
+        if needed != "":
+            try:
+                principal = await self._authenticator().authenticate(dict(scope["headers"]))
+                if needed is not None:
+                    principal.require(needed)
+            except AgentCoreError as error:
+                await self._refuse(scope, receive, send, error)
+                return
+            scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+    def needed(self, path: str, method: str) -> str | None:
+        """The scope for the request; empty for none, None for any credential (unknown routes)."""
+        for rule in self._rules:
+            if rule.covers(path):
+                return rule.needs(method)
+        return None

@@ -1,0 +1,74 @@
+"""Structured logs: one JSON object per line, with the ids of the request at hand."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+# What a credential looks like by the name of its key; values of such keys never reach a log.
+SECRET_NAMES = ("authorization", "api_key", "apikey", "password", "secret", "token")
+COUNTS = ("tokens", "token_count", "prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send the logs of this process, libraries' included, to ``stream`` (stderr by default)."""
+    target = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _redact,
+    ]
+    renderer: list[Processor]
+    if form == "json":
+        renderer = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ]
+    else:
+        renderer = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("uvicorn.access", "alembic", "httpx", "httpcore", "httpx2", "a2a", "websockets"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+
+
+def _dumps(value: object, **_: object) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for name in event:
+        lowered = name.lower()
+        if lowered not in COUNTS and any(part in lowered for part in SECRET_NAMES):
+            event[name] = "[redacted]"
+    return event

@@ -1,0 +1,110 @@
+"""What every request gets: an id, its trace id, one log line and its metrics."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.ids import Ids
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# W3C Trace Context, level 1, section 3.2: version-traceid-parentid-flags, ids not all zero.
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+QUIET = ("/health/", "/metrics")
+
+log = structlog.get_logger()
+
+
+class RequestMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "http_requests_total",
+            "HTTP requests by route template, method and status",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "http_request_duration_seconds",
+            "Time to the last byte of the response",
+            ["route"],
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "http_requests_in_flight", "Requests being answered", registry=registry
+        )
+
+
+class RequestScope:
+    """ASGI middleware; outermost, so that also refusals carry ids, logs and metrics."""
+
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock, ids: Ids) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+        self._ids = ids
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, trace_id = self._identify(scope)
+        began = self._clock.monotonic()
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                headers.append((b"x-request-id", request_id.encode()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
+        self._metrics.in_flight.inc()
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            self._metrics.in_flight.dec()
+            self._record(scope, status, self._clock.monotonic() - began)
+
+    def _identify(self, scope: Scope) -> tuple[str, str]:
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if REQUEST_ID.fullmatch(given) else str(self._ids.new())
+        parent = TRACEPARENT.fullmatch(headers.get(b"traceparent", b"").strip())
+        trace_id = parent.group(1).decode() if parent else self._ids.new().hex
+        scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace_id)
+        return request_id, trace_id
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = route_template(scope)
+        self._metrics.requests.labels(route, _method(scope), str(status or 499)).inc()
+        self._metrics.duration.labels(route).observe(seconds)
+        if not scope["path"].startswith(QUIET):
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status or 499,
+                seconds=round(seconds, 4),
+            )
+
+
+def route_template(scope: Scope) -> str:
+    """The matched route's pattern, never the path itself: a metric label must stay bounded."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else "unmatched"
+
+
+def _method(scope: Scope) -> str:
+    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+    return scope["method"] if scope["method"] in known else "other"

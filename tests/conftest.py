@@ -1,0 +1,127 @@
+"""Real servers for every test: PostgreSQL and Valkey of one home, shared by all test workers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from agentcore.kit.cache import Cache, CacheConfig, open_cache
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.db import Database, DatabaseConfig, open_database, parse_url
+from agentcore.kit.db_migrations import head, migrate, scripts
+from agentcore.kit.embedded import EmbeddedServers, open_embedded
+from agentcore.kit.ids import Ids
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.clock import ManualClock
+
+LOCK = 4711
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def test_home() -> Path:
+    """One home per checkout and user: short, because socket paths are limited to 107 bytes."""
+    checkout = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:10]
+    return Path(tempfile.gettempdir()) / f"agentcore-test-{os.getuid()}-{checkout}"
+
+
+@pytest.fixture(scope="session")
+async def servers(test_home: Path) -> AsyncIterator[EmbeddedServers]:
+    async with open_embedded(test_home) as running:
+        yield running
+
+
+def _template() -> str:
+    """A migrated database to copy; a new one whenever a migration's text changes."""
+    digest = hashlib.sha256()
+    for script in sorted((scripts() / "versions").glob("*.py")):
+        digest.update(script.read_bytes())
+    return f"template_{head()}_{digest.hexdigest()[:12]}"
+
+
+def _url(servers: EmbeddedServers, name: str) -> str:
+    return parse_url(servers.database_url).set(database=name).render_as_string(False)
+
+
+async def _sql(servers: EmbeddedServers, *statements: str, database: str = "postgres") -> None:
+    engine = create_async_engine(_url(servers, database), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def template(servers: EmbeddedServers) -> str:
+    name = _template()
+    engine = create_async_engine(_url(servers, "postgres"), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
+        exists = "SELECT 1 FROM pg_database WHERE datname = :name"
+        if not await connection.scalar(text(exists), {"name": name}):
+            draft = f"draft_{name}"
+            await connection.execute(text(f"DROP DATABASE IF EXISTS {draft}"))
+            await connection.execute(text(f"CREATE DATABASE {draft}"))
+            async with open_database(DatabaseConfig(), _url(servers, draft)) as database:
+                await migrate(database)
+            await connection.execute(text(f"ALTER DATABASE {draft} RENAME TO {name}"))
+        await connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
+    await engine.dispose()
+    return name
+
+
+@pytest.fixture
+async def database_url(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
+    """The URL of a database of this test's own, migrated and empty."""
+    name = f"t_{Ids().new().hex}"
+    await _sql(servers, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield _url(servers, name)
+    await _sql(servers, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(DatabaseConfig(pool_size=5), database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[Supervisor]:
+    async with Supervisor() as running:
+        yield running
+
+
+@pytest.fixture
+async def cache(servers: EmbeddedServers, supervisor: Supervisor) -> AsyncIterator[Cache]:
+    """A cache on the real server under a prefix of this test's own."""
+    config = CacheConfig(namespace=f"t:{Ids().new().hex}")
+    async with open_cache(config, servers.redis_url, supervisor, SystemClock()) as opened:
+        assert not opened.degraded, "the embedded Valkey did not start"
+        yield opened
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ids() -> Ids:
+    return Ids()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
