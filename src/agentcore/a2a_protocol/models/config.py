@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class A2AConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("AgentCore", description="Name of this agent in its card.")
+    description: str = Field(
+        "Agents, tasks and environments of one AgentCore installation.",
+        description="What the card says about this agent.",
+    )
+    protocol_0_3: bool = Field(
+        True, description="Whether the card also lists the interface of A2A 0.3."
+    )
+    card_max_age: int = Field(
+        60, ge=0, description="Seconds that a client may keep the agent card."
+    )
+    max_body_bytes: int = Field(
+        4 * 1024 * 1024, ge=1024, description="Largest JSON-RPC request in bytes."
+    )
+    max_depth: int = Field(
+        64, ge=8, le=90, description="Deepest nesting of a JSON-RPC request, in levels."
+    )
+    max_batch: int = Field(50, ge=1, description="Most calls in one JSON-RPC batch.")
+    blocking_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds that a blocking send waits for the agent before it returns the task.",
+    )
+    lease_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds after its process fell silent until a running task counts as lost.",
+    )
+    follow_seconds: float = Field(
+        0.25,
+        gt=0,
+        description="Seconds between two looks at a task that another process is running.",
+    )
+    cancel_seconds: float = Field(
+        5.0, ge=0, description="Seconds a cancelled agent may take to clean up."
+    )
