@@ -1,0 +1,133 @@
+"""Values of the OpenEnv side: what an environment says of itself, and what goes in and out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
+from pydantic_core import CoreSchema, core_schema
+
+from agentcore.kit.jsonvalue import JsonValue
+
+ENVIRONMENT_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+
+
+class _AnyJsonObject:
+    """A JSON object taken as it is: its members are for the environment to judge."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.dict_schema(core_schema.str_schema(strict=True))
+
+
+JsonMap = Annotated[dict[str, JsonValue], _AnyJsonObject]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Capacity(_Value):
+    """Sessions in use and the most there may be, at the moment of asking."""
+
+    active: int
+    maximum: int
+
+
+class EnvironmentInfo(_Value):
+    """What an environment says of itself; the spaces are JSON Schemas (draft 2020-12).
+
+    ``max_episode_steps``, ``mode`` and ``capacity`` are None where the server does not tell:
+    OpenEnv itself publishes none of them.
+    """
+
+    name: str
+    version: str = ""
+    description: str = ""
+    observation_space: JsonMap
+    action_space: JsonMap
+    max_episode_steps: int | None = None
+    state_space: JsonMap = Field(default_factory=dict)
+    mode: Literal["simulation", "production"] | None = None
+    capacity: Capacity | None = None
+    features: tuple[str, ...] = ()
+
+
+class Observation(_Value):
+    state: JsonMap
+    metadata: JsonMap = Field(default_factory=dict)
+
+
+class Action(_Value):
+    type: str = Field(min_length=1)
+    parameters: JsonMap = Field(default_factory=dict)
+    metadata: JsonMap = Field(default_factory=dict)
+
+
+class StepResult(_Value):
+    """The outcome of one action.
+
+    ``reward`` is 0.0 where the environment gave none; ``reward_raw`` keeps what it gave.
+    ``truncated`` means that a limit ended the episode: a learner still bootstraps from the state.
+    """
+
+    observation: Observation
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: JsonMap = Field(default_factory=dict)
+    reward_raw: bool | int | float | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.terminated or self.truncated
+
+
+class RemoteEnvironment(_Value):
+    """An OpenEnv server that somebody else runs."""
+
+    name: str = Field(
+        pattern=ENVIRONMENT_NAME, description="Name under which callers open the environment."
+    )
+    url: AnyHttpUrl = Field(description="Base URL of the server, with any path prefix.")
+    token: SecretStr = Field(
+        SecretStr(""), description="Bearer token sent to the server; a reference such as env:NAME."
+    )
+
+
+class EnvironmentServerConfig(_Value):
+    """One mounted environment server."""
+
+    max_sessions: int = Field(
+        256, ge=1, description="Most WebSocket sessions that a bundled environment serves at once."
+    )
+
+
+class TrainingConfig(_Value):
+    environments: tuple[RemoteEnvironment, ...] = Field(
+        (), description="Environments on other servers that callers may open by name."
+    )
+    server: EnvironmentServerConfig = Field(
+        default_factory=lambda: EnvironmentServerConfig.model_validate({}),
+        description="Limits of the bundled environments' servers.",
+    )
+    max_sessions: int = Field(
+        512, ge=1, description="Most environment sessions that this process keeps open."
+    )
+    max_sessions_per_caller: int = Field(
+        64, ge=1, description="Most environment sessions that one caller keeps open."
+    )
+    idle_seconds: float = Field(
+        900.0, gt=0, description="Seconds without a call after which a session is closed."
+    )
+    connect_seconds: float = Field(
+        10.0, gt=0, description="Seconds that connecting to an environment server may take."
+    )
+    step_seconds: float = Field(
+        30.0, gt=0, description="Seconds that one step or reset of an environment may take."
+    )
+    connect_attempts: int = Field(
+        3, ge=1, le=10, description="How often connecting is tried before it counts as failed."
+    )
