@@ -1,0 +1,123 @@
+"""pip and uv: getting them, and telling uv what this machine has told pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Mapping
+
+from devtools.processes import MISLEADING, Step, answer
+from devtools.venvs import MAIN, Venv
+
+PIP_THAT_KNOWS_PYTHON = (22, 3)
+PIP_TO_UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "trusted-host": "UV_INSECURE_HOST",
+    "default-timeout": "UV_HTTP_TIMEOUT",
+    "timeout": "UV_HTTP_TIMEOUT",
+    "proxy": "ALL_PROXY",
+    "cert": "SSL_CERT_FILE",
+}
+
+
+def find_pip(venv: Venv, python: str) -> list[str] | None:
+    """A pip that can install into the environment, which has none of its own at first."""
+    for host in dict.fromkeys([python, sys.executable]):
+        words = (answer([host, "-m", "pip", "--version"]) or "").split()
+        numbers = words[1].split(".") if len(words) > 1 else []
+        if tuple(int(n) for n in numbers[:2] if n.isdigit()) >= PIP_THAT_KNOWS_PYTHON:
+            return [host, "-m", "pip", "--python", str(venv.python)]
+    if answer([str(venv.python), "-m", "ensurepip", "--default-pip"]) is not None:
+        return [str(venv.python), "-m", "pip"]
+    return None
+
+
+def find_uv(venv: Venv, pip: list[str] | None, step: Step) -> str | None:
+    """The locked uv, put into the environment; the machine's own only where pip is missing."""
+    own = str(venv.bin / "uv")
+    if answer([own, "--version"]) is not None:
+        return own
+    if pip is None:
+        return shutil.which("uv")
+    options = ["install", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    step("put uv into it", [*pip, *options, "-r", str(uv_requirement(venv))])
+    return own if answer([own, "--version"]) is not None else None
+
+
+def uv_requirement(venv: Venv) -> Path:
+    """uv's own entry of the lock, with its hashes, as a requirements file."""
+    lines = MAIN.lock.read_text("utf-8").splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("uv=="))
+    rest = range(start + 1, len(lines))
+    end = next((n for n in rest if not lines[n].startswith("    ")), len(lines))
+    path = venv.path / "uv.txt"
+    path.write_text("\n".join(lines[start:end]) + "\n", "utf-8")
+    return path
+
+
+def pip_settings(pip: list[str] | None) -> dict[str, str]:
+    listing = answer([*pip, "config", "list"]) if pip else None
+    if listing is None:
+        names = (name for name in os.environ if name.startswith("PIP_"))
+        listing = "\n".join(
+            f":env:.{name[4:].lower().replace('_', '-')}={os.environ[name]}" for name in names
+        )
+    return parse_pip_settings(listing)
+
+
+def parse_pip_settings(listing: str) -> dict[str, str]:
+    """`pip config list` as pip itself weighs it: the environment, then install, then global."""
+    ranks = {"global": 0, "install": 1, ":env:": 2}
+    found: dict[str, tuple[int, str]] = {}
+    for line in listing.splitlines():
+        name, _, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        rank = ranks.get(section, -1)
+        if rank >= found.get(key, (0, ""))[0]:
+            found[key] = (rank, " ".join(value.strip("'\"").replace("\\n", " ").split()))
+    return {key: value for key, (_, value) in found.items()}
+
+
+def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
+    """uv's names for pip's settings; what is already set for uv stays as it is."""
+    env = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
+    for key, name in PIP_TO_UV.items():
+        if pip.get(key) and name not in os.environ:
+            separator = "," if name == "UV_FIND_LINKS" else " "
+            env[name] = separator.join(pip[key].split())
+    if "UV_INDEX" in env and "UV_INDEX_STRATEGY" not in os.environ:
+        # pip looks at every index, uv stops at the first; the hashes make looking further safe.
+        env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+    if not is_writable(uv_cache()):
+        env["UV_NO_CACHE"] = "1"
+    return env
+
+
+def uv_cache() -> Path:
+    if "UV_CACHE_DIR" in os.environ:
+        return Path(os.environ["UV_CACHE_DIR"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "uv"
+
+
+def is_writable(folder: Path) -> bool:
+    existing = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    return os.access(existing, os.W_OK)
+
+
+def installer_environment(pip: list[str] | None) -> dict[str, str]:
+    """What makes sense for a person's own installs (--user, --target) would break ours."""
+    unwanted = (*MISLEADING, "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+    env = {key: value for key, value in os.environ.items() if key not in unwanted}
+    ours = {
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "PIP_USER": "0",
+    }
+    return {**env, **ours, **uv_settings(pip_settings(pip))}
