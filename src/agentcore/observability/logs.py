@@ -62,6 +62,11 @@ def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = 
         logging.getLogger(name).propagate = True
 
 
+def quiet_logger(name: str, *, without: tuple[str, ...]) -> None:
+    """Drop a library's records that begin with one of ``without``: the caller tells them better."""
+    logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(without))
+
+
 def _dumps(value: object, **_: object) -> str:
     return orjson.dumps(value, default=str).decode()
 

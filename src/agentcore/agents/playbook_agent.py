@@ -1,0 +1,100 @@
+"""The bundled agent: asked by an A2A message, it plays an episode or answers from its playbook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
+from agentcore.agents.episode import MOST_STEPS, EpisodePlan, EpisodePlayer, EpisodeReport
+from agentcore.agents.ports import Mind, Playbooks, World
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+
+AGENT_ID = "playbook-agent"
+PROGRESS_EVERY = 5
+
+
+class PlayRequest(BaseModel):
+    """The data part ``{"play": {...}}`` of a message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    environment: str = Field(min_length=1)
+    seed: int | None = Field(None, ge=0)
+    max_steps: int = Field(MOST_STEPS, ge=1, le=500)
+
+
+class PlaybookAgent:
+    """Thinks through the gateway and acts through the A2A endpoint, as its caller."""
+
+    def __init__(
+        self,
+        *,
+        minds: Callable[[Principal], Mind],
+        worlds: Callable[[Principal], World],
+        playbooks: Callable[[Principal], Playbooks],
+    ) -> None:
+        self._minds = minds
+        self._worlds = worlds
+        self._playbooks = playbooks
+
+    async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
+        asked = next((data["play"] for data in message.data if "play" in data), None)
+        try:
+            if asked is None:
+                await self._answer(message, task)
+            else:
+                await self._play(PlayRequest.model_validate(asked), message, task)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            where = ".".join(str(step) for step in fault["loc"])
+            await task.fail(f"the play request is not valid: {where}: {fault['msg']}")
+        except AgentCoreError as error:
+            await task.fail(f"{error.detail} {error.hint}".strip())
+
+    async def _play(self, request: PlayRequest, message: InboundMessage, task: TaskHandle) -> None:
+        caller = message.principal
+        player = EpisodePlayer(self._minds(caller), self._worlds(caller), self._playbooks(caller))
+        plan = EpisodePlan(
+            agent_id=message.agent_id,
+            environment=request.environment,
+            seed=request.seed,
+            max_steps=request.max_steps,
+        )
+        report = EpisodeReport(plan)
+        async for step in player.play(plan, report):
+            if step.number % PROGRESS_EVERY == 0:
+                await task.progress(
+                    f"step {step.number}: {step.action}, reward so far {report.reward:.2f}"
+                )
+        self._report(report, task)
+        result: JsonObject = {**report.metadata(), "success": report.success}
+        await task.artifact("episode", result)
+        if report.success:
+            await task.complete(f"reward {report.reward:.2f} in {report.steps} steps")
+        else:
+            await task.fail(report.error or "the episode did not succeed")
+
+    async def _answer(self, message: InboundMessage, task: TaskHandle) -> None:
+        rendered = await self._playbooks(message.principal).render(message.agent_id, message.text)
+        thought = await self._minds(message.principal).think(
+            (
+                {"role": "system", "content": f"You are {message.agent_id}.\n{rendered.text}"},
+                {"role": "user", "content": message.text},
+            ),
+            trace_id=task.task_id,
+        )
+        task.report(tokens=thought.tokens, cost_usd=thought.cost_usd, playbook=rendered.stamp)
+        await task.complete(thought.text)
+
+    def _report(self, report: EpisodeReport, task: TaskHandle) -> None:
+        task.report(
+            tokens=report.tokens,
+            cost_usd=report.cost_usd,
+            output_quality=report.quality,
+            playbook=report.stamp,
+            metadata=report.metadata(),
+        )

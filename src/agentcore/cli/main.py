@@ -1,0 +1,86 @@
+"""The ``agentcore`` command: each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from agentcore.cli import data, remote, simulate, tokens
+
+app = typer.Typer(
+    name="agentcore",
+    help="One service behind the whole life of a fleet of LLM agents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(data.app, name="db")
+app.add_typer(tokens.keys, name="keys")
+app.add_typer(simulate.app, name="simulate")
+app.command("token")(tokens.token)
+remote.attach(app)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file (TOML).", show_default=False)
+]
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: a free one.")] = None,
+    auth: Annotated[
+        bool | None, typer.Option("--auth/--no-auth", help="Ask callers for credentials.")
+    ] = None,
+) -> None:
+    """Run the service (embedded PostgreSQL and Valkey unless URLs are set)."""
+    from agentcore.cli.serving import run_service
+
+    given = {"server.host": host, "server.port": port, "security.auth": auth}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    raise typer.Exit(run_service(config, overrides))
+
+
+@app.command()
+def demo(
+    stay: Annotated[bool, typer.Option("--stay", help="Leave the service running.")] = False,
+    rounds: Annotated[int, typer.Option(min=2, max=20, help="Rounds of learning.")] = 5,
+    episodes: Annotated[
+        int, typer.Option(min=10, max=200, help="Episodes per agent and round.")
+    ] = 12,
+    agents: Annotated[int, typer.Option(min=1, max=8, help="Agents that learn.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the environments.")] = 7,
+) -> None:
+    """Run the whole loop on embedded defaults and show what improved."""
+    from agentcore.cli.demo.command import DemoPlan, run_demo
+
+    plan = DemoPlan(rounds=rounds, episodes=episodes, agents=agents, seed=seed, stay=stay)
+    raise typer.Exit(run_demo(plan))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code: 0 done, 1 refused, 2 wrong usage or configuration, 130 interrupted."""
+    from agentcore.kit.errors import AgentCoreError, StartupError
+
+    try:
+        result = app(list(arguments), standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except AgentCoreError as error:
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        typer.echo(f"agentcore: {error.detail}{hint}", err=True)
+        return 2 if isinstance(error, StartupError) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,98 @@
+"""``agentcore serve``: bind first, then build; stop by draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from agentcore.app import create_app, drain_of, startup_error_of
+from agentcore.kit.errors import StartupError
+from agentcore.observability.logs import configure_logs, quiet_logger
+from agentcore.settings import Settings, load_settings
+
+log = structlog.get_logger()
+BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """Finishes what is in flight before anything is closed under it."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_seconds = drain_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log.info("draining", seconds=self._drain_seconds)
+        if not await drain_of(self._app).drain(self._drain_seconds):
+            log.warning("requests were still running when the drain time was over")
+        await super().shutdown(sockets)
+
+
+def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code is 0 when everything was drained."""
+    settings = load_settings(config, overrides=overrides)
+    configure_logs(level=settings.server.log_level, form=settings.server.log_format)
+    quiet_logger("uvicorn.error", without=("Traceback", "Application startup failed"))
+    listening = bind(settings)
+    host, port = listening.getsockname()[:2]
+    settings = settings.model_copy(
+        update={"server": settings.server.model_copy(update={"port": port})}
+    )
+    app = create_app(settings)
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_serve(app, settings, listening, f"http://{host}:{port}"))
+    if (error := startup_error_of(app)) is not None:
+        raise error
+    return 0
+
+
+async def _serve(app: FastAPI, settings: Settings, listening: socket.socket, url: str) -> None:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=1,
+        ws_max_size=16 * 1024 * 1024,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+    )
+    server = Server(config, app, settings.server.drain_seconds)
+    # uvicorn raises the signal again when it is done; by then there is nothing left to kill.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    log.info("listening", url=url, home=str(settings.home))
+    await server.serve(sockets=[listening])
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket, taken before anything is built, so that a clash costs nothing."""
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as exc:
+        listening.close()
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {exc.strerror}",
+            hint="stop what uses it, or give another port: agentcore serve --port 8002",
+        ) from exc
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,107 @@
+"""``agentcore token`` and ``agentcore keys``: credentials."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+keys = typer.Typer(help="API keys: long-lived, revocable, hashed at rest.", no_args_is_help=True)
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
+Subject = Annotated[str, typer.Option(help="Who the credential is for.")]
+Tenant = Annotated[str, typer.Option(help="Whose data it may see.")]
+Scopes = Annotated[
+    list[str],
+    typer.Option(
+        "--scope",
+        help="May be repeated: a2a, llm, context:read, context:write, env:act, env:control, "
+        "metrics, admin.",
+    ),
+]
+
+
+def token(
+    subject: Subject,
+    scope: Scopes,
+    tenant: Tenant = "default",
+    hours: Annotated[float | None, typer.Option(min=0.01, help="Lifetime in hours.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Print a JSON Web Token."""
+    from agentcore.bootstrap import token_authority
+    from agentcore.settings import load_settings
+
+    settings = load_settings(config)
+    lifetime = timedelta(hours=settings.security.token_hours if hours is None else hours)
+    issued = token_authority(settings).issue(
+        subject=subject, tenant=tenant, scopes=scope, lifetime=lifetime
+    )
+    typer.echo(issued)
+
+
+@keys.command("create")
+def create_key(
+    subject: Subject,
+    scope: Scopes,
+    tenant: Tenant = "default",
+    private: Annotated[
+        bool, typer.Option(help="Its requests may only reach private providers.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Make an API key; it is shown once and only its hash is kept."""
+    from agentcore.bootstrap import open_keys
+    from agentcore.settings import load_settings
+
+    async def once() -> str:
+        async with open_keys(load_settings(config)) as known:
+            made = await known.create(
+                subject=subject, tenant=tenant, scopes=frozenset(scope), private=private
+            )
+            return made.plaintext
+
+    typer.echo(asyncio.run(once()))
+
+
+@keys.command("list")
+def list_keys(config: ConfigFile = None) -> None:
+    """List keys, without what is secret."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from agentcore.bootstrap import open_keys
+    from agentcore.settings import load_settings
+
+    async def once() -> Table:
+        table = Table("key", "subject", "tenant", "scopes", "private", "created", "revoked")
+        async with open_keys(load_settings(config)) as known:
+            for key in await known.list():
+                table.add_row(
+                    key.key_id,
+                    key.subject,
+                    key.tenant,
+                    " ".join(sorted(key.scopes)),
+                    "yes" if key.private else "",
+                    f"{key.created_at:%Y-%m-%d %H:%M}",
+                    f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "",
+                )
+        return table
+
+    Console().print(asyncio.run(once()))
+
+
+@keys.command("revoke")
+def revoke_key(key_id: str, config: ConfigFile = None) -> None:
+    """Revoke a key by its id; every replica refuses it within seconds."""
+    from agentcore.bootstrap import open_keys
+    from agentcore.settings import load_settings
+
+    async def once() -> None:
+        async with open_keys(load_settings(config)) as known:
+            await known.revoke(key_id)
+
+    asyncio.run(once())
+    typer.echo(f"revoked {key_id}")

@@ -1,0 +1,74 @@
+"""Stopping without losing anybody: what is being answered is finished, what is new is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agentcore.kit.access import Refuse
+from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+RETRY_AFTER = 5
+
+
+class Draining(AgentCoreError):
+    code, http_status, rpc_code, retryable = "draining", 503, RPC_UNAVAILABLE, True
+
+
+class Drain:
+    """Counts the HTTP requests in flight; shared by the middleware and whoever stops the server."""
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = False
+
+    def entered(self) -> None:
+        self._in_flight += 1
+        self._idle.clear()
+
+    def left(self) -> None:
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._idle.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Refuse new requests, wait for those in flight; False when ``seconds`` were too short."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class DrainGate:
+    """ASGI middleware; sessions (WebSockets) stay open, because running episodes need them."""
+
+    def __init__(self, app: ASGIApp, *, drain: Drain, refuse: Refuse) -> None:
+        self._app = app
+        self._drain = drain
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/health/"):
+            await self._app(scope, receive, send)
+            return
+        if self._drain.draining:
+            error = Draining(
+                "this replica is shutting down",
+                hint="repeat the request; another replica answers",
+                retry_after=RETRY_AFTER,
+            )
+            await self._refuse(scope, receive, send, error)
+            return
+        self._drain.entered()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._drain.left()

@@ -1,0 +1,235 @@
+"""The only place that reads the environment: ``AGENTCORE_*`` variables over ``agentcore.toml``.
+
+Sections nest by two underscores: ``AGENTCORE_SERVER__PORT=9000`` is ``[server] port = 9000``.
+Lists and tables are given as JSON. A secret may be a reference: ``env:NAME`` or ``file:PATH``.
+A name that is not known is an error, not a silence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.ace.models import ACEConfig
+from agentcore.kit.cache import CacheConfig
+from agentcore.kit.db import DatabaseConfig
+from agentcore.kit.errors import StartupError
+from agentcore.llm_gateway.models import GatewayConfig
+from agentcore.training.openenv.models import TrainingConfig
+
+PREFIX = "AGENTCORE_"
+CONFIG_NAME = "agentcore.toml"
+# Names that the design and the seeds give to single settings.
+ALIASES = {
+    "AGENTCORE_HOME": ("home",),
+    "AGENTCORE_DATABASE_URL": ("database", "url"),
+    "AGENTCORE_REDIS_URL": ("cache", "url"),
+}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ServerConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    public_url: str = Field(
+        "", description="How others reach this service; empty: http://host:port."
+    )
+    drain_seconds: float = Field(
+        30.0, ge=0, description="Seconds that requests in flight may take after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
+
+
+class SecurityConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    jwt_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that signs tokens (HS256), 32 characters or more; empty: one is made "
+        "in the home directory.",
+    )
+    token_hours: float = Field(12.0, gt=0, description="Lifetime of an issued token in hours.")
+    auth: bool = Field(
+        default=True, description="Whether callers must authenticate; false only on a loopback address."
+    )
+    allow_generated_secret: bool = Field(
+        default=False, description="Whether a generated secret may serve a non-loopback address."
+    )
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("agentcore", appauthor=False),
+        description="Directory of the embedded servers and the generated secret (mode 0700).",
+    )
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    security: SecurityConfig = Field(default_factory=SecurityConfig)
+    database: DatabaseConfig = Field(default_factory=lambda: DatabaseConfig.model_validate({}))
+    cache: CacheConfig = Field(default_factory=lambda: CacheConfig.model_validate({}))
+    llm_gateway: GatewayConfig = Field(default_factory=lambda: GatewayConfig.model_validate({}))
+    ace: ACEConfig = Field(default_factory=lambda: ACEConfig.model_validate({}))
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
+    a2a: A2AConfig = Field(default_factory=lambda: A2AConfig.model_validate({}))
+
+    @property
+    def loopback(self) -> bool:
+        return self.server.host in LOOPBACK
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read file, environment and overrides (dotted names), the later over the earlier.
+
+    Raises:
+        StartupError: a file that cannot be read, an unknown or an invalid setting, by its name.
+    """
+    env = os.environ if environ is None else environ
+    path = config or (Path(named) if (named := env.get("AGENTCORE_CONFIG")) else None)
+    values = _from_file(path)
+    _merge(values, _from_environment(env))
+    for dotted, value in (overrides or {}).items():
+        _put(values, tuple(dotted.split(".")), value)
+    try:
+        settings = Settings.model_validate(_resolve(values, env))
+    except ValidationError as exc:
+        raise _refusal(exc) from exc
+    _check_safety(settings)
+    return settings
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    chosen = path or Path(CONFIG_NAME)
+    if path is None and not chosen.is_file():
+        return {}
+    try:
+        return tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise StartupError(
+            f"the configuration file {chosen} cannot be read: {exc.strerror}",
+            hint="give an existing file with --config or AGENTCORE_CONFIG",
+        ) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise StartupError(f"{chosen} is not TOML: {exc}") from exc
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in env.items():
+        if name in ALIASES:
+            _put(values, ALIASES[name], text)
+        elif name.startswith("ACE_") and name.lower() in ACEConfig.model_fields:
+            _put(values, ("ace", name.lower()), text)
+        elif name.startswith(PREFIX) and name != "AGENTCORE_CONFIG":
+            if name.startswith("AGENTCORE_DEV_"):  # of dev.py, not of the service
+                continue
+            steps = tuple(name.removeprefix(PREFIX).lower().split("__"))
+            _put(values, steps, _parsed(text))
+    return values
+
+
+def _parsed(text: str) -> Any:
+    """JSON lists and tables as such; everything else stays text for the field to read."""
+    if text[:1] in {"[", "{"}:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _put(values: dict[str, Any], steps: tuple[str, ...], value: Any) -> None:
+    for step in steps[:-1]:
+        inner = values.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise StartupError(f"the setting {'.'.join(steps)} is given both whole and in parts")
+        values = inner
+    values[steps[-1]] = value
+
+
+def _merge(into: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for name, value in over.items():
+        if isinstance(value, Mapping) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = value
+
+
+def _resolve(value: Any, env: Mapping[str, str]) -> Any:
+    """Replace ``env:NAME`` and ``file:PATH`` by what they refer to."""
+    if isinstance(value, dict):
+        return {name: _resolve(inner, env) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, env) for inner in value]
+    if isinstance(value, str) and value.startswith("env:"):
+        name = value.removeprefix("env:")
+        if name not in env:
+            raise StartupError(f"a setting refers to {value!r}", hint=f"set the variable {name}")
+        return env[name]
+    if isinstance(value, str) and value.startswith("file:"):
+        path = Path(value.removeprefix("file:"))
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise StartupError(
+                f"a setting refers to {value!r}, which cannot be read",
+                hint="give a readable text file",
+            ) from exc
+    return value
+
+
+def _refusal(exc: ValidationError) -> StartupError:
+    """The first fault in the words of an operator; secrets are never quoted."""
+    fault = exc.errors(include_url=False)[0]
+    dotted = ".".join(str(step) for step in fault["loc"])
+    variable = PREFIX + "__".join(str(step).upper() for step in fault["loc"])
+    more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        return StartupError(
+            f"unknown setting {dotted} ({variable}){more}",
+            hint="docs/reference/settings.md lists all settings",
+        )
+    given = "" if _secret(dotted) else f", given {fault['input']!r}"
+    return StartupError(
+        f"setting {dotted} ({variable}): {fault['msg']}{given}{more}",
+        hint="docs/reference/settings.md has its meaning and bounds",
+    )
+
+
+def _secret(dotted: str) -> bool:
+    return any(part in dotted for part in ("secret", "key", "token", "password", "url"))
+
+
+def _check_safety(settings: Settings) -> None:
+    if settings.loopback:
+        return
+    if not settings.security.auth:
+        raise StartupError(
+            f"authentication is off while listening on {settings.server.host}",
+            hint="--no-auth works on 127.0.0.1 only",
+        )
+    generated = not settings.security.jwt_secret.get_secret_value()
+    if generated and not settings.security.allow_generated_secret:
+        raise StartupError(
+            f"listening on {settings.server.host} needs a secret of your own",
+            hint="set AGENTCORE_SECURITY__JWT_SECRET (or, knowingly, "
+            "AGENTCORE_SECURITY__ALLOW_GENERATED_SECRET=true)",
+        )
