@@ -12,7 +12,7 @@ class A2AConfig(BaseModel):
         description="What the card says about this agent.",
     )
     protocol_0_3: bool = Field(
-        True, description="Whether the card also lists the interface of A2A 0.3."
+        default=True, description="Whether the card also lists the interface of A2A 0.3."
     )
     card_max_age: int = Field(
         60, ge=0, description="Seconds that a client may keep the agent card."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from agentcore.kit.jsonvalue import JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 
 class TaskState(StrEnum):
@@ -21,6 +22,8 @@ class TaskState(StrEnum):
     AUTH_REQUIRED = "TASK_STATE_AUTH_REQUIRED"
 
 
+# Some process has to be at work on these; the others wait for a client or for nobody.
+RUNNING = frozenset({TaskState.SUBMITTED, TaskState.WORKING})
 TERMINAL = frozenset(
     {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED}
 )
@@ -36,3 +39,40 @@ class Part:
     data: JsonValue = None
     media_type: str = ""
     filename: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who may see a task or an agent: one subject of one tenant."""
+
+    tenant: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """One stored task; ``body`` is the A2A 1.0 ``Task`` in its JSON form."""
+
+    task_id: str
+    owner: Owner
+    agent_id: str
+    context_id: str
+    state: TaskState
+    version: int
+    body: JsonObject
+    created_at: datetime
+    updated_at: datetime
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    reported_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Newest first; ``after`` is the position (time, id) of the last task already seen."""
+
+    state: TaskState | None = None
+    context_id: str | None = None
+    updated_since: datetime | None = None
+    after: tuple[datetime, str] | None = None
+    limit: int = 50

@@ -1,0 +1,89 @@
+"""Failures of the A2A side; -32001 to -32009 are the protocol's own numbers."""
+
+from __future__ import annotations
+
+from agentcore.kit.errors import (
+    RPC_CONFLICT,
+    RPC_FORBIDDEN,
+    RPC_INVALID_PARAMS,
+    RPC_NOT_FOUND,
+    RPC_SESSION,
+    AgentCoreError,
+)
+
+
+class InvalidRequest(AgentCoreError):
+    """Well-formed JSON that is no JSON-RPC 2.0 request."""
+
+    code, http_status, rpc_code, retryable = "invalid_request", 400, -32600, False
+
+
+class UnknownMethod(AgentCoreError):
+    code, http_status, rpc_code, retryable = "unknown_method", 404, -32601, False
+
+
+class InvalidParams(AgentCoreError):
+    code, http_status, rpc_code, retryable = "invalid_params", 422, RPC_INVALID_PARAMS, False
+
+
+class TaskNotFound(AgentCoreError):
+    """No such task, or not the caller's: the two are not told apart."""
+
+    code, http_status, rpc_code, retryable = "task_not_found", 404, -32001, False
+
+
+class TaskNotCancelable(AgentCoreError):
+    code, http_status, rpc_code, retryable = "task_not_cancelable", 409, -32002, False
+
+
+class PushNotSupported(AgentCoreError):
+    code, http_status, rpc_code, retryable = "push_not_supported", 400, -32003, False
+
+
+class UnsupportedOperation(AgentCoreError):
+    code, http_status, rpc_code, retryable = "unsupported_operation", 400, -32004, False
+
+
+class ContentTypeNotSupported(AgentCoreError):
+    code, http_status, rpc_code, retryable = "content_type_not_supported", 415, -32005, False
+
+
+class VersionNotSupported(AgentCoreError):
+    code, http_status, rpc_code, retryable = "version_not_supported", 400, -32009, False
+
+
+class AgentNotFound(AgentCoreError):
+    """No such agent, or of another tenant: the two are not told apart."""
+
+    code, http_status, rpc_code, retryable = "agent_not_found", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"there is no agent {agent_id!r}", hint="agent.discover lists those of your tenant"
+        )
+
+
+class AgentIdTaken(AgentCoreError):
+    code, http_status, rpc_code, retryable = "agent_id_taken", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"the agent id {agent_id!r} is taken",
+            hint="agent ids are unique in the installation: choose another, or give none",
+        )
+
+
+class NotTheOwner(AgentCoreError):
+    code, http_status, rpc_code, retryable = "not_the_owner", 403, RPC_FORBIDDEN, False
+
+
+class TaskEnded(AgentCoreError):
+    """A hosted agent went on talking about a task that it had already ended."""
+
+    code, http_status, rpc_code, retryable = "task_ended", 409, RPC_CONFLICT, False
+
+
+class SessionRequired(AgentCoreError):
+    """The method works inside an environment session only."""
+
+    code, http_status, rpc_code, retryable = "session_required", 422, RPC_SESSION, False
