@@ -65,6 +65,10 @@ class MalformedRequest(AgentCoreError):
     code, http_status, rpc_code, retryable = "malformed_request", 400, -32700, False
 
 
+class MethodNotAllowed(AgentCoreError):
+    code, http_status, rpc_code, retryable = "method_not_allowed", 405, -32601, False
+
+
 class RequestTooLarge(AgentCoreError):
     code, http_status, rpc_code, retryable = "request_too_large", 413, -32600, False
 

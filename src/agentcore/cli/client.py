@@ -1,0 +1,85 @@
+"""Talking to a running service from the command line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentcore.kit.errors import InvalidInput, Unavailable
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+if TYPE_CHECKING:
+    import httpx2
+
+TIMEOUT = 30.0
+
+
+class ServiceClient:
+    """Control traffic to one service; errors come back as one line."""
+
+    def __init__(self, http: httpx2.Client, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    def get(self, path: str, **params: str | int) -> JsonObject:
+        return self._request("GET", path, params=params)
+
+    def post(self, path: str, body: JsonObject) -> JsonObject:
+        return self._request("POST", path, body=body)
+
+    def rpc(self, method: str, params: JsonObject) -> JsonObject:
+        """One dotted JSON-RPC call; raises ``InvalidInput`` with the peer's message on error."""
+        answer = self.post("/a2a", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        if isinstance(error := answer.get("error"), dict):
+            raise InvalidInput(str(error.get("message")))
+        result = answer.get("result")
+        return result if isinstance(result, dict) else {"result": result}
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str | int] | None = None,
+        body: JsonObject | None = None,
+    ) -> JsonObject:
+        import httpx2
+
+        try:
+            response = self._http.request(method, self._url + path, params=params, json=body)
+        except httpx2.TransportError as exc:
+            raise Unavailable(
+                f"no AgentCore answers at {self._url}: {exc}",
+                hint="start one (agentcore serve) or name it: --url http://host:port",
+            ) from exc
+        content = _content(response)
+        if response.status_code >= 400:
+            detail = content.get("detail", response.text[:200])
+            hint = content.get("hint")
+            raise InvalidInput(str(detail), hint=hint if isinstance(hint, str) else "")
+        return content
+
+
+def connect(url: str | None, token: str | None, config: Path | None) -> ServiceClient:
+    """A client for ``url`` (the configured service by default) with a token of its own making."""
+    import httpx2
+
+    from agentcore.bootstrap import token_authority
+    from agentcore.settings import load_settings
+
+    settings = load_settings(config)
+    address = url or f"http://{settings.server.host}:{settings.server.port}"
+    bearer = token or token_authority(settings).issue(
+        subject="cli", tenant="default", scopes=["admin"], lifetime=timedelta(hours=1)
+    )
+    headers = {"authorization": f"Bearer {bearer}"}
+    return ServiceClient(httpx2.Client(headers=headers, timeout=TIMEOUT), address.rstrip("/"))
+
+
+def _content(response: httpx2.Response) -> JsonObject:
+    try:
+        value: JsonValue = response.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {"items": value}

@@ -1,0 +1,128 @@
+"""Commands that ask a running service: environments, models, agents, costs, playbooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", help="The service, e.g. http://127.0.0.1:8001."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar="AGENTCORE_DEV_TOKEN", help="A token instead of an own one."),
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
+
+env = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
+ace = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)
+
+
+def attach(app: typer.Typer) -> None:
+    app.add_typer(env, name="env")
+    app.add_typer(ace, name="ace")
+    app.command()(models)
+    app.command()(agents)
+    app.command()(costs)
+
+
+@env.command("list")
+def list_environments(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
+    """List the environments that can be opened."""
+    from agentcore.cli.client import connect
+
+    found = connect(url, token, config).get("/internal/environments")
+    _table(found.get("items"), ("name", "source", "description"))
+
+
+def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
+    """List the models that the gateway serves."""
+    from agentcore.cli.client import connect
+
+    found = connect(url, token, config).get("/v1/models")
+    _table(found.get("data"), ("id", "owned_by"))
+
+
+def agents(
+    text: Annotated[str, typer.Argument(help="Words to look for.")] = "",
+    url: Url = None,
+    token: Token = None,
+    config: ConfigFile = None,
+) -> None:
+    """List registered agents, best match first."""
+    from agentcore.cli.client import connect
+
+    found = connect(url, token, config).rpc("agent.discover", {"text": text} if text else {})
+    _table(found.get("agents"), ("agent_id", "name", "status", "capabilities"))
+
+
+def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
+    """Show what model calls cost, and what they would have cost on the API."""
+    from agentcore.cli.client import connect
+
+    found = connect(url, token, config).get("/internal/costs/summary")
+    columns = ("provider", "kind", "requests", "tokens", "cost_usd", "api_equivalent_usd")
+    _table(found.get("items"), columns)
+
+
+@ace.command("show")
+def show_playbook(
+    agent_id: str, url: Url = None, token: Token = None, config: ConfigFile = None
+) -> None:
+    """Print an agent's playbook as its prompts see it."""
+    from agentcore.cli.client import connect
+
+    client = connect(url, token, config)
+    rendered = client.get(f"/internal/context/playbooks/{agent_id}/render")
+    typer.echo(rendered.get("text"))
+
+
+@ace.command("evolve")
+def evolve_playbook(
+    agent_id: str,
+    force: Annotated[bool, typer.Option(help="Also with few traces.")] = False,
+    url: Url = None,
+    token: Token = None,
+    config: ConfigFile = None,
+) -> None:
+    """Ask for an evolution of an agent's playbook."""
+    from agentcore.cli.client import connect
+
+    answer = connect(url, token, config).post(
+        "/internal/context/evolution/trigger", {"agent_id": agent_id, "force": force}
+    )
+    typer.echo(f"enqueued at position {answer.get('position')}")
+
+
+@ace.command("status")
+def evolution_status(
+    agent_id: str, url: Url = None, token: Token = None, config: ConfigFile = None
+) -> None:
+    """Show how far an agent's evolution is."""
+    from agentcore.cli.client import connect
+
+    answer = connect(url, token, config).get(f"/internal/context/evolution/status/{agent_id}")
+    for name, value in answer.items():
+        typer.echo(f"{name}: {_cell(value)}")
+
+
+def _table(rows: JsonValue, columns: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows if isinstance(rows, list) else []:
+        values: JsonObject = row if isinstance(row, dict) else {}
+        table.add_row(*(_cell(values.get(column)) for column in columns))
+    Console().print(table)
+
+
+def _cell(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    return "" if value is None else str(value)
