@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Callable, NoReturn, Sequence
 
-from devtools.locks import write_lock
+from devtools.locks import write_locks
 from devtools.processes import become, inside
 from devtools.setup import set_up
 from devtools.venvs import MAIN, PEERS, ROOT, SetupFailed, say
@@ -93,8 +93,7 @@ def peers(args: Sequence[str]) -> NoReturn:
 
 def lock(args: Sequence[str]) -> NoReturn:
     set_up(MAIN)
-    write_lock(MAIN, args)
-    write_lock(PEERS, args)
+    write_locks(args)
     sys.exit(0)
 
 

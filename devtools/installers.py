@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Mapping
 
 from devtools.processes import MISLEADING, Step, answer
-from devtools.venvs import MAIN, Venv
+from devtools.venvs import BOOTSTRAP, MAIN, Venv
 
 PIP_THAT_KNOWS_PYTHON = (22, 3)
 PIP_TO_UV = {
@@ -38,25 +38,15 @@ def find_pip(venv: Venv, python: str) -> list[str] | None:
 
 def find_uv(venv: Venv, pip: list[str] | None, step: Step) -> str | None:
     """The locked uv, put into the environment; the machine's own only where pip is missing."""
-    own = str(venv.bin / "uv")
-    if answer([own, "--version"]) is not None:
-        return own
+    for present in (venv.bin / "uv", MAIN.bin / "uv"):
+        if answer([str(present), "--version"]) is not None:
+            return str(present)
     if pip is None:
         return shutil.which("uv")
     options = ["install", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    step("put uv into it", [*pip, *options, "-r", str(uv_requirement(venv))])
+    step("put uv into it", [*pip, *options, "-r", str(BOOTSTRAP)])
+    own = str(venv.bin / "uv")
     return own if answer([own, "--version"]) is not None else None
-
-
-def uv_requirement(venv: Venv) -> Path:
-    """uv's own entry of the lock, with its hashes, as a requirements file."""
-    lines = MAIN.lock.read_text("utf-8").splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith("uv=="))
-    rest = range(start + 1, len(lines))
-    end = next((n for n in rest if not lines[n].startswith("    ")), len(lines))
-    path = venv.path / "uv.txt"
-    path.write_text("\n".join(lines[start:end]) + "\n", "utf-8")
-    return path
 
 
 def pip_settings(pip: list[str] | None) -> dict[str, str]:

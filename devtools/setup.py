@@ -10,6 +10,7 @@ from devtools.installers import find_pip, find_uv, installer_environment
 from devtools.interpreters import OLDEST, find_python, probe
 from devtools.processes import Step
 from devtools.venvs import (
+    BOOTSTRAP,
     ROOT,
     SetupFailed,
     Venv,
@@ -99,7 +100,7 @@ HERE = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
 def install_by_uv(venv: Venv, uv: str, step: Step) -> bool:
     into = ["--python", str(venv.python)]
     what = packages_of(venv)
-    sync = [uv, "pip", "sync", *into, "--require-hashes", str(venv.lock)]
+    sync = [uv, "pip", "sync", *into, "--require-hashes", str(venv.lock), str(BOOTSTRAP)]
     if not step(what, sync) and not (
         "certificate" in step.tail() and step(what, sync, UV_SYSTEM_CERTS="1")
     ):

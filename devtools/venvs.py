@@ -16,6 +16,9 @@ WINDOWS = sys.platform == "win32"
 PACKAGES = "Lib/site-packages" if WINDOWS else "lib/*/site-packages"
 
 
+BOOTSTRAP = ROOT / "devtools" / "bootstrap.lock"
+
+
 class SetupFailed(Exception):
     """What to tell the person at the keyboard; the process ends with 1."""
 
@@ -66,7 +69,7 @@ def project_parts(pyproject: str) -> str:
 
 
 def wanted(venv: Venv) -> str:
-    parts = [venv.lock.read_text("utf-8")]
+    parts = [lock.read_text("utf-8") for lock in (venv.lock, BOOTSTRAP)]
     if venv.holds_project:
         parts.append(project_parts((ROOT / "pyproject.toml").read_text("utf-8")))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

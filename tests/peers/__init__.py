@@ -1,0 +1,1 @@
+"""Foreign programs, run in their own environment (.venv-peers) by tests."""
