@@ -1,0 +1,175 @@
+"""PostgreSQL 18 of one home: made by initdb, reached over a unix socket in a private folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from agentcore.kit.embedded import pgwire, processes
+from agentcore.kit.embedded.account import Account, choose_account
+from agentcore.kit.embedded.binaries import POSTGRES_MAJOR, postgres_folder
+from agentcore.kit.embedded.layout import Home
+from agentcore.kit.embedded.locks import Patience
+from agentcore.kit.embedded.unit import Launch, Probe, StopSteps
+from agentcore.kit.errors import StartupError
+
+USER = DATABASE = "agentcore"
+_SOCKET = ".s.PGSQL.5432"
+_INITDB_SECONDS = 300
+_NEW_DATA = "postgres.new-"
+
+# The built-in provider sorts by code point on every system; the C library's C.UTF-8 is missing
+# on some. Nobody but the owner of the socket's folder can connect, so there is no password.
+_INITDB = (
+    *("--username", USER, "--encoding=UTF8", "--locale=C"),
+    *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+    *("--auth-local=trust", "--auth-host=reject"),
+)
+# fsync and synchronous_commit stay on: what was acknowledged survives a killed server and a lost
+# machine. No replication means less to write; few workers, because the home is one machine's.
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "64MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "256MB",
+    "io_method": "sync",
+    "huge_pages": "off",
+    "timezone": "UTC",
+    "lc_messages": "C",
+    "log_line_prefix": "%m [%p] ",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+}
+# A killed postmaster's backends may outlive it for a moment; its successor must wait for them.
+_NOT_YET = "the database system is starting up"
+_PASSING = ("pre-existing shared memory block",)
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    home: Home
+    name: ClassVar[str] = "postgres"
+    # Fast, then immediate shutdown: the latter recovers from the log at the next start.
+    stop_steps: ClassVar[StopSteps] = (
+        (signal.SIGINT, 60),
+        (signal.SIGQUIT, 10),
+        (signal.SIGKILL, 10),
+    )
+
+    @property
+    def url(self) -> str:
+        folder = quote(str(self.socket_folder), safe="/")
+        return f"postgresql+asyncpg://{USER}@/{DATABASE}?host={folder}"
+
+    @property
+    def socket_folder(self) -> Path:
+        return self.home.socket_folder(_owner(self.home.data))
+
+    def probe(self) -> Probe:
+        address = self.socket_folder / _SOCKET
+        answer = pgwire.ask(address, user=USER, database=DATABASE)
+        if answer is None:
+            return "silent"
+        if answer.sqlstate == pgwire.CANNOT_CONNECT_NOW:
+            return "busy"
+        if answer.sqlstate == pgwire.INVALID_CATALOG:
+            create = f"CREATE DATABASE {DATABASE}"
+            pgwire.ask(address, user=USER, database="postgres", statement=create, timeout=60)
+            return "busy"
+        return "ready"
+
+    def noted_pid(self) -> int | None:
+        try:
+            return int((self.home.data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return None
+
+    def is_process(self, pid: int) -> bool:
+        return processes.runs(pid, "-D", str(self.home.data))
+
+    def prepare(self, patience: Patience) -> Launch:
+        binaries = postgres_folder()
+        account = choose_account(binaries / "postgres", self.home.data)
+        if not (self.home.data / "PG_VERSION").exists():
+            self._initialise(binaries / "initdb", account)
+        self._check_version()
+        sockets = self.home.socket_folder(account.owner)
+        self.home.make_private(sockets, account.owner)
+        for stale in (self.home.data / "postmaster.pid", sockets / f"{_SOCKET}.lock"):
+            stale.unlink(missing_ok=True)
+        settings = {**_SETTINGS, "unix_socket_directories": str(sockets)}
+        command = [*account.prefix, str(binaries / "postgres"), "-D", str(self.home.data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        return Launch(command=tuple(command), uid=account.uid, gid=account.gid)
+
+    def failure(self, log_text: str) -> StartupError | None:
+        if any(phrase in log_text for phrase in _PASSING):
+            return None
+        return StartupError(
+            f"PostgreSQL ended while starting in {self.home.path}: {self._complaint(log_text)}",
+            hint=f"see {self.home.log(self.name)}",
+        )
+
+    def _initialise(self, initdb: Path, account: Account) -> None:
+        """Build beside the final place and rename, so that a kill leaves nothing half-made."""
+        data = self.home.data
+        for left in data.parent.glob(f"{_NEW_DATA}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        new = Path(tempfile.mkdtemp(prefix=_NEW_DATA, dir=data.parent))
+        try:
+            if account.owner != os.geteuid():
+                os.chown(new, account.uid, account.gid)
+            done = account.run(str(initdb), "-D", str(new), *_INITDB, seconds=_INITDB_SECONDS)
+            if done.returncode != 0:
+                raise StartupError(
+                    f"cannot create a database in {self.home.path}: {self._complaint(done.stdout)}",
+                    hint="set AGENTCORE_HOME to a folder with room, or set AGENTCORE_DATABASE_URL",
+                )
+            new.rename(data)
+        except subprocess.TimeoutExpired as error:
+            raise StartupError(
+                f"creating a database in {self.home.path} took over {_INITDB_SECONDS} s",
+            ) from error
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _check_version(self) -> None:
+        found = (self.home.data / "PG_VERSION").read_text().strip()
+        if found != POSTGRES_MAJOR:
+            raise StartupError(
+                f"{self.home.data} was made by PostgreSQL {found}, not {POSTGRES_MAJOR}",
+                hint="move that folder away, or dump it with its own version and restore",
+            )
+
+    def _complaint(self, text: str) -> str:
+        for line in text.splitlines():
+            for mark in ("FATAL: ", "PANIC: ", "error: "):
+                found = line.partition(mark)[2].strip()
+                if found and found != _NOT_YET:
+                    return found
+        with suppress(OSError):
+            room = os.statvfs(self.home.path)
+            if room.f_bavail == 0:
+                return "no space left on device"
+        return text.strip().splitlines()[-1] if text.strip() else "it said nothing"
+
+
+def _owner(data: Path) -> int:
+    try:
+        return data.stat().st_uid
+    except OSError:
+        return os.geteuid()

@@ -1,0 +1,217 @@
+"""One server of a home, kept running by whoever needs it.
+
+``ensure`` is the only way in: start, join, recover and wait are the same loop under the server's
+start lock. Liveness is an answer on the socket, or a held ``alive`` lock while it is not
+answering yet; pid files are only ever hints, checked against the process they name.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import structlog
+
+from agentcore.kit.embedded.layout import Home, startup_errors
+from agentcore.kit.embedded.locks import Patience, locked, try_lock
+from agentcore.kit.embedded.processes import open_pidfd
+from agentcore.kit.errors import StartupError
+
+Probe = Literal["ready", "busy", "silent"]
+State = Literal["ready", "busy", "stopped"]
+StopSteps = tuple[tuple[signal.Signals, float], ...]
+
+_WATCHDOG = Path(__file__).with_name("watchdog.py")
+_LOG_LIMIT_BYTES = 4 * 1024 * 1024
+_WATCHDOG_START_SECONDS = 30
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    command: tuple[str, ...]
+    uid: int = -1
+    gid: int = -1
+
+
+class Server(Protocol):
+    """What differs between the servers; every call may block."""
+
+    name: ClassVar[str]
+    stop_steps: ClassVar[StopSteps]
+    """Each signal, and the seconds it is given before the next, harder one."""
+
+    def prepare(self, patience: Patience) -> Launch:
+        """Make the folders, clear what a killed server left. StartupError when that cannot be."""
+        ...
+
+    def probe(self) -> Probe:
+        """Ask the socket: "busy" answered "not yet", "silent" did not answer."""
+        ...
+
+    def noted_pid(self) -> int | None:
+        """What the server's own pid file says; to be checked with ``is_process``."""
+        ...
+
+    def is_process(self, pid: int) -> bool:
+        """Whether this living process is this home's server."""
+        ...
+
+    def failure(self, log_text: str) -> StartupError | None:
+        """Why a server that wrote this ended; None when another attempt may succeed."""
+        ...
+
+
+class Unit:
+    def __init__(self, home: Home, server: Server) -> None:
+        self._home = home
+        self._server = server
+        self._log = home.log(server.name)
+        self._alive = home.lock(f"{server.name}.alive")
+        self._start = home.lock(f"{server.name}.start")
+
+    @property
+    def name(self) -> str:
+        return self._server.name
+
+    def ensure(self, patience: Patience) -> None:
+        """Return when the server answers and is watched. Call with the clients lock held."""
+        with (
+            startup_errors(f"cannot start {self.name} in {self._home.path}"),
+            locked(self._start, "exclusive", patience),
+        ):
+            self._ensure(patience)
+
+    def watched(self) -> bool:
+        """Cheap: no server is asked. True too while somebody else starts it."""
+        if (start := try_lock(self._start, "exclusive")) is None:
+            return True
+        try:
+            if (alive := try_lock(self._alive, "shared")) is None:
+                return True
+            os.close(alive)
+            return False
+        finally:
+            os.close(start)
+
+    def state(self) -> State:
+        probe = self._server.probe()
+        if probe == "ready":
+            return "ready"
+        return "busy" if self.watched() or probe == "busy" else "stopped"
+
+    def pid(self) -> int | None:
+        """The running server's process, if a note still names it."""
+        for noted in (_number_in(self._alive), self._server.noted_pid()):
+            if noted is not None and self._server.is_process(noted):
+                return noted
+        return None
+
+    def watch_orphan(self, patience: Patience) -> None:
+        """Give a server whose watchdog was killed a new one, which stops it when nobody is left."""
+        with locked(self._start, "exclusive", patience):
+            if (alive := try_lock(self._alive, "exclusive")) is not None:
+                try:
+                    self._adopt(alive)
+                finally:
+                    os.close(alive)
+
+    def _ensure(self, patience: Patience) -> None:
+        attempts = 0
+        written = 0
+        while True:
+            alive = try_lock(self._alive, "exclusive")
+            if alive is None:
+                if self._server.probe() == "ready":
+                    return
+            else:
+                try:
+                    if not self._adopt(alive):
+                        if attempts:
+                            self._judge(attempts, written)
+                        attempts += 1
+                        written = self._rotate_log()
+                        self._launch(alive, patience)
+                        if attempts == 1:
+                            patience.look_closely()
+                finally:
+                    os.close(alive)
+            if not patience.pause():
+                raise self._overdue(patience)
+
+    def _launch(self, alive: int, patience: Patience) -> None:
+        launch = self._server.prepare(patience)
+        log.info("embedded server starting", server=self.name, home=str(self._home.path))
+        self._watchdog(alive, "run", str(launch.uid), str(launch.gid), *launch.command)
+
+    def _adopt(self, alive: int) -> bool:
+        pid = self.pid()
+        if pid is None:
+            return False
+        pidfd = open_pidfd(pid)
+        try:
+            if not self._server.is_process(pid):
+                return False
+            log.warning("embedded server had lost its watchdog", server=self.name, pid=pid)
+            self._watchdog(alive, "adopt", str(pid), str(pidfd), inherited=pidfd)
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+        return True
+
+    def _watchdog(self, alive: int, *arguments: str, inherited: int = -1) -> None:
+        steps = ",".join(f"{int(number)}:{after:g}" for number, after in self._server.stop_steps)
+        interpreter = [sys.executable, "-I", "-S", str(_WATCHDOG)]
+        with self._log.open("ab") as output:
+            try:
+                subprocess.run(
+                    [*interpreter, str(self._home.clients), str(alive), steps, *arguments],
+                    pass_fds=[fd for fd in (alive, inherited) if fd >= 0],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    check=True,
+                    timeout=_WATCHDOG_START_SECONDS,
+                )
+            except subprocess.SubprocessError as error:
+                raise StartupError(
+                    f"cannot start the watchdog of {self.name}: {error}", hint=f"see {self._log}"
+                ) from error
+
+    def _judge(self, attempts: int, written: int) -> None:
+        """Raise when the last attempt's end is final."""
+        with self._log.open("rb") as output:
+            output.seek(written)
+            text = output.read().decode(errors="replace")
+        failure = self._server.failure(text)
+        if failure is not None:
+            raise failure
+        log.info("embedded server ended while starting", server=self.name, attempts=attempts)
+
+    def _overdue(self, patience: Patience) -> StartupError:
+        return StartupError(
+            f"{self.name} in {self._home.path} did not get ready within {patience.seconds:g} s",
+            hint=f"see {self._log}",
+        )
+
+    def _rotate_log(self) -> int:
+        """The size that the log has now, after a big one was put aside."""
+        if not self._log.exists():
+            return 0
+        if self._log.stat().st_size > _LOG_LIMIT_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+            return 0
+        return self._log.stat().st_size
+
+
+def _number_in(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

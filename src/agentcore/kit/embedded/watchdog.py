@@ -1,0 +1,139 @@
+"""The watchdog of one embedded server, run as a script by an interpreter of its own.
+
+It starts the server (or adopts one whose watchdog was killed), waits until no client holds the
+clients file, stops the server and ends. It ends at once when the server ends. For all of that time
+it keeps the lock on the server's ``alive`` file, which it inherits from the client that starts it:
+a held lock means that the server's process lives and is watched, whatever pid files say. Being the
+parent, it knows the server before the server has written anything, so that a client may be killed
+at any moment without leaving one behind.
+
+Only the standard library, and little of it: it is on the path of every start.
+Arguments: CLIENTS_FILE ALIVE_FD SIGNAL:SECONDS,... run UID GID COMMAND... | adopt PID PIDFD
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import sys
+import time
+from types import FrameType
+
+ADOPTED_POLL_SECONDS = 0.1
+
+
+class Ended(Exception):
+    """The server's process is gone."""
+
+
+class Child:
+    """A server that this process starts; its end arrives as SIGCHLD."""
+
+    def __init__(self, uid: int, gid: int, command: list[str]) -> None:
+        signal.signal(signal.SIGCHLD, self._reap)
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(uid, gid, command)
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def _reap(self, _number: int, _frame: FrameType | None) -> None:
+        if os.waitpid(-1, os.WNOHANG)[0]:
+            raise Ended
+
+
+class Adopted:
+    """A server that some killed watchdog started. The pidfd (-1: none) rules out a reused pid."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self._pidfd = pidfd
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, ADOPTED_POLL_SECONDS, ADOPTED_POLL_SECONDS)
+
+    def send(self, number: int) -> None:
+        if sys.platform == "linux" and self._pidfd >= 0:
+            signal.pidfd_send_signal(self._pidfd, number)
+        else:
+            os.kill(self.pid, number)
+
+    def _look(self, _number: int, _frame: FrameType | None) -> None:
+        if self._pidfd >= 0:
+            if select.select([self._pidfd], [], [], 0)[0]:
+                raise Ended
+            return
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            raise Ended from None
+
+
+def _become(uid: int, gid: int, command: list[str]) -> None:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        if uid >= 0:
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+        os.execv(command[0], command)  # noqa: S606 - no shell is the point
+    except OSError as error:
+        os.write(2, f"FATAL:  cannot run {command[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _stop(server: Child | Adopted, steps: list[str]) -> None:
+    """Send each signal in turn, harder ones last, until ``Ended`` interrupts the wait."""
+    for step in steps:
+        number, seconds = step.split(":")
+        server.send(int(number))
+        time.sleep(float(seconds))
+
+
+def watch(arguments: list[str]) -> None:
+    clients_file, alive, steps, mode, *rest = arguments
+    os.set_inheritable(int(alive), False)
+    try:
+        server: Child | Adopted
+        if mode == "run":
+            server = Child(int(rest[0]), int(rest[1]), rest[2:])
+        else:
+            os.set_inheritable(max(int(rest[1]), 0), False)
+            server = Adopted(int(rest[0]), int(rest[1]))
+        _note(int(alive), server.pid)
+        clients = os.open(clients_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(clients, fcntl.LOCK_EX)
+        _stop(server, steps.split(","))
+    except (Ended, ProcessLookupError):
+        return
+
+
+def _note(alive: int, pid: int) -> None:
+    """Write down whom the next watchdog may adopt; a full disk only costs that convenience."""
+    try:
+        os.ftruncate(alive, 0)
+        os.pwrite(alive, f"{pid}\n".encode(), 0)
+    except OSError as error:
+        os.write(2, f"cannot note the server's pid: {error.strerror}\n".encode())
+
+
+def main(arguments: list[str]) -> None:
+    """Leave the client's process tree and session, then watch."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # A service manager signals the whole group on shutdown while clients still drain: only the
+    # clients' end may stop the server.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    watch(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
