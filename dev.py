@@ -12,7 +12,7 @@ if sys.version_info < (3, 8):
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from devtools.commands import main  # noqa: E402  (older Pythons cannot read it)
+from devtools.commands import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

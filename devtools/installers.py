@@ -1,4 +1,4 @@
-"""pip and uv: getting them, and telling uv what this machine has told pip."""
+"""Getting pip and uv, and telling uv what this machine has told pip."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parse_pip_settings(listing: str) -> dict[str, str]:
 
 
 def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
-    """uv's names for pip's settings; what is already set for uv stays as it is."""
+    """What pip is told under uv's names; what is already set for uv stays as it is."""
     env = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     for key, name in PIP_TO_UV.items():
         if pip.get(key) and name not in os.environ:
@@ -90,7 +90,7 @@ def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
 def uv_cache() -> Path:
     if "UV_CACHE_DIR" in os.environ:
         return Path(os.environ["UV_CACHE_DIR"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "uv"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
 
 
 def is_writable(folder: Path) -> bool:

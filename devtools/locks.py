@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,7 +40,7 @@ def write_lock(lock: Path, options: Sequence[str], env: Mapping[str, str]) -> No
         subprocess.run([*COMPILE, *options, "-o", str(fresh)], cwd=ROOT, env=env, check=True)
         if "://" in fresh.read_text("utf-8"):
             raise SetupFailed(f"{lock.name} would hold an address, so it stays as it was")
-        os.replace(fresh, lock)
+        fresh.replace(lock)
     except subprocess.CalledProcessError as error:
         raise SetupFailed(f"uv could not resolve {lock.name}") from error
     finally:
