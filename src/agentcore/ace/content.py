@@ -1,0 +1,210 @@
+"""A playbook's content: the owner's keys as given, and itemised bullets under one reserved key.
+
+``{"goals": [...], "playbook": {"schema": "ace/1", "next_id": 3, "sections": {"checks": [...]}}}``
+
+The form is canonical: no empty section, and no reserved key until the first bullet. Equal
+playbooks are therefore equal JSON, which is what replay and rollback are checked against.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from agentcore.ace.errors import InvalidContent
+from agentcore.kit.jsonvalue import JsonObject
+
+RESERVED = "playbook"
+LONGEST_TEXT = 2000
+LONGEST_SECTION = 64
+MOST_EVIDENCE = 20
+
+# Control characters, lone surrogates, and those that reorder or hide text from a human reader.
+UNREADABLE = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u202a-\\u202e\\u2066-\\u2069\\U000e0000-\\U000e007f]"
+)
+
+BulletStatus = Literal["active", "retired"]
+
+
+class Refused(ValueError):
+    """An operation that the draft cannot carry out, in words for its author."""
+
+
+def one_line(text: str) -> str:
+    """White space collapsed: a bullet stays one line whatever its author wrote."""
+    return " ".join(text.split())
+
+
+def normalised(text: str) -> str:
+    """The form in which two bullets count as the same."""
+    return one_line(text).casefold().rstrip(".!;, ")
+
+
+def _bullet_text(text: str) -> str:
+    flat = one_line(text)
+    if not flat:
+        raise ValueError("the text is empty")
+    if len(flat) > LONGEST_TEXT:
+        raise ValueError(f"the text has {len(flat)} characters, more than {LONGEST_TEXT}")
+    if UNREADABLE.search(flat):
+        raise ValueError("the text holds characters that a reader cannot see")
+    return flat
+
+
+def _section_name(name: str) -> str:
+    flat = one_line(name).lstrip("# ")
+    if not flat:
+        raise ValueError("the section's name is empty")
+    if len(flat) > LONGEST_SECTION:
+        raise ValueError(f"the section's name has more than {LONGEST_SECTION} characters")
+    if UNREADABLE.search(flat):
+        raise ValueError("the section's name holds characters that a reader cannot see")
+    return flat
+
+
+BulletText = Annotated[str, AfterValidator(_bullet_text)]
+SectionName = Annotated[str, AfterValidator(_section_name)]
+BulletId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+Evidence = Annotated[tuple[str, ...], AfterValidator(lambda items: items[-MOST_EVIDENCE:])]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Bullet(BaseModel):
+    """One lesson. ``support`` counts how often it was proposed, the tags how it fared in tasks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: BulletId
+    text: BulletText
+    helpful: Count = 0
+    harmful: Count = 0
+    neutral: Count = 0
+    created_v: Count = 1
+    updated_v: Count = 1
+    status: BulletStatus = "active"
+    pinned: bool = False
+    evidence: Evidence = ()
+    support: Count = 1
+
+    def as_json(self) -> JsonObject:
+        dumped: JsonObject = self.model_dump(mode="json")
+        return dumped
+
+
+class _Itemised(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: Literal["ace/1"] = Field(alias="schema")
+    next_id: int = Field(ge=1, lt=2**31)
+    sections: dict[SectionName, list[Bullet]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    section: str
+    position: int
+    bullet: Bullet
+
+
+@dataclass(slots=True)
+class Draft:
+    """A working copy of a content; operations change it, :meth:`content` gives the result."""
+
+    owner: dict[str, JsonValue]
+    sections: dict[str, list[Bullet]] = field(default_factory=dict)
+    next_id: int = 1
+    _section_of: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, content: Mapping[str, JsonValue]) -> Draft:
+        """A copy of ``content``.
+
+        Raises:
+            InvalidContent: the reserved key does not hold a well-formed playbook.
+        """
+        owner = {key: copy.deepcopy(value) for key, value in content.items() if key != RESERVED}
+        if RESERVED not in content:
+            return cls(owner)
+        try:
+            read = _Itemised.model_validate(content[RESERVED])
+        except ValidationError as exc:
+            fault = exc.errors(include_url=False)[0]
+            where = ".".join(str(step) for step in (RESERVED, *fault["loc"]))
+            raise InvalidContent(
+                f"the content's {where}: {fault['msg']}",
+                hint=f"the key {RESERVED!r} is reserved for bullets of the schema ace/1",
+            ) from exc
+        draft = cls(owner, next_id=read.next_id)
+        for section, bullets in read.sections.items():
+            for bullet in bullets:
+                draft._append_known(section, bullet)
+        return draft
+
+    def content(self) -> JsonObject:
+        out: JsonObject = dict(self.owner)
+        sections: JsonObject = {
+            name: [bullet.as_json() for bullet in bullets]
+            for name, bullets in self.sections.items()
+            if bullets
+        }
+        if sections or self.next_id != 1:
+            out[RESERVED] = {"schema": "ace/1", "next_id": self.next_id, "sections": sections}
+        return out
+
+    def bullets(self) -> Iterator[Place]:
+        for section, bullets in self.sections.items():
+            for position, bullet in enumerate(bullets):
+                yield Place(section, position, bullet)
+
+    def __contains__(self, bullet_id: str) -> bool:
+        return bullet_id in self._section_of
+
+    def place(self, bullet_id: str) -> Place:
+        section = self._section_of.get(bullet_id)
+        if section is None:
+            raise Refused(f"there is no bullet {bullet_id!r}")
+        bullets = self.sections[section]
+        position = next(i for i, bullet in enumerate(bullets) if bullet.id == bullet_id)
+        return Place(section, position, bullets[position])
+
+    def replace(self, place: Place, bullet: Bullet) -> None:
+        """Put ``bullet`` where ``place`` has the one of the same id."""
+        self.sections[place.section][place.position] = bullet
+
+    def insert(self, section: str, position: int, bullet: Bullet) -> None:
+        if bullet.id in self._section_of:
+            raise Refused(f"there is a bullet {bullet.id!r} already")
+        self.sections.setdefault(section, []).insert(position, bullet)
+        self._section_of[bullet.id] = section
+
+    def append(self, section: str, bullet: Bullet) -> None:
+        self.insert(section, len(self.sections.get(section, [])), bullet)
+
+    def remove(self, bullet_id: str) -> Place:
+        place = self.place(bullet_id)
+        del self.sections[place.section][place.position]
+        del self._section_of[bullet_id]
+        if not self.sections[place.section]:
+            del self.sections[place.section]
+        return place
+
+    def fresh_id(self) -> str:
+        """The next unused bullet id; a number is never given twice, not even after a rollback."""
+        while f"b{self.next_id}" in self._section_of:
+            self.next_id += 1
+        taken, self.next_id = self.next_id, self.next_id + 1
+        return f"b{taken}"
+
+    def _append_known(self, section: str, bullet: Bullet) -> None:
+        if bullet.id in self._section_of:
+            raise InvalidContent(
+                f"the content's {RESERVED}.sections.{section}: bullet {bullet.id!r} appears twice",
+                hint="ids are unique within a playbook",
+            )
+        self.append(section, bullet)

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from agentcore.kit.errors import (
+    RPC_CONFLICT,
+    RPC_INVALID_PARAMS,
+    RPC_NOT_FOUND,
+    RPC_TOO_MANY,
+    AgentCoreError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    RequestTooLarge,
+    TooManyRequests,
+)
+
+
+class UnknownAgent(NotFound):
+    """There is no such agent, or it belongs to another tenant: the caller cannot tell which."""
+
+    code, http_status, rpc_code, retryable = "unknown_agent", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"no agent {agent_id!r}", hint="register it, or create a playbook for it first"
+        )
+
+
+class PlaybookNotFound(NotFound):
+    """The agent has no playbook, does not exist, or belongs to another tenant."""
+
+    code, http_status, rpc_code, retryable = "playbook_not_found", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"no playbook of agent {agent_id!r}",
+            hint="create one with POST /internal/context/playbooks",
+        )
+
+
+class VersionNotFound(NotFound):
+    code, http_status, rpc_code, retryable = "playbook_version_not_found", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, agent_id: str, asked: int, newest: int) -> None:
+        super().__init__(
+            f"the playbook of {agent_id!r} has no version {asked} to go back to",
+            hint=f"give a version from 1 to {newest - 1}",
+        )
+
+
+class PlaybookExists(Conflict):
+    code, http_status, rpc_code, retryable = "playbook_exists", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(
+            f"agent {agent_id!r} has a playbook already",
+            hint="change it with PATCH /internal/context/playbooks/{agent_id}",
+        )
+
+
+class PlaybookVersionConflict(Conflict):
+    """What the delta touches has changed since the version that it was made for."""
+
+    code, http_status, rpc_code, retryable = "playbook_version_conflict", 409, RPC_CONFLICT, True
+
+    def __init__(self, agent_id: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"the playbook of {agent_id!r} is at version {found}, not {expected}",
+            hint="read the playbook again and repeat the change on what it holds now",
+            expected_version=expected,
+            found_version=found,
+        )
+
+
+class DeltaIdReused(Conflict):
+    code, http_status, rpc_code, retryable = "delta_id_reused", 409, RPC_CONFLICT, False
+
+    def __init__(self, delta_id: str) -> None:
+        super().__init__(
+            f"delta {delta_id!r} was sent before with other changes",
+            hint="give each delta an id of its own; the same id repeats the same delta",
+        )
+
+
+class InvalidOperation(InvalidInput):
+    """One operation of a batch cannot be applied; nothing of the batch was."""
+
+    code, http_status, rpc_code, retryable = "invalid_operation", 422, RPC_INVALID_PARAMS, False
+
+    def __init__(self, index: int, name: str, reason: str) -> None:
+        super().__init__(
+            f"operation {index} ({name}): {reason}",
+            hint="docs/reference/playbooks.md lists the operations; none of this batch was applied",
+            operation=index,
+        )
+
+
+class InvalidContent(InvalidInput):
+    code, http_status, rpc_code, retryable = "invalid_content", 422, RPC_INVALID_PARAMS, False
+
+
+class PlaybookTooLarge(RequestTooLarge):
+    code, http_status, rpc_code, retryable = "playbook_too_large", 413, -32600, False
+
+
+class EvolutionQueueFull(TooManyRequests):
+    code, http_status, rpc_code, retryable = "evolution_queue_full", 429, RPC_TOO_MANY, True
+
+    def __init__(self, size: int, retry_after: float) -> None:
+        super().__init__(
+            f"all {size} places of the evolution queue are taken",
+            hint="repeat the request after retry_after seconds",
+            retry_after=retry_after,
+        )
+
+
+class EvolutionBudgetExhausted(AgentCoreError):
+    """The next model call might exceed the month's budget, so it is not made."""
+
+    code, http_status, rpc_code, retryable = (
+        "evolution_budget_exhausted",
+        429,
+        RPC_TOO_MANY,
+        False,
+    )
+
+    def __init__(self, *, spent: float, asked: float, budget: float) -> None:
+        super().__init__(
+            f"{spent:.6f} of {budget:.2f} USD are spent or reserved this month; "
+            f"the next call may cost {asked:.6f}",
+            hint="raise ACE_MONTHLY_BUDGET_USD or wait for the next month",
+        )
+
+
+class EvolutionClaimLost(Conflict):
+    """Another worker took the evolution over because this one had fallen silent."""
+
+    code, http_status, rpc_code, retryable = "evolution_claim_lost", 409, RPC_CONFLICT, True
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"the evolution of {agent_id!r} was taken over by another worker")

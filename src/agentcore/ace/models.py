@@ -1,0 +1,292 @@
+"""Values of the context layer: playbooks, deltas, traces, status, and the package's settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
+
+from agentcore.kit.jsonvalue import JsonObject
+
+DEEPEST = 32
+INT64 = 2**63
+
+EvolutionState = Literal["idle", "processing", "failed"]
+
+
+class ACEConfig(BaseModel):
+    """Settings of the context layer; ``ace_llm_model`` may also be written ``llm_model``."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_by_name=True,
+        alias_generator=AliasGenerator(validation_alias=lambda name: name.removeprefix("ace_")),
+    )
+
+    ace_llm_model: str = Field(
+        default="gpt-4o-mini", min_length=1, description="Model that proposes deltas."
+    )
+    ace_confidence_threshold: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Confidence below which a delta is kept but not applied.",
+    )
+    ace_max_deltas_per_evolution: int = Field(
+        default=5, ge=1, le=50, description="Most deltas taken from one answer of the model."
+    )
+    ace_worker_queue_size: int = Field(
+        default=1000, ge=1, description="Agents that may wait for evolution; one more is refused."
+    )
+    ace_worker_batch_size: int = Field(
+        default=10, ge=1, le=100, description="Agents that one worker evolves at the same time."
+    )
+    ace_worker_batch_timeout: float = Field(
+        default=5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds the worker waits for a request before it looks into the database.",
+    )
+    ace_evolution_interval: int = Field(
+        default=100,
+        ge=1,
+        description="New traces of an agent that start an evolution by themselves.",
+    )
+    ace_min_traces_for_evolution: int = Field(
+        default=10, ge=1, description="New traces that an evolution needs unless it is forced."
+    )
+    ace_monthly_budget_usd: float = Field(
+        default=100.0,
+        ge=0,
+        description="Most US dollars that evolution may spend in a calendar month.",
+    )
+    ace_cost_per_1m_tokens: float = Field(
+        default=0.15,
+        ge=0,
+        description="US dollars per million input tokens, where the gateway reports no cost.",
+    )
+    ace_max_tokens_per_request: int = Field(
+        default=4096, ge=512, description="Tokens of one model call, prompt and answer together."
+    )
+    ace_cache_ttl_seconds: int = Field(
+        default=300, ge=1, description="Seconds a cached playbook may live."
+    )
+    ace_enable_cache: bool = Field(default=True, description="Whether playbooks are cached at all.")
+    ace_cb_failure_threshold: int = Field(
+        default=5, ge=1, description="Failed model calls in a row that open the circuit breaker."
+    )
+    ace_cb_recovery_timeout: int = Field(
+        default=60, ge=1, description="Seconds until an open circuit breaker tries one call."
+    )
+
+
+def storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """``value`` when PostgreSQL can keep it as JSONB and give back the same.
+
+    Raises:
+        ValueError: naming what it cannot keep: NUL, lone surrogates, NaN, integers beyond 64 bits,
+            or nesting deeper than 32 levels.
+    """
+    _check(value, 0)
+    return value
+
+
+def _check(value: JsonValue, depth: int) -> None:
+    if depth > DEEPEST:
+        raise ValueError(f"JSON nested deeper than {DEEPEST} levels")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a JSON number")
+    elif isinstance(value, int) and not -INT64 <= value < INT64:
+        raise ValueError("an integer does not fit into 64 bits")
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth + 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(name)
+            _check(item, depth + 1)
+
+
+def _check_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("the character U+0000 cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a lone surrogate is no Unicode text") from None
+    return text
+
+
+StorableText = Annotated[str, AfterValidator(_check_text)]
+StorableObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
+Identifier = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    AfterValidator(_check_text),
+]
+
+
+class ContextPlaybook(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    playbook_id: str
+    agent_id: str
+    version: int
+    content: dict[str, JsonValue]
+    created_at: datetime
+    updated_at: datetime
+    metadata: dict[str, JsonValue] = {}
+
+
+class ContextDelta(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    delta_id: Identifier
+    playbook_id: Identifier
+    changes: StorableObject
+    confidence: float = Field(ge=0.0, le=1.0)
+    reasoning: StorableText
+    generated_at: datetime
+    applied: bool = False
+    applied_at: datetime | None = None
+
+
+class ExecutionTrace(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    trace_id: Identifier
+    agent_id: Identifier
+    task_id: Annotated[StorableText, StringConstraints(max_length=255)]
+    execution_time: float = Field(ge=0, allow_inf_nan=False)
+    success: bool
+    output_quality: float | None = Field(default=None, ge=0.0, le=1.0)
+    error_message: StorableText | None = None
+    metadata: StorableObject = {}
+    captured_at: datetime
+
+
+class EvolutionStatus(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    agent_id: str
+    last_evolution: datetime | None = None
+    pending_traces: int = 0
+    deltas_generated: int = 0
+    deltas_applied: int = 0
+    total_cost: float = 0.0
+    status: EvolutionState = "idle"
+
+
+CurationReason = Literal[
+    "accepted",
+    "duplicate",
+    "schema",
+    "secret",
+    "injection",
+    "no_op",
+    "ungrounded",
+    "collapse",
+    "pinned",
+    "confidence",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurationDecision:
+    """What became of a delta and why. ``delta`` is what may be applied: duplicates rewritten.
+
+    ``duplicate`` is an acceptance: the playbook knew the lesson, which gains support.
+    """
+
+    accepted: bool
+    reason: CurationReason
+    detail: str
+    delta: ContextDelta
+    threshold: float
+
+    def as_json(self) -> JsonObject:
+        return {
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "detail": self.detail,
+            "confidence": self.delta.confidence,
+            "threshold": self.threshold,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookStamp:
+    """What an agent was shown. It travels with the task into its trace, so credit goes right."""
+
+    playbook_id: str
+    version: int
+    bullets: tuple[str, ...]
+    hash: str
+    arm: str = "champion"
+
+    def as_json(self) -> JsonObject:
+        return {
+            "playbook_id": self.playbook_id,
+            "version": self.version,
+            "bullets": list(self.bullets),
+            "hash": self.hash,
+            "arm": self.arm,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedContext:
+    text: str
+    tokens: int
+    stamp: PlaybookStamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeltaOutcome:
+    """``rollback_available``: the playbook's current version can be taken back exactly."""
+
+    playbook: ContextPlaybook
+    applied: bool
+    reason: str
+
+    @property
+    def rollback_available(self) -> bool:
+        return self.playbook.version > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaybookVersion:
+    """One entry of a playbook's history."""
+
+    version: int
+    kind: str
+    delta_id: str
+    reasoning: str
+    confidence: float
+    operations: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDelta:
+    """A row of the log: the delta as it was sent, and what was decided about it."""
+
+    delta: ContextDelta
+    kind: str
+    reason: str
+    base_version: int | None
+    result_version: int | None
