@@ -1,0 +1,248 @@
+"""The ASGI application: who is let in, which routes there are, and how errors look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fastapi_offline
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from agentcore.bootstrap import Services, bootstrap
+from agentcore.kit.access import Access, Rule
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.drain import Drain, DrainGate
+from agentcore.kit.errors import (
+    AgentCoreError,
+    InternalError,
+    InvalidInput,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    StartupError,
+    problem,
+    rpc_error,
+)
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject, dumps
+from agentcore.observability import api as operations
+from agentcore.observability.requests import RequestMetrics, RequestScope
+from agentcore.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+log = structlog.get_logger()
+
+RULES = (
+    Rule("/health", ""),
+    Rule("/.well-known", ""),
+    Rule("/docs", ""),
+    Rule("/openapi.json", ""),
+    Rule("/metrics", "metrics"),
+    Rule("/a2a", "a2a"),
+    Rule("/v1", "llm"),
+    Rule("/envs", "env:act"),
+    Rule("/internal", "admin"),
+    Rule("/internal/context", "context:write", reading="context:read"),
+    Rule("/internal/environments", "env:control", reading="env:act"),
+    Rule("/internal/agents", "a2a"),
+    Rule("/internal/tasks", "a2a"),
+    Rule("/internal/routing", "metrics"),
+    Rule("/internal/costs", "metrics"),
+    Rule("/console", "admin"),
+)
+DESCRIPTION = """One service behind the whole life of a fleet of LLM agents.
+
+Send `Authorization: Bearer <token>` or `x-api-key: <key>`; `agentcore token --help` makes one.
+Errors are RFC 9457 problem details, OpenAI-shaped below `/v1`, JSON-RPC at `/a2a`.
+"""
+
+
+class Holder:
+    """The services once the lifespan has built them; routes are declared before that."""
+
+    def __init__(self) -> None:
+        self._services: Services | None = None
+        self.error: StartupError | None = None
+        self.drain = Drain()
+
+    @property
+    def services(self) -> Services:
+        if self._services is None:
+            raise InternalError("the service has not started")
+        return self._services
+
+    @property
+    def started(self) -> bool:
+        return self._services is not None
+
+    @asynccontextmanager
+    async def filled(self, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
+        try:
+            async with bootstrap(settings, registry) as self._services:
+                yield
+        except StartupError as error:
+            self.error = error
+            raise
+        finally:
+            self._services = None
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its lifespan builds everything and takes it down again."""
+    holder, registry = Holder(), CollectorRegistry()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with holder.filled(settings, registry):
+            yield
+
+    app = FastAPI(
+        title="AgentCore",
+        version=version("agentcore"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.holder = holder
+    _mount_operations(app, holder, registry)
+    _mount_services(app, settings, holder)
+    _mount_errors(app)
+    app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
+    app.add_middleware(
+        Access,
+        authenticator=lambda: holder.services.authenticator,
+        rules=RULES,
+        refuse=refuse,
+    )
+    app.add_middleware(
+        RequestScope, metrics=RequestMetrics(registry), clock=SystemClock(), ids=Ids()
+    )
+    return app
+
+
+def drain_of(app: FastAPI) -> Drain:
+    holder: Holder = app.state.holder
+    return holder.drain
+
+
+def startup_error_of(app: FastAPI) -> StartupError | None:
+    """Why the application did not start, when it was for a reason that an operator can mend."""
+    holder: Holder = app.state.holder
+    return holder.error
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
+    """Answer with ``error`` in the form that the path's clients read."""
+    response = error_response(scope["path"], error)
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": error.detail[:120]})
+            return
+    await response(scope, receive, send)
+
+
+def error_response(path: str, error: AgentCoreError) -> Response:
+    headers = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.http_status == 401:
+        headers["www-authenticate"] = 'Bearer realm="agentcore"'
+    media_type, body = _render(path, error)
+    return Response(dumps(body), error.http_status, headers, media_type=media_type)
+
+
+def _render(path: str, error: AgentCoreError) -> tuple[str, JsonObject]:
+    if path.startswith("/v1/"):
+        return "application/json", openai_error(error)
+    if path.rstrip("/") == "/a2a" or path.startswith("/a2a/"):
+        return "application/json", {"jsonrpc": "2.0", "id": None, "error": rpc_error(error)}
+    return "application/problem+json", problem(error, instance=path)
+
+
+def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry) -> None:
+    def probes() -> Mapping[str, operations.Probe]:
+        return holder.services.probes(holder.drain) if holder.started else {}
+
+    app.include_router(operations.router(app.version, registry, probes))
+    static = Path(fastapi_offline.__file__).with_name("static")
+    app.mount("/docs/static", StaticFiles(directory=static), name="docs-static")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="AgentCore API",
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon.png",
+        )
+
+
+def _mount_errors(app: FastAPI) -> None:
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AgentCoreError)
+        return error_response(request.url.path, error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return error_response(request.url.path, _validation(error))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        response = error_response(request.url.path, _http_error(request, error))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # The server logs the traceback; the caller learns nothing of the inside.
+        return error_response(request.url.path, InternalError("an internal error occurred"))
+
+    app.add_exception_handler(AgentCoreError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _validation(error: RequestValidationError) -> AgentCoreError:
+    faults = error.errors()
+    if faults and faults[0]["type"] == "json_invalid":
+        reason = faults[0].get("ctx", {}).get("error", "cannot be parsed")
+        return MalformedRequest(f"the body is not JSON: {reason}", hint="send one JSON object")
+    listed: list[JsonObject] = [
+        {"field": ".".join(str(step) for step in fault["loc"][1:]), "message": fault["msg"]}
+        for fault in faults
+    ]
+    first = listed[0] if listed else {"field": "", "message": "invalid"}
+    return InvalidInput(
+        f"{first['field'] or 'the request'}: {first['message']}",
+        hint="GET /docs shows each request with an example",
+        errors=list(listed),
+    )
+
+
+def _http_error(request: Request, error: HTTPException) -> AgentCoreError:
+    path = request.url.path
+    if error.status_code == 404:
+        return NotFound(f"there is no {path}", hint="GET /docs lists all routes")
+    if error.status_code == 405:
+        return MethodNotAllowed(
+            f"{path} does not answer {request.method}",
+            hint=f"it answers {(error.headers or {}).get('Allow', 'other methods')}",
+        )
+    return MalformedRequest(str(error.detail))

@@ -1,0 +1,1 @@
+"""``agentcore demo``: the whole loop, driven from outside the service over HTTP."""

@@ -1,0 +1,136 @@
+"""The demo as the user sees it: progress, then a table of what improved and what it cost."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import aiohttp
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agentcore.bootstrap import token_authority
+from agentcore.cli.demo.peers import Service
+from agentcore.cli.demo.processes import START_SECONDS, Running, died, running
+from agentcore.cli.demo.report import summary, table
+from agentcore.cli.demo.rounds import Learners, Round
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.errors import StartupError
+from agentcore.kit.http import open_http
+from agentcore.settings import load_settings
+
+# Fewer than the episodes that play at once, so that some calls overflow to the API.
+CLUSTER_CAPACITY = 8
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPlan:
+    rounds: int = 5
+    episodes: int = 12
+    agents: int = 2
+    seed: int = 7
+    stay: bool = False
+
+
+def run_demo(plan: DemoPlan) -> int:
+    console = Console()
+    home = Path(tempfile.mkdtemp(prefix="agentcore-demo-"))
+    try:
+        port = 8001 if plan.stay else 0
+        with running(home, port=port, capacity=CLUSTER_CAPACITY) as started:
+            asyncio.run(_demo(plan, started, console))
+            if plan.stay:
+                _stay(started, console)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return 0
+
+
+async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:
+    console.print(
+        f"[bold]AgentCore demo[/bold]  service {started.url}, a simulated Parallax cluster of "
+        f"{CLUSTER_CAPACITY} slots and a simulated API behind it"
+    )
+    async with open_http() as http, _ready(started, http) as service:
+        learners = Learners(
+            service,
+            agents=plan.agents,
+            episodes=plan.episodes,
+            seed=plan.seed,
+            clock=SystemClock(),
+        )
+        rounds = await _learn(plan, learners, console)
+    console.print(table(rounds))
+    for line in summary(rounds):
+        console.print(line)
+
+
+async def _learn(plan: DemoPlan, learners: Learners, console: Console) -> list[Round]:
+    await learners.register()
+    rounds: list[Round] = []
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("episodes"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=plan.rounds * plan.agents * plan.episodes)
+        for number in range(1, plan.rounds + 1):
+            progress.update(bar, description=f"round {number} of {plan.rounds}: playing")
+            played = await learners.play(number, lambda: progress.advance(bar))
+            rounds.append(played)
+            console.print(
+                f"round {number}: reward {played.mean:6.2f} ± {played.half_width:.2f}, "
+                f"playbook v{max(played.versions)}"
+            )
+            if number < plan.rounds:
+                progress.update(bar, description=f"round {number} of {plan.rounds}: learning")
+                await learners.evolve()
+    return rounds
+
+
+@asynccontextmanager
+async def _ready(started: Running, http: aiohttp.ClientSession) -> AsyncIterator[Service]:
+    """The service once ``/health/ready`` says so; a process that died says why."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await _answers(http, f"{started.url}/health/ready"):
+                if (error := died(started)) is not None:
+                    raise error
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError as exc:
+        raise StartupError(f"the service was not ready after {START_SECONDS:.0f} s") from exc
+    settings = load_settings(started.config)
+    token = token_authority(settings).issue(
+        subject="demo", tenant="demo", scopes=["admin"], lifetime=timedelta(hours=1)
+    )
+    yield Service(http, started.url, token)
+
+
+async def _answers(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def _stay(started: Running, console: Console) -> None:
+    console.print(
+        f"\nThe service stays up at [bold]{started.url}[/bold] "
+        f"(API: {started.url}/docs). Stop it with Ctrl-C.\n"
+        f"A token: agentcore token --config {started.config} --subject me --scope admin"
+    )
+    try:
+        started.processes[-1].wait()
+    except KeyboardInterrupt:
+        console.print("stopping")

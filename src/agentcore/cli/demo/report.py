@@ -1,0 +1,70 @@
+"""The demo's result as a table and a few sentences; every number comes from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from rich.table import Table
+
+from agentcore.cli.demo.rounds import Bill, Round, interval
+
+
+def table(rounds: Sequence[Round]) -> Table:
+    shown = Table(title="What the agents learned, and what it cost", title_justify="left")
+    columns = (
+        "round",
+        "playbook",
+        "reward (95 % interval)",
+        "tasks done",
+        "violations",
+        "self-hosted",
+        "API",
+        "cost",
+        "all on the API",
+    )
+    for name in columns:
+        shown.add_column(name, justify="right")
+    for played in rounds:
+        shown.add_row(
+            str(played.number),
+            " ".join(f"v{version}" for version in played.versions),
+            f"{played.mean:.2f} ± {played.half_width:.2f}",
+            f"{played.quality:.0%}",
+            f"{played.violations:.1f}",
+            str(played.bill.self_hosted),
+            str(played.bill.api),
+            dollars(played.bill.cost_usd),
+            dollars(played.bill.api_equivalent_usd),
+        )
+    return shown
+
+
+def summary(rounds: Sequence[Round]) -> list[str]:
+    first, last = rounds[0], rounds[-1]
+    gains = [after - before for before, after in zip(first.rewards, last.rewards, strict=True)]
+    gain, half = sum(gains) / len(gains), interval(gains)
+    total = _total(rounds)
+    saved = total.api_equivalent_usd - total.cost_usd
+    verdict = "rose" if gain - half > 0 else "did not rise measurably"
+    return [
+        f"Reward per episode {verdict}: {gain:+.2f} ± {half:.2f} from round {first.number} to "
+        f"round {last.number}, paired by seed (95 % interval, {len(gains)} episodes a round).",
+        f"{total.requests} model calls: {total.self_hosted} self-hosted, {total.api} on the API; "
+        f"{dollars(total.cost_usd)} spent, {dollars(saved)} less than all on the API.",
+        "Models and prices: simulated models; API calls at the list price of gpt-5-mini, "
+        "self-hosted calls at their marginal price of zero.",
+    ]
+
+
+def dollars(amount: Decimal) -> str:
+    return f"${amount:.4f}"
+
+
+def _total(rounds: Sequence[Round]) -> Bill:
+    return Bill(
+        self_hosted=sum(played.bill.self_hosted for played in rounds),
+        api=sum(played.bill.api for played in rounds),
+        cost_usd=sum((played.bill.cost_usd for played in rounds), Decimal(0)),
+        api_equivalent_usd=sum((played.bill.api_equivalent_usd for played in rounds), Decimal(0)),
+    )
