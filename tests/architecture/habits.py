@@ -220,8 +220,11 @@ def _is_port(owner: ast.ClassDef) -> bool:
 
 def idle_coroutines(source: Source, ports: set[str]) -> Iterator[str]:
     """``async def`` that awaits nothing and that no port or framework asks to be async."""
+    handed = _handed_over(source.tree)
     for function in functions(source.tree):
-        if isinstance(function.node, ast.AsyncFunctionDef) and not _may_idle(function, ports):
+        if isinstance(function.node, ast.AsyncFunctionDef) and not _may_idle(
+            function, ports | handed
+        ):
             waits = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)
             nodes = list(_own_nodes(function.node))
             comprehensions = (node for node in nodes if isinstance(node, ast.comprehension))
@@ -229,6 +232,18 @@ def idle_coroutines(source: Source, ports: set[str]) -> Iterator[str]:
                 each.is_async for each in comprehensions
             ):
                 yield source.at(function.node, f"{function.name} is async and awaits nothing")
+
+
+def _handed_over(tree: ast.Module) -> set[str]:
+    """Names of functions that are passed on, to a framework for instance, and not only called."""
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return {
+        last_name(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute)
+        and isinstance(node.ctx, ast.Load)
+        and id(node) not in called
+    }
 
 
 def _may_idle(function: Located, ports: set[str]) -> bool:

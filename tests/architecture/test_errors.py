@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from agentcore.kit.errors import AgentCoreError
+from tests.architecture import errors
+from tests.architecture.source import expect_none, product
+
+
+@pytest.fixture(scope="module")
+def tree() -> list[errors.ErrorType]:
+    """All errors of the product: importing what subclasses the root defines them."""
+    for source in product():
+        if "Error" in source.text and source.module != "agentcore.__main__":
+            importlib.import_module(source.module)
+    return errors.subclasses(AgentCoreError)
+
+
+def test_each_error_decides_its_wire_itself(tree: list[errors.ErrorType]) -> None:
+    findings = [finding for error in tree for finding in errors.undeclared(error)]
+    expect_none(findings)
+
+
+def test_each_error_says_something_a_client_understands(tree: list[errors.ErrorType]) -> None:
+    findings = [finding for error in tree for finding in errors.misplaced(error)]
+    expect_none(findings)
+
+
+def test_codes_are_unique(tree: list[errors.ErrorType]) -> None:
+    findings = errors.shared_codes(tree)
+    expect_none(findings)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentcore.cli.main import app
+from devtools.commands import COMMANDS
+from tests.architecture import pages
+from tests.architecture.source import ROOT, expect_none
+
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+]
+
+
+@pytest.fixture(scope="module")
+def cli() -> pages.Cli:
+    return pages.Cli.of(app)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_exist(page: Path, cli: pages.Cli) -> None:
+    commands = pages.command_lines(page.read_text(encoding="utf-8"))
+    findings = [wrong for words in commands if (wrong := pages.judge(words, set(COMMANDS), cli))]
+    expect_none(findings)
+
+
+def test_decisions_are_short_and_enforced() -> None:
+    files = sorted((ROOT / "docs" / "adr").glob("0*.md"))
+    findings = [
+        finding
+        for path in files
+        for finding in pages.weak_decision(path, path.read_text(encoding="utf-8"))
+    ]
+    expect_none(findings)
