@@ -1,0 +1,255 @@
+"""One OpenAI-compatible base URL: a call goes out, a reply whose kind is known comes back.
+
+Whatever is wrong before a stream's first content is raised by ``send``, so that the caller may
+still choose somebody else; what goes wrong later is raised by ``StreamReply.next``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+from yarl import URL
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.errors import DeadlineExceeded
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.chat_wire import failure_of, parse_answer, upstream_body, usage_of
+from agentcore.llm_gateway.config import Timeouts
+from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
+from agentcore.llm_gateway.slots import Slots
+from agentcore.llm_gateway.sse import EventScanner
+from agentcore.llm_gateway.transport import Exchange, Transport
+
+ERROR_BODY_SECONDS = 5.0
+# After [DONE] only the connection's fate is open.
+AFTERMATH_SECONDS = 1.0
+FULL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlainReply:
+    """A complete answer, verified to be one; ``body`` is the provider's bytes."""
+
+    body: bytes
+    document: JsonObject
+    usage: TokenUsage | None
+
+
+class StreamReply:
+    """A stream whose first content has arrived. Read it to its end or ``close`` it."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        scanner: EventScanner,
+        held: bytes,
+        limits: _Limits,
+        *,
+        ended: bool,
+        release: Callable[[], None],
+    ) -> None:
+        self._exchange = exchange
+        self._scanner = scanner
+        self._held = held
+        self._limits = limits
+        self._ended = ended
+        self._release: Callable[[], None] | None = release
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        return self._scanner.usage
+
+    async def next(self) -> bytes:
+        """The next events as bytes; empty when the answer is complete.
+
+        Raises:
+            UpstreamError: the stream failed, fell silent or ended before the answer did.
+        """
+        if self._held:
+            held, self._held = self._held, b""
+            return held
+        scanner = self._scanner
+        while not self._ended:
+            if scanner.failure is not None:
+                raise scanner.failure
+            seconds = AFTERMATH_SECONDS if scanner.done else self._limits.silence()
+            data = await self._exchange.chunk(seconds)
+            if data:
+                out = scanner.feed(data)
+            else:
+                self._ended = True
+                out = scanner.end()
+            if out:
+                return out
+        if scanner.failure is not None:
+            raise scanner.failure
+        return b""
+
+    def close(self) -> None:
+        self._exchange.close()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+class _Limits:
+    """What is left of a call's time."""
+
+    __slots__ = ("_clock", "_end", "_first", "_idle")
+
+    def __init__(self, timeouts: Timeouts, clock: Clock, call: ChatCall) -> None:
+        now = clock.monotonic()
+        end = now + timeouts.total
+        self._clock = clock
+        self._end = end if call.deadline is None else min(end, call.deadline)
+        # A plain answer arrives whole: its first byte comes when its last token is done.
+        self._first = min(self._end, now + timeouts.first_byte) if call.stream else self._end
+        self._idle = timeouts.idle
+
+    def beginning(self) -> float:
+        """Seconds until the answer must have begun."""
+        return self._until(self._first)
+
+    def silence(self) -> float:
+        """Seconds of silence allowed from now on."""
+        return min(self._idle, self._until(self._end))
+
+    def _until(self, moment: float) -> float:
+        left = moment - self._clock.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded("the request's time is used up")
+        return left
+
+
+Reply = PlainReply | StreamReply
+
+
+class ChatEndpoint:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        provider: str,
+        base_url: str,
+        api_key: str | None,
+        timeouts: Timeouts,
+        clock: Clock,
+        max_concurrency: int | None = None,
+    ) -> None:
+        self.slots = Slots(max_concurrency)
+        self._transport = transport
+        self._provider = provider
+        self._chat = URL(f"{base_url}/chat/completions")
+        self._models = URL(f"{base_url}/models")
+        self._timeouts = timeouts
+        self._clock = clock
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if api_key is not None:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+
+    async def send(self, call: ChatCall, model: str) -> Reply:
+        """Ask for ``model``, the provider's own name for what the caller wants.
+
+        The call holds a slot until its reply is complete or closed.
+
+        Raises:
+            UpstreamRateLimited: no slot is free, or the provider says so.
+            UpstreamError: the provider failed before its answer began.
+        """
+        if not self.slots.take():
+            raise UpstreamRateLimited(
+                f"{self._provider} carries its {self.slots.limit} calls already",
+                provider=self._provider,
+                retry_after=FULL_SECONDS,
+            )
+        kept = False
+        try:
+            reply = await self._ask(call, model)
+            kept = isinstance(reply, StreamReply)
+            return reply
+        finally:
+            if not kept:
+                self.slots.release()
+
+    async def _ask(self, call: ChatCall, model: str) -> Reply:
+        limits = _Limits(self._timeouts, self._clock, call)
+        exchange = await self._transport.post(
+            self._chat, upstream_body(call, model), self._headers, seconds=limits.beginning()
+        )
+        kept = False
+        try:
+            if exchange.status != 200:
+                await self._refused(exchange)
+            if call.stream:
+                reply = await self._committed(call, exchange, limits)
+                kept = True
+                return reply
+            raw = await exchange.read(limits.beginning())
+            document = parse_answer(raw, self._provider)
+            return PlainReply(raw, document, usage_of(document.get("usage")))
+        finally:
+            if not kept:
+                exchange.close()
+
+    async def models(self) -> list[str]:
+        """The names under which the provider says it serves."""
+        exchange = await self._transport.get(
+            self._models, self._headers, seconds=self._timeouts.first_byte
+        )
+        try:
+            if exchange.status != 200:
+                await self._refused(exchange)
+            raw = await exchange.read(self._timeouts.first_byte)
+        finally:
+            exchange.close()
+        return _model_names(raw, self._provider)
+
+    async def _committed(self, call: ChatCall, exchange: Exchange, limits: _Limits) -> StreamReply:
+        """Read on until the first content: until then nothing has been promised to the caller."""
+        scanner = EventScanner(self._provider, strip_usage=not call.wants_usage)
+        held = b""
+        ended = False
+        while not scanner.committed and not ended:
+            data = await exchange.chunk(limits.beginning())
+            ended = not data
+            held += scanner.end() if ended else scanner.feed(data)
+            if scanner.failure is not None:
+                raise scanner.failure
+        return StreamReply(exchange, scanner, held, limits, ended=ended, release=self.slots.release)
+
+    async def _refused(self, exchange: Exchange) -> None:
+        raw = await exchange.read(ERROR_BODY_SECONDS)
+        raise failure_of(
+            exchange.status,
+            raw,
+            self._provider,
+            retry_after=_seconds(exchange.header("Retry-After")),
+        )
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds; its date form says nothing a clock of ours could trust."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 86_400 else None
+
+
+def _model_names(raw: bytes, provider: str) -> list[str]:
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamMalformed(
+            f"{provider} lists its models in something that is not JSON", provider=provider
+        ) from exc
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(data, list):
+        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
+    names = [entry.get("id") for entry in data if isinstance(entry, dict)]
+    return [name for name in names if isinstance(name, str)]

@@ -1,0 +1,240 @@
+"""The OpenAI chat-completions wire as pure functions: requests in, errors and usage out.
+
+https://platform.openai.com/docs/api-reference/chat: fields this module does not name pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
+    UpstreamCredentialRefused,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
+
+ERROR_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+# Codes of errors that arrive behind a 200, where no status tells what they are.
+BUSY_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "overloaded_error"})
+CALLERS_CODES = frozenset({"invalid_request_error", "context_length_exceeded"})
+LONGEST_QUOTE = 300
+
+
+def parse_body(raw: bytes) -> JsonObject:
+    """The caller's document, checked as far as routing needs it.
+
+    Raises:
+        InvalidChatRequest: not JSON, or without usable ``model`` and ``messages``.
+    """
+    try:
+        body: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidChatRequest(f"the body is not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise InvalidChatRequest("the body is not a JSON object")
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise _invalid("model", "must be the name of a model", "GET /v1/models lists them")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _invalid("messages", "must be a list with at least one message")
+    if not all(isinstance(message, dict) for message in messages):
+        raise _invalid("messages", "must hold objects with 'role' and 'content'")
+    if not isinstance(body.get("stream") or False, bool):
+        raise _invalid("stream", "must be true or false")
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _invalid("stream_options", "must be an object")
+    return body
+
+
+def max_tokens_of(body: Mapping[str, JsonValue]) -> int | None:
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return limit if isinstance(limit, int) else None
+
+
+def wants_usage(body: Mapping[str, JsonValue]) -> bool:
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def is_marked_private(body: Mapping[str, JsonValue]) -> bool:
+    """``metadata.agentcore_private``: anything but a plain no counts as yes."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict) or "agentcore_private" not in metadata:
+        return False
+    return metadata["agentcore_private"] not in {False, "false", "0", None}
+
+
+def upstream_body(call: ChatCall, model: str) -> bytes:
+    """The caller's document for a provider: another ``model``, and usage asked for in streams."""
+    body = {**call.body, "model": model}
+    if call.stream and not call.wants_usage:
+        options = call.body.get("stream_options")
+        known = options if isinstance(options, dict) else {}
+        body["stream_options"] = {**known, "include_usage": True}
+    return orjson.dumps(body)
+
+
+def usage_of(usage: JsonValue) -> TokenUsage | None:
+    """Tokens of an OpenAI ``usage`` object; None where the counts are missing."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not isinstance(prompt, int) or not isinstance(completion, int):
+        return None
+    total = usage.get("total_tokens")
+    return TokenUsage(
+        prompt,
+        completion,
+        total if isinstance(total, int) else prompt + completion,
+        _detail(usage, "prompt_tokens_details", "cached_tokens"),
+        _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def parse_answer(raw: bytes, provider: str) -> JsonObject:
+    """A complete answer's document.
+
+    Raises:
+        UpstreamError: it is an error, or no chat completion at all.
+    """
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamMalformed(
+            f"{provider} answered with something that is not JSON", provider=provider
+        ) from exc
+    if not isinstance(document, dict):
+        raise UpstreamMalformed(f"{provider} answered with no JSON object", provider=provider)
+    failure = error_in(document, provider)
+    if failure is not None:
+        raise failure
+    if not isinstance(document.get("choices"), list):
+        raise UpstreamMalformed(f"{provider} answered without choices", provider=provider)
+    return document
+
+
+def error_in(document: Mapping[str, JsonValue], provider: str) -> UpstreamError | None:
+    """The failure that a document behind a 200 reports, if it reports one."""
+    error = document.get("error")
+    if error is None:
+        return None
+    message = _message(error)
+    detail = f"{provider} failed while answering: {message}"
+    codes = _codes(error)
+    if codes & BUSY_CODES or 429 in codes:
+        return UpstreamRateLimited(detail, provider=provider)
+    if codes & CALLERS_CODES or 400 in codes:
+        return UpstreamRejected(detail, status=400, body=orjson.dumps(document), provider=provider)
+    return UpstreamUnavailable(detail, provider=provider)
+
+
+def failure_of(
+    status: int, raw: bytes, provider: str, *, retry_after: float | None
+) -> UpstreamError:
+    """What a status other than 200 means for the caller and for the provider's standing."""
+    message = _quoted(raw)
+    detail = f"{provider} answered {status}: {message}" if message else f"{provider} said {status}"
+    if status in {429, 529}:
+        if retry_after is None:
+            return UpstreamRateLimited(detail, provider=provider)
+        return UpstreamRateLimited(detail, provider=provider, retry_after=retry_after)
+    if status in {401, 402, 403}:
+        # The provider's text may quote a part of its key.
+        return UpstreamCredentialRefused(
+            f"{provider} refuses the gateway's credential ({status})",
+            hint="check api_key of this provider in the settings",
+            provider=provider,
+        )
+    if status in {408, 504}:
+        return UpstreamTimeout(detail, provider=provider)
+    if status == 404:
+        return UpstreamError(
+            detail, hint="does it serve this model at this base_url?", provider=provider
+        )
+    if 400 <= status < 500:
+        return UpstreamRejected(detail, status=status, body=raw, provider=provider)
+    return UpstreamUnavailable(detail, provider=provider)
+
+
+def error_status(error: AgentCoreError) -> int:
+    return error.status if isinstance(error, UpstreamRejected) else error.http_status
+
+
+def error_body(error: AgentCoreError) -> bytes:
+    """``error`` as OpenAI's SDKs parse it; a provider's own complaint is passed on as it is."""
+    if isinstance(error, UpstreamRejected) and _is_error_object(error.body):
+        return error.body
+    status = error_status(error)
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    param = error.context.get("param")
+    return orjson.dumps(
+        {
+            "error": {
+                "message": f"{error.detail}; {error.hint}" if error.hint else error.detail,
+                "type": ERROR_TYPES.get(status, kind),
+                "param": param if isinstance(param, str) else None,
+                "code": error.code,
+            }
+        }
+    )
+
+
+def error_event(error: AgentCoreError) -> bytes:
+    """The last event of a stream that failed after its begin; no ``[DONE]`` follows it."""
+    return b"data: " + error_body(error) + b"\n\n"
+
+
+def _invalid(param: str, what: str, hint: str = "") -> InvalidChatRequest:
+    return InvalidChatRequest(f"{param!r} {what}", hint=hint, param=param)
+
+
+def _detail(usage: Mapping[str, JsonValue], group: str, name: str) -> int:
+    details = usage.get(group)
+    value = details.get(name) if isinstance(details, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+def _codes(error: JsonValue) -> set[str | int]:
+    members = (error.get("code"), error.get("type")) if isinstance(error, dict) else ()
+    return {member for member in members if isinstance(member, str | int)}
+
+
+def _message(error: JsonValue) -> str:
+    text = error.get("message") if isinstance(error, dict) else error
+    return str(text)[:LONGEST_QUOTE]
+
+
+def _quoted(raw: bytes) -> str:
+    """The message of an error body, whatever its shape; nothing of an HTML page."""
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    error = document.get("error", document.get("message", document.get("detail")))
+    return _message(error) if error is not None else ""
+
+
+def _is_error_object(raw: bytes) -> bool:
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("error"), dict)

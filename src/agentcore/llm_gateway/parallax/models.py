@@ -1,0 +1,150 @@
+"""What a Parallax scheduler tells about its cluster; what it does not tell is None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.models import LLMRequest
+
+Health = Literal["unknown", "ready", "degraded", "not_ready", "down"]
+CapacitySource = Literal["configured", "reported", "unknown"]
+
+# The scheduler writes a line every second; when its event loop is stuck, none for 15 s and more.
+STALE_AFTER = 5.0
+LOST_AFTER = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStats:
+    """The scheduler reports no utilisation and no models per node: they stay None."""
+
+    node_id: str
+    status: str
+    gpu_name: str | None = None
+    gpu_num: int | None = None
+    gpu_memory_gb: float | None = None
+    gpu_utilization: float | None = None
+    cpu_utilization: float | None = None
+    loaded_models: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.node_id
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """One status report. ``max_running_request`` is a total, never what is left of it."""
+
+    status: str
+    model_name: str
+    nodes: tuple[NodeStats, ...]
+    need_more_nodes: bool
+    max_running_request: int | None
+
+    @property
+    def serving(self) -> bool:
+        """The report's own word is not enough: it says available with nobody there to serve."""
+        return (
+            self.status == "available"
+            and not self.need_more_nodes
+            and any(node.status == "available" for node in self.nodes)
+            and self.max_running_request != 0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """``limit`` None: unknown. ``age_seconds`` None: the cluster was never heard."""
+
+    health: Health
+    limit: int | None
+    in_flight: int
+    source: CapacitySource
+    age_seconds: float | None
+    models: tuple[str, ...] | None
+
+    def has_availability(self) -> bool:
+        usable = self.health in {"unknown", "ready", "degraded"}
+        return usable and (self.limit is None or self.in_flight < self.limit)
+
+    def can_handle_request(self, request: LLMRequest) -> bool:
+        return self.has_availability() and (self.models is None or request.model in self.models)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStats:
+    health: Health
+    status: ClusterStatus | None
+    in_flight: int
+    age_seconds: float | None
+    error: str
+
+    @property
+    def nodes(self) -> tuple[NodeStats, ...]:
+        return self.status.nodes if self.status is not None else ()
+
+
+def health_of(status: ClusterStatus | None, *, age: float | None, reachable: bool) -> Health:
+    """Judge the latest report by its age. Silence means stuck, not down, until it lasts."""
+    if not reachable:
+        return "down"
+    if status is None or age is None:
+        return "unknown"
+    if age > LOST_AFTER:
+        return "down"
+    if not status.serving:
+        return "not_ready"
+    return "degraded" if age > STALE_AFTER else "ready"
+
+
+def status_of(report: JsonValue) -> ClusterStatus:
+    """A report of ``/cluster/status`` or ``/cluster/status_json``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    data = report.get("data") if isinstance(report, dict) else None
+    known = data if isinstance(data, dict) else {}
+    status = _text(known, "status")
+    if status is None:
+        raise ValueError("not a cluster status")
+    nodes = known.get("node_list")
+    limit = known.get("max_running_request")
+    return ClusterStatus(
+        status=status,
+        model_name=_text(known, "model_name") or "",
+        nodes=tuple(_node(node) for node in nodes if isinstance(node, dict))
+        if isinstance(nodes, list)
+        else (),
+        need_more_nodes=known.get("need_more_nodes") is True,
+        max_running_request=limit if isinstance(limit, int) else None,
+    )
+
+
+def _node(node: JsonObject) -> NodeStats:
+    return NodeStats(
+        node_id=str(node.get("node_id", "")),
+        status=str(node.get("status", "")),
+        gpu_name=_text(node, "gpu_name"),
+        gpu_num=_whole(node, "gpu_num"),
+        gpu_memory_gb=_number(node, "gpu_memory"),
+    )
+
+
+def _text(node: Mapping[str, JsonValue], name: str) -> str | None:
+    value = node.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _whole(node: Mapping[str, JsonValue], name: str) -> int | None:
+    value = node.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _number(node: Mapping[str, JsonValue], name: str) -> float | None:
+    value = node.get(name)
+    return float(value) if isinstance(value, int | float) else None

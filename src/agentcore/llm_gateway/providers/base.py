@@ -1,0 +1,77 @@
+"""The port every provider implements.
+
+A provider sends what was cleared for it and never chooses somebody else: fallback belongs to the
+router. ``send`` is the data path; ``complete`` and ``stream`` are the same for callers in process.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.chat_http import PlainReply, Reply, StreamReply
+from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.errors import UpstreamMalformed
+from agentcore.llm_gateway.models import Condition, LLMRequest, LLMResponse
+from agentcore.llm_gateway.replies import read_plain, text_of
+
+
+class BaseLLMProvider(ABC):
+    """One upstream; ``destination`` is what policy knows about it."""
+
+    def __init__(self, destination: Destination, clock: Clock) -> None:
+        self.destination = destination
+        self._clock = clock
+
+    @abstractmethod
+    async def send(self, cleared: Cleared) -> Reply:
+        """Ask the upstream; a ``StreamReply`` must be read to its end or closed.
+
+        Raises:
+            PrivacyViolationError: the call was not cleared for this provider.
+            UpstreamError: it failed before its answer began.
+        """
+
+    @abstractmethod
+    async def get_available_models(self) -> list[str]:
+        """The names this provider serves under, asked of it now where they are not configured."""
+
+    @abstractmethod
+    def upstream_model(self, served: str) -> str | None:
+        """The provider's own name for a served model; None if it does not serve it."""
+
+    @abstractmethod
+    def served_models(self) -> tuple[str, ...] | None:
+        """What is known to be served, without asking; None while nothing is known yet."""
+
+    @abstractmethod
+    def condition(self) -> Condition:
+        """What it can take at this moment, from memory: no call waits for it."""
+
+    @abstractmethod
+    async def watch(self) -> None:
+        """Keep what the other methods know up to date; run by the supervisor."""
+
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        began = self._clock.monotonic()
+        reply = await self.send(Cleared(request.call(), self.destination))
+        if not isinstance(reply, PlainReply):
+            reply.close()
+            raise UpstreamMalformed(f"{self.destination.name} streamed an answer not asked for")
+        latency = (self._clock.monotonic() - began) * 1000
+        return read_plain(
+            reply, request, provider=self.destination.name, latency_ms=latency, cost=None
+        )
+
+    async def stream(self, request: LLMRequest) -> AsyncIterator[str]:
+        """The answer's text as it arrives."""
+        reply = await self.send(Cleared(request.call(stream=True), self.destination))
+        if not isinstance(reply, StreamReply):
+            raise UpstreamMalformed(f"{self.destination.name} did not stream")
+        try:
+            while block := await reply.next():
+                for text in text_of(block):
+                    yield text
+        finally:
+            reply.close()

@@ -1,0 +1,88 @@
+"""OpenAI's API, and everything that speaks it: vLLM, SGLang, Ollama, OpenRouter, Portkey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply
+from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.config import ASK, DEFAULT_TIMEOUTS, Timeouts
+from agentcore.llm_gateway.errors import UpstreamError
+from agentcore.llm_gateway.models import Condition
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.transport import Transport
+
+OPENAI = Destination("openai")
+CATALOG_SECONDS = 300.0
+CATALOG_RETRY_SECONDS = 5.0
+
+
+class OpenAIProvider(BaseLLMProvider):
+    """``models`` maps served names to the provider's own; empty means: ask it.
+
+    ``base_url`` goes up to and with ``/v1``.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        http: aiohttp.ClientSession,
+        clock: Clock,
+        destination: Destination = OPENAI,
+        api_key: str | None = None,
+        models: Mapping[str, str] = ASK,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_concurrency: int | None = None,
+    ) -> None:
+        super().__init__(destination, clock)
+        self._endpoint = ChatEndpoint(
+            Transport(http, destination.name, connect=timeouts.connect),
+            provider=destination.name,
+            base_url=base_url,
+            api_key=api_key,
+            timeouts=timeouts,
+            clock=clock,
+            max_concurrency=max_concurrency,
+        )
+        self._configured = bool(models)
+        self._models: dict[str, str] | None = dict(models) or None
+        self._trouble = ""
+
+    async def send(self, cleared: Cleared) -> Reply:
+        call = cleared.for_sending(self.destination)
+        return await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
+
+    async def get_available_models(self) -> list[str]:
+        if not self._configured:
+            self._models = {name: name for name in await self._endpoint.models()}
+        return list(self._models or ())
+
+    def upstream_model(self, served: str) -> str | None:
+        return None if self._models is None else self._models.get(served)
+
+    def served_models(self) -> tuple[str, ...] | None:
+        return None if self._models is None else tuple(self._models)
+
+    def condition(self) -> Condition:
+        slots = self._endpoint.slots
+        return Condition(
+            has_capacity=slots.free,
+            load=slots.load,
+            why=self._trouble if slots.free else "at its concurrency limit",
+        )
+
+    async def watch(self) -> None:
+        """Ask for the catalogue now and then; a failure to answer is the provider's, not ours."""
+        while not self._configured:
+            pause = CATALOG_SECONDS
+            try:
+                await self.get_available_models()
+                self._trouble = ""
+            except UpstreamError as error:
+                self._trouble = error.detail
+                pause = CATALOG_RETRY_SECONDS
+            await self._clock.sleep(pause)

@@ -1,0 +1,73 @@
+"""A self-hosted Parallax cluster behind the provider port (seed 000, section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.chat_http import Reply
+from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.config import ASK, DEFAULT_TIMEOUTS, Timeouts
+from agentcore.llm_gateway.models import Condition
+from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
+from agentcore.llm_gateway.parallax.models import ClusterStats
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+
+
+class ParallaxProvider(BaseLLMProvider):
+    """Never falls back to an API by itself: a private request would leave with it."""
+
+    def __init__(
+        self,
+        cluster_url: str,
+        *,
+        http: aiohttp.ClientSession,
+        clock: Clock,
+        destination: Destination = PARALLAX,
+        api_key: str | None = None,
+        models: Mapping[str, str] = ASK,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        max_concurrency: int | None = None,
+    ) -> None:
+        super().__init__(destination, clock)
+        self.cluster_manager = ParallaxClusterManager(
+            cluster_url,
+            http=http,
+            clock=clock,
+            destination=destination,
+            api_key=api_key,
+            models=models,
+            timeouts=timeouts,
+            max_concurrency=max_concurrency,
+        )
+
+    async def send(self, cleared: Cleared) -> Reply:
+        return await self.cluster_manager.send(cleared)
+
+    async def get_available_models(self) -> list[str]:
+        return await self.cluster_manager.list_models()
+
+    async def get_cluster_stats(self) -> ClusterStats:
+        return await self.cluster_manager.get_stats()
+
+    def upstream_model(self, served: str) -> str | None:
+        return self.cluster_manager.upstream_model(served)
+
+    def served_models(self) -> tuple[str, ...] | None:
+        return self.cluster_manager.served_models()
+
+    def condition(self) -> Condition:
+        capacity = self.cluster_manager.capacity
+        # Never heard is worth a try: a call that fails to connect falls over at once.
+        available = capacity.health in {"unknown", "ready", "degraded"}
+        return Condition(
+            available=available,
+            has_capacity=capacity.has_availability() or not available,
+            load=self.cluster_manager.load,
+            why=self.cluster_manager.trouble,
+        )
+
+    async def watch(self) -> None:
+        await self.cluster_manager.watch()
