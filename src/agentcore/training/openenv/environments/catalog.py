@@ -1,0 +1,16 @@
+"""The environments that come with AgentCore, by the name under which they are mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
+from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
+
+EnvironmentFactory = Callable[[], AnyEnvironment]
+
+BUNDLED: Mapping[str, EnvironmentFactory] = {
+    A2AProtocolTestEnv.name: A2AProtocolTestEnv,
+    GuessNumber.name: GuessNumber,
+}
