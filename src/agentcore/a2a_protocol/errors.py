@@ -37,7 +37,7 @@ class TaskNotCancelable(AgentCoreError):
 
 
 class PushNotSupported(AgentCoreError):
-    code, http_status, rpc_code, retryable = "push_not_supported", 400, -32003, False
+    code, http_status, rpc_code, retryable = "push_notification_not_supported", 400, -32003, False
 
 
 class UnsupportedOperation(AgentCoreError):

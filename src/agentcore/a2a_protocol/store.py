@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import (
@@ -175,6 +175,14 @@ class AgentStore:
         return await self._database.run(work)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """``worker`` holds the task's lease, if anybody does."""
+
+    version: int
+    worker: str | None
+
+
 class TaskRows:
     """One row per task. ``version`` counts writes; a write names the version it was made from."""
 
@@ -190,12 +198,12 @@ class TaskRows:
 
         return await self._database.run(work)
 
-    async def update(self, record: TaskRecord) -> TaskRecord | None:
+    async def update(self, record: TaskRecord) -> Written | None:
         """Write ``record``, whose version is one above the stored one; None when it is not."""
         return await self._write(record, and_(_mine(record), tasks.c.version == record.version - 1))
 
-    async def cancel(self, record: TaskRecord) -> TaskRecord | None:
-        """Write ``record`` over any state that has not ended; what was stored, None if it had."""
+    async def cancel(self, record: TaskRecord) -> Written | None:
+        """Write ``record`` over any state that has not ended; None if it had."""
         alive = and_(_mine(record), tasks.c.state.not_in(TERMINAL))
         return await self._write(record, alive)
 
@@ -296,16 +304,21 @@ class TaskRows:
         query = update(tasks).where(unreported).values(reported_at=now).returning(tasks)
         return await self._select(query)
 
-    async def _write(self, record: TaskRecord, condition: ColumnElement[bool]) -> TaskRecord | None:
+    async def _write(self, record: TaskRecord, condition: ColumnElement[bool]) -> Written | None:
         values = _task_values(record) | {"version": tasks.c.version + 1}
         for kept in ("task_id", "tenant", "owner", "created_at", "reported_at"):
             del values[kept]
         if record.state in TERMINAL:
             # The worker's lease says until when its report may still be on the way.
             del values["lease_owner"], values["lease_until"]
-        query = update(tasks).where(condition).values(values).returning(tasks)
-        written = await self._select(query)
-        return written[0] if written else None
+        query = update(tasks).where(condition).values(values)
+
+        async def work(connection: AsyncConnection) -> Written | None:
+            lease = query.returning(tasks.c.version, tasks.c.lease_owner)
+            row = (await connection.execute(lease)).first()
+            return None if row is None else Written(version=row.version, worker=row.lease_owner)
+
+        return await self._database.run(work)
 
     async def _select(self, query: Executable) -> list[TaskRecord]:
         async def work(connection: AsyncConnection) -> list[TaskRecord]:

@@ -1,0 +1,212 @@
+"""The JSON-RPC 2.0 envelope: bytes become calls, or refusals with the number the standard asks.
+
+Methods are told apart by the shape of their names, which cannot overlap: ``SendMessage`` is
+A2A 1.0, ``message/send`` A2A 0.3, ``agent.register`` AgentCore's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agentcore.a2a_protocol.errors import InvalidParams, InvalidRequest
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.jsonrpc import RpcId
+from agentcore.kit import jsonvalue
+from agentcore.kit.errors import AgentCoreError, MalformedRequest, rpc_error
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+LONGEST_ID = 1024
+STREAMING = frozenset(
+    {"SendStreamingMessage", "SubscribeToTask", "message/stream", "tasks/resubscribe"}
+)
+ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+A2A_DOMAIN = "a2a-protocol.org"
+
+
+class Family(StrEnum):
+    V1_0 = "1.0"
+    V0_3 = "0.3"
+    AGENTCORE = "agentcore"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call; ``body`` is the object it came in."""
+
+    method: str
+    family: Family
+    params: JsonObject
+    id: RpcId
+    notification: bool
+    body: JsonObject
+
+    @property
+    def streaming(self) -> bool:
+        return self.method in STREAMING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What cannot be called, and why."""
+
+    error: AgentCoreError
+    id: RpcId = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    items: tuple[Call | Refusal, ...]
+    batch: bool = False
+
+
+def parse(raw: bytes, limits: A2AConfig) -> Parsed:
+    try:
+        document = jsonvalue.loads(raw)
+    except ValueError as exc:
+        return Parsed((_unreadable(raw, exc),))
+    if _too_deep(raw, document, limits.max_depth):
+        deepest = f"the request nests deeper than {limits.max_depth} levels"
+        return Parsed((Refusal(error=InvalidRequest(deepest)),))
+    if not isinstance(document, list):
+        return Parsed((_item(document, raw, in_batch=False),))
+    if not document:
+        return Parsed((Refusal(error=InvalidRequest("the batch is empty")),))
+    if len(document) > limits.max_batch:
+        most = f"the batch has {len(document)} calls, at most {limits.max_batch} are taken"
+        return Parsed((Refusal(error=InvalidRequest(most)),))
+    return Parsed(tuple(_item(item, raw, in_batch=True) for item in document), batch=True)
+
+
+def family_of(method: str) -> Family:
+    if "." in method:
+        return Family.AGENTCORE
+    if "/" in method:
+        return Family.V0_3
+    return Family.V1_0 if re.fullmatch(r"[A-Z][A-Za-z]+", method) else Family.NONE
+
+
+def error_object(error: AgentCoreError) -> JsonObject:
+    """The ``error`` member; the protocol's own numbers carry their details as A2A 1.0 asks."""
+    rendered = rpc_error(error)
+    if not -32009 <= error.rpc_code <= -32001:
+        return rendered
+    info: JsonObject = {
+        "@type": ERROR_INFO,
+        "reason": error.code.upper(),
+        "domain": A2A_DOMAIN,
+        "metadata": {"hint": error.hint} if error.hint else {},
+    }
+    return {**rendered, "data": [info]}
+
+
+def error_response(call_id: RpcId, error: AgentCoreError) -> bytes:
+    return jsonvalue.dumps({"jsonrpc": "2.0", "id": call_id, "error": error_object(error)})
+
+
+def result_response(call_id: RpcId, result: JsonValue) -> bytes:
+    return jsonvalue.dumps({"jsonrpc": "2.0", "id": call_id, "result": result})
+
+
+def _item(item: JsonValue, raw: bytes, *, in_batch: bool) -> Call | Refusal:
+    if not isinstance(item, dict):
+        return Refusal(error=InvalidRequest("a JSON-RPC request is an object"))
+    call_id = item.get("id")
+    if not _is_id(call_id):
+        what = f"the id is a string of at most {LONGEST_ID} characters, an integer or null"
+        return Refusal(error=InvalidRequest(what))
+    assert call_id is None or isinstance(call_id, str | int)
+    fault = _fault(item, in_batch=in_batch)
+    if fault is None and b"\\u0000" in raw and _has_null_character(item):
+        fault = InvalidParams("a string contains the character U+0000, which cannot be stored")
+    if fault is not None:
+        return Refusal(error=fault, id=call_id)
+    method, params = str(item["method"]), item.get("params")
+    return Call(
+        method=method,
+        family=family_of(method),
+        params=params if isinstance(params, dict) else {},
+        id=call_id,
+        notification="id" not in item,
+        body=item if isinstance(params, dict) else {**item, "params": {}},
+    )
+
+
+def _fault(item: JsonObject, *, in_batch: bool) -> AgentCoreError | None:
+    method, params = item.get("method"), item.get("params")
+    if item.get("jsonrpc") != "2.0":
+        return InvalidRequest("the member jsonrpc must be exactly '2.0'")
+    if not isinstance(method, str) or not method:
+        return InvalidRequest("the member method must be a name")
+    if isinstance(params, list):
+        return InvalidParams("params are given by name here, not by position")
+    if params is not None and not isinstance(params, dict):
+        return InvalidRequest("the member params must be an object")
+    if in_batch and method in STREAMING:
+        return InvalidRequest(f"{method} streams its answer, which a batch cannot hold")
+    if "id" not in item and not in_batch and family_of(method) is Family.V0_3:
+        # The 0.3 kit takes silence for a failure, and every method of 0.3 has an answer.
+        return InvalidRequest(f"{method} needs an id: its answer is the point of it")
+    return None
+
+
+def _is_id(value: JsonValue) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_ID
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _unreadable(raw: bytes, fault: ValueError) -> Refusal:
+    """Text that is JSON but for half a surrogate pair has an id to answer to."""
+    if b"\\ud" in raw.lower():
+        try:
+            document = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            call_id = document.get("id") if isinstance(document, dict) else None
+            lone = InvalidParams("a string contains half of a surrogate pair")
+            return Refusal(error=lone, id=call_id if _is_id(call_id) else None)
+    reason = str(fault).partition(":")[0]
+    return Refusal(error=MalformedRequest(f"the body is not JSON in UTF-8: {reason}"))
+
+
+def _no_constant(name: str) -> JsonValue:
+    raise ValueError(name)
+
+
+def _too_deep(raw: bytes, document: JsonValue, most: int) -> bool:
+    if raw.count(b"{") + raw.count(b"[") <= most:
+        return False
+    level: list[JsonValue] = [document]
+    for _ in range(most + 1):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: JsonValue) -> Iterator[JsonValue]:
+    if isinstance(value, dict):
+        yield from (child for child in value.values() if isinstance(child, dict | list))
+    elif isinstance(value, list):
+        yield from (child for child in value if isinstance(child, dict | list))
+
+
+def _has_null_character(value: JsonValue) -> bool:
+    waiting: list[JsonValue] = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            if "\0" in found:
+                return True
+        elif isinstance(found, dict):
+            waiting.extend(found.keys())
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+    return False

@@ -1,0 +1,56 @@
+"""Which agents run inside this process, and which of them a message is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentcore.a2a_protocol.errors import InvalidParams, UnsupportedOperation
+from agentcore.a2a_protocol.ports import HostedAgent
+from agentcore.kit.jsonvalue import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosting:
+    """A hosted agent under its id; ``skills`` go into the platform's card as they are."""
+
+    agent_id: str
+    agent: HostedAgent
+    name: str = ""
+    description: str = ""
+    skills: tuple[JsonObject, ...] = ()
+
+
+class HostedAgents:
+    """The first agent added answers messages that name none."""
+
+    def __init__(self) -> None:
+        self._hosted: dict[str, Hosting] = {}
+
+    def add(self, hosting: Hosting) -> None:
+        if hosting.agent_id in self._hosted:
+            raise ValueError(f"an agent {hosting.agent_id!r} is hosted already")
+        self._hosted[hosting.agent_id] = hosting
+
+    def __iter__(self) -> Iterator[Hosting]:
+        return iter(self._hosted.values())
+
+    def choose(self, named: str) -> Hosting:
+        """The agent under ``named``, or the first one when it is empty.
+
+        Raises:
+            InvalidParams: no agent of that name runs here.
+            UnsupportedOperation: no agent runs here at all.
+        """
+        if not self._hosted:
+            raise UnsupportedOperation(
+                "no agent runs in this service", hint="host one: docs/how-to/connect-an-agent.md"
+            )
+        if not named:
+            return next(iter(self._hosted.values()))
+        if named not in self._hosted:
+            raise InvalidParams(
+                f"no agent {named!r} runs in this service",
+                hint=f"name one of: {', '.join(self._hosted)}; or leave agent_id and tenant out",
+            )
+        return self._hosted[named]
