@@ -16,9 +16,8 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import DeadlineExceeded
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.chat_wire import failure_of, parse_answer, upstream_body, usage_of
-from agentcore.llm_gateway.config import Timeouts
 from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited
-from agentcore.llm_gateway.models import ChatCall, TokenUsage
+from agentcore.llm_gateway.models import ChatCall, Timeouts, TokenUsage
 from agentcore.llm_gateway.slots import Slots
 from agentcore.llm_gateway.sse import EventScanner
 from agentcore.llm_gateway.transport import Exchange, Transport

@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.config import PriceOverride, ProviderConfig
-from agentcore.llm_gateway.models import TokenUsage
+from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, TokenUsage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice

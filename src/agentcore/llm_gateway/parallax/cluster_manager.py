@@ -18,7 +18,6 @@ from yarl import URL
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.chat_http import ChatEndpoint, PlainReply, Reply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.config import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -29,6 +28,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.parallax.models import (
     LOST_AFTER,
     Capacity,

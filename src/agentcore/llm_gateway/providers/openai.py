@@ -9,9 +9,8 @@ import aiohttp
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.config import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import Condition
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import Transport
 

@@ -9,8 +9,7 @@ import aiohttp
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.config import ASK, DEFAULT_TIMEOUTS, Timeouts
-from agentcore.llm_gateway.models import Condition
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
