@@ -1,19 +1,6 @@
 """PostgreSQL and Valkey as child processes shared by all processes of one home."""
 
-from agentcore.kit.embedded.servers import (
-    EmbeddedServers,
-    EmbeddedStatus,
-    ServerStatus,
-    open_embedded,
-    status,
-    stop,
-)
+from agentcore.kit.embedded.control import ServerStatus, status, stop
+from agentcore.kit.embedded.servers import EmbeddedServers, open_embedded
 
-__all__ = [
-    "EmbeddedServers",
-    "EmbeddedStatus",
-    "ServerStatus",
-    "open_embedded",
-    "status",
-    "stop",
-]
+__all__ = ["EmbeddedServers", "ServerStatus", "open_embedded", "status", "stop"]

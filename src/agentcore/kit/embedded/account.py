@@ -2,7 +2,7 @@
 
 A user namespace solves both without creating users or opening folders: inside it the same
 kernel uid has another name. Where the kernel refuses one (chroot, container seccomp), root can
-still become some unprivileged account.
+still become some unprivileged account, which may need its files elsewhere (``elsewhere.py``).
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentcore.kit.errors import StartupError
-
 _UNPRIVILEGED = ("agentcore", "postgres", "nobody")
+_OVERFLOW_UID = 65534
 _PROBE_SECONDS = 10
 
 
@@ -30,13 +29,16 @@ class Account:
     gid: int = -1
 
     @property
+    def switches(self) -> bool:
+        return self.uid >= 0
+
+    @property
     def owner(self) -> int:
         """The owner of the files that such a process writes, seen from here."""
-        return os.geteuid() if self.uid < 0 else self.uid
+        return self.uid if self.switches else os.geteuid()
 
     def run(self, *command: str, seconds: float) -> subprocess.CompletedProcess[str]:
-        """Both streams in ``stdout``. OSError, TimeoutExpired as ``subprocess.run``."""
-        switch = self.uid >= 0
+        """Both streams in ``stdout``. OSError and TimeoutExpired as ``subprocess.run``."""
         return subprocess.run(
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
@@ -47,9 +49,9 @@ class Account:
             cwd="/",
             timeout=seconds,
             check=False,
-            user=self.uid if switch else None,
-            group=self.gid if switch else None,
-            extra_groups=() if switch else None,
+            user=self.uid if self.switches else None,
+            group=self.gid if self.switches else None,
+            extra_groups=() if self.switches else None,
         )
 
     def can(self, *command: str) -> bool:
@@ -62,32 +64,24 @@ class Account:
         return self.can("/bin/sh", "-c", 'cd "$0"', str(folder))
 
 
-def choose_account(postgres: Path, data: Path) -> Account:
-    """The first account that may run ``postgres``; the owner of existing ``data`` is kept."""
-    if os.geteuid() != 0 and _has_name(os.geteuid()):
-        return Account()
-    for account in _candidates(postgres, data):
-        if account.can(str(postgres), "--version"):
-            return account
-    raise StartupError(
-        f"PostgreSQL cannot run as {_who()} here: user namespaces are refused"
-        f" and no other account may run {postgres}",
-        hint="start AgentCore as an ordinary user, or set AGENTCORE_DATABASE_URL",
-    )
-
-
-def _candidates(postgres: Path, data: Path) -> Iterator[Account]:
-    owner = data.stat().st_uid if data.exists() else os.geteuid()
-    if owner != os.geteuid():
+def accounts(postgres: Path, data: Path) -> Iterator[Account]:
+    """Those that may run the server here, best first; the owner of existing ``data`` is kept."""
+    mine = os.geteuid()
+    owner = data.stat().st_uid if data.exists() else mine
+    if owner != mine:
         yield Account(uid=owner, gid=data.stat().st_gid)
         return
-    if unshare := shutil.which("unshare", path=os.defpath + ":/usr/sbin:/sbin"):
+    if mine != 0 and _has_name(mine):
+        yield Account()
+        return
+    unshare = shutil.which("unshare", path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if unshare and _has_name(_OVERFLOW_UID):
         yield Account(prefix=(unshare, "-U"))
-    if os.geteuid() == 0:
-        yield from _ordinary_accounts(postgres)
+    if mine == 0:
+        yield from _ordinary(postgres)
 
 
-def _ordinary_accounts(postgres: Path) -> Iterator[Account]:
+def _ordinary(postgres: Path) -> Iterator[Account]:
     installed_by = postgres.stat().st_uid
     if installed_by != 0 and _has_name(installed_by):
         yield Account(uid=installed_by, gid=pwd.getpwuid(installed_by).pw_gid)
@@ -105,7 +99,3 @@ def _has_name(uid: int) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _who() -> str:
-    return "root" if os.geteuid() == 0 else f"uid {os.geteuid()}, which has no name,"

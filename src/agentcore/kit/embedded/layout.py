@@ -36,6 +36,11 @@ class Home:
         """PostgreSQL's data folder; a link where root had to put it elsewhere."""
         return Path(os.path.realpath(self.path / "postgres"))
 
+    @property
+    def outside(self) -> Path:
+        """For what another account must reach when it cannot reach the home."""
+        return Path("/var/lib/agentcore") / self.digest
+
     def lock(self, name: str) -> Path:
         return self.path / "locks" / name
 

@@ -15,8 +15,8 @@ from agentcore.kit.errors import StartupError
 
 Mode = Literal["shared", "exclusive"]
 _FLAGS = {"shared": fcntl.LOCK_SH | fcntl.LOCK_NB, "exclusive": fcntl.LOCK_EX | fcntl.LOCK_NB}
-_SHORTEST_PAUSE_SECONDS = 0.003
-_LONGEST_PAUSE_SECONDS = 0.25
+_SHORTEST_STEP_SECONDS = 0.003
+_LONGEST_STEP_SECONDS = 0.25
 
 
 class Patience:
@@ -35,12 +35,19 @@ class Patience:
         """Something was just begun that may be done soon: wait in short steps again."""
         self._since = time.monotonic()
 
-    def pause(self) -> bool:
-        """Wait a tenth of the time waited so far; False when there is no patience left."""
+    def step(self) -> float:
+        """How long to wait before looking again: a tenth of the time waited so far."""
         now = time.monotonic()
-        step = min(max((now - self._since) / 10, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
-        gave_up = self._gave_up.wait(max(0.0, min(step, self._end - now)))
-        return not gave_up and time.monotonic() < self._end
+        step = min(max((now - self._since) / 10, _SHORTEST_STEP_SECONDS), _LONGEST_STEP_SECONDS)
+        return max(0.0, min(step, self._end - now))
+
+    def is_over(self) -> bool:
+        return self._gave_up.is_set() or time.monotonic() >= self._end
+
+    def pause(self) -> bool:
+        """Block for one step; False when there is no patience left."""
+        self._gave_up.wait(self.step())
+        return not self.is_over()
 
 
 def try_lock(path: Path, mode: Mode) -> int | None:

@@ -14,11 +14,11 @@ from typing import ClassVar
 from urllib.parse import quote
 
 from agentcore.kit.embedded import pgwire, processes
-from agentcore.kit.embedded.account import Account, choose_account
+from agentcore.kit.embedded.account import Account
 from agentcore.kit.embedded.binaries import POSTGRES_MAJOR, postgres_folder
+from agentcore.kit.embedded.elsewhere import choose, hand_over
 from agentcore.kit.embedded.layout import Home
-from agentcore.kit.embedded.locks import Patience
-from agentcore.kit.embedded.unit import Launch, Probe, StopSteps
+from agentcore.kit.embedded.unit import Launch, Probe, Reason, StopSteps
 from agentcore.kit.errors import StartupError
 
 USER = DATABASE = "agentcore"
@@ -92,37 +92,30 @@ class Postgres:
         return "ready"
 
     def noted_pid(self) -> int | None:
-        try:
-            return int((self.home.data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
-            return None
+        return _first_number(self.home.data / "postmaster.pid")
 
     def is_process(self, pid: int) -> bool:
         return processes.runs(pid, "-D", str(self.home.data))
 
-    def prepare(self, patience: Patience) -> Launch:
-        binaries = postgres_folder()
-        account = choose_account(binaries / "postgres", self.home.data)
+    def prepare(self) -> Launch:
+        account, binaries = choose(postgres_folder(), self.home)
+        if account.switches:
+            hand_over(self.home, account)
         if not (self.home.data / "PG_VERSION").exists():
             self._initialise(binaries / "initdb", account)
         self._check_version()
         sockets = self.home.socket_folder(account.owner)
         self.home.make_private(sockets, account.owner)
-        for stale in (self.home.data / "postmaster.pid", sockets / f"{_SOCKET}.lock"):
-            stale.unlink(missing_ok=True)
+        for note in (self.home.data / "postmaster.pid", sockets / f"{_SOCKET}.lock"):
+            _drop_if_foreign(note)
         settings = {**_SETTINGS, "unix_socket_directories": str(sockets)}
         command = [*account.prefix, str(binaries / "postgres"), "-D", str(self.home.data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         return Launch(command=tuple(command), uid=account.uid, gid=account.gid)
 
-    def failure(self, log_text: str) -> StartupError | None:
-        if any(phrase in log_text for phrase in _PASSING):
-            return None
-        return StartupError(
-            f"PostgreSQL ended while starting in {self.home.path}: {self._complaint(log_text)}",
-            hint=f"see {self.home.log(self.name)}",
-        )
+    def reason(self, said: str) -> Reason:
+        return Reason(self._complaint(said), passes=any(phrase in said for phrase in _PASSING))
 
     def _initialise(self, initdb: Path, account: Account) -> None:
         """Build beside the final place and rename, so that a kill leaves nothing half-made."""
@@ -166,6 +159,24 @@ class Postgres:
             if room.f_bavail == 0:
                 return "no space left on device"
         return text.strip().splitlines()[-1] if text.strip() else "it said nothing"
+
+
+def _first_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text().partition("\n")[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _drop_if_foreign(note: Path) -> None:
+    """Remove a pid file that names somebody else's process: PostgreSQL would take it for its own.
+
+    Only called when no server of this home lives. A pid that is gone stays for PostgreSQL to
+    find: it then also looks for what is left of that server.
+    """
+    pid = _first_number(note)
+    if pid is None or processes.exists(pid):
+        note.unlink(missing_ok=True)
 
 
 def _owner(data: Path) -> int:

@@ -19,6 +19,17 @@ def runs(pid: int, *words: str) -> bool:
     return _posix(pid, words)
 
 
+def exists(pid: int) -> bool:
+    """Whether any process, a zombie too, has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 def _linux(pid: int, words: tuple[str, ...]) -> bool:
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""The embedded servers as their clients see them: open, keep alive, look, stop."""
+"""The embedded servers as their clients see them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TypeVar
 import structlog
 
 from agentcore.kit.embedded.layout import Home, open_home, startup_errors
-from agentcore.kit.embedded.locks import Patience, raise_lock, try_lock
+from agentcore.kit.embedded.locks import Patience, try_lock
 from agentcore.kit.embedded.postgres import Postgres
-from agentcore.kit.embedded.unit import State, Unit
+from agentcore.kit.embedded.unit import Unit
 from agentcore.kit.embedded.valkey import Valkey
-from agentcore.kit.errors import Conflict, StartupError
+from agentcore.kit.errors import StartupError
 
 CHECK_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
@@ -40,44 +40,19 @@ class EmbeddedServers:
     _cache_seconds: float = field(default=10.0, repr=False)
 
     async def keep_alive(self) -> None:
-        """Restart what dies and watch what lost its watchdog, for ever. To be supervised.
+        """Restart what dies and watch again what lost its watchdog, for ever. To be supervised.
 
-        StartupError when PostgreSQL cannot be restarted; a cache that cannot is only logged.
+        A server that cannot be restarted is tried again, less and less often.
         """
-        cache_after = CHECK_SECONDS
-        due = asyncio.get_running_loop().time()
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            if self._postgres is not None and not await asyncio.to_thread(self._postgres.watched):
-                log.warning("embedded server is gone", server="postgres")
-                await _blocking(self._postgres.ensure, self._start_seconds)
-            now = asyncio.get_running_loop().time()
-            if self._valkey is None or now < due or await asyncio.to_thread(self._valkey.watched):
-                continue
-            failure = await _start(self._valkey, self._cache_seconds)
-            cache_after = min(cache_after * 2, _LONGEST_RETRY_SECONDS) if failure else CHECK_SECONDS
-            due = now + cache_after
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_keep(self._postgres, self._start_seconds))
+            group.create_task(_keep(self._valkey, self._cache_seconds))
 
     async def revive(self) -> None:
         """Return when every server answers again. StartupError for PostgreSQL only."""
         if self._postgres is not None:
             await _blocking(self._postgres.ensure, self._start_seconds)
         await _start(self._valkey, self._cache_seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStatus:
-    name: str
-    state: State
-    pid: int | None
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedStatus:
-    home: Path
-    in_use: bool
-    servers: tuple[ServerStatus, ...] = ()
 
 
 @asynccontextmanager
@@ -96,8 +71,7 @@ async def open_embedded(
     """
     place = await asyncio.to_thread(open_home, home)
     postgres, valkey = Postgres(place), Valkey(place, cache_memory_mb)
-    # A watchdog that is stopping its server holds the file exclusively: wait until it is done.
-    client = await _blocking(lambda patience: _join(place, patience), start_seconds)
+    client = await _join(place, start_seconds)
     try:
         database_unit = Unit(place, postgres) if database else None
         cache_unit = Unit(place, valkey) if redis else None
@@ -123,66 +97,33 @@ async def open_embedded(
         os.close(client)
 
 
-async def status(home: Path) -> EmbeddedStatus:
-    """Look without starting, creating or waiting for anything."""
-    return await asyncio.to_thread(_status, Home(Path(os.path.realpath(home))))
+async def _join(home: Home, seconds: float) -> int:
+    """The descriptor that makes this process a client until it is closed.
 
-
-async def stop(home: Path, *, seconds: float = 90.0) -> None:
-    """Stop servers that nobody uses, as after a killed watchdog. Conflict while one has clients."""
-    await _blocking(lambda patience: _stop(Home(Path(os.path.realpath(home))), patience), seconds)
-
-
-def _servers(home: Home) -> tuple[Postgres, Valkey]:
-    return Postgres(home), Valkey(home)
-
-
-def _status(home: Home) -> EmbeddedStatus:
-    if not home.clients.exists():
-        return EmbeddedStatus(home=home.path, in_use=False)
-    with startup_errors(f"cannot look into {home.path}"):
-        found = tuple(
-            ServerStatus(name=server.name, state=unit.state(), pid=unit.pid(), url=server.url)
-            for server in _servers(home)
-            for unit in (Unit(home, server),)
-        )
-    return EmbeddedStatus(home=home.path, in_use=_in_use(home), servers=found)
-
-
-def _stop(home: Home, patience: Patience) -> None:
-    if not home.clients.exists():
-        return
-    units = [Unit(home, server) for server in _servers(home)]
-    with startup_errors(f"cannot stop the servers of {home.path}"):
-        for unit in units:
-            unit.watch_orphan(patience)
-        while any(unit.watched() for unit in units):
-            if _in_use(home):
-                raise Conflict(
-                    f"the servers of {home.path} are in use",
-                    hint="end the processes that use this home; its servers follow by themselves",
-                )
-            if not patience.pause():
-                raise StartupError(f"the servers of {home.path} did not stop")
-
-
-def _in_use(home: Home) -> bool:
-    """Clients share the file; a watchdog that is stopping its server holds it alone."""
-    if (client := try_lock(home.clients, "shared")) is None:
-        return False
-    try:
-        return not raise_lock(client)
-    finally:
-        os.close(client)
-
-
-def _join(home: Home, patience: Patience) -> int:
-    """The descriptor that makes this process a client until it is closed."""
+    A watchdog that is stopping its server holds the file alone: wait until it is done.
+    """
+    patience = Patience(seconds)
     with startup_errors(f"cannot use {home.path} as home"):
         while (client := try_lock(home.clients, "shared")) is None:
-            if not patience.pause():
+            await asyncio.sleep(patience.step())
+            if patience.is_over():
                 raise StartupError(f"the servers of {home.path} are still stopping")
     return client
+
+
+async def _keep(unit: Unit | None, seconds: float) -> None:
+    if unit is None:
+        return
+    pause = CHECK_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        if await asyncio.to_thread(unit.watched):
+            pause = CHECK_SECONDS
+            continue
+        failure = await _start(unit, seconds)
+        if failure is not None:
+            log.error("embedded server is down", server=unit.name, reason=failure.detail)
+        pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
 
 
 async def _start(unit: Unit | None, seconds: float) -> StartupError | None:

@@ -40,6 +40,13 @@ class Launch:
     gid: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    text: str
+    passes: bool = False
+    """Another attempt may succeed."""
+
+
 class Server(Protocol):
     """What differs between the servers; every call may block."""
 
@@ -47,7 +54,7 @@ class Server(Protocol):
     stop_steps: ClassVar[StopSteps]
     """Each signal, and the seconds it is given before the next, harder one."""
 
-    def prepare(self, patience: Patience) -> Launch:
+    def prepare(self) -> Launch:
         """Make the folders, clear what a killed server left. StartupError when that cannot be."""
         ...
 
@@ -63,8 +70,8 @@ class Server(Protocol):
         """Whether this living process is this home's server."""
         ...
 
-    def failure(self, log_text: str) -> StartupError | None:
-        """Why a server that wrote this ended; None when another attempt may succeed."""
+    def reason(self, said: str) -> Reason:
+        """Why a server that wrote this ended, or what it is doing."""
         ...
 
 
@@ -123,32 +130,40 @@ class Unit:
                     os.close(alive)
 
     def _ensure(self, patience: Patience) -> None:
-        attempts = 0
-        written = 0
+        written = -1
         while True:
+            # In this order: while the lock is held here, nobody can start or end a server.
             alive = try_lock(self._alive, "exclusive")
+            probe = self._server.probe()
             if alive is None:
-                if self._server.probe() == "ready":
+                if probe == "ready":
                     return
             else:
                 try:
-                    if not self._adopt(alive):
-                        if attempts:
-                            self._judge(attempts, written)
-                        attempts += 1
-                        written = self._rotate_log()
-                        self._launch(alive, patience)
-                        if attempts == 1:
-                            patience.look_closely()
+                    if self._adopt(alive):
+                        continue
+                    if probe == "ready":
+                        # Another container's, perhaps: it must not be started twice.
+                        log.warning("embedded server has no watchdog", server=self.name)
+                        return
+                    if probe == "silent":
+                        if written >= 0:
+                            self._judge(written)
+                        written = self._launch(alive, patience, first=written < 0)
                 finally:
                     os.close(alive)
             if not patience.pause():
-                raise self._overdue(patience)
+                raise self._overdue(patience, written)
 
-    def _launch(self, alive: int, patience: Patience) -> None:
-        launch = self._server.prepare(patience)
+    def _launch(self, alive: int, patience: Patience, *, first: bool) -> int:
+        """Start it; what it says stands in the log from the returned offset on."""
+        launch = self._server.prepare()
+        written = self._rotate_log()
         log.info("embedded server starting", server=self.name, home=str(self._home.path))
         self._watchdog(alive, "run", str(launch.uid), str(launch.gid), *launch.command)
+        if first:
+            patience.look_closely()
+        return written
 
     def _adopt(self, alive: int) -> bool:
         pid = self.pid()
@@ -184,21 +199,26 @@ class Unit:
                     f"cannot start the watchdog of {self.name}: {error}", hint=f"see {self._log}"
                 ) from error
 
-    def _judge(self, attempts: int, written: int) -> None:
+    def _judge(self, written: int) -> None:
         """Raise when the last attempt's end is final."""
-        with self._log.open("rb") as output:
-            output.seek(written)
-            text = output.read().decode(errors="replace")
-        failure = self._server.failure(text)
-        if failure is not None:
-            raise failure
-        log.info("embedded server ended while starting", server=self.name, attempts=attempts)
+        reason = self._server.reason(self._said(written))
+        if not reason.passes:
+            raise StartupError(
+                f"{self.name} ended while starting in {self._home.path}: {reason.text}",
+                hint=f"see {self._log}",
+            )
 
-    def _overdue(self, patience: Patience) -> StartupError:
+    def _overdue(self, patience: Patience, written: int) -> StartupError:
+        said = self._server.reason(self._said(written)).text if written >= 0 else "it is busy"
         return StartupError(
-            f"{self.name} in {self._home.path} did not get ready within {patience.seconds:g} s",
+            f"{self.name} in {self._home.path} was not ready within {patience.seconds:g} s: {said}",
             hint=f"see {self._log}",
         )
+
+    def _said(self, written: int) -> str:
+        with self._log.open("rb") as output:
+            output.seek(written)
+            return output.read(_LOG_LIMIT_BYTES).decode(errors="replace")
 
     def _rotate_log(self) -> int:
         """The size that the log has now, after a big one was put aside."""

@@ -14,9 +14,7 @@ from urllib.parse import quote
 from agentcore.kit.embedded import processes
 from agentcore.kit.embedded.binaries import valkey_binary
 from agentcore.kit.embedded.layout import Home
-from agentcore.kit.embedded.locks import Patience
-from agentcore.kit.embedded.unit import Launch, Probe, StopSteps
-from agentcore.kit.errors import StartupError
+from agentcore.kit.embedded.unit import Launch, Probe, Reason, StopSteps
 
 _ANSWER_SECONDS = 2.0
 
@@ -52,7 +50,7 @@ class Valkey:
     def is_process(self, pid: int) -> bool:
         return processes.runs(pid, "--unixsocket", str(self.socket))
 
-    def prepare(self, patience: Patience) -> Launch:
+    def prepare(self) -> Launch:
         folder = self.socket.parent
         self.home.make_private(folder, os.geteuid())
         self.socket.unlink(missing_ok=True)
@@ -74,8 +72,6 @@ class Valkey:
             command += [f"--{name}", value]
         return Launch(command=tuple(command))
 
-    def failure(self, log_text: str) -> StartupError | None:
-        last = next((line for line in reversed(log_text.splitlines()) if line.strip()), "no reason")
-        return StartupError(
-            f"Valkey ended while starting: {last.strip()}", hint=f"see {self.home.log(self.name)}"
-        )
+    def reason(self, said: str) -> Reason:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return Reason(lines[-1] if lines else "it said nothing")
