@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -67,13 +67,13 @@ class Section:
         return f"## {self.title}\n\n{head}\n{rows}\n"
 
 
-def sections(root: type[BaseModel], variables: dict[str, tuple[str, ...]]) -> Iterator[Section]:
+def sections(root: type[BaseModel], variables: Mapping[str, tuple[str, ...]]) -> Iterator[Section]:
     """``variables`` gives each dotted key of the root the environment variables that set it."""
     return _sections(root, "", "At the top", variables)
 
 
 def _sections(
-    model: type[BaseModel], key: str, title: str, variables: dict[str, tuple[str, ...]]
+    model: type[BaseModel], key: str, title: str, variables: Mapping[str, tuple[str, ...]]
 ) -> Iterator[Section]:
     plain: list[Setting] = []
     nested: list[tuple[type[BaseModel], str, str]] = []
@@ -145,7 +145,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
-        value = value.get_secret_value()
+        return "hidden" if value.get_secret_value() else "–"
     if isinstance(value, Path):
         return "the platform's data directory" if value.is_absolute() else f"`{value}`"
     if value is None or value == "" or value in ((), [], {}):
@@ -159,7 +159,7 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`"
 
 
-def page(root: type[BaseModel], variables: dict[str, tuple[str, ...]]) -> str:
+def page(root: type[BaseModel], variables: Mapping[str, tuple[str, ...]]) -> str:
     return HEAD + "\n" + "\n".join(str(section) for section in sections(root, variables))
 
 

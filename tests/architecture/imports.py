@@ -70,7 +70,9 @@ def cycles(edges: Mapping[str, set[str]]) -> list[str]:
 
 
 def libraries_out_of_place(source: Source) -> Iterator[str]:
-    for node, name in imported_modules(source.tree):
-        keepers = KEEPERS.get(name, ())
+    """Imports of a kept library, or of a part of it, outside its keepers."""
+    seen = {(node.lineno, name.partition(".")[0]) for node, name in imported_modules(source.tree)}
+    for line, library in sorted(seen):
+        keepers = KEEPERS.get(library, ())
         if keepers and not any(fnmatchcase(source.module, pattern) for pattern in keepers):
-            yield source.at(node, f"imports {name}, which belongs to {', '.join(keepers)}")
+            yield f"{source.path}:{line} imports {library}, kept by {', '.join(keepers)}"
