@@ -7,7 +7,8 @@ gets wrong at the lesson's rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -19,6 +20,11 @@ from agentcore.simulators.prompt import Prompt, json_values, objects
 OBSERVATION_KEYS = frozenset({"available_agents", "pending_tasks"})
 REDISCOVERY_RATE = 0.2
 UNKNOWN_ACTION = "query_status"
+
+_ARITHMETIC = re.compile(
+    r"\b(?P<operation>sum|maximum|minimum) of \[(?P<values>-?\d+(?:\s*,\s*-?\d+)*)\]"
+)
+_OPERATIONS: dict[str, Callable[[list[int]], int]] = {"sum": sum, "maximum": max, "minimum": min}
 
 
 def observation_in(prompt: Prompt) -> JsonObject | None:
@@ -120,9 +126,9 @@ class _Step:
         if self._errs("loose_message"):
             return {"text": request}
         return {
-            "role": "user",
             "messageId": f"msg-{self._dice.number('message'):016x}",
-            "parts": [{"kind": "text", "text": request}],
+            "role": "ROLE_USER",
+            "parts": [{"text": request}],
         }
 
 
@@ -132,8 +138,18 @@ def _action(kind: str, parameters: JsonObject) -> JsonObject:
 
 def _respond(request: JsonObject) -> JsonObject:
     task_id = str(request.get("task_id") or request.get("id"))
-    result: JsonObject = {"summary": f"{task_id} is done."}
-    return _action("respond_to_task", {"task_id": task_id, "result": result, "status": "success"})
+    value = _solution(request)
+    result: JsonObject = {"summary": f"{task_id} is done."} if value is None else {"value": value}
+    return _action("respond_to_task", {"task_id": task_id, "status": "success", "result": result})
+
+
+def _solution(request: JsonObject) -> int | None:
+    """The sum, maximum or minimum that the request's text asks for; None where it asks for none."""
+    texts = (part["text"] for part in objects(request) if isinstance(part.get("text"), str))
+    for text in texts:
+        if asked := _ARITHMETIC.search(str(text)):
+            return _OPERATIONS[asked["operation"]]([int(n) for n in asked["values"].split(",")])
+    return None
 
 
 def _is_open_request(message: JsonObject) -> bool:
