@@ -6,12 +6,13 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from agentcore.kit.cache import Cache, CacheConfig, open_cache
 from agentcore.kit.clock import SystemClock
@@ -55,19 +56,20 @@ def _url(servers: EmbeddedServers, name: str) -> str:
     return parse_url(servers.database_url).set(database=name).render_as_string(False)
 
 
-async def _sql(servers: EmbeddedServers, *statements: str, database: str = "postgres") -> None:
-    engine = create_async_engine(_url(servers, database), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
-    await engine.dispose()
+@asynccontextmanager
+async def _maintenance(servers: EmbeddedServers) -> AsyncIterator[AsyncConnection]:
+    engine = create_async_engine(_url(servers, "postgres"), isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
 
 
 @pytest.fixture(scope="session")
 async def template(servers: EmbeddedServers) -> str:
     name = _template()
-    engine = create_async_engine(_url(servers, "postgres"), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
+    async with _maintenance(servers) as connection:
         await connection.execute(text(f"SELECT pg_advisory_lock({LOCK})"))
         exists = "SELECT 1 FROM pg_database WHERE datname = :name"
         if not await connection.scalar(text(exists), {"name": name}):
@@ -78,7 +80,6 @@ async def template(servers: EmbeddedServers) -> str:
                 await migrate(database)
             await connection.execute(text(f"ALTER DATABASE {draft} RENAME TO {name}"))
         await connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
-    await engine.dispose()
     return name
 
 
@@ -86,9 +87,11 @@ async def template(servers: EmbeddedServers) -> str:
 async def database_url(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
     """The URL of a database of this test's own, migrated and empty."""
     name = f"t_{Ids().new().hex}"
-    await _sql(servers, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield _url(servers, name)
-    await _sql(servers, f"DROP DATABASE {name} WITH (FORCE)")
+    async with _maintenance(servers) as connection:
+        copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
+        await connection.execute(text(copy))
+        yield _url(servers, name)
+        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

@@ -266,12 +266,12 @@ async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> Non
     try:
         async with asyncio.timeout(config.timeout * 2):
             await redis.ping()
-    except AuthenticationError as exc:
-        raise StartupError(
-            f"Redis refuses the credentials: {_line(exc)}",
-            hint="check user and password in AGENTCORE_REDIS_URL",
-        ) from exc
     except (RedisError, OSError, TimeoutError) as exc:
+        if isinstance(exc, AuthenticationError) or isinstance(exc.__cause__, AuthenticationError):
+            raise StartupError(
+                f"Redis refuses the credentials: {_line(exc)}",
+                hint="check user and password in AGENTCORE_REDIS_URL",
+            ) from exc
         if config.required:
             raise StartupError(
                 f"Redis cannot be reached: {_line(exc)}",

@@ -44,21 +44,11 @@ class DatabaseConfig(BaseModel):
         description="PostgreSQL 14 or newer, e.g. postgresql://user:password@host/agentcore; "
         "empty: an embedded server in the home directory.",
     )
-    pool_size: int = Field(
-        10, ge=1, le=200, description="Connections kept open per process."
-    )
-    max_overflow: int = Field(
-        10, ge=0, le=200, description="Connections opened beyond the pool."
-    )
-    pool_timeout: float = Field(
-        5.0, gt=0, description="Seconds to wait for a free connection."
-    )
-    connect_timeout: float = Field(
-        5.0, gt=0, description="Seconds to wait for a new connection."
-    )
-    command_timeout: float = Field(
-        30.0, gt=0, description="Seconds one statement may take."
-    )
+    pool_size: int = Field(10, ge=1, le=200, description="Connections kept open per process.")
+    max_overflow: int = Field(10, ge=0, le=200, description="Connections opened beyond the pool.")
+    pool_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a free connection.")
+    connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a new connection.")
+    command_timeout: float = Field(30.0, gt=0, description="Seconds one statement may take.")
 
 
 class StorageUnavailable(AgentCoreError):
@@ -128,23 +118,17 @@ class Database:
             asyncpg.PostgresConnectionError,
             TimeoutError,
         ) as exc:
-            raise TransientFault(
-                f"the database cannot be reached: {_line(exc)}"
-            ) from exc
+            raise TransientFault(f"the database cannot be reached: {_line(exc)}") from exc
         except DBAPIError as exc:
-            if exc.connection_invalidated or _sqlstate(exc) in TRANSIENT:
-                raise TransientFault(
-                    f"the database gave up: {_line(exc.orig)}"
-                ) from exc
+            if _broken(exc) or _sqlstate(exc) in TRANSIENT:
+                raise TransientFault(f"the database gave up: {_line(exc.orig)}") from exc
             raise
 
     async def _commit(self, connection: AsyncConnection) -> None:
         try:
             await connection.commit()
         except (DBAPIError, OSError) as exc:
-            if isinstance(exc, DBAPIError) and _sqlstate(exc) in TRANSIENT:
-                raise
-            if isinstance(exc, DBAPIError) and not exc.connection_invalidated:
+            if isinstance(exc, DBAPIError) and not _broken(exc):
                 raise
             raise CommitUnknown(
                 "the connection to the database broke during the commit",
@@ -206,23 +190,8 @@ async def _first_contact(engine: AsyncEngine) -> None:
     try:
         async with engine.connect() as connection:
             found = await connection.scalar(text("SHOW server_version_num"))
-    except asyncpg.InvalidCatalogNameError as exc:
-        raise StartupError(
-            f"the database of {where} does not exist", hint="create it: createdb NAME"
-        ) from exc
-    except (
-        asyncpg.InvalidPasswordError,
-        asyncpg.InvalidAuthorizationSpecificationError,
-    ) as exc:
-        raise StartupError(
-            f"{where} refuses the credentials: {_line(exc)}",
-            hint="check user and password in AGENTCORE_DATABASE_URL",
-        ) from exc
-    except (TimeoutError, OSError, asyncpg.PostgresError, DBAPIError) as exc:
-        raise StartupError(
-            f"the database at {where} cannot be reached: {_line(exc)}",
-            hint="is it running, and is AGENTCORE_DATABASE_URL right? Unset it for the embedded one",
-        ) from exc
+    except (OSError, asyncpg.PostgresError, DBAPIError, PoolTimeout, TimeoutError) as exc:
+        raise _refusal(where, exc) from exc
     if int(str(found)) < 140000:
         raise StartupError(
             f"{where} runs PostgreSQL {int(str(found)) // 10000}",
@@ -230,8 +199,32 @@ async def _first_contact(engine: AsyncEngine) -> None:
         )
 
 
+def _refusal(where: str, error: Exception) -> StartupError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    state = str(getattr(cause, "sqlstate", "") or "")
+    reason = _line(cause).removeprefix("<class 'asyncpg.exceptions.").strip()
+    if state == "3D000":
+        return StartupError(f"the database of {where} does not exist", hint="createdb makes it")
+    if state.startswith("28"):
+        return StartupError(
+            f"{where} refuses the credentials: {reason}",
+            hint="check user and password in AGENTCORE_DATABASE_URL",
+        )
+    return StartupError(
+        f"the database at {where} cannot be reached: {reason}",
+        hint="is it running, and is AGENTCORE_DATABASE_URL right? Unset it for the embedded one",
+    )
+
+
 def _sqlstate(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", "") or "")
+
+
+def _broken(error: DBAPIError) -> bool:
+    """The connection is gone: class 08 of the SQL states, but never a refusal by the server."""
+    if _sqlstate(error) in TRANSIENT:
+        return False
+    return error.connection_invalidated or _sqlstate(error).startswith("08")
 
 
 def _line(error: BaseException | None) -> str:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from redis.asyncio import Redis
+
+from agentcore.kit.cache import Cache, CacheConfig, LocalCache, open_cache
+from agentcore.kit.embedded import EmbeddedServers
+from agentcore.kit.errors import StartupError
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.clock import ManualClock
+from tests.fakes.redis_server import RedisServer
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 -- watches state that signals nothing
+            await asyncio.sleep(0.01)
+
+
+async def test_a_value_comes_back_until_it_is_deleted(cache: Cache) -> None:
+    assert await cache.get("key") is None
+    await cache.set("key", b"\x00value", ttl=60)
+    assert await cache.get("key") == b"\x00value"
+    await cache.delete("key", "another")
+    assert await cache.get("key") is None
+    await cache.delete()
+
+
+async def test_a_value_expires(cache: Cache) -> None:
+    await cache.set("key", b"value", ttl=0.02)
+    await asyncio.sleep(0.05)
+    assert await cache.get("key") is None
+
+
+async def test_messages_reach_the_subscribers_of_other_processes(
+    servers: EmbeddedServers, supervisor: Supervisor
+) -> None:
+    config = CacheConfig(namespace=f"t:{os.urandom(6).hex()}")
+    got: list[bytes] = []
+    async with AsyncExitStack() as stack:
+        other = Supervisor()
+        await stack.enter_async_context(other)
+        listening = Cache(
+            Redis.from_url(str(servers.redis_url)),
+            namespace=config.namespace,
+            timeout=1.0,
+            clock=ManualClock(),
+        )
+        listening.subscribe("news", got.append)
+        other.start("listening", listening.watch)
+        speaking = await stack.enter_async_context(
+            open_cache(config, servers.redis_url, supervisor)
+        )
+        for _ in range(100):
+            await speaking.publish("news", b"hello")
+            await asyncio.sleep(0.02)
+            if got:
+                break
+        assert set(got) == {b"hello"}
+
+
+async def test_without_redis_the_cache_works_from_memory(supervisor: Supervisor) -> None:
+    got: list[bytes] = []
+    async with open_cache(CacheConfig(), None, supervisor) as cache:
+        cache.subscribe("news", got.append)
+        await cache.set("key", b"value", ttl=60)
+        await cache.publish("news", b"hello")
+        assert (cache.degraded, await cache.get("key"), got) == (True, b"value", [b"hello"])
+
+
+@pytest.fixture
+async def redis_server() -> AsyncIterator[RedisServer]:
+    async with RedisServer.running() as server:
+        yield server
+
+
+async def test_what_was_deleted_while_redis_was_away_stays_deleted(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    async with open_cache(CacheConfig(), redis_server.url, supervisor) as cache:
+        await cache.set("stale", b"old", ttl=600)
+        await cache.set("kept", b"kept", ttl=600)
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        await cache.delete("stale")
+        assert cache.degraded
+        assert await cache.get("stale") is None
+        os.kill(redis_server.pid, signal.SIGCONT)
+        await eventually(lambda: not cache.degraded)
+        assert await cache.get("stale") is None
+        assert await cache.get("kept") == b"kept"
+
+
+async def test_losing_redis_for_good_costs_no_error(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    async with open_cache(CacheConfig(), redis_server.url, supervisor) as cache:
+        await cache.set("key", b"old", ttl=600)
+        os.kill(redis_server.pid, signal.SIGKILL)
+        await eventually(lambda: cache.degraded)
+        await cache.set("key", b"new", ttl=600)
+        assert await cache.get("key") == b"new"
+
+
+async def test_an_unreachable_redis_refuses_the_start(supervisor: Supervisor) -> None:
+    with pytest.raises(StartupError, match="Redis cannot be reached"):
+        async with open_cache(CacheConfig(), "redis://127.0.0.1:1/0", supervisor):
+            pass
+
+
+async def test_an_unreachable_redis_may_be_done_without(supervisor: Supervisor) -> None:
+    config = CacheConfig(required=False)
+    async with open_cache(config, "redis://127.0.0.1:1/0", supervisor) as cache:
+        assert cache.degraded
+
+
+async def test_wrong_credentials_refuse_the_start(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    url = redis_server.url.replace("unix://", "unix://someone:wrong@")
+    with pytest.raises(StartupError, match="refuses the credentials"):
+        async with open_cache(CacheConfig(), url, supervisor):
+            pass
+
+
+async def test_a_url_that_is_none_is_refused(supervisor: Supervisor) -> None:
+    with pytest.raises(StartupError, match="Redis URL cannot be used"):
+        async with open_cache(CacheConfig(), "mysql://somewhere", supervisor):
+            pass
+
+
+def test_the_local_cache_is_bounded_and_forgets_the_least_recently_used(
+    clock: ManualClock,
+) -> None:
+    local = LocalCache(clock, entries=2)
+    local.set("a", b"1", ttl=10)
+    local.set("b", b"2", ttl=10)
+    assert local.get("a") == b"1"
+    local.set("c", b"3", ttl=10)
+    assert (local.get("a"), local.get("b"), local.get("c")) == (b"1", None, b"3")
+    clock.advance(11)
+    assert local.get("a") is None
