@@ -195,28 +195,22 @@ def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry)
 
 
 def _mount_errors(app: FastAPI) -> None:
-    async def ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, AgentCoreError)
-        return error_response(request.url.path, error)
+    async def answer(request: Request, error: Exception) -> Response:
+        match error:
+            case AgentCoreError():
+                return error_response(request.url.path, error)
+            case RequestValidationError():
+                return error_response(request.url.path, _validation(error))
+            case HTTPException():
+                response = error_response(request.url.path, _http_error(request, error))
+                response.headers.update(error.headers or {})
+                return response
+            case _:
+                # The server logs the traceback; the caller learns nothing of the inside.
+                return error_response(request.url.path, InternalError("an internal error occurred"))
 
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return error_response(request.url.path, _validation(error))
-
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        response = error_response(request.url.path, _http_error(request, error))
-        response.headers.update(error.headers or {})
-        return response
-
-    async def unexpected(request: Request, error: Exception) -> Response:
-        # The server logs the traceback; the caller learns nothing of the inside.
-        return error_response(request.url.path, InternalError("an internal error occurred"))
-
-    app.add_exception_handler(AgentCoreError, ours)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unexpected)
+    for kind in (AgentCoreError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 def _validation(error: RequestValidationError) -> AgentCoreError:

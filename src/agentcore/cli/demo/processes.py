@@ -74,8 +74,14 @@ def running(home: Path, *, port: int, capacity: int) -> Iterator[Running]:
         simulators = [
             stack.enter_context(
                 _process(
-                    ["simulate", "cluster", "--port", str(ports[name])]
-                    + ["--capacity", str(sizes[name])],
+                    [
+                        "simulate",
+                        "cluster",
+                        "--port",
+                        str(ports[name]),
+                        "--capacity",
+                        str(sizes[name]),
+                    ],
                     home / f"{name}.log",
                 )
             )

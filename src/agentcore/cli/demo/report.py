@@ -48,12 +48,18 @@ def summary(rounds: Sequence[Round]) -> list[str]:
     saved = total.api_equivalent_usd - total.cost_usd
     verdict = "rose" if gain - half > 0 else "did not rise measurably"
     return [
-        f"Reward per episode {verdict}: {gain:+.2f} ± {half:.2f} from round {first.number} to "
-        f"round {last.number}, paired by seed (95 % interval, {len(gains)} episodes a round).",
-        f"{total.requests} model calls: {total.self_hosted} self-hosted, {total.api} on the API; "
-        f"{dollars(total.cost_usd)} spent, {dollars(saved)} less than all on the API.",
-        "Models and prices: simulated models; API calls at the list price of gpt-5-mini, "
-        "self-hosted calls at their marginal price of zero.",
+        (
+            f"Reward per episode {verdict}: {gain:+.2f} ± {half:.2f} from round {first.number} to "
+            f"round {last.number}, paired by seed (95 % interval, {len(gains)} episodes a round)."
+        ),
+        (
+            f"{total.requests} model calls: {total.self_hosted} self-hosted, {total.api} on the "
+            f"API; {dollars(total.cost_usd)} spent, {dollars(saved)} less than all on the API."
+        ),
+        (
+            "Models and prices: simulated models; API calls at the list price of gpt-5-mini, "
+            "self-hosted calls at their marginal price of zero."
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from statistics import fmean, stdev
 
 from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
@@ -94,7 +95,7 @@ class Learners:
         """Make each agent known by A2A and give it a playbook that knows only its goals."""
         world = RpcWorld(self._service)
         for name in self._names:
-            card = {
+            card: JsonObject = {
                 "name": name,
                 "description": "Learns the A2A protocol by playing.",
                 "version": "1.0.0",
@@ -142,7 +143,7 @@ class Learners:
                 "/internal/context/evolution/trigger", {"agent_id": name, "force": True}
             )
         for name in self._names:
-            await self._until(lambda name=name: self._moved_on(name, before[name]), name)
+            await self._until(partial(self._moved_on, name, before[name]), name)
         # What learning cost belongs to no round of play.
         self._seen = await self._bill()
 
@@ -192,7 +193,8 @@ class Learners:
     async def _bill(self) -> Bill:
         summary = await self._service.get("/internal/costs/summary")
         items = summary.get("items")
-        return read_bill([item for item in items if isinstance(item, dict)] if items else [])
+        rows = items if isinstance(items, list) else []
+        return read_bill([row for row in rows if isinstance(row, dict)])
 
     async def _until(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
         end = self._clock.monotonic() + SETTLE_SECONDS
