@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from agentcore.kit.errors import AgentCoreError
+from tests.architecture.source import Source, last_name
 
 ErrorType = type[AgentCoreError]
 WIRE = ("code", "http_status", "rpc_code", "retryable")
 JSONRPC = {-32700, -32600, -32601, -32602, -32603}
 A2A = range(-32009, -32000)
 OURS = range(-32099, -32049)
+
+
+def defining_modules(sources: Sequence[Source], root: str = "AgentCoreError") -> list[str]:
+    """Modules that declare a class below ``root``, told by the names of its bases."""
+    names, modules, before = {root}, set[str](), 0
+    while before != len(names):
+        before = len(names)
+        for source in sources:
+            for node in ast.walk(source.tree):
+                if isinstance(node, ast.ClassDef) and names & {last_name(b) for b in node.bases}:
+                    names.add(node.name)
+                    modules.add(source.module)
+    return sorted(modules)
 
 
 def subclasses(root: ErrorType) -> list[ErrorType]:

@@ -67,6 +67,13 @@ def test_a_shared_code_is_found() -> None:
     assert errors.shared_codes(twins[:1]) == []
 
 
+def test_errors_are_found_below_errors() -> None:
+    base = Source.of("src/agentcore/kit/a.py", "class Base(errors.AgentCoreError): ...")
+    child = Source.of("src/agentcore/ace/b.py", "class Child(Base): ...")
+    other = Source.of("src/agentcore/ace/c.py", "class Other(Exception): ...")
+    assert errors.defining_modules([child, other, base]) == ["agentcore.ace.b", "agentcore.kit.a"]
+
+
 METRICS = """
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily

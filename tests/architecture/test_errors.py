@@ -11,10 +11,9 @@ from tests.architecture.source import expect_none, product
 
 @pytest.fixture(scope="module")
 def tree() -> list[errors.ErrorType]:
-    """All errors of the product: importing what subclasses the root defines them."""
-    for source in product():
-        if "Error" in source.text and source.module != "agentcore.__main__":
-            importlib.import_module(source.module)
+    """All errors of the product: importing a module defines its own."""
+    for module in errors.defining_modules(product()):
+        importlib.import_module(module)
     return errors.subclasses(AgentCoreError)
 
 
