@@ -191,9 +191,8 @@ class Dispatcher:
         answer = await self._answered(item, caller)
         self._metrics.requests.labels(family.value, answer.code).inc()
         self._metrics.duration.labels(family.value).observe(self._clock.monotonic() - began)
-        if isinstance(item, Call) and item.notification:
-            return Answer(code=answer.code)
-        return answer
+        silent = item.notification if isinstance(item, Call) else item.silent
+        return Answer(code=answer.code) if silent else answer
 
     async def _answered(self, item: Call | Refusal, caller: Caller) -> Answer:
         try:

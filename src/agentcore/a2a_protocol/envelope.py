@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeGuard
 
 from agentcore.a2a_protocol.errors import InvalidParams, InvalidRequest
 from agentcore.a2a_protocol.models.config import A2AConfig
@@ -52,10 +53,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What cannot be called, and why."""
+    """What cannot be called, and why; ``silent`` where a notification is all that was wrong."""
 
     error: AgentCoreError
     id: RpcId = None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,12 @@ def _item(item: JsonValue, raw: bytes, *, in_batch: bool) -> Call | Refusal:
     if not _is_id(call_id):
         what = f"the id is a string of at most {LONGEST_ID} characters, an integer or null"
         return Refusal(error=InvalidRequest(what))
-    assert call_id is None or isinstance(call_id, str | int)
     fault = _fault(item, in_batch=in_batch)
     if fault is None and b"\\u0000" in raw and _has_null_character(item):
         fault = InvalidParams("a string contains the character U+0000, which cannot be stored")
     if fault is not None:
-        return Refusal(error=fault, id=call_id)
+        silent = "id" not in item and isinstance(fault, InvalidParams)
+        return Refusal(error=fault, id=call_id, silent=silent)
     method, params = str(item["method"]), item.get("params")
     return Call(
         method=method,
@@ -154,7 +156,7 @@ def _fault(item: JsonObject, *, in_batch: bool) -> AgentCoreError | None:
     return None
 
 
-def _is_id(value: JsonValue) -> bool:
+def _is_id(value: JsonValue) -> TypeGuard[RpcId]:
     if isinstance(value, str):
         return len(value) <= LONGEST_ID
     return value is None or (isinstance(value, int) and not isinstance(value, bool))

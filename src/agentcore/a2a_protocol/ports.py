@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
@@ -68,9 +67,10 @@ class InboundMessage:
 
 
 class TaskHandle(Protocol):
-    """What a hosted agent may do with its task. Every call has reached the store when it returns.
+    """What a hosted agent may do with its task; events keep the order of the calls.
 
-    An agent that returns without ``complete`` or ``fail`` has completed with nothing to say.
+    Watchers see an event only after it is stored. An agent that returns without ``complete``,
+    ``fail`` or ``ask`` has completed with nothing to say; one that raises has failed.
     """
 
     @property
@@ -90,6 +90,10 @@ class TaskHandle(Protocol):
 
     async def artifact(self, name: str, *parts: Part | str | JsonObject) -> None:
         """One whole artifact; a string is a text part, a mapping a data part."""
+        ...
+
+    async def ask(self, question: str) -> None:
+        """Ends the turn in state input-required; the client's answer is a new message."""
         ...
 
     async def complete(self, result: str | JsonObject | None = None) -> None: ...
@@ -113,7 +117,3 @@ class HostedAgent(Protocol):
     """An agent that runs inside this process."""
 
     async def handle(self, message: InboundMessage, task: TaskHandle) -> None: ...
-
-
-Observers = Sequence[TaskObserver]
-Listeners = Sequence[LifecycleListener]

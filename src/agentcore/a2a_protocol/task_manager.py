@@ -93,6 +93,7 @@ class TaskManager:
         if run is None:
             run = Run(task_id=task_id, agent_id=agent_id, began=began)
         run.began, run.active = began, True
+        run.cancelled = False
         self._runs[task_id] = run
         self._metrics.active.inc()
         self._forget_oldest()
@@ -103,6 +104,14 @@ class TaskManager:
         run.active = False
         run.seconds += self._clock.monotonic() - run.began
         self._metrics.active.dec()
+
+    def cancelling(self, task_id: str) -> Run:
+        """The client has asked to stop; its run says so to the agent, if one is at work."""
+        run = self._runs.get(task_id)
+        if run is None:  # it waits for its client, and was started by another process
+            run = Run(task_id=task_id, agent_id="", began=0.0, active=False)
+        run.cancelled = True
+        return run
 
     def leased(self, record: TaskRecord) -> TaskRecord:
         """``record`` with the lease that its state calls for."""

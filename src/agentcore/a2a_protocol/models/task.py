@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 
@@ -76,3 +78,14 @@ class TaskFilter:
     updated_since: datetime | None = None
     after: tuple[datetime, str] | None = None
     limit: int = 50
+
+
+class TaskQuery(BaseModel):
+    """Which of the caller's tasks; newest first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state: TaskState | None = None
+    context_id: str | None = Field(None, max_length=1024)
+    limit: int = Field(50, ge=1, le=100)
+    cursor: str | None = Field(None, max_length=4096)

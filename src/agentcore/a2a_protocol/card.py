@@ -1,0 +1,107 @@
+"""The platform's agent card (A2A 1.0): what this endpoint speaks and what it asks of callers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentcore.a2a_protocol.hosting import Hosting
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+EXTENSION = "https://github.com/agentcore/agentcore/ext/agentcore-rpc/v1"
+MEDIA_TYPES: list[JsonValue] = ["text/plain", "application/json"]
+REGISTRY_SKILL: JsonObject = {
+    "id": "agent-registry",
+    "name": "Agent registry",
+    "description": "Registers agents and finds them by capability, skill and free text.",
+    "tags": ["registry", "discovery"],
+    "examples": ['{"method": "agent.discover", "params": {"capabilities": ["summarization"]}}'],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What the card depends on beyond its configuration."""
+
+    version: str
+    auth: bool
+    hosted: Sequence[Hosting]
+    methods: Sequence[str]
+
+
+def platform_card(config: A2AConfig, facts: CardFacts, url: str) -> JsonObject:
+    """``url`` is the absolute address of the JSON-RPC endpoint."""
+    versions = ["1.0", "0.3"] if config.protocol_0_3 else ["1.0"]
+    card: JsonObject = {
+        "name": config.name,
+        "description": config.description,
+        "version": facts.version,
+        "supportedInterfaces": [
+            {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": version}
+            for version in versions
+        ],
+        "capabilities": {
+            "streaming": True,
+            "pushNotifications": False,
+            "extendedAgentCard": False,
+            "extensions": [_extension(facts.methods)],
+        },
+        "defaultInputModes": MEDIA_TYPES,
+        "defaultOutputModes": MEDIA_TYPES,
+        "skills": [
+            REGISTRY_SKILL,
+            *(skill for hosting in facts.hosted for skill in _skills(hosting)),
+        ],
+    }
+    return {**card, **_security()} if facts.auth else card
+
+
+def _extension(methods: Sequence[str]) -> JsonObject:
+    return {
+        "uri": EXTENSION,
+        "description": "Further JSON-RPC methods at the same URL: agents, tasks, environments.",
+        "required": False,
+        "params": {"methods": list(methods)},
+    }
+
+
+def _skills(hosting: Hosting) -> list[JsonObject]:
+    """A skill per hosted agent, unless it brings its own: clients route by ``agent_id``."""
+    if hosting.skills:
+        return list(hosting.skills)
+    return [
+        {
+            "id": hosting.agent_id,
+            "name": hosting.name or hosting.agent_id,
+            "description": hosting.description
+            or f"Answers messages whose metadata say agent_id = {hosting.agent_id}.",
+            "tags": ["agent"],
+        }
+    ]
+
+
+def _security() -> JsonObject:
+    # Two requirements in the list: either of them suffices.
+    return {
+        "securitySchemes": {
+            "bearer": {
+                "httpAuthSecurityScheme": {
+                    "scheme": "Bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A token with the scope a2a, made by: agentcore token",
+                }
+            },
+            "apiKey": {
+                "apiKeySecurityScheme": {
+                    "location": "header",
+                    "name": "x-api-key",
+                    "description": "A virtual API key with the scope a2a.",
+                }
+            },
+        },
+        "securityRequirements": [
+            {"schemes": {"bearer": {"list": []}}},
+            {"schemes": {"apiKey": {"list": []}}},
+        ],
+    }
