@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +48,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
         update={"server": settings.server.model_copy(update={"port": port})}
     )
     app = create_app(settings)
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_serve(app, settings, listening, f"http://{host}:{port}"))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(app, settings, listening, f"http://{host}:{port}"))
     if (error := startup_error_of(app)) is not None:
         raise error
     return 0
@@ -96,3 +92,12 @@ def bind(settings: Settings) -> socket.socket:
         ) from exc
     listening.set_inheritable(True)
     return listening
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it exists; it is not built for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -73,7 +74,7 @@ def interval(values: Sequence[float]) -> float:
     degrees = len(values) - 1
     known = [size for size in T_QUANTILES if size <= degrees]
     quantile = T_QUANTILES[max(known)]
-    return quantile * stdev(values) / len(values) ** 0.5
+    return quantile * stdev(values) / math.sqrt(len(values))
 
 
 class Learners:

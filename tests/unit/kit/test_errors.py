@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from agentcore.kit.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+    problem,
+    rpc_error,
+    translating,
+)
+
+
+def test_problem_details_carry_code_hint_and_context() -> None:
+    error = Conflict("at version 4, not 3", hint="read it again", found=4, expected=3)
+    assert problem(error, instance="/x") == {
+        "type": "urn:agentcore:error:conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "at version 4, not 3",
+        "code": "conflict",
+        "hint": "read it again",
+        "retryable": False,
+        "instance": "/x",
+        "found": 4,
+        "expected": 3,
+    }
+
+
+def test_rpc_errors_carry_the_same_in_data() -> None:
+    assert rpc_error(NotFound("no task 'x'", hint="list them")) == {
+        "code": -32053,
+        "message": "no task 'x'",
+        "data": {"code": "not_found", "hint": "list them", "retryable": False},
+    }
+
+
+def test_context_cannot_replace_a_standard_member() -> None:
+    assert problem(InvalidInput("wrong", status="fine"))["status"] == 422
+
+
+def test_retry_after_is_read_from_the_context() -> None:
+    assert Unavailable("busy", retry_after=2).retry_after == 2.0
+    assert Unavailable("busy").retry_after is None
+
+
+def test_translating_keeps_the_cause_and_leaves_others_alone() -> None:
+    with pytest.raises(Unavailable, match="refused") as caught, translating({OSError: Unavailable}):
+        raise ConnectionRefusedError("refused")
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    with pytest.raises(KeyError), translating({OSError: Unavailable}):
+        raise KeyError("x")

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcore.kit.jsonvalue import dumps, loads
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(2**53), max_value=2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(alphabet=st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("abcé\u0000", max_size=3), inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_what_is_written_is_read_back(value: object) -> None:
+    assert loads(dumps(value)) == value
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"a":NaN}', b"\xff", b"[1,]", b"{} {}"])
+def test_what_is_not_json_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        loads(text)
