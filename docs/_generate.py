@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -33,6 +33,8 @@ KINDS = {
     "SecretStr": "secret",
     "Path": "path",
     "Decimal": "decimal",
+    "AnyHttpUrl": "URL",
+    "HttpUrl": "URL",
 }
 
 
@@ -125,6 +127,8 @@ def _kind(field: FieldInfo) -> str:
 
 def _name(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _name(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin in {Union, UnionType}:

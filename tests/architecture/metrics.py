@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.architecture.source import Source, last_name
+from tests.architecture.source import Located, Source, functions, last_name
 
 SUFFIXES = {
     "Counter": ("_total", "_created"),
@@ -49,17 +49,49 @@ WORDS = frozenset({"and", "or", "unless", "bool", "offset", "inf", "nan", "start
 EXPRESSION_KEYS = frozenset({"expr", "query", "definition"})
 
 
-def _metric_calls(source: Source) -> Iterator[tuple[ast.Call, str]]:
-    imported = {
+def _kinds(source: Source) -> dict[str, str]:
+    """Names in a module that make metrics: the library's classes, partials of them, and functions
+    that hand their first parameter on as the name."""
+    kinds = {
         item.asname or item.name: item.name
         for node in ast.walk(source.tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
         for item in node.names
+        if item.name in SUFFIXES
     }
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call):
-            kind = imported.get(last_name(node.func), "")
-            if kind in SUFFIXES:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+            kind = kinds.get(last_name(node.value.args[0]))
+            if kind and last_name(node.value.func) == "partial":
+                kinds |= {last_name(target): kind for target in node.targets}
+    return kinds | {
+        function.node.name: kinds[last_name(call.func)]
+        for function in functions(source.tree)
+        for call in ast.walk(function.node)
+        if isinstance(call, ast.Call)
+        and last_name(call.func) in kinds
+        and _forwards(function, call)
+    }
+
+
+def _forwards(function: Located, call: ast.Call) -> bool:
+    parameters = [each.arg for each in function.node.args.args if each.arg != "self"]
+    return bool(parameters and call.args) and last_name(call.args[0]) == parameters[0]
+
+
+def _metric_calls(source: Source) -> Iterator[tuple[ast.Call, str]]:
+    """Calls that make a metric, those inside a forwarding function apart."""
+    kinds = _kinds(source)
+    forwarded = {
+        id(call)
+        for function in functions(source.tree)
+        for call in ast.walk(function.node)
+        if isinstance(call, ast.Call) and function.node.name in kinds and _forwards(function, call)
+    }
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and id(node) not in forwarded:
+            kind = kinds.get(last_name(node.func), "")
+            if kind:
                 yield node, kind
 
 

@@ -106,6 +106,31 @@ def test_samples_have_the_names_that_prometheus_stores() -> None:
     }
 
 
+FORWARDED = """
+from functools import partial
+from prometheus_client import Counter, Gauge
+
+def _makers(registry: R) -> C:
+    def counter(name: str, text: str, labels: list[str]) -> Counter:
+        return Counter(name, text, labels, registry=registry)
+
+    return counter
+
+class M:
+    def __init__(self, registry: R) -> None:
+        counter = _makers(registry)
+        gauge = partial(Gauge, registry=registry)
+        self.calls = counter("calls", "Calls.", ["task_id"])
+        self.depth = gauge("depth", "Waiting.")
+"""
+
+
+def test_names_are_followed_through_forwarding_functions() -> None:
+    assert metrics.defined([source(FORWARDED)]) == {"calls_total", "calls_created", "depth"}
+    assert list(metrics.unreadable(source(FORWARDED))) == []
+    assert len(list(metrics.unbounded_labels(source(FORWARDED)))) == 1
+
+
 def test_a_counter_of_another_library_is_no_metric() -> None:
     text = 'from collections import Counter\nCounter("letters")'
     assert metrics.defined([source(text)]) == set()

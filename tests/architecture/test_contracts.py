@@ -32,7 +32,7 @@ LAWFUL = {
     "app/main.py": "import agentcore.ace.api",
 }
 PLANTED = {
-    "layers": {"kit/clock.py": "import agentcore.ace.models"},  # ... which also closes a cycle
+    "layers": {"kit/clock.py": "import agentcore.ace.models"},  # it closes a cycle, too
     "acyclic": {
         "execution/a/x.py": "import agentcore.execution.b.y",
         "execution/b/y.py": "def f():\n    import agentcore.execution.a.z",
