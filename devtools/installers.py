@@ -44,7 +44,7 @@ def find_uv(venv: Venv, pip: list[str] | None, step: Step) -> str | None:
     if pip is None:
         return shutil.which("uv")
     options = ["install", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    step("put uv into it", [*pip, *options, "-r", str(BOOTSTRAP)])
+    step("fetching uv, the installer", [*pip, *options, "-r", str(BOOTSTRAP)])
     own = str(venv.bin / "uv")
     return own if answer([own, "--version"]) is not None else None
 
@@ -76,15 +76,21 @@ def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
     """What pip is told under uv's names; what is already set for uv stays as it is."""
     env = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     for key, name in PIP_TO_UV.items():
-        if pip.get(key) and name not in os.environ:
-            separator = "," if name == "UV_FIND_LINKS" else " "
-            env[name] = separator.join(pip[key].split())
+        values = [value for value in pip.get(key, "").split() if not is_missing_file(value)]
+        if values and name not in os.environ:
+            env[name] = ("," if name == "UV_FIND_LINKS" else " ").join(values)
     if "UV_INDEX" in env and "UV_INDEX_STRATEGY" not in os.environ:
         # pip looks at every index, uv stops at the first; the hashes make looking further safe.
         env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if not is_writable(uv_cache()):
         env["UV_NO_CACHE"] = "1"
     return env
+
+
+def is_missing_file(value: str) -> bool:
+    """pip passes over places that are not there; uv stops at them."""
+    path = value[len("file://") :] if value.startswith("file://") else value
+    return path.startswith("/") and not os.path.exists(path)
 
 
 def uv_cache() -> Path:
@@ -94,7 +100,7 @@ def uv_cache() -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    existing = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    existing = next((p for p in (folder, *folder.parents) if os.path.exists(p)), folder)
     return os.access(existing, os.W_OK)
 
 

@@ -35,6 +35,10 @@ def has_ended(child: subprocess.Popen[bytes], within: float) -> bool:
     return True
 
 
+def tell(part: str) -> None:
+    print(part, end="", file=sys.stderr, flush=True)
+
+
 class Step:
     """Runs installers with their output in a log, which is shown only if one fails."""
 
@@ -45,6 +49,7 @@ class Step:
 
     def __call__(self, what: str, command: Sequence[str], **env: str) -> bool:
         started = time.monotonic()
+        tell(f"dev: {what} ..")
         with self._log.open("ab") as log:
             log.write(f"\n$ {' '.join(map(shlex.quote, command))}\n".encode())
             log.flush()
@@ -59,18 +64,21 @@ class Step:
             )
             try:
                 while not has_ended(child, HEARTBEAT_SECONDS):
-                    say(f"still busy: {what} ({time.monotonic() - started:.0f} s)")
+                    tell(f" {time.monotonic() - started:.0f} s ..")
             except BaseException:
+                tell(" stopped\n")
                 child.terminate()
                 child.wait()
                 raise
-        worked = child.returncode == 0
-        say(f"{'' if worked else 'failed: '}{what} ({time.monotonic() - started:.1f} s)")
-        return worked
+        outcome = "failed after " if child.returncode else ""
+        tell(f" {outcome}{time.monotonic() - started:.1f} s\n")
+        return child.returncode == 0
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self, lines: int = 8) -> str:
+        """The end of the log without pip's patience, which would hide the reason."""
         text = self._log.read_text("utf-8", "replace").splitlines()
-        return "\n".join("  " + line for line in text[-lines:])
+        telling = [line for line in text if not line.startswith(("Ignoring", "WARNING: Retrying"))]
+        return "\n".join(f"  {line}" for line in telling[-lines:])
 
 
 def inside() -> dict[str, str]:

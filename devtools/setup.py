@@ -90,10 +90,10 @@ def install(venv: Venv, pip: list[str] | None, step: Step) -> None:
 
 def packages_of(venv: Venv) -> str:
     lines = venv.lock.read_text("utf-8").splitlines()
-    return f"installed the packages of {venv.lock.name} ({sum('==' in line for line in lines)})"
+    return f"installing {venv.lock.name} ({sum('==' in line for line in lines)} packages)"
 
 
-PROJECT = "installed agentcore itself, editable"
+PROJECT = "installing agentcore itself, editable"
 HERE = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
 
 
