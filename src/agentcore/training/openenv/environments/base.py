@@ -262,11 +262,15 @@ def parse_action(action: Action | JsonObject) -> Action:
         raise _refused(exc) from exc
 
 
-def _refused(exc: ValidationError, *prefix: str) -> OpenEnvInvalidActionError:
-    errors: list[JsonObject] = [
+def field_errors(exc: ValidationError, *prefix: str) -> list[JsonObject]:
+    """One entry per fault: ``loc``, ``msg`` and ``type``, without the value that was given."""
+    return [
         {"loc": [*prefix, *fault["loc"]], "msg": fault["msg"], "type": fault["type"]}
         for fault in exc.errors(include_url=False, include_context=False, include_input=False)
     ]
-    first = errors[0]
-    where = ".".join(str(part) for part in cast("list[object]", first["loc"])) or "action"
-    return OpenEnvInvalidActionError(f"{where}: {first['msg']}", errors)
+
+
+def _refused(exc: ValidationError, *prefix: str) -> OpenEnvInvalidActionError:
+    errors = field_errors(exc, *prefix)
+    where = ".".join([*prefix, *(str(part) for part in exc.errors()[0]["loc"])]) or "action"
+    return OpenEnvInvalidActionError(f"{where}: {errors[0]['msg']}", errors)
