@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from typing import Mapping, NoReturn, Sequence
 from devtools.venvs import MAIN, ROOT, WINDOWS, Venv, say
 
 HEARTBEAT_SECONDS = 15
+REPETITIVE = re.compile(r"Ignoring |WARNING: Retrying \(Retry\(total=[^0]")
 MISLEADING = ("PYTHONHOME", "__PYVENV_LAUNCHER__")
 
 
@@ -74,10 +76,10 @@ class Step:
         tell(f" {outcome}{time.monotonic() - started:.1f} s\n")
         return child.returncode == 0
 
-    def tail(self, lines: int = 8) -> str:
-        """The end of the log without pip's patience, which would hide the reason."""
+    def tail(self, lines: int = 6) -> str:
+        """The end of the log, without all but the last of pip's retries."""
         text = self._log.read_text("utf-8", "replace").splitlines()
-        telling = [line for line in text if not line.startswith(("Ignoring", "WARNING: Retrying"))]
+        telling = [line for line in text if line and not REPETITIVE.match(line)]
         return "\n".join(f"  {line}" for line in telling[-lines:])
 
 
