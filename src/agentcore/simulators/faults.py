@@ -24,6 +24,10 @@ REFUSALS: dict[FaultKind, Refusal] = {
 }
 
 
+# Not about single requests: they last until they are replaced.
+STANDING: frozenset[FaultKind] = frozenset({"start_budget", "slow_status"})
+
+
 class FaultBoard:
     """The faults in force. Equal seeds and equal orders of requests strike the same requests."""
 
@@ -46,11 +50,11 @@ class FaultBoard:
         return {
             fault.kind: fault
             for number, fault in enumerate(self._faults)
-            if self._strikes(number, fault)
+            if fault.kind not in STANDING and self._strikes(number, fault)
         }
 
     def standing(self, kind: FaultKind) -> Fault | None:
-        """A fault that is not about single requests: the budget, the slow or lying status."""
+        """A fault that is in force whether it strikes a request or not."""
         return next((fault for fault in self._faults if fault.kind == kind), None)
 
     def _strikes(self, number: int, fault: Fault) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentcore.kit.errors import InvalidInput
 
 SIMULATED_PREFIX = "simulated/"
 FINGERPRINT = "agentcore-simulator"
@@ -104,15 +106,18 @@ def parse_fault(text: str) -> Fault:
     """``stall``, ``stall:0.1`` or ``stall,rate=0.1,seconds=5``: the form of the command line.
 
     Raises:
-        ValueError: unknown kind or member, or a value out of range (pydantic's message).
+        InvalidInput: an unknown kind or member, or a value out of range.
     """
-    head, _, rest = text.strip().partition(",")
+    head, *rest = (part.strip() for part in text.split(","))
     kind, _, rate = head.partition(":")
-    members = dict(part.split("=", 1) for part in rest.split(",") if "=" in part)
-    malformed = [part for part in rest.split(",") if part and "=" not in part]
-    if malformed:
-        message = f"fault member {malformed[0]!r} is not of the form name=value"
-        raise ValueError(message)
+    pairs = [part.partition("=") for part in rest]
+    members = {name.strip(): value.strip() for name, _, value in pairs}
     if rate:
         members["rate"] = rate
-    return Fault.model_validate({"kind": kind, **members})
+    try:
+        return Fault.model_validate({"kind": kind, **members})
+    except ValidationError as error:
+        first = error.errors()[0]
+        detail = f"fault {text!r}: {first['loc'][0]}: {first['msg']}"
+        hint = f"one of {', '.join(get_args(FaultKind))}; for example stall,rate=0.1,seconds=5"
+        raise InvalidInput(detail, hint=hint) from error
