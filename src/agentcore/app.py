@@ -120,7 +120,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.holder = holder
     _mount_operations(app, holder, registry)
-    _mount_services(app, settings, holder)
     _mount_errors(app)
     app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
     app.add_middleware(
@@ -169,7 +168,7 @@ def error_response(path: str, error: AgentCoreError) -> Response:
 
 def _render(path: str, error: AgentCoreError) -> tuple[str, JsonObject]:
     if path.startswith("/v1/"):
-        return "application/json", openai_error(error)
+        return "application/json", rpc_error(error)
     if path.rstrip("/") == "/a2a" or path.startswith("/a2a/"):
         return "application/json", {"jsonrpc": "2.0", "id": None, "error": rpc_error(error)}
     return "application/problem+json", problem(error, instance=path)

@@ -63,7 +63,8 @@ class SecurityConfig(BaseModel):
     )
     token_hours: float = Field(12.0, gt=0, description="Lifetime of an issued token in hours.")
     auth: bool = Field(
-        default=True, description="Whether callers must authenticate; false only on a loopback address."
+        default=True,
+        description="Whether callers must authenticate; false only on a loopback address.",
     )
     allow_generated_secret: bool = Field(
         default=False, description="Whether a generated secret may serve a non-loopback address."
@@ -207,7 +208,8 @@ def _refusal(exc: ValidationError) -> StartupError:
             f"unknown setting {dotted} ({variable}){more}",
             hint="docs/reference/settings.md lists all settings",
         )
-    given = "" if _secret(dotted) else f", given {fault['input']!r}"
+    quotable = isinstance(fault["input"], str | int | float) and not _secret(dotted)
+    given = f", given {fault['input']!r}" if quotable else ""
     return StartupError(
         f"setting {dotted} ({variable}): {fault['msg']}{given}{more}",
         hint="docs/reference/settings.md has its meaning and bounds",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from agentcore.cli import data, remote, simulate, tokens
@@ -69,12 +68,9 @@ def run(arguments: Sequence[str]) -> int:
     from agentcore.kit.errors import AgentCoreError, StartupError
 
     try:
-        result = app(list(arguments), standalone_mode=False)
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        app(list(arguments))
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
     except AgentCoreError as error:
         hint = f"\n  hint: {error.hint}" if error.hint else ""
         typer.echo(f"agentcore: {error.detail}{hint}", err=True)
@@ -83,4 +79,4 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return 0
-    return result if isinstance(result, int) else 0
+    return 0

@@ -58,16 +58,16 @@ def create_key(
 
     async def once() -> str:
         async with open_keys(load_settings(config)) as known:
-            made = await known.create(
-                subject=subject, tenant=tenant, scopes=frozenset(scope), private=private
+            _, plaintext = await known.create(
+                subject=subject, tenant=tenant, scopes=scope, private=private
             )
-            return made.plaintext
+            return plaintext
 
     typer.echo(asyncio.run(once()))
 
 
 @keys.command("list")
-def list_keys(config: ConfigFile = None) -> None:
+def list_keys(tenant: Tenant = "default", config: ConfigFile = None) -> None:
     """List keys, without what is secret."""
     from rich.console import Console
     from rich.table import Table
@@ -78,7 +78,7 @@ def list_keys(config: ConfigFile = None) -> None:
     async def once() -> Table:
         table = Table("key", "subject", "tenant", "scopes", "private", "created", "revoked")
         async with open_keys(load_settings(config)) as known:
-            for key in await known.list():
+            for key in await known.list(tenant):
                 table.add_row(
                     key.key_id,
                     key.subject,
@@ -94,14 +94,14 @@ def list_keys(config: ConfigFile = None) -> None:
 
 
 @keys.command("revoke")
-def revoke_key(key_id: str, config: ConfigFile = None) -> None:
+def revoke_key(key_id: str, tenant: Tenant = "default", config: ConfigFile = None) -> None:
     """Revoke a key by its id; every replica refuses it within seconds."""
     from agentcore.bootstrap import open_keys
     from agentcore.settings import load_settings
 
     async def once() -> None:
         async with open_keys(load_settings(config)) as known:
-            await known.revoke(key_id)
+            await known.revoke(key_id, tenant=tenant)
 
     asyncio.run(once())
     typer.echo(f"revoked {key_id}")
