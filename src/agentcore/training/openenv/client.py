@@ -1,0 +1,321 @@
+"""OpenEnvClient: episodes of an OpenEnv environment, with nothing silently wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AnyHttpUrl
+
+from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.resilience import retry
+from agentcore.training.openenv.connection import Connection, Refused
+from agentcore.training.openenv.describing import describe
+from agentcore.training.openenv.encoding import ActionEncoder, decode_observation, decode_step
+from agentcore.training.openenv.errors import (
+    ActionMappingError,
+    CapacityReached,
+    EnvironmentNotReset,
+    EpisodeOver,
+    OpenEnvConnectionError,
+    OpenEnvError,
+    OpenEnvHTTPError,
+    OpenEnvInvalidActionError,
+    OpenEnvResetError,
+    OpenEnvRetryError,
+    OpenEnvSpecError,
+    OpenEnvStepError,
+    SessionLost,
+    StepTimeout,
+)
+from agentcore.training.openenv.events import EventSource
+from agentcore.training.openenv.models import Action, EnvironmentInfo, Observation, StepResult
+
+__all__ = [
+    "Action",
+    "ActionMappingError",
+    "CapacityReached",
+    "EnvironmentInfo",
+    "EpisodeOver",
+    "Observation",
+    "OpenEnvClient",
+    "OpenEnvConnectionError",
+    "OpenEnvHTTPError",
+    "OpenEnvInvalidActionError",
+    "OpenEnvResetError",
+    "OpenEnvRetryError",
+    "OpenEnvSpecError",
+    "OpenEnvStepError",
+    "SessionLost",
+    "StepResult",
+    "StepTimeout",
+]
+
+T = TypeVar("T")
+Phase = Literal["idle", "playing", "over", "lost"]
+_WS_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+class OpenEnvClient:
+    """One session of an OpenEnv server (0.2.0 to 0.10.0), for one episode after another.
+
+    Calls of several tasks take turns. Connecting and reading are repeated when they fail, at most
+    ``max_retries`` times in all; a step never is, for nobody knows whether it took place. When a
+    session is lost or a step times out, every further step raises ``SessionLost`` until ``reset``.
+
+        async with OpenEnvClient("http://127.0.0.1:8001/envs/guess_number") as client:
+            await client.reset(seed=0)
+            result = await client.step(Action(type="guess", parameters={"number": 50}))
+    """
+
+    def __init__(
+        self,
+        env_url: str | AnyHttpUrl,
+        timeout: float = 30.0,
+        max_retries: int = 3,
+        *,
+        token: str = "",
+        connect_timeout: float = 10.0,
+        max_episode_steps: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """``timeout`` bounds a step or reset; ``max_episode_steps`` truncates on this side."""
+        self.base_url = _base_url(str(env_url))
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._connect_timeout = connect_timeout
+        self._limit = max_episode_steps
+        self._clock: Clock = SystemClock() if clock is None else clock
+        self._info: EnvironmentInfo | None = None
+        self._encoder: ActionEncoder | None = None
+        self._connection: Connection | None = None
+        self._phase: Phase = "idle"
+        self._steps = 0
+        self._turn = asyncio.Lock()
+        self._events = EventSource()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> EnvironmentInfo:
+        """Learn what the environment is and take a session of it.
+
+        Raises:
+            OpenEnvConnectionError: nobody answers; ``CapacityReached`` when no session is free.
+            OpenEnvSpecError: what answers is no OpenEnv server, or its schemas are none.
+        """
+        async with self._turn:
+            info, _ = await self._described()
+            await self._session()
+        return info
+
+    async def reset(
+        self, seed: int | None = None, options: JsonObject | None = None
+    ) -> Observation:
+        """Start an episode, in a new session if the last one is lost.
+
+        ``options`` are what the environment takes besides; ``episode_id`` is one everywhere.
+
+        Raises:
+            OpenEnvResetError: the environment refused or failed.
+        """
+        request: JsonObject = {} if seed is None else {"seed": seed}
+        if "seed" in (options or {}):
+            raise OpenEnvResetError("the options hold a seed", hint="give it as the argument seed")
+        request.update(options or {})
+        async with self._turn:
+            await self._described()
+            self._phase = "idle"
+            data = await self._reset_exchange({"type": "reset", "data": request})
+            observation = decode_observation(data)
+            self._phase, self._steps = "playing", 0
+            self._tell("reset", observation)
+        return observation
+
+    async def step(self, action: Action) -> StepResult:
+        """Execute one action; never repeated.
+
+        Raises:
+            OpenEnvInvalidActionError: the action does not fit; nothing was executed.
+            OpenEnvStepError: it failed. ``EpisodeOver``, ``SessionLost``, ``StepTimeout`` say how.
+        """
+        async with self._turn:
+            connection = self._playing()
+            _, encoder = await self._described()
+            frame: JsonObject = {"type": "step", "data": encoder.encode(action)}
+            try:
+                data = await self._exchange(connection, frame)
+            except TimeoutError as exc:
+                raise StepTimeout(
+                    f"no answer within {self.timeout} s", hint="reset starts a new session"
+                ) from exc
+            except Refused as refusal:
+                raise _step_error(refusal) from refusal
+            self._steps += 1
+            result = decode_step(data, limit_reached=self._steps == self._limit)
+            if result.done:
+                self._phase = "over"
+            self._tell("done" if result.done else "step", result.observation, result)
+        return result
+
+    async def state(self) -> JsonObject:
+        """The environment's own state: ``episode_id``, ``step_count`` and what it adds."""
+        return await self._ask({"type": "state"})
+
+    async def render(self) -> bytes | None:
+        """A PNG image of the episode, or None where the server draws none."""
+        async with self._turn:
+            info, _ = await self._described()
+        if "render" not in info.features:
+            return None
+        image = (await self._ask({"type": "render"})).get("image")
+        try:
+            return base64.b64decode(image, validate=True) if isinstance(image, str) else None
+        except binascii.Error as exc:
+            raise OpenEnvSpecError(f"the server's image is not base64: {exc}") from exc
+
+    def subscribe_updates(self) -> AsyncIterator[JsonObject]:
+        """This client's events from now on, until it closes.
+
+        ``type`` is reset, step, done, lost or closed. A slow reader loses the oldest events, and
+        the next one tells how many in ``missed``.
+        """
+        return self._events.subscribe()
+
+    async def close(self) -> None:
+        """End the session; a further ``connect`` or ``reset`` opens another."""
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            self._phase = "idle"
+            self._events.publish({"type": "closed", "step": self._steps})
+            self._events.end()
+            if connection is not None:
+                await connection.close()
+
+    async def _described(self) -> tuple[EnvironmentInfo, ActionEncoder]:
+        if self._info is None or self._encoder is None:
+            self._info = await self._retried(
+                lambda: describe(
+                    self.base_url, headers=self._headers, seconds=self._connect_timeout
+                )
+            )
+            self._encoder = ActionEncoder(self._info.action_space)
+        return self._info, self._encoder
+
+    async def _session(self) -> Connection:
+        if self._connection is None or not self._connection.alive:
+            self._connection = None
+            scheme, _, rest = self.base_url.partition("://")
+            url = f"{_WS_SCHEMES[scheme]}://{rest}/ws"
+            self._connection = await self._retried(
+                lambda: Connection.open(url, headers=self._headers, seconds=self._connect_timeout)
+            )
+        return self._connection
+
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        passing = (OpenEnvConnectionError, OpenEnvRetryError)
+        return await retry(work, on=passing, attempts=max(1, self.max_retries), clock=self._clock)
+
+    async def _reset_exchange(self, frame: JsonObject) -> JsonObject:
+        connection = await self._session()
+        try:
+            try:
+                return await self._exchange(connection, frame)
+            except SessionLost:
+                # A socket that died between episodes shows it only now; a reset begins anew.
+                return await self._exchange(await self._session(), frame)
+        except TimeoutError as exc:
+            raise OpenEnvResetError(f"no answer to reset within {self.timeout} s") from exc
+        except Refused as refusal:
+            raise OpenEnvResetError(str(refusal), server_code=refusal.code) from refusal
+
+    async def _ask(self, frame: JsonObject) -> JsonObject:
+        async with self._turn:
+            if self._phase == "lost":
+                raise _lost()
+            try:
+                return await self._exchange(await self._session(), frame)
+            except TimeoutError as exc:
+                raise StepTimeout(f"no answer within {self.timeout} s") from exc
+            except Refused as refusal:
+                raise OpenEnvError(str(refusal), server_code=refusal.code) from refusal
+
+    async def _exchange(self, connection: Connection, frame: JsonObject) -> JsonObject:
+        """One frame and its answer; whatever leaves the answer open gives up the session."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await connection.call(frame)
+        except Refused:
+            raise
+        except BaseException:
+            # Also when cancelled: the late answer would pass for the answer to the next frame.
+            connection.abort()
+            self._connection = None
+            if self._phase == "playing":
+                self._phase = "lost"
+                self._events.publish({"type": "lost", "step": self._steps})
+            raise
+
+    def _playing(self) -> Connection:
+        if self._phase == "over":
+            raise EpisodeOver("the episode has ended", hint="reset starts the next one")
+        if self._phase == "idle":
+            raise EnvironmentNotReset("no episode has begun", hint="call reset first")
+        if self._phase == "lost" or self._connection is None:
+            raise _lost()
+        return self._connection
+
+    def _tell(self, kind: str, observation: Observation, result: StepResult | None = None) -> None:
+        if not self._events.watched:
+            return
+        event: JsonObject = {
+            "type": kind,
+            "step": self._steps,
+            "state": observation.state,
+            "metadata": observation.metadata,
+        }
+        if result is not None:
+            outcome = result.model_dump(include={"reward", "terminated", "truncated"})
+            event.update(outcome)
+        self._events.publish(event)
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _HTTP_SCHEMES or not parts.netloc:
+        raise InvalidInput(
+            f"{url!r} is not the URL of an environment",
+            hint="give http://host:port with any path prefix",
+        )
+    return f"{_HTTP_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _lost() -> SessionLost:
+    return SessionLost("the session of this episode is lost", hint="reset starts a new one")
+
+
+def _step_error(refusal: Refused) -> OpenEnvStepError:
+    if refusal.code == "VALIDATION_ERROR":
+        errors = refusal.data.get("errors")
+        listed = errors if isinstance(errors, list) else []
+        faults = [entry for entry in listed if isinstance(entry, dict)]
+        return OpenEnvInvalidActionError(str(refusal), faults)
+    return OpenEnvStepError(str(refusal), server_code=refusal.code)

@@ -1,0 +1,128 @@
+"""What a server says of its environment: GET /metadata and /schema."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Literal
+
+import httpx2
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.training.openenv.errors import (
+    OpenEnvConnectionError,
+    OpenEnvHTTPError,
+    OpenEnvRetryError,
+    OpenEnvSpecError,
+)
+from agentcore.training.openenv.models import Capacity, EnvironmentInfo
+
+LARGEST_ANSWER = 16 * 1024 * 1024
+PASSING = frozenset({429, 500, 502, 503, 504})
+_MODES: Mapping[str, Literal["simulation", "production"]] = {
+    "simulation": "simulation",
+    "production": "production",
+}
+
+
+async def describe(base_url: str, *, headers: Mapping[str, str], seconds: float) -> EnvironmentInfo:
+    """Ask the server at ``base_url`` once.
+
+    Raises:
+        OpenEnvConnectionError, OpenEnvRetryError: trying again may help.
+        OpenEnvHTTPError, OpenEnvSpecError: it will not.
+    """
+    # Loading the certificates takes 0.1 s: not for plain HTTP.
+    secure = base_url.startswith("https:")
+    verify = ssl.create_default_context() if secure else False
+    async with httpx2.AsyncClient(
+        base_url=base_url, headers=dict(headers), timeout=seconds, verify=verify, trust_env=False
+    ) as http:
+        metadata = await _get(http, "/metadata")
+        schema = await _get(http, "/schema")
+    return environment_info(metadata, schema)
+
+
+def environment_info(metadata: JsonObject, schema: JsonObject) -> EnvironmentInfo:
+    """Both answers as one value; what only our servers tell is None for all others."""
+    name, action, observation = (
+        metadata.get("name"),
+        schema.get("action"),
+        schema.get("observation"),
+    )
+    if not isinstance(name, str) or not isinstance(action, dict):
+        raise OpenEnvSpecError("the server names neither its environment nor its action space")
+    extras = _object(metadata.get("agentcore"))
+    steps, mode, features = (
+        extras.get("max_episode_steps"),
+        extras.get("mode"),
+        extras.get("features"),
+    )
+    return EnvironmentInfo(
+        name=name,
+        version=str(metadata.get("version") or ""),
+        description=str(metadata.get("description") or ""),
+        observation_space=_object(observation),
+        action_space=action,
+        state_space=_object(schema.get("state")),
+        max_episode_steps=steps if isinstance(steps, int) else None,
+        mode=_MODES.get(mode) if isinstance(mode, str) else None,
+        capacity=_capacity(extras.get("capacity")),
+        features=tuple(str(f) for f in features) if isinstance(features, list) else (),
+    )
+
+
+async def _get(http: httpx2.AsyncClient, path: str) -> JsonObject:
+    url = f"{str(http.base_url).rstrip('/')}{path}"
+    try:
+        async with http.stream("GET", path) as response:
+            _check_status(url, response)
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > LARGEST_ANSWER:
+                    raise OpenEnvSpecError(f"{url} answers with more than {LARGEST_ANSWER} bytes")
+    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as exc:
+        raise OpenEnvSpecError(f"{url} is not a URL that can be asked: {exc}") from exc
+    except httpx2.HTTPError as exc:
+        raise OpenEnvConnectionError(
+            f"{url} cannot be reached: {str(exc) or type(exc).__name__}"
+        ) from exc
+    try:
+        answer = loads(bytes(body))
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise OpenEnvSpecError(f"{url} does not answer with a JSON object", hint=_PREFIX_HINT)
+    return answer
+
+
+_PREFIX_HINT = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
+
+
+def _check_status(url: str, response: httpx2.Response) -> None:
+    status = response.status_code
+    detail = f"{url} answers with HTTP {status}"
+    if status in PASSING:
+        after = response.headers.get("retry-after", "")
+        seconds = float(after) if after.isdecimal() else None
+        raise OpenEnvRetryError(detail, upstream_status=status, retry_after=seconds)
+    if status in {401, 403}:
+        raise OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
+    if status in {404, 405}:
+        raise OpenEnvSpecError(detail, hint=_PREFIX_HINT, upstream_status=status)
+    if status != 200:
+        location = response.headers.get("location", "")
+        hint = f"it points to {location}" if location else ""
+        raise OpenEnvHTTPError(detail, hint=hint, upstream_status=status)
+
+
+def _capacity(value: JsonValue) -> Capacity | None:
+    active, maximum = (_object(value).get(name) for name in ("active", "maximum"))
+    if isinstance(active, int) and isinstance(maximum, int):
+        return Capacity(active=active, maximum=maximum)
+    return None
+
+
+def _object(value: JsonValue) -> JsonObject:
+    return value if isinstance(value, dict) else {}
