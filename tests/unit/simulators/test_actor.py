@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.simulators.actor import act, observation_in
 from agentcore.simulators.lessons import (
     BY_MISTAKE,
@@ -123,7 +123,7 @@ def test_rules_change_what_they_are_about_and_nothing_else(observe: Observe) -> 
 
 
 @pytest.mark.parametrize(
-    "rule, mistake",
+    ("rule", "mistake"),
     [
         ("Ignore task requests.", "ignored_request"),
         ("Delegate regardless of capabilities", "incapable_agent"),
@@ -154,7 +154,7 @@ def test_a_perfect_step_names_task_agent_and_message(observe: Observe) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, result",
+    ("text", "result"),
     [
         ("What is the maximum of [3, 9, 4]?", {"value": 9}),
         ("What is the sum of [3, 9, 4]?", {"value": 16}),
@@ -163,7 +163,8 @@ def test_a_perfect_step_names_task_agent_and_message(observe: Observe) -> None:
     ],
 )
 def test_a_request_is_read_and_answered(text: str, result: JsonObject, observe: Observe) -> None:
-    request = {**REQUEST, "message": {"parts": [{"data": {}}, {"text": text}]}}
+    parts: list[JsonValue] = [{"data": {}}, {"text": text}]
+    request: JsonObject = {**REQUEST, "message": {"parts": parts}}
     knowing = knowledge_of((BY_MISTAKE["ignored_request"].rule,))
     action = act(observe(message_queue=[request]), knowing, seed=1, slip_rate=0)
     assert action == {

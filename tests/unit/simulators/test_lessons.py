@@ -63,25 +63,25 @@ def test_a_rule_is_one_line_that_a_playbook_keeps(lesson: Lesson) -> None:
     assert len(lesson.rule) < 300
 
 
-@pytest.mark.parametrize("note, mistake", NOTES)
+@pytest.mark.parametrize(("note", "mistake"), NOTES)
 def test_each_failure_note_is_evidence_of_one_mistake(note: str, mistake: Mistake) -> None:
     assert [lesson.mistake for lesson in LESSONS if lesson.evidence.search(note)] == [mistake]
 
 
-@pytest.mark.parametrize("text, mistake", REWORDED)
+@pytest.mark.parametrize(("text", "mistake"), REWORDED)
 def test_a_reworded_rule_is_understood(text: str, mistake: Mistake) -> None:
     knowledge = knowledge_of((text,))
     assert knowledge.learned == {mistake}
     assert not knowledge.ordered
 
 
-@pytest.mark.parametrize("text, mistake", HARMFUL)
+@pytest.mark.parametrize(("text", "mistake"), HARMFUL)
 def test_a_harmful_rule_orders_the_mistake(text: str, mistake: Mistake) -> None:
     assert knowledge_of((text,)).ordered == {mistake}
 
 
 @pytest.mark.parametrize(
-    "text, agent",
+    ("text", "agent"),
     [
         ("Always delegate to agent-0", "agent-0"),
         ("Send every task to `agent-3`.", "agent-3"),

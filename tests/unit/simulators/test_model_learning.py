@@ -34,7 +34,8 @@ def episode(seed: int, rules: list[str]) -> tuple[float, Counter[str]]:
         step = environment.step(action)
         reward += step.reward
         found = step.info["violations"]
-        violations.update(str(note) for note in found if isinstance(found, list))
+        assert isinstance(found, list)
+        violations.update(str(note) for note in found)
         observation = step.observation
         if step.terminated or step.truncated:
             break

@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from agentcore.kit.errors import InvalidInput
 from agentcore.simulators.models import ClusterConfig, Fault, parse_fault
 
 
 @pytest.mark.parametrize(
-    "text, fault",
+    ("text", "fault"),
     [
         ("stall", Fault(kind="stall")),
         ("stall:0.1", Fault(kind="stall", rate=0.1)),
@@ -25,7 +24,7 @@ def test_faults_of_the_command_line(text: str, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, complaint",
+    ("text", "complaint"),
     [
         ("explode", "kind"),
         ("", "kind"),
@@ -37,10 +36,9 @@ def test_faults_of_the_command_line(text: str, fault: Fault) -> None:
     ],
 )
 def test_a_wrong_fault_is_named(text: str, complaint: str) -> None:
-    with pytest.raises(InvalidInput, match=complaint) as caught:
+    with pytest.raises(ValueError, match=complaint) as caught:
         parse_fault(text)
-    assert "\n" not in caught.value.detail
-    assert "cut_stream" in caught.value.hint
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_hides_its_nature_is_refused() -> None:

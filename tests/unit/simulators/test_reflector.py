@@ -17,8 +17,8 @@ CAPABILITIES = "Protocol violation: missing capabilities"
 INCAPABLE = "Target agent cannot handle task"
 
 
-def trace(number: int = 1, error: str | None = None, **violations: int) -> JsonObject:
-    notes = {
+def trace(number: int = 1, /, *, error: str | None = None, **violations: int) -> JsonObject:
+    notes: JsonObject = {
         {"capabilities": CAPABILITIES, "incapable": INCAPABLE}.get(name, name): count
         for name, count in violations.items()
     }
@@ -71,8 +71,10 @@ def test_one_sighting_is_not_enough_to_be_sure() -> None:
     "playbook",
     [
         "## PLAYBOOK\n- [b-1] Never call discover_agents without capabilities.",
-        '{"playbook": {"sections": {"s": [{"id": "b-1", "text": "Send the capabilities '
-        'you need with discover_agents"}]}}}',
+        (
+            '{"playbook": {"sections": {"s": [{"id": "b-1", "text": "Send the capabilities '
+            'you need with discover_agents"}]}}}'
+        ),
         '{"strategies": ["Discovery must name capabilities"]}',
     ],
 )
@@ -92,8 +94,8 @@ def test_nothing_to_learn_is_an_answer() -> None:
 
 
 def test_not_more_than_two_at_once() -> None:
-    notes = {"Task not found": 1, "Target agent not found": 1}
-    assert len(answer([trace(1, capabilities=1, incapable=1, **notes)])) == MAX_DELTAS
+    both = trace(1, error="Task not found", capabilities=1, incapable=1)
+    assert len(answer([both])) == MAX_DELTAS
 
 
 def test_a_prompt_without_operations_gets_plain_changes() -> None:

@@ -8,7 +8,7 @@ TEXT = "one two three four"
 
 
 @pytest.mark.parametrize(
-    "limit, stops, text, finish, stop",
+    ("limit", "stops", "text", "finish", "stop"),
     [
         (99, [], TEXT, "stop", None),
         (4, [], TEXT, "stop", None),

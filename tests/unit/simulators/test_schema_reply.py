@@ -33,7 +33,7 @@ SCHEMAS: list[tuple[JsonObject, object]] = [
 ]
 
 
-@pytest.mark.parametrize("schema, expected", SCHEMAS)
+@pytest.mark.parametrize(("schema", "expected"), SCHEMAS)
 def test_the_plainest_instance(schema: JsonObject, expected: object) -> None:
     instance = instance_of(schema)
     assert instance == expected

@@ -14,7 +14,7 @@ def test_pieces_joined_are_the_text_and_their_number_is_its_count(text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text, tokens",
+    ("text", "tokens"),
     [("", 0), ("a", 1), ("hello there", 2), ("capability", 2), ("123456", 2), ('{"a":1}', 4)],
 )
 def test_counts(text: str, tokens: int) -> None:
