@@ -26,6 +26,14 @@ SPECIFIED_CLASSES = frozenset(
         "TaskManager",
     }
 )
+# Signatures that the specification makes awaitable, whatever their bodies need.
+SPECIFIED_COROUTINES = frozenset(
+    {
+        "HybridRouter.get_routing_stats",
+        "SimpleCurator.deduplicate_deltas",
+        "SimpleCurator.validate_delta",
+    }
+)
 EMOJI = re.compile("[\U0001f300-\U0001faff]")
 
 
@@ -250,7 +258,8 @@ def _may_idle(function: Located, ports: set[str]) -> bool:
     name = function.node.name
     dunder = name.startswith("__") and name.endswith("__")
     inherits = function.owner is not None and bool(function.owner.bases)
-    return dunder or inherits or bool(function.node.decorator_list) or name in ports
+    asked = name in ports or function.name in SPECIFIED_COROUTINES
+    return dunder or inherits or asked or bool(function.node.decorator_list)
 
 
 def copied_models(sources: Iterable[Source]) -> list[str]:
