@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import orjson
+from typing_extensions import TypeAliasType
 
-JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+# A named alias: pydantic cannot follow one that only refers to itself.
+JsonValue = TypeAliasType(
+    "JsonValue", "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+)
 JsonObject = dict[str, JsonValue]
 
 
