@@ -24,7 +24,7 @@ def choose(binaries: Path, home: Home) -> tuple[Account, Path]:
             return account, binaries
     for account in found:
         if account.switches:
-            copied = _copied(binaries, home)
+            copied = reachable_copy(binaries, home)
             if account.can(str(copied / "postgres"), "--version"):
                 return account, copied
     who = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}, which has no name,"
@@ -54,7 +54,7 @@ def hand_over(home: Home, account: Account) -> None:
         )
 
 
-def _copied(binaries: Path, home: Home) -> Path:
+def reachable_copy(binaries: Path, home: Home) -> Path:
     """Keep the wheel's layout: the programs find their libraries relative to themselves."""
     install = binaries.parent
     package = install.parent

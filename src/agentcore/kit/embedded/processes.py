@@ -15,8 +15,8 @@ def runs(pid: int, *words: str) -> bool:
     if pid <= 0:
         return False
     if (_PROC / "self" / "stat").exists():
-        return _linux(pid, words)
-    return _posix(pid, words)
+        return runs_by_proc(pid, words)
+    return runs_by_ps(pid, words)
 
 
 def exists(pid: int) -> bool:
@@ -30,7 +30,7 @@ def exists(pid: int) -> bool:
     return True
 
 
-def _linux(pid: int, words: tuple[str, ...]) -> bool:
+def runs_by_proc(pid: int, words: tuple[str, ...]) -> bool:
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
         command = (_PROC / str(pid) / "cmdline").read_bytes()
@@ -41,7 +41,7 @@ def _linux(pid: int, words: tuple[str, ...]) -> bool:
     return state not in "ZX" and all(os.fsencode(word) in found for word in words)
 
 
-def _posix(pid: int, words: tuple[str, ...]) -> bool:
+def runs_by_ps(pid: int, words: tuple[str, ...]) -> bool:
     listing = subprocess.run(
         ["/bin/ps", "-ww", "-o", "stat=,args=", "-p", str(pid)],
         capture_output=True,

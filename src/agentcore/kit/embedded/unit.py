@@ -132,7 +132,7 @@ class Unit:
     def _ensure(self, patience: Patience) -> None:
         written = -1
         while True:
-            # In this order: while the lock is held here, nobody can start or end a server.
+            # In this order: while the lock is held here, nobody can start one.
             alive = try_lock(self._alive, "exclusive")
             probe = self._server.probe()
             if alive is None:

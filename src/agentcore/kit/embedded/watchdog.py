@@ -22,6 +22,9 @@ import time
 from types import FrameType
 
 ADOPTED_POLL_SECONDS = 0.1
+# A service manager sends these to the whole group on shutdown, while clients still drain: only
+# the clients' end may stop the server.
+GROUP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class Ended(Exception):
@@ -72,8 +75,10 @@ class Adopted:
 
 
 def _become(uid: int, gid: int, command: list[str]) -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+    """The child's side of the fork; a stop signal that came since then takes effect here."""
+    for number in (*GROUP_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         if uid >= 0:
             os.setgroups([])
@@ -104,6 +109,9 @@ def watch(arguments: list[str]) -> None:
         else:
             os.set_inheritable(max(int(rest[1]), 0), False)
             server = Adopted(int(rest[0]), int(rest[1]))
+        for number in GROUP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _note(int(alive), server.pid)
         clients = os.open(clients_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(clients, fcntl.LOCK_EX)
@@ -127,11 +135,8 @@ def main(arguments: list[str]) -> None:
         os._exit(0)
     os.setsid()
     os.chdir("/")
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    # A service manager signals the whole group on shutdown while clients still drain: only the
-    # clients' end may stop the server.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    # Held back, not ignored: a server that has just been forked must not lose its stop signal.
+    signal.pthread_sigmask(signal.SIG_SETMASK, GROUP_SIGNALS)
     watch(arguments)
 
 

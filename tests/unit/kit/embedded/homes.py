@@ -1,0 +1,152 @@
+"""Homes of one test's own, client processes in them, and proof that nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcore.kit.embedded.layout import Home
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+CLIENT = """
+import asyncio, json, sys
+from pathlib import Path
+
+from agentcore.kit.embedded import open_embedded
+from agentcore.kit.errors import StartupError
+
+
+async def main():
+    options = json.loads(sys.argv[2])
+    keep_alive = options.pop("keep_alive", False)
+    try:
+        async with open_embedded(Path(sys.argv[1]), **options) as servers:
+            answer = {"database_url": servers.database_url, "redis_url": servers.redis_url}
+            print(json.dumps({**answer, "degraded": servers.degraded}), flush=True)
+            if keep_alive:
+                await servers.keep_alive()
+            await asyncio.to_thread(sys.stdin.read)
+    except StartupError as error:
+        print(json.dumps({"failed": error.detail, "hint": error.hint}), flush=True)
+
+
+asyncio.run(main())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Another process that has the home open until it is closed or killed."""
+
+    process: subprocess.Popen[bytes]
+
+    def answer(self, seconds: float = 30) -> JsonObject:
+        """What it says after its start: the URLs, or why it failed."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
+        assert ready, "the client said nothing"
+        answer = json.loads(self.process.stdout.readline())
+        assert isinstance(answer, dict)
+        return answer
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait(timeout=20) == 0
+
+
+@contextmanager
+def client(
+    home: Path, *, prefix: Sequence[str] = (), user: int | None = None, **options: JsonValue
+) -> Iterator[Client]:
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", CLIENT, str(home), json.dumps(options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else (),
+        start_new_session=True,
+        env=_plain_environment(),
+    )
+    with process:
+        try:
+            yield Client(process)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def fresh_home() -> Iterator[Path]:
+    """A short path, since sockets need one; at the end nothing of it may run or stay."""
+    folder = Path(tempfile.mkdtemp(prefix="ac-"))
+    home = folder / "home"
+    try:
+        yield home
+        wait_until(lambda: not processes_of(home), f"{home} still has processes")
+    finally:
+        for pid in processes_of(home):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+        for owner in {os.getuid(), 65534}:
+            shutil.rmtree(Path(f"/tmp/agentcore-{owner}-{Home(home).digest}"), ignore_errors=True)
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Every living process whose command names the home: servers, watchdogs and clients."""
+    listing = subprocess.run(
+        ["ps", "-ww", "-A", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 2) for line in listing.stdout.splitlines())
+    return {
+        int(row[0]): row[2]
+        for row in rows
+        if len(row) == 3 and str(home) in row[2] and row[1][0] != "Z"
+    }
+
+
+def pid_of(home: Path, *words: str) -> int:
+    """The one process of the home whose command has these words."""
+    found = [pid for pid, args in processes_of(home).items() if all(word in args for word in words)]
+    assert len(found) == 1, (words, processes_of(home))
+    return found[0]
+
+
+def server_pid(home: Path, name: str) -> int:
+    return int((home / "locks" / f"{name}.alive").read_text())
+
+
+def watchdog_pid(home: Path, name: str) -> int:
+    """The process above the server: the watchdog that started it."""
+    status = Path(f"/proc/{server_pid(home, name)}/status").read_text()
+    return int(status.partition("PPid:")[2].split()[0])
+
+
+def wait_until(condition: Callable[[], bool], message: str, seconds: float = 10) -> float:
+    """The seconds that it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, message
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def _plain_environment() -> Mapping[str, str]:
+    """Without a caller's coverage or test settings; the client is a program of its own."""
+    kept = ("PATH", "HOME", "LANG", "PYTHONPATH")
+    return {name: os.environ[name] for name in kept if name in os.environ}
