@@ -163,6 +163,7 @@ class ChatEndpoint:
                 f"{self._provider} carries its {self.slots.limit} calls already",
                 provider=self._provider,
                 retry_after=FULL_SECONDS,
+                own_limit=True,
             )
         kept = False
         try:

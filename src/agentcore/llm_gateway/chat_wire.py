@@ -176,23 +176,26 @@ def error_status(error: AgentCoreError) -> int:
     return error.status if isinstance(error, UpstreamRejected) else error.http_status
 
 
-def error_body(error: AgentCoreError) -> bytes:
-    """``error`` as OpenAI's SDKs parse it; a provider's own complaint is passed on as it is."""
-    if isinstance(error, UpstreamRejected) and _is_error_object(error.body):
-        return error.body
+def error_document(error: AgentCoreError) -> JsonObject:
+    """``error`` as OpenAI's SDKs parse it."""
     status = error_status(error)
     kind = "server_error" if status >= 500 else "invalid_request_error"
     param = error.context.get("param")
-    return orjson.dumps(
-        {
-            "error": {
-                "message": f"{error.detail}; {error.hint}" if error.hint else error.detail,
-                "type": ERROR_TYPES.get(status, kind),
-                "param": param if isinstance(param, str) else None,
-                "code": error.code,
-            }
+    return {
+        "error": {
+            "message": f"{error.detail}; {error.hint}" if error.hint else error.detail,
+            "type": ERROR_TYPES.get(status, kind),
+            "param": param if isinstance(param, str) else None,
+            "code": error.code,
         }
-    )
+    }
+
+
+def error_body(error: AgentCoreError) -> bytes:
+    """The body of a refusal; a provider's own complaint is passed on as it is."""
+    if isinstance(error, UpstreamRejected) and _is_error_object(error.body):
+        return error.body
+    return orjson.dumps(error_document(error))
 
 
 def error_event(error: AgentCoreError) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from agentcore.kit.errors import (
-    RPC_FORBIDDEN,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
     RPC_PRIVACY,
@@ -25,10 +24,6 @@ class InvalidChatRequest(AgentCoreError):
     """The request is no chat completion; ``context["param"]`` names the member at fault."""
 
     code, http_status, rpc_code, retryable = "invalid_chat_request", 400, RPC_INVALID_PARAMS, False
-
-
-class MethodNotAllowed(AgentCoreError):
-    code, http_status, rpc_code, retryable = "method_not_allowed", 405, RPC_FORBIDDEN, False
 
 
 class UnknownModel(AgentCoreError):

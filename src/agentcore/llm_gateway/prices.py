@@ -7,6 +7,7 @@ service starts; the first call that needs a price waits for it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
@@ -81,7 +82,10 @@ class LibraryPrice:
 class PriceBook:
     """Prices by provider and model; None where none is known."""
 
-    def __init__(self, clock: Clock, *, reference_model: str) -> None:
+    def __init__(
+        self, providers: Sequence[ProviderConfig], *, reference_model: str, clock: Clock
+    ) -> None:
+        self._providers = {provider.name: provider for provider in providers}
         self._clock = clock
         self._reference_model = reference_model
         self._loaded = asyncio.Event()
@@ -99,17 +103,22 @@ class PriceBook:
 
     async def load(self) -> None:
         """Import the price data off the event loop; to be run once, in the background."""
-        self._reference = await asyncio.to_thread(self._look_up, self._reference_model, None, None)
-        self._loaded.set()
+        try:
+            self._reference = await asyncio.to_thread(
+                self._look_up, self._reference_model, None, None
+            )
+        finally:
+            self._loaded.set()
 
     async def wait(self) -> None:
         await self._loaded.wait()
 
-    def price(self, provider: ProviderConfig, model: str) -> Price | None:
-        """The price of the provider's own ``model``; resolved once, ``load`` must have ended."""
-        key = (provider.name, model)
+    def price(self, provider: str, model: str) -> Price | None:
+        """The price of a provider's own ``model``; resolved once, ``load`` must have ended."""
+        key = (provider, model)
         if key not in self._prices:
-            self._prices[key] = self._resolve(provider, model)
+            known = self._providers.get(provider)
+            self._prices[key] = None if known is None else self._resolve(known, model)
         return self._prices[key]
 
     def _resolve(self, provider: ProviderConfig, model: str) -> Price | None:

@@ -1,0 +1,149 @@
+"""Routes of the gateway: ``/v1`` as plain ASGI, statistics and costs as REST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.routing import Mount
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.security import principal_of
+from agentcore.llm_gateway.gateway import Gateway
+from agentcore.llm_gateway.ingress import OpenAIEndpoint
+from agentcore.llm_gateway.models import CostLine, Hosting
+
+HOURS = {"h": 1, "d": 24}
+
+STATS = {
+    "total_requests": 1250,
+    "parallax_requests": 1000,
+    "parallax_percentage": 80.0,
+    "api_requests_by_provider": {"openai": 250},
+    "avg_latency_parallax": 412.5,
+    "avg_latency_api": 690.1,
+    "cost_savings": "3.20",
+    "routing_reasons": {"cost_optimization": 1000, "cluster_saturated": 250},
+}
+SUMMARY = {
+    "since": "2026-01-01T00:00:00Z",
+    "lines": [
+        {
+            "provider": "cluster",
+            "kind": "self_hosted",
+            "calls": 1000,
+            "unpriced": 0,
+            "prompt_tokens": 800000,
+            "completion_tokens": 1500000,
+            "cost_usd": "0",
+            "api_equivalent_usd": "3.20",
+        }
+    ],
+    "cost_usd": "0",
+    "api_equivalent_usd": "3.20",
+    "saved_usd": "3.20",
+    "unpriced": 0,
+    "pending": 0,
+}
+
+
+class RoutingStatistics(BaseModel):
+    """Answers since this process began. Latencies in milliseconds, savings in USD."""
+
+    total_requests: int
+    parallax_requests: int
+    parallax_percentage: float
+    api_requests_by_provider: dict[str, int]
+    avg_latency_parallax: float | None
+    avg_latency_api: float | None
+    cost_savings: Decimal
+    routing_reasons: dict[str, int]
+
+
+class ProviderCosts(BaseModel):
+    provider: str
+    kind: Hosting
+    calls: int
+    unpriced: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal | None
+    api_equivalent_usd: Decimal | None
+
+
+class CostSummary(BaseModel):
+    """USD as decimal strings. Self-hosted cost is the configured marginal price, 0 by default."""
+
+    since: str
+    lines: list[ProviderCosts]
+    cost_usd: Decimal
+    api_equivalent_usd: Decimal
+    saved_usd: Decimal = Field(
+        description="api_equivalent_usd of self-hosted calls less their cost"
+    )
+    unpriced: int = Field(description="Calls whose cost is unknown; they are in no sum")
+    pending: int = Field(description="Calls of this process not yet on the ledger")
+
+
+def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
+    api = APIRouter()
+
+    @api.get(
+        "/internal/routing/stats",
+        tags=["gateway"],
+        summary="Where requests went and why",
+        responses={200: {"content": {"application/json": {"example": STATS}}}},
+    )
+    async def routing_stats() -> RoutingStatistics:
+        return RoutingStatistics.model_validate(await gateway().router.get_routing_stats())
+
+    @api.get(
+        "/internal/costs/summary",
+        tags=["gateway"],
+        summary="What the caller's tenant spent and saved, by provider",
+        responses={200: {"content": {"application/json": {"example": SUMMARY}}}},
+    )
+    async def costs_summary(
+        request: Request,
+        window: Annotated[
+            str, Query(pattern=r"^[1-9][0-9]{0,3}[hd]$", description="Back from now: 24h, 30d")
+        ] = "24h",
+        all_tenants: Annotated[  # noqa: FBT002 - a query parameter is always named
+            bool, Query(description="Sum over every tenant; needs the scope admin")
+        ] = False,
+    ) -> CostSummary:
+        principal = principal_of(request.scope)
+        if all_tenants:
+            principal.require("admin")
+        since = clock.now() - timedelta(hours=int(window[:-1]) * HOURS[window[-1]])
+        tenant = None if all_tenants else principal.tenant
+        lines = await gateway().calls.summary(tenant=tenant, since=since)
+        return _summary(since.isoformat(), lines, pending=gateway().ledger.pending)
+
+    return api
+
+
+def v1(gateway: Callable[[], Gateway], clock: Clock, *, max_body_bytes: int) -> Mount:
+    """The OpenAI-compatible routes; put it in front of the framework's own routes."""
+    endpoint = OpenAIEndpoint(lambda: gateway().router, clock=clock, max_body_bytes=max_body_bytes)
+    return Mount("/v1", app=endpoint)
+
+
+def _summary(since: str, lines: list[CostLine], *, pending: int) -> CostSummary:
+    own = [line for line in lines if line.kind == "self_hosted"]
+    spent_on_own = sum((line.cost_usd or Decimal(0) for line in own), Decimal(0))
+    equivalent = sum((line.api_equivalent_usd or Decimal(0) for line in own), Decimal(0))
+    return CostSummary(
+        since=since,
+        lines=[ProviderCosts.model_validate(line, from_attributes=True) for line in lines],
+        cost_usd=sum((line.cost_usd or Decimal(0) for line in lines), Decimal(0)),
+        api_equivalent_usd=equivalent,
+        saved_usd=equivalent - spent_on_own,
+        unpriced=sum(line.unpriced for line in lines),
+        pending=pending,
+    )

@@ -1,0 +1,108 @@
+"""The gateway put together from its configuration and the process's collaborators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.db import Database, StorageUnavailable
+from agentcore.kit.ids import Ids
+from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.accounts import Accounts
+from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.ledger import Ledger
+from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig
+from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.providers.parallax import ParallaxProvider
+from agentcore.llm_gateway.store import CallStore
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """``router`` answers calls, in process too; ``calls`` is the ledger to read from."""
+
+    router: HybridRouter
+    calls: CallStore
+    ledger: Ledger
+    providers: Mapping[str, BaseLLMProvider]
+
+
+@asynccontextmanager
+async def open_gateway(
+    config: GatewayConfig,
+    *,
+    http: aiohttp.ClientSession,
+    database: Database,
+    supervisor: Supervisor,
+    registry: CollectorRegistry,
+    clock: Clock,
+    ids: Ids,
+) -> AsyncIterator[Gateway]:
+    """A gateway with its background tasks running; leaving it writes what is left to write.
+
+    Enter it behind the database and the HTTP pool: it must close before they do.
+    """
+    metrics = GatewayMetrics(registry)
+    calls = CallStore(lambda: database)
+    ledger = Ledger(
+        calls.write,
+        clock=clock,
+        metrics=metrics,
+        flush_seconds=config.ledger_flush,
+        buffer=config.ledger_buffer,
+    )
+    prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
+    providers = {each.name: build_provider(each, http, clock) for each in config.providers}
+    router = HybridRouter(
+        [each for each in providers.values() if each.destination.self_hosted],
+        {name: each for name, each in providers.items() if not each.destination.self_hosted},
+        accounts=Accounts(prices=prices, metrics=metrics, record=ledger.add, clock=clock),
+        clock=clock,
+        ids=ids,
+        breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
+    )
+    supervisor.start("gateway prices", prices.load)
+    supervisor.start("gateway ledger", ledger.run)
+    for name, provider in providers.items():
+        supervisor.start(f"gateway provider {name}", provider.watch)
+    try:
+        yield Gateway(router=router, calls=calls, ledger=ledger, providers=providers)
+    finally:
+        await _write_rest(ledger)
+
+
+def build_provider(
+    config: ProviderConfig, http: aiohttp.ClientSession, clock: Clock
+) -> BaseLLMProvider:
+    build = ParallaxProvider if config.kind == "parallax" else OpenAIProvider
+    return build(
+        config.url,
+        http=http,
+        clock=clock,
+        destination=Destination(
+            config.name, private=config.private, self_hosted=config.on_own_hardware
+        ),
+        api_key=config.api_key.get_secret_value() if config.api_key is not None else None,
+        models=config.models,
+        timeouts=config.timeouts,
+        max_concurrency=config.max_concurrency,
+    )
+
+
+async def _write_rest(ledger: Ledger) -> None:
+    try:
+        await ledger.flush()
+    except StorageUnavailable:
+        log.exception("ledger lines are lost", calls=ledger.pending)

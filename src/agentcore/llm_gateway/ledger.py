@@ -1,0 +1,80 @@
+"""Every call on a ledger, written in batches beside the data path.
+
+A killed process loses at most what it has not flushed: half a second by default. While the
+database is away lines wait in memory; beyond the buffer's bound new ones are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+
+import structlog
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
+from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.models import CallRecord
+
+BATCH = 1000
+
+log = structlog.get_logger()
+
+WriteCalls = Callable[[Sequence[CallRecord]], Awaitable[None]]
+
+
+class Ledger:
+    """``write`` must be idempotent by the records' id: a batch of unknown fate is repeated."""
+
+    def __init__(
+        self,
+        write: WriteCalls,
+        *,
+        clock: Clock,
+        metrics: GatewayMetrics,
+        flush_seconds: float,
+        buffer: int,
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._metrics = metrics
+        self._flush_seconds = flush_seconds
+        self._buffer = buffer
+        self._pending: deque[CallRecord] = deque()
+        self._writing = asyncio.Lock()
+
+    def add(self, record: CallRecord) -> None:
+        if len(self._pending) >= self._buffer:
+            self._metrics.ledger_dropped.inc()
+            return
+        self._pending.append(record)
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    async def run(self) -> None:
+        """Flush for ever; a database that is away is tried again at the next turn."""
+        while True:
+            await self._clock.sleep(self._flush_seconds)
+            try:
+                await self.flush()
+            except StorageUnavailable as error:
+                log.warning("ledger waits", pending=self.pending, error=error.detail)
+
+    async def flush(self) -> None:
+        """Write what is pending; what could not be written stays pending.
+
+        Raises:
+            StorageUnavailable: the database is away.
+        """
+        async with self._writing:
+            try:
+                while batch := list(islice(self._pending, BATCH)):
+                    await self._write(batch)
+                    for _ in batch:
+                        self._pending.popleft()
+            finally:
+                self._metrics.ledger_pending.set(len(self._pending))

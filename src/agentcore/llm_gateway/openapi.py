@@ -1,0 +1,162 @@
+"""What ``/openapi.json`` says about ``/v1``: its routes are plain ASGI, so it is written down."""
+
+from __future__ import annotations
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+_REQUEST: JsonObject = {
+    "model": "qwen3-8b",
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "max_tokens": 64,
+}
+_ANSWER: JsonObject = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1767225600,
+    "model": "Qwen/Qwen3-8B",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello!"},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14},
+}
+_EVENTS = (
+    'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":'
+    '[{"index":0,"delta":{"content":"Hello!"},"finish_reason":null}]}\n\n'
+    'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":'
+    '[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+)
+_MODELS: JsonObject = {
+    "object": "list",
+    "data": [{"id": "qwen3-8b", "object": "model", "created": 0, "owned_by": "cluster"}],
+}
+
+
+def openapi_paths() -> JsonObject:
+    """The members of ``paths`` to merge into the application's document."""
+    return {
+        "/v1/chat/completions": {"post": _chat()},
+        "/v1/models": {
+            "get": {
+                "tags": ["gateway"],
+                "summary": "Served models",
+                "operationId": "list_models",
+                "responses": {"200": _json("The models somebody serves", _MODELS), **_errors(401)},
+            }
+        },
+        "/v1/models/{model}": {
+            "get": {
+                "tags": ["gateway"],
+                "summary": "One served model",
+                "operationId": "retrieve_model",
+                "parameters": [
+                    {
+                        "name": "model",
+                        "in": "path",
+                        "required": True,
+                        "schema": {"type": "string"},
+                    }
+                ],
+                "responses": {
+                    "200": _json(
+                        "It is served",
+                        {"id": "qwen3-8b", "object": "model", "created": 0, "owned_by": "cluster"},
+                    ),
+                    **_errors(401, 404),
+                },
+            }
+        },
+    }
+
+
+def _chat() -> JsonObject:
+    return {
+        "tags": ["gateway"],
+        "summary": "Chat completion, OpenAI-compatible",
+        "description": "Routed to own hardware first, to an API provider when that is full. "
+        "Members not named here reach the provider unchanged. With `stream: true` the answer is "
+        "a stream of server-sent events; one that fails after its begin ends with an event "
+        "`error` and without `[DONE]`.",
+        "operationId": "create_chat_completion",
+        "parameters": _headers(),
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(), "example": _REQUEST}},
+        },
+        "responses": {
+            "200": {
+                "description": "The answer of the provider named in x-agentcore-provider",
+                "headers": _answer_headers(),
+                "content": {
+                    "application/json": {"schema": {"type": "object"}, "example": _ANSWER},
+                    "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
+                },
+            },
+            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+        },
+    }
+
+
+def _schema() -> JsonObject:
+    return {
+        "type": "object",
+        "required": ["model", "messages"],
+        "additionalProperties": True,
+        "properties": {
+            "model": {"type": "string", "description": "A model of GET /v1/models"},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "stream": {"type": "boolean", "default": False},
+            "max_tokens": {"type": "integer"},
+            "temperature": {"type": "number"},
+            "metadata": {
+                "type": "object",
+                "description": "agentcore_private: true keeps the request on private providers",
+            },
+        },
+    }
+
+
+def _headers() -> list[JsonValue]:
+    told = (
+        ("x-agentcore-private", "boolean", "Only providers marked private may see the request"),
+        ("x-agentcore-priority", "string", "high, medium or low"),
+        ("x-agentcore-timeout", "number", "Seconds after which the answer is of no use"),
+    )
+    return [
+        {"name": name, "in": "header", "schema": {"type": kind}, "description": text}
+        for name, kind, text in told
+    ]
+
+
+def _answer_headers() -> JsonObject:
+    told = {
+        "x-agentcore-provider": "Who answered",
+        "x-agentcore-reason": "Why it was chosen",
+        "x-agentcore-request-id": "The call's id on the ledger",
+        "x-agentcore-cost-usd": "Its cost; absent for streams and where no price is known",
+    }
+    return {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()
+    }
+
+
+def _errors(*statuses: int) -> JsonObject:
+    example: JsonObject = {
+        "error": {
+            "message": "no provider serves the model 'gpt-9'",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+    }
+    return {str(status): _json("OpenAI-shaped error", example) for status in statuses}
+
+
+def _json(description: str, example: JsonObject) -> JsonObject:
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+    }
