@@ -66,9 +66,9 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     import httpx2
 
     from agentcore.bootstrap import token_authority
-    from agentcore.settings import load_settings
+    from agentcore.cli.config import command_settings
 
-    settings = load_settings(config)
+    settings = command_settings(config)
     address = url or f"http://{settings.server.host}:{settings.server.port}"
     bearer = token or token_authority(settings).issue(
         subject="cli", tenant="default", scopes=["admin"], lifetime=timedelta(hours=1)

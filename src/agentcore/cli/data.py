@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -62,20 +61,22 @@ def check(config: ConfigFile = None) -> None:
 @app.command()
 def status(config: ConfigFile = None) -> None:
     """Show the embedded servers of the home directory."""
+    from agentcore.cli.config import command_settings
     from agentcore.kit import embedded
-    from agentcore.settings import load_settings
 
-    home = load_settings(config).home
+    home = command_settings(config).home
     typer.echo(f"home {home}")
     for line in embedded.status(home):
         typer.echo(line)
 
 
 def _with_database(config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    from agentcore.bootstrap import open_storage
-    from agentcore.settings import load_settings
+    import asyncio
 
-    settings = load_settings(config)
+    from agentcore.bootstrap import open_storage
+    from agentcore.cli.config import command_settings
+
+    settings = command_settings(config)
 
     async def once() -> T:
         async with open_storage(settings) as database:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -32,9 +31,9 @@ def token(
 ) -> None:
     """Print a JSON Web Token."""
     from agentcore.bootstrap import token_authority
-    from agentcore.settings import load_settings
+    from agentcore.cli.config import command_settings
 
-    settings = load_settings(config)
+    settings = command_settings(config)
     lifetime = timedelta(hours=settings.security.token_hours if hours is None else hours)
     issued = token_authority(settings).issue(
         subject=subject, tenant=tenant, scopes=scope, lifetime=lifetime
@@ -53,11 +52,13 @@ def create_key(
     config: ConfigFile = None,
 ) -> None:
     """Make an API key; it is shown once and only its hash is kept."""
+    import asyncio
+
     from agentcore.bootstrap import open_keys
-    from agentcore.settings import load_settings
+    from agentcore.cli.config import command_settings
 
     async def once() -> str:
-        async with open_keys(load_settings(config)) as known:
+        async with open_keys(command_settings(config)) as known:
             _, plaintext = await known.create(
                 subject=subject, tenant=tenant, scopes=scope, private=private
             )
@@ -69,15 +70,19 @@ def create_key(
 @keys.command("list")
 def list_keys(tenant: Tenant = "default", config: ConfigFile = None) -> None:
     """List keys, without what is secret."""
+    import asyncio
+
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from agentcore.bootstrap import open_keys
-    from agentcore.settings import load_settings
+    from agentcore.cli.config import command_settings
 
     async def once() -> Table:
-        table = Table("key", "subject", "tenant", "scopes", "private", "created", "revoked")
-        async with open_keys(load_settings(config)) as known:
+        table = Table(Column("key", no_wrap=True), "subject", "tenant", "scopes", "private")
+        table.add_column("created", no_wrap=True)
+        table.add_column("revoked", no_wrap=True)
+        async with open_keys(command_settings(config)) as known:
             for key in await known.list(tenant):
                 table.add_row(
                     key.key_id,
@@ -96,11 +101,13 @@ def list_keys(tenant: Tenant = "default", config: ConfigFile = None) -> None:
 @keys.command("revoke")
 def revoke_key(key_id: str, tenant: Tenant = "default", config: ConfigFile = None) -> None:
     """Revoke a key by its id; every replica refuses it within seconds."""
+    import asyncio
+
     from agentcore.bootstrap import open_keys
-    from agentcore.settings import load_settings
+    from agentcore.cli.config import command_settings
 
     async def once() -> None:
-        async with open_keys(load_settings(config)) as known:
+        async with open_keys(command_settings(config)) as known:
             await known.revoke(key_id, tenant=tenant)
 
     asyncio.run(once())

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from agentcore.kit.drain import Drain, DrainGate
+from agentcore.kit.errors import AgentCoreError
+from tests.fakes.asgi import client
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
+    await JSONResponse({"code": error.code}, error.http_status)(scope, receive, send)
+
+
+async def test_draining_finishes_what_runs_and_refuses_what_is_new() -> None:
+    drain, released, entered = Drain(), asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith("/health"):
+            entered.set()
+            await released.wait()
+        await JSONResponse({})(scope, receive, send)
+
+    async with client(DrainGate(slow, drain=drain, refuse=refuse)) as http:
+        running = asyncio.ensure_future(http.get("/work"))
+        await entered.wait()
+        draining = asyncio.ensure_future(drain.drain(5))
+        await asyncio.sleep(0)
+        refused = await http.get("/more")
+        assert (refused.status_code, refused.json()) == (503, {"code": "draining"})
+        assert (await http.get("/health/live")).status_code == 200
+        assert not draining.done()
+        released.set()
+        assert (await running).status_code == 200
+        assert await draining
+
+
+async def test_draining_gives_up_when_the_time_is_over() -> None:
+    drain = Drain()
+    drain.entered()
+    assert not await drain.drain(0.01)
+    drain.left()
+    assert await drain.drain(0.01)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from agentcore.kit.ids import Ids
+from agentcore.observability.requests import RequestMetrics, RequestScope
+from tests.fakes.asgi import client
+from tests.fakes.clock import ManualClock
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def app(registry: CollectorRegistry, clock: ManualClock, ids: Ids) -> RequestScope:
+    async def show(request: Request) -> JSONResponse:
+        return JSONResponse(dict(request.scope["state"]))
+
+    inner = Starlette(routes=[Route("/things/{name}", show)])
+    return RequestScope(inner, metrics=RequestMetrics(registry), clock=clock, ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("abc-1.2:3", True), ("", False), ("has space", False), ("x" * 200, False)],
+)
+async def test_a_sane_request_id_is_kept_and_another_replaced(
+    app: RequestScope, sent: str, kept: bool
+) -> None:
+    async with client(app) as http:
+        answer = await http.get("/things/a", headers={"x-request-id": sent})
+    assert (answer.headers["x-request-id"] == sent) is kept
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("parent", "trace"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", TRACE),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", None),
+        ("nonsense", None),
+    ],
+)
+async def test_the_trace_of_the_caller_goes_on(
+    app: RequestScope, parent: str, trace: str | None
+) -> None:
+    async with client(app) as http:
+        found = (await http.get("/things/a", headers={"traceparent": parent})).json()["trace_id"]
+    assert len(found) == 32
+    assert (found == TRACE) is (trace is not None)
+
+
+async def test_metrics_count_by_route_and_never_by_path(
+    app: RequestScope, registry: CollectorRegistry
+) -> None:
+    async with client(app) as http:
+        for path in ("/things/a", "/things/b", "/nothing/1", "/nothing/2"):
+            await http.get(path)
+        await http.request("BREW", "/things/a")
+    values = {
+        tuple(sample.labels.values()): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "http_requests_total"
+    }
+    assert values.pop(("unmatched", "GET", "404")) == 2
+    assert sum(values.values()) == 3
+    assert {labels[1] for labels in values} == {"GET", "other"}

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentcore.kit.errors import StartupError
+from agentcore.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without an ``agentcore.toml`` of somebody's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_environment_is_over_the_file_and_overrides_are_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[server]\nport = 1\nhost = "127.0.0.1"\nlog_level = "error"\n')
+    environ = {"AGENTCORE_SERVER__PORT": "2", "AGENTCORE_SERVER__LOG_LEVEL": "debug"}
+    found = load_settings(file, environ=environ, overrides={"server.port": 3})
+    assert (found.server.port, found.server.log_level) == (3, "debug")
+
+
+def test_the_file_is_found_by_its_name_and_by_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "agentcore.toml").write_text("[server]\nport = 5\n")
+    (tmp_path / "other.toml").write_text("[server]\nport = 6\n")
+    assert load_settings(environ={}).server.port == 5
+    assert load_settings(environ={"AGENTCORE_CONFIG": "other.toml"}).server.port == 6
+
+
+def test_the_designs_and_the_seeds_names_reach_their_settings() -> None:
+    found = load_settings(
+        environ={
+            "AGENTCORE_HOME": "/somewhere",
+            "AGENTCORE_DATABASE_URL": "postgresql://host/db",
+            "AGENTCORE_REDIS_URL": "redis://host",
+            "ACE_MONTHLY_BUDGET_USD": "12.5",
+            "ACE_LLM_MODEL": "m",
+        }
+    )
+    assert str(found.home) == "/somewhere"
+    assert (found.database.url, found.cache.url) == ("postgresql://host/db", "redis://host")
+    assert float(found.ace.ace_monthly_budget_usd) == 12.5
+    assert found.ace.ace_llm_model == "m"
+
+
+def test_secrets_are_taken_from_where_they_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-the-file\n")
+    provider = '[{"name": "a", "kind": "openai", "api_key": "%s"}]'
+    for reference, value in [
+        ("env:KEY", "from-the-env"),
+        (f"file:{tmp_path}/key", "from-the-file"),
+    ]:
+        found = load_settings(
+            environ={
+                "KEY": "from-the-env",
+                "AGENTCORE_LLM_GATEWAY__PROVIDERS": provider % reference,
+            }
+        )
+        key = found.llm_gateway.providers[0].api_key
+        assert key is not None
+        assert key.get_secret_value() == value
+        assert value not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"AGENTCORE_SERVER__PROT": "1"}, r"unknown setting server\.prot"),
+        ({"AGENTCORE_NONSENSE": "1"}, "unknown setting nonsense"),
+        ({"AGENTCORE_SERVER__PORT": "x"}, r"server\.port .*given 'x'"),
+        ({"AGENTCORE_SERVER__PORT": "99999"}, r"server\.port"),
+        ({"AGENTCORE_SERVER": "x", "AGENTCORE_SERVER__PORT": "1"}, "whole and in parts"),
+        ({"AGENTCORE_SECURITY__JWT_SECRET": "env:NOWHERE"}, "'env:NOWHERE'"),
+        ({"AGENTCORE_SECURITY__JWT_SECRET": "file:/nowhere"}, "cannot be read"),
+        ({"AGENTCORE_CONFIG": "/nowhere.toml"}, "/nowhere.toml cannot be read"),
+        ({"AGENTCORE_LLM_GATEWAY__PROVIDERS": "[{]"}, "providers"),
+        ({"AGENTCORE_SERVER__HOST": "0.0.0.0"}, "needs a secret of your own"),
+        (
+            {"AGENTCORE_SERVER__HOST": "0.0.0.0", "AGENTCORE_SECURITY__AUTH": "false"},
+            "authentication is off",
+        ),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(StartupError, match=message) as caught:
+        load_settings(environ=environ)
+    assert "\n" not in caught.value.detail
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("server = {")
+    with pytest.raises(StartupError, match="is not TOML"):
+        load_settings(file, environ={})
+
+
+def test_a_secret_is_never_quoted() -> None:
+    bad = '[{"name": "a", "kind": "openai", "api_key": {"deep": "sk-very-secret"}}]'
+    with pytest.raises(StartupError) as caught:
+        load_settings(environ={"AGENTCORE_LLM_GATEWAY__PROVIDERS": bad})
+    assert "sk-very-secret" not in caught.value.detail
+
+
+def test_a_foreign_address_is_fine_with_an_own_secret() -> None:
+    environ = {"AGENTCORE_SERVER__HOST": "0.0.0.0", "AGENTCORE_SECURITY__JWT_SECRET": "x" * 40}
+    assert not load_settings(environ=environ).loopback
