@@ -29,6 +29,8 @@ SPECIFIED_CLASSES = frozenset(
 # Signatures that the specification makes awaitable, whatever their bodies need.
 SPECIFIED_COROUTINES = frozenset(
     {
+        "EvolutionWorker.enqueue_evolution_request",
+        "EvolutionWorker.start",
         "HybridRouter.get_routing_stats",
         "SimpleCurator.deduplicate_deltas",
         "SimpleCurator.validate_delta",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import tomllib
@@ -150,3 +151,25 @@ def project_requirements() -> list[str]:
 
 def provided_modules() -> Mapping[str, Sequence[str]]:
     return packages_distributions()
+
+
+def lame(name: str, departure: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with one table of docs/adr/promises.toml."""
+    if set(departure) != {"instead", "adr"}:
+        yield f"{name} needs exactly `instead` and `adr`"
+        return
+    if not (ROOT / departure["adr"]).is_file():
+        yield f"{name} names an absent page: {departure['adr']}"
+    place = re.fullmatch(r"([a-z_][\w.]*):([A-Za-z_][\w.]*)", departure["instead"])
+    if place and not _exists(*place.groups()):
+        yield f"{name} points to nothing: {departure['instead']}"
+
+
+def _exists(module: str, dotted: str) -> bool:
+    try:
+        found: object = importlib.import_module(module)
+    except ModuleNotFoundError:
+        return False
+    for part in dotted.split("."):
+        found = getattr(found, part, None)
+    return found is not None

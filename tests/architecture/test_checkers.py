@@ -340,3 +340,21 @@ def test_a_dependency_that_nothing_imports_is_found() -> None:
     provided = {"jwt": ["PyJWT"], "redis": ["redis"]}
     wanted = ["pyjwt>=2", "redis>=8,<9", "uvloop>=0.23; sys_platform != 'win32'", "limits"]
     assert layout.unused_dependencies(wanted, {"jwt"}, provided) == ["limits", "redis"]
+
+
+PAGE = "docs/adr/0002-module-paths.md"
+
+
+@pytest.mark.parametrize(
+    ("departure", "lame"),
+    [
+        ({"instead": "agentcore.kit.db:Database.ping", "adr": PAGE}, False),
+        ({"instead": "One sentence on what does it now.", "adr": PAGE}, False),
+        ({"instead": "agentcore.kit.db:Database.pong", "adr": PAGE}, True),
+        ({"instead": "agentcore.kit.gone:Database", "adr": PAGE}, True),
+        ({"instead": "agentcore.kit.db:Database", "adr": "docs/adr/0000-gone.md"}, True),
+        ({"instead": "agentcore.kit.db:Database"}, True),
+    ],
+)
+def test_departures(departure: dict[str, str], lame: bool) -> None:
+    assert bool(list(layout.lame("000-planted", departure))) is lame

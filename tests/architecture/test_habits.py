@@ -10,13 +10,10 @@ def test_nothing_swallows_every_error() -> None:
     expect_none(findings)
 
 
-def test_the_listed_supervisor_loops_exist() -> None:
-    names = {
-        f"{source.module}:{function.name}"
-        for source in product()
-        for function in functions(source.tree)
-    }
-    assert names >= habits.SUPERVISOR_LOOPS
+def test_what_is_excepted_exists() -> None:
+    known = [(source.module, each.name) for source in product() for each in functions(source.tree)]
+    assert {f"{module}:{name}" for module, name in known} >= habits.SUPERVISOR_LOOPS
+    assert {name for _, name in known} >= habits.SPECIFIED_COROUTINES
 
 
 def test_tests_use_fakes_and_the_chosen_clients() -> None:
