@@ -101,7 +101,7 @@ def uv_cache() -> Path:
 
 def is_writable(folder: Path) -> bool:
     existing = next((p for p in (folder, *folder.parents) if os.path.exists(p)), folder)
-    return os.access(existing, os.W_OK)
+    return os.path.isdir(existing) and os.access(existing, os.W_OK)
 
 
 def installer_environment(pip: list[str] | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 from devtools.processes import answer
 from devtools.venvs import SetupFailed
@@ -40,16 +40,20 @@ def candidates() -> Iterator[str]:
     yield from ("python3", "python")
 
 
-def find_python() -> str:
-    """The first of the versions that the lock was tried on; else a newer one; else uv's."""
+def choose(commands: Iterable[str]) -> str | None:
+    """The first of the versions that the lock was tried on; else the first newer one."""
     newer = None
-    for command in candidates():
+    for command in commands:
         found = probe(command) if shutil.which(command) else None
         if found and OLDEST <= found.version <= NEWEST:
             return found.path
         if found and found.version > NEWEST:
             newer = newer or found.path
-    chosen = newer or python_of_uv()
+    return newer
+
+
+def find_python() -> str:
+    chosen = choose(candidates()) or python_of_uv()
     if chosen is None:
         raise SetupFailed(
             f"AgentCore needs Python 3.{OLDEST[1]} or newer; this is {sys.version.split()[0]} "
