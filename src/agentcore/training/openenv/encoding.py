@@ -129,8 +129,8 @@ def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
         OpenEnvSpecError: the schema is none.
     """
     # 0.13 s to import, needed by whoever talks to an environment and by nobody else.
-    import jsonschema  # noqa: PLC0415
-    import referencing.exceptions  # noqa: PLC0415
+    import jsonschema
+    import referencing.exceptions
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -85,6 +85,20 @@ class StepResult(_Value):
         return self.terminated or self.truncated
 
 
+class EnvironmentEntry(_Value):
+    """An environment that callers may open; ``info`` is None where nobody has asked for it yet."""
+
+    name: str
+    source: Literal["bundled", "remote"]
+    url: str | None = None
+    info: EnvironmentInfo | None = None
+
+
+class EnvironmentPage(_Value):
+    environments: tuple[EnvironmentEntry, ...]
+    next_cursor: str | None = None
+
+
 class RemoteEnvironment(_Value):
     """An OpenEnv server that somebody else runs."""
 
