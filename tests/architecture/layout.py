@@ -41,14 +41,26 @@ LOADED_BY_NAME = frozenset({"asyncpg", "httptools", "uvloop"})
 
 
 def only_declares(source: Source) -> bool:
-    """Protocols, type aliases and constants: nothing in it can run wrong."""
+    """Protocols, plain dataclasses, type aliases and constants: nothing in it can run wrong."""
     for node in source.tree.body:
-        if isinstance(node, ast.ClassDef):
-            if "Protocol" not in {last_name(base) for base in node.bases}:
-                return False
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.For | ast.While):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.For | ast.While):
+            return False
+        if isinstance(node, ast.ClassDef) and not (_is_protocol(node) or _is_record(node)):
             return False
     return True
+
+
+def _is_protocol(node: ast.ClassDef) -> bool:
+    return "Protocol" in {last_name(base) for base in node.bases}
+
+
+def _is_record(node: ast.ClassDef) -> bool:
+    """A dataclass that derives from nothing and has no methods."""
+    decorators = {
+        last_name(each.func if isinstance(each, ast.Call) else each) for each in node.decorator_list
+    }
+    methods = any(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in node.body)
+    return "dataclass" in decorators and not node.bases and not methods
 
 
 def untested(sources: Sequence[Source], tests: Iterable[PurePosixPath]) -> list[str]:

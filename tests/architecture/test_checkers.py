@@ -293,6 +293,9 @@ def test_a_module_needs_tests_of_its_own_package(tests: list[str], missing: bool
 def test_declarations_need_no_tests() -> None:
     assert layout.only_declares(source("class Clock(Protocol):\n    def now(self) -> int: ...\n"))
     assert layout.only_declares(source("Json = dict[str, str]\n"))
+    record = "@dataclass(frozen=True)\nclass Row:\n    x: int\n"
+    assert layout.only_declares(source(record))
+    assert not layout.only_declares(source(f"{record}    def y(self) -> int: ...\n"))
     assert not layout.only_declares(source(MODULE))
     assert not layout.only_declares(source("class Clock:\n    x: int\n"))
 
