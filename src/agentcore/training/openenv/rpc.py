@@ -114,7 +114,7 @@ class EnvironmentMethods:
             return await _stepped(session, action, context)
 
 
-async def _stepped(session: EnvironmentSession, action: Action, context: CallContext) -> JsonValue:
+async def _stepped(session: EnvironmentSession, action: Action, context: CallContext) -> JsonObject:
     result = await session.client.step(action)
     answer = await session.adapter.result_to_jsonrpc(result, context.request_id)
     return cast("JsonObject", answer.result)
