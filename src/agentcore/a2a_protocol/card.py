@@ -9,7 +9,7 @@ from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
-EXTENSION = "https://github.com/agentcore/agentcore/ext/agentcore-rpc/v1"
+EXTENSION = "urn:agentcore:ext/agentcore-rpc/v1"
 MEDIA_TYPES: list[JsonValue] = ["text/plain", "application/json"]
 REGISTRY_SKILL: JsonObject = {
     "id": "agent-registry",

@@ -1,4 +1,4 @@
-"""Opaque page tokens: the position of the last row that was seen, as (time, id)."""
+"""Opaque page tokens: the sort key of the last row that was seen."""
 
 from __future__ import annotations
 
@@ -9,29 +9,41 @@ from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.kit import jsonvalue
 
 
-def encode(moment: datetime, name: str) -> str:
-    text = jsonvalue.dumps([moment.isoformat(), name])
+def encode(*key: str) -> str:
+    text = jsonvalue.dumps(list(key))
     return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-def decode(token: str) -> tuple[datetime, str]:
-    """Raises ``InvalidParams`` for anything that :func:`encode` has not made."""
+def decode(token: str) -> tuple[str, str]:
+    """The two parts of a key; raises ``InvalidParams`` for what :func:`encode` has not made."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        moment, name = _pair(jsonvalue.loads(base64.urlsafe_b64decode(padded)))
-        return datetime.fromisoformat(moment), name
-    except (ValueError, TypeError) as exc:
-        raise InvalidParams(
-            "the page token is not one of ours", hint="pass the token of the page before, or none"
-        ) from exc
+        key = jsonvalue.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except ValueError as exc:
+        raise _foreign() from exc
+    match key:
+        case [str(first), str(second)]:
+            return first, second
+        case _:
+            raise _foreign()
 
 
-def _pair(value: jsonvalue.JsonValue) -> tuple[str, str]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise TypeError("not a pair")
-    moment, name = value
-    if not isinstance(moment, str) or not isinstance(name, str):
-        raise TypeError("not two strings")
-    if datetime.fromisoformat(moment).tzinfo is None:
-        raise ValueError("a time without a zone")
+def encode_position(moment: datetime, name: str) -> str:
+    return encode(moment.isoformat(), name)
+
+
+def decode_position(token: str) -> tuple[datetime, str]:
+    first, name = decode(token)
+    try:
+        moment = datetime.fromisoformat(first)
+    except ValueError as exc:
+        raise _foreign() from exc
+    if moment.tzinfo is None:
+        raise _foreign()
     return moment, name
+
+
+def _foreign() -> InvalidParams:
+    return InvalidParams(
+        "the page token is not one of ours", hint="pass the token of the page before, or none"
+    )

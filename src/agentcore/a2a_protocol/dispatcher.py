@@ -32,7 +32,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.kit.security import Principal
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.responses import Response
 
 P = TypeVar("P", bound=BaseModel)
 # They describe the call and not what is asked of the method; accepted in ``params`` themselves
@@ -79,7 +79,7 @@ class Answer:
     """``body`` is a JSON document, or nothing for notifications; a ``stream`` answers itself."""
 
     body: bytes | None = None
-    stream: ASGIApp | None = None
+    stream: Response | None = None
     code: str = "ok"
 
 

@@ -13,7 +13,8 @@ from agentcore.a2a_protocol.models.task import Owner
 from agentcore.kit.jsonvalue import JsonObject
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
-AGENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,254}$"
+AGENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}$"
+MOST = 200
 AgentId = Annotated[str, StringConstraints(pattern=AGENT_ID)]
 
 
@@ -50,8 +51,8 @@ class AgentCard(BaseModel):
     name: Name
     description: str = ""
     version: str = "1.0.0"
-    capabilities: tuple[Name, ...] | JsonObject = ()
-    skills: tuple[AgentSkill, ...] = ()
+    capabilities: Annotated[tuple[Name, ...], Field(max_length=MOST)] | JsonObject = ()
+    skills: tuple[AgentSkill, ...] = Field((), max_length=MOST)
     url: str | None = None
     preferred_transport: str = Field("JSONRPC", alias="preferredTransport")
     protocol_version: str = Field("0.3", alias="protocolVersion")

@@ -107,10 +107,11 @@ class BoundedRequestHandler(DefaultRequestHandler):
     ) -> pb.Message | pb.Task:
         try:
             async with asyncio.timeout(self._blocking_seconds):
-                return await super().on_message_send(params, context)
+                answer: pb.Message | pb.Task = await super().on_message_send(params, context)
+                return answer
         except TimeoutError:
             asked = pb.GetTaskRequest(id=params.message.task_id)
-            found = await self.on_get_task(asked, context)
+            found: pb.Task | None = await self.on_get_task(asked, context)
             if found is None:
                 raise InternalError("the agent has not begun to answer") from None
             return found

@@ -82,7 +82,7 @@ class PostgresTaskStore(VersionedTaskStore):
             tasks=[task_from_json(record.body) for record in page],
             total_size=total,
             page_size=size,
-            next_page_token=cursors.encode(last.updated_at, last.task_id) if last else "",
+            next_page_token=cursors.encode_position(last.updated_at, last.task_id) if last else "",
         )
 
     async def delete(self, task_id: str, context: ServerCallContext) -> None:
@@ -168,7 +168,7 @@ def _accounted(context: ServerCallContext) -> Iterator[None]:
 
 def _filter(params: pb.ListTasksRequest, limit: int) -> TaskFilter:
     try:
-        after = cursors.decode(params.page_token) if params.page_token else None
+        after = cursors.decode_position(params.page_token) if params.page_token else None
     except InvalidParams as error:
         raise InvalidParamsError(error.detail) from error
     since = params.HasField("status_timestamp_after")

@@ -28,6 +28,11 @@ def task_from_json(body: JsonObject) -> pb.Task:
     return task
 
 
+def read_into(message: pb.AgentCard, body: JsonObject) -> None:
+    """Fill ``message`` from its JSON form; a member that it does not have is an error."""
+    ParseDict(body, message)
+
+
 def struct_to_json(message: pb.Message | pb.SendMessageRequest | pb.Task) -> JsonObject:
     """The ``metadata`` member."""
     metadata: JsonObject = MessageToDict(message.metadata)

@@ -1,0 +1,255 @@
+"""The JSON-RPC endpoint, the agent card, and the internal lists of agents and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentcore.a2a_protocol import examples
+from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.envelope import error_response
+from agentcore.a2a_protocol.errors import ContentTypeNotSupported
+from agentcore.a2a_protocol.models.task import TaskQuery, TaskState
+from agentcore.kit.errors import AgentCoreError, RequestTooLarge
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import principal_of
+
+if TYPE_CHECKING:
+    from agentcore.a2a_protocol.runtime import A2ARuntime
+
+    Runtime = Callable[[], A2ARuntime]
+
+JSON = "application/json"
+MEDIA_TYPES = frozenset({JSON, "application/a2a+json"})
+CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
+ENDPOINT = "/a2a"
+VERSION = "a2a-version"
+ABOUT = """JSON-RPC 2.0; methods are told apart by the shape of their names.
+
+| name | family |
+|---|---|
+| `SendMessage`, `SendStreamingMessage`, `GetTask`, `ListTasks`, `CancelTask`, `SubscribeToTask` | \
+A2A 1.0; send the header `A2A-Version: 1.0` |
+| `message/send`, `message/stream`, `tasks/get`, `tasks/cancel`, `tasks/resubscribe` | A2A 0.3 |
+| `agent.register`, `agent.discover`, `task.query`, `task.cancel`, ... | AgentCore |
+
+Errors of calls are answers with status 200. Streams are Server-Sent Events.
+"""
+
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Most rows of one page.")]
+Cursor = Annotated[
+    str | None, Query(max_length=4096, description="The next_cursor of the page before.")
+]
+
+
+class PlainRoute(APIRoute):
+    """Documented like any route, and served without FastAPI reading parameters or bodies."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[None, None, Response]]:
+        handler: Callable[[Request], Coroutine[None, None, Response]] = self.endpoint
+        return handler
+
+
+class AgentList(BaseModel):
+    agents: list[JsonObject]
+    next_cursor: str | None = None
+
+
+class TaskList(BaseModel):
+    tasks: list[JsonObject]
+    total: int
+    next_cursor: str | None = None
+
+
+def router(runtime: Runtime, *, public_url: str = "") -> APIRouter:
+    """All routes of the A2A side; ``public_url`` is how others reach the service."""
+    api = APIRouter()
+    api.include_router(_protocol(runtime, public_url))
+    api.include_router(_internal(runtime))
+    return api
+
+
+def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
+    api = APIRouter(tags=["A2A"], route_class=PlainRoute)
+
+    async def call(request: Request) -> Response:
+        return await answer(runtime(), request)
+
+    async def card(request: Request) -> Response:
+        base = public_url or str(request.base_url)
+        return card_response(runtime(), base.rstrip("/") + ENDPOINT, request)
+
+    api.add_api_route(
+        ENDPOINT,
+        call,
+        methods=["POST"],
+        summary="Call the agent, its tasks and the registry",
+        description=ABOUT,
+        operation_id="a2a",
+        responses=_CALL_RESPONSES,
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {"schema": {"type": ["object", "array"]}, "examples": examples.REQUESTS}
+                },
+            }
+        },
+    )
+    # Clients that join paths add a slash; a redirect would lose the body.
+    api.add_api_route(ENDPOINT + "/", call, methods=["POST"], include_in_schema=False)
+    for path in CARD_PATHS:
+        api.add_api_route(
+            path,
+            card,
+            methods=["GET"],
+            summary="The agent card",
+            operation_id=f"card_{CARD_PATHS.index(path)}",
+            include_in_schema=path == CARD_PATHS[0],
+            responses={
+                200: {"description": "A2A 1.0 card, with the members of 0.3 unless switched off"},
+                304: {"description": "Not changed since the ETag in If-None-Match"},
+            },
+        )
+        api.add_api_route(path, card, methods=["HEAD"], include_in_schema=False)
+    return api
+
+
+def _internal(runtime: Runtime) -> APIRouter:
+    api = APIRouter(prefix="/internal", tags=["agents and tasks"])
+    paging = Query(ge=1, le=100, description="Most rows of one page.")
+    position = Query(max_length=4096, description="The next_cursor of the page before.")
+
+    @api.get(
+        "/agents", summary="Agents of the tenant", responses=_example(examples.AGENT, "agents")
+    )
+    async def agents(
+        request: Request,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> AgentList:
+        found = await runtime().agents.list(principal_of(request.scope), limit=limit, cursor=cursor)
+        listed = [agent.summary() for agent in found.agents]
+        return AgentList(agents=listed, next_cursor=found.next_cursor)
+
+    @api.get("/agents/{agent_id}", summary="One agent", responses=_example(examples.AGENT))
+    async def agent(agent_id: str, request: Request) -> JsonObject:
+        found = await runtime().agents.get(agent_id, principal_of(request.scope))
+        return {**found.summary(), "card": found.card}
+
+    @api.get("/tasks", summary="The caller's tasks", responses=_example(examples.TASK, "tasks"))
+    async def tasks(
+        request: Request,
+        state: Annotated[TaskState | None, Query(description="Only in this state.")] = None,
+        context_id: Annotated[str | None, Query(max_length=1024)] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> TaskList:
+        wanted = TaskQuery(state=state, context_id=context_id, limit=limit, cursor=cursor)
+        page = await runtime().tasks.page(principal_of(request.scope), wanted)
+        return TaskList.model_validate(page)
+
+    @api.get("/tasks/{task_id}", summary="One task", responses=_example(examples.TASK))
+    async def task(task_id: str, request: Request) -> JsonObject:
+        return await runtime().tasks.get(principal_of(request.scope), task_id)
+
+    return api
+
+
+async def answer(runtime: A2ARuntime, request: Request) -> Response:
+    """Answer one HTTP request to the JSON-RPC endpoint."""
+    try:
+        check_media_type(request.headers.get("content-type", ""))
+        raw = await read_body(request, runtime.config.max_body_bytes)
+    except AgentCoreError as error:
+        return Response(error_response(None, error), error.http_status, media_type=JSON)
+    answered = await runtime.dispatcher.answer(raw, caller_of(request))
+    if answered.stream is not None:
+        return answered.stream
+    if answered.body is None:
+        return Response(status_code=204)
+    return Response(answered.body, media_type=JSON)
+
+
+def check_media_type(header: str) -> None:
+    if header.partition(";")[0].strip().lower() not in MEDIA_TYPES:
+        raise ContentTypeNotSupported(
+            f"the media type {header[:80]!r} is not JSON", hint=f"send Content-Type: {JSON}"
+        )
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body; refused as soon as it turns out to be larger than ``most`` bytes."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise _too_large(most)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def caller_of(request: Request) -> Caller:
+    state = request.scope.get("state", {})
+    query = {name.lower(): value for name, value in request.query_params.items()}
+    return Caller(
+        principal=principal_of(request.scope),
+        request_id=state.get("request_id", ""),
+        trace_id=state.get("trace_id", ""),
+        version=request.headers.get(VERSION) or query.get(VERSION, ""),
+        headers=tuple(request.scope["headers"]),
+    )
+
+
+def card_response(runtime: A2ARuntime, url: str, request: Request) -> Response:
+    card = runtime.cards.at(url)
+    headers = {
+        "etag": card.etag,
+        "cache-control": f"public, max-age={runtime.config.card_max_age}",
+        "vary": "host",
+    }
+    known = request.headers.get("if-none-match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+    if tags & {card.etag, "*"}:
+        return Response(status_code=304, headers=headers)
+    return Response(card.body, headers=headers, media_type=JSON)
+
+
+def _too_large(most: int) -> RequestTooLarge:
+    return RequestTooLarge(
+        f"the body has more than {most} bytes", hint="AGENTCORE_A2A__MAX_BODY_BYTES sets the limit"
+    )
+
+
+def _example(one: JsonObject, listed: str = "") -> dict[int | str, dict[str, object]]:
+    example: JsonObject = {listed: [one], "next_cursor": None} if listed else one
+    return {200: {"content": {JSON: {"example": example}}}}
+
+
+_CALL_RESPONSES: dict[int | str, dict[str, object]] = {
+    200: {
+        "description": "The answer, the answers of a batch, or a stream of answers",
+        "content": {
+            JSON: {
+                "examples": {
+                    "result": {"value": examples.SENT},
+                    "error": {"value": examples.REFUSED},
+                }
+            },
+            "text/event-stream": {},
+        },
+    },
+    204: {"description": "Nothing to answer: the request was a notification"},
+    413: {"description": "The body is too large (error -32600)"},
+    415: {"description": "The media type is not JSON (error -32005)"},
+}

@@ -1,0 +1,174 @@
+"""The A2A side put together: what bootstrap opens and everybody else is handed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.card import CardFacts, platform_card
+from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
+from agentcore.a2a_protocol.hosting import HostedAgents
+from agentcore.a2a_protocol.methods import Tasks, register_methods
+from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
+from agentcore.a2a_protocol.sdk.cards import for_both_versions, to_proto
+from agentcore.a2a_protocol.sdk.executor import HostedExecutor
+from agentcore.a2a_protocol.sdk.handler import BoundedRequestHandler, SdkMethods, TurnBuilder
+from agentcore.a2a_protocol.sdk.task_store import PostgresTaskStore, RowFollower
+from agentcore.a2a_protocol.sdk.tasks import SdkTasks
+from agentcore.a2a_protocol.store import AgentStore, TaskRows
+from agentcore.a2a_protocol.task_manager import TaskManager
+from agentcore.kit import jsonvalue
+from agentcore.kit.clock import Clock
+from agentcore.kit.db import Database
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.ids import Ids
+from agentcore.kit.supervisor import Supervisor
+
+MOST_CARDS = 64
+# What the SDK needs a card for, its capabilities, does not depend on the address.
+NOWHERE = "http://localhost/a2a"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedCard:
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cards:
+    """The platform's card by the address it is asked at; follows agents and methods added later."""
+
+    config: A2AConfig
+    hosted: HostedAgents
+    registry: MethodRegistry
+    version: str
+    auth: bool
+    _made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
+
+    def at(self, url: str) -> RenderedCard:
+        hosted, methods = tuple(self.hosted), tuple(self.registry.names())
+        key = (url, methods, *(hosting.agent_id for hosting in hosted))
+        if key not in self._made:
+            if len(self._made) >= MOST_CARDS:
+                self._made.clear()
+            facts = CardFacts(version=self.version, auth=self.auth, hosted=hosted, methods=methods)
+            body = jsonvalue.dumps(for_both_versions(platform_card(self.config, facts, url)))
+            digest = hashlib.sha256(body).hexdigest()[:32]
+            self._made[key] = RenderedCard(body, f'"{digest}"')
+        return self._made[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class A2ARuntime:
+    config: A2AConfig
+    agents: AgentLifecycleManager
+    hosted: HostedAgents
+    registry: MethodRegistry
+    tasks: Tasks
+    manager: TaskManager
+    dispatcher: Dispatcher
+    cards: Cards
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the A2A side stands on."""
+
+    database: Database
+    supervisor: Supervisor
+    clock: Clock
+    ids: Ids
+    metrics: A2AMetrics
+
+
+@asynccontextmanager
+async def open_runtime(
+    config: A2AConfig,
+    on: Surroundings,
+    *,
+    version: str,
+    auth: bool = True,
+    observers: Sequence[TaskObserver] = (),
+    listeners: Sequence[LifecycleListener] = (),
+) -> AsyncIterator[A2ARuntime]:
+    """Serve agents and tasks; leaving it fails the tasks that are still running here."""
+    rows = TaskRows(on.database)
+    manager = TaskManager(
+        rows,
+        observers=observers,
+        supervisor=on.supervisor,
+        clock=on.clock,
+        ids=on.ids,
+        metrics=on.metrics,
+        lease_seconds=config.lease_seconds,
+    )
+    agents = AgentLifecycleManager(
+        AgentStore(on.database),
+        listeners=listeners,
+        supervisor=on.supervisor,
+        clock=on.clock,
+        ids=on.ids,
+    )
+    hosted, registry = HostedAgents(), MethodRegistry()
+    cards = Cards(config=config, hosted=hosted, registry=registry, version=version, auth=auth)
+    handler = _handler(config, on, rows=rows, manager=manager, cards=cards)
+    tasks = SdkTasks(handler)
+    register_methods(registry, agents, tasks)
+    dispatcher = Dispatcher(
+        registry, SdkMethods(handler), config=config, metrics=on.metrics, clock=on.clock
+    )
+    on.supervisor.start("a2a-tasks", manager.watch)
+    try:
+        yield A2ARuntime(
+            config=config,
+            agents=agents,
+            hosted=hosted,
+            registry=registry,
+            tasks=tasks,
+            manager=manager,
+            dispatcher=dispatcher,
+            cards=cards,
+        )
+    finally:
+        await _close(handler, manager)
+
+
+def _handler(
+    config: A2AConfig, on: Surroundings, *, rows: TaskRows, manager: TaskManager, cards: Cards
+) -> BoundedRequestHandler:
+    store = PostgresTaskStore(rows, manager, on.clock)
+    executor = HostedExecutor(
+        manager,
+        supervisor=on.supervisor,
+        clock=on.clock,
+        ids=on.ids,
+        cancel_seconds=config.cancel_seconds,
+    )
+    facts = CardFacts(version=cards.version, auth=cards.auth, hosted=(), methods=())
+    return BoundedRequestHandler(
+        executor,
+        store,
+        card=to_proto(platform_card(config, facts, NOWHERE)),
+        turns=TurnBuilder(store, cards.hosted, on.ids),
+        follower=RowFollower(rows, on.clock, config.follow_seconds),
+        blocking_seconds=config.blocking_seconds,
+    )
+
+
+async def _close(handler: BoundedRequestHandler, manager: TaskManager) -> None:
+    await handler.aclose()
+    try:
+        await manager.close()
+    except AgentCoreError as error:
+        # The leases run out: the next process that looks fails these tasks.
+        log.warning("running tasks could not be failed", reason=error.detail)

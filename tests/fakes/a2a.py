@@ -1,0 +1,195 @@
+"""Agents for the A2A tests, and a whole A2A side served over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentcore.a2a_protocol.api import router
+from agentcore.a2a_protocol.hosting import Hosting
+from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import Part
+from agentcore.a2a_protocol.ports import (
+    AgentEvent,
+    InboundMessage,
+    LifecycleListener,
+    TaskHandle,
+    TaskObserver,
+    TaskOutcome,
+)
+from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.db import Database
+from agentcore.kit.errors import AgentCoreError, Conflict
+from agentcore.kit.ids import Ids
+from agentcore.kit.security import Principal
+from agentcore.kit.supervisor import Supervisor
+
+
+def principal(
+    subject: str = "alice", tenant: str = "acme", scopes: tuple[str, ...] = ("a2a",)
+) -> Principal:
+    return Principal(subject=subject, tenant=tenant, scopes=frozenset(scopes))
+
+
+class ScriptedAgent:
+    """Does what the first word of the message says; echoes anything else."""
+
+    def __init__(self) -> None:
+        self.seen: list[InboundMessage] = []
+        self.cancelled: list[str] = []
+        self.go = asyncio.Event()
+
+    async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
+        self.seen.append(message)
+        match message.text.partition(" ")[0]:
+            case "wait":
+                await self._wait(task)
+            case "ask":
+                await task.ask("which one?")
+            case "artifacts":
+                await task.artifact("all", "text", {"count": 42}, Part(raw=b"bytes", filename="f"))
+                await task.complete({"done": True})
+            case "progress":
+                for step in range(3):
+                    await task.progress(f"step {step}")
+                await task.complete("three steps")
+            case "report":
+                task.report(tokens=7, output_quality=0.5, metadata={"steps": 3})
+                await task.complete("reported")
+            case "fail":
+                await task.fail("it cannot be done")
+            case "crash":
+                raise ZeroDivisionError("secret detail")
+            case "refuse":
+                raise Conflict("the door is closed", hint="open it")
+            case "silent":
+                return
+            case "nul":
+                await task.complete("a\0b\ud800c")
+            case "twice":
+                await task.complete("once")
+                await task.complete("twice")
+            case _:
+                await task.complete(f"echo: {message.text}")
+
+    async def _wait(self, task: TaskHandle) -> None:
+        await task.progress("waiting")
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(task.task_id)
+            raise
+        await task.complete("waited")
+
+
+@dataclass
+class RecordingObserver:
+    outcomes: list[TaskOutcome] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        self.outcomes.append(outcome)
+        self.heard.set()
+
+
+@dataclass
+class RecordingListener:
+    registered: list[AgentEvent] = field(default_factory=list)
+    terminated: list[AgentEvent] = field(default_factory=list)
+    error: AgentCoreError | None = None
+
+    async def agent_registered(self, event: AgentEvent) -> None:
+        self.registered.append(event)
+        if self.error is not None:
+            raise self.error
+
+    async def agent_terminated(self, event: AgentEvent) -> None:
+        self.terminated.append(event)
+
+
+@asynccontextmanager
+async def a2a(
+    database: Database,
+    *,
+    config: A2AConfig | None = None,
+    clock: Clock | None = None,
+    auth: bool = True,
+    observers: tuple[TaskObserver, ...] = (),
+    listeners: tuple[LifecycleListener, ...] = (),
+    registry: CollectorRegistry | None = None,
+) -> AsyncIterator[A2ARuntime]:
+    """The A2A side as bootstrap opens it, with an agent "scripted" and an agent "second"."""
+    async with Supervisor() as supervisor:
+        surroundings = Surroundings(
+            database=database,
+            supervisor=supervisor,
+            clock=clock or SystemClock(),
+            ids=Ids(),
+            metrics=A2AMetrics(registry or CollectorRegistry()),
+        )
+        opened = open_runtime(
+            config or A2AConfig.model_validate({}),
+            surroundings,
+            version="0.1.0",
+            auth=auth,
+            observers=observers,
+            listeners=listeners,
+        )
+        async with opened as runtime:
+            runtime.hosted.add(Hosting(agent_id="scripted", agent=ScriptedAgent()))
+            runtime.hosted.add(Hosting(agent_id="second", agent=ScriptedAgent()))
+            yield runtime
+
+
+def scripted(runtime: A2ARuntime, agent_id: str = "scripted") -> ScriptedAgent:
+    agent = runtime.hosted.choose(agent_id).agent
+    assert isinstance(agent, ScriptedAgent)
+    return agent
+
+
+class HeaderAuth:
+    """Takes ``x-caller: tenant/subject`` at its word; alice of acme where it is missing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            header = dict(scope["headers"]).get(b"x-caller", b"acme/alice").decode()
+            tenant, _, subject = header.partition("/")
+            scope.setdefault("state", {})["principal"] = principal(subject, tenant)
+        await self._app(scope, receive, send)
+
+
+def app_of(runtime: A2ARuntime, public_url: str = "") -> FastAPI:
+    app = FastAPI()
+    app.include_router(router(lambda: runtime, public_url=public_url))
+    app.add_middleware(HeaderAuth)
+    return app
+
+
+@asynccontextmanager
+async def served(app: ASGIApp) -> AsyncIterator[str]:
+    """The application over HTTP on a loopback port; gives its base URL."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve(sockets=[listening]))
+        while not server.started:
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
