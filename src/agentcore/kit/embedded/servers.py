@@ -34,10 +34,10 @@ class EmbeddedServers:
     redis_url: str | None = None
     degraded: str = ""
     """Why ``redis_url`` is None although it was asked for."""
-    _postgres: Unit | None = field(default=None, repr=False)
-    _valkey: Unit | None = field(default=None, repr=False)
-    _start_seconds: float = field(default=300.0, repr=False)
-    _cache_seconds: float = field(default=10.0, repr=False)
+    _postgres: Unit | None = field(default=None, repr=False, compare=False)
+    _valkey: Unit | None = field(default=None, repr=False, compare=False)
+    _start_seconds: float = field(default=300.0, repr=False, compare=False)
+    _cache_seconds: float = field(default=10.0, repr=False, compare=False)
 
     async def keep_alive(self) -> None:
         """Restart what dies and watch again what lost its watchdog, for ever. To be supervised.

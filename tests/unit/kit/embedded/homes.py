@@ -23,9 +23,12 @@ CLIENT = """
 import asyncio, json, sys
 from pathlib import Path
 
+import structlog
+
 from agentcore.kit.embedded import open_embedded
 from agentcore.kit.errors import StartupError
 
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
     options = json.loads(sys.argv[2])
