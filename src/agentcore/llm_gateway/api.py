@@ -16,7 +16,7 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.gateway import Gateway
 from agentcore.llm_gateway.ingress import OpenAIEndpoint
-from agentcore.llm_gateway.models import CostLine, Hosting
+from agentcore.llm_gateway.models import CostLine
 
 HOURS = {"h": 1, "d": 24}
 
@@ -65,22 +65,11 @@ class RoutingStatistics(BaseModel):
     routing_reasons: dict[str, int]
 
 
-class ProviderCosts(BaseModel):
-    provider: str
-    kind: Hosting
-    calls: int
-    unpriced: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: Decimal | None
-    api_equivalent_usd: Decimal | None
-
-
 class CostSummary(BaseModel):
     """USD as decimal strings. Self-hosted cost is the configured marginal price, 0 by default."""
 
     since: str
-    lines: list[ProviderCosts]
+    lines: list[CostLine]
     cost_usd: Decimal
     api_equivalent_usd: Decimal
     saved_usd: Decimal = Field(
@@ -140,7 +129,7 @@ def _summary(since: str, lines: list[CostLine], *, pending: int) -> CostSummary:
     equivalent = sum((line.api_equivalent_usd or Decimal(0) for line in own), Decimal(0))
     return CostSummary(
         since=since,
-        lines=[ProviderCosts.model_validate(line, from_attributes=True) for line in lines],
+        lines=lines,
         cost_usd=sum((line.cost_usd or Decimal(0) for line in lines), Decimal(0)),
         api_equivalent_usd=equivalent,
         saved_usd=equivalent - spent_on_own,

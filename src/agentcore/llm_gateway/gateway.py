@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import aiohttp
 import structlog
-from prometheus_client import CollectorRegistry
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database, StorageUnavailable
@@ -46,7 +45,7 @@ async def open_gateway(
     http: aiohttp.ClientSession,
     database: Database,
     supervisor: Supervisor,
-    registry: CollectorRegistry,
+    metrics: GatewayMetrics,
     clock: Clock,
     ids: Ids,
 ) -> AsyncIterator[Gateway]:
@@ -54,7 +53,6 @@ async def open_gateway(
 
     Enter it behind the database and the HTTP pool: it must close before they do.
     """
-    metrics = GatewayMetrics(registry)
     calls = CallStore(lambda: database)
     ledger = Ledger(
         calls.write,
