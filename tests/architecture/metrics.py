@@ -124,6 +124,15 @@ def unreadable(source: Source) -> Iterator[str]:
             yield source.at(call, f"{kind} without a literal name")
 
 
+def homeless(source: Source) -> Iterator[str]:
+    """A metric that is not defined in its package's ``metrics`` module."""
+    if source.path.stem != "metrics" and not source.module.startswith("agentcore.observability."):
+        for call, kind in _metric_calls(source):
+            yield source.at(
+                call, f"makes a {kind}: metrics live in {source.path.parent}/metrics.py"
+            )
+
+
 def unbounded_labels(source: Source) -> Iterator[str]:
     for call, kind in _metric_calls(source):
         labels = _literal(call, 2, "labelnames", "labels")

@@ -142,6 +142,12 @@ def test_a_computed_name_is_found() -> None:
     assert list(metrics.unreadable(source(METRICS))) == []
 
 
+def test_a_metric_away_from_home_is_found() -> None:
+    away = Source.of("src/agentcore/llm_gateway/gateway.py", METRICS)
+    assert list(metrics.homeless(away))
+    assert list(metrics.homeless(source(METRICS))) == []
+
+
 def test_a_label_per_agent_is_found() -> None:
     text = 'from prometheus_client import Counter\nCounter("a", "b", ["model", "agent_id"])'
     assert list(metrics.unbounded_labels(source(text)))

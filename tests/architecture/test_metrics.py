@@ -22,3 +22,8 @@ def test_metric_names_can_be_read_off_the_source() -> None:
 def test_no_label_grows_with_agents_tasks_or_users() -> None:
     findings = found(metrics.unbounded_labels, OWN)
     expect_none(findings)
+
+
+def test_metrics_live_in_their_packages_metrics_module() -> None:
+    findings = found(metrics.homeless, OWN)
+    expect_none(findings)
