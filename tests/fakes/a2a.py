@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import uvicorn
 from fastapi import FastAPI
@@ -51,36 +52,12 @@ class ScriptedAgent:
 
     async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
         self.seen.append(message)
-        match message.text.partition(" ")[0]:
-            case "wait":
-                await self._wait(task)
-            case "ask":
-                await task.ask("which one?")
-            case "artifacts":
-                await task.artifact("all", "text", {"count": 42}, Part(raw=b"bytes", filename="f"))
-                await task.complete({"done": True})
-            case "progress":
-                for step in range(3):
-                    await task.progress(f"step {step}")
-                await task.complete("three steps")
-            case "report":
-                task.report(tokens=7, output_quality=0.5, metadata={"steps": 3})
-                await task.complete("reported")
-            case "fail":
-                await task.fail("it cannot be done")
-            case "crash":
-                raise ZeroDivisionError("secret detail")
-            case "refuse":
-                raise Conflict("the door is closed", hint="open it")
-            case "silent":
-                return
-            case "nul":
-                await task.complete("a\0b\ud800c")
-            case "twice":
-                await task.complete("once")
-                await task.complete("twice")
-            case _:
-                await task.complete(f"echo: {message.text}")
+        word = message.text.partition(" ")[0]
+        scripted = getattr(self, f"_{word}", None) if word.isidentifier() else None
+        if scripted is None:
+            await task.complete(f"echo: {message.text}")
+        else:
+            await scripted(task)
 
     async def _wait(self, task: TaskHandle) -> None:
         await task.progress("waiting")
@@ -90,6 +67,47 @@ class ScriptedAgent:
             self.cancelled.append(task.task_id)
             raise
         await task.complete("waited")
+
+    async def _ask(self, task: TaskHandle) -> None:
+        await task.ask("which one?")
+
+    async def _artifacts(self, task: TaskHandle) -> None:
+        await task.artifact("all", "text", {"count": 42}, Part(raw=b"bytes", filename="f"))
+        await task.artifact("link", Part(url="https://example.com/output.txt"))
+        await task.complete({"done": True})
+
+    async def _progress(self, task: TaskHandle) -> None:
+        for step in range(3):
+            await task.progress(f"step {step}")
+        await task.complete("three steps")
+
+    async def _report(self, task: TaskHandle) -> None:
+        task.report(tokens=7, cost_usd=Decimal("0.25"), output_quality=0.5, metadata={"steps": 3})
+        task.report(tokens=3, cost_usd=Decimal("0.50"), playbook={"version": 2})
+        await task.complete("reported")
+
+    async def _fail(self, task: TaskHandle) -> None:
+        await task.fail("it cannot be done")
+
+    async def _crash(self, task: TaskHandle) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    async def _refuse(self, task: TaskHandle) -> None:
+        raise Conflict("the door is closed", hint="open it")
+
+    async def _silent(self, task: TaskHandle) -> None:
+        return None
+
+    async def _unstorable(self, task: TaskHandle) -> None:
+        await task.artifact("a\0b", {"x\0": [float("nan"), "\ud800"]})
+        await task.complete("a\0b\ud800c")
+
+    async def _twice(self, task: TaskHandle) -> None:
+        await task.complete("once")
+        await task.complete("twice")
+
+    async def _giveup(self, task: TaskHandle) -> None:
+        raise asyncio.CancelledError
 
 
 @dataclass
@@ -187,8 +205,6 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(sockets=[listening]))
-        while not server.started:
-            await asyncio.sleep(0.005)
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:

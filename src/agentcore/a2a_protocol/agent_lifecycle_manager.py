@@ -79,21 +79,15 @@ class AgentLifecycleManager:
         return stored
 
     async def ensure(self, agent_id: str, principal: Principal) -> None:
-        """Make ``agent_id`` exist, under its id as its name, unless it does.
-
-        Raises:
-            AgentNotFound: it exists in another tenant.
-        """
+        """Register the agent for ``principal`` unless it exists, whoever owns it then."""
         record = self._record(agent_id, principal)
         if await self._store.ensure(record):
             await self._tell_registered(record)
-        elif await self.owner(agent_id) != principal.tenant:
-            raise AgentNotFound(agent_id)
 
-    async def owner(self, agent_id: str) -> str | None:
-        """The tenant that the agent belongs to; None when there is no such agent."""
+    async def owner(self, agent_id: str) -> Owner | None:
+        """Who owns the agent; None when there is no such agent."""
         found = await self._store.find(agent_id)
-        return None if found is None else found.owner.tenant
+        return None if found is None else found.owner
 
     async def get(self, agent_id: str, principal: Principal) -> AgentRecord:
         found = await self._store.find(agent_id)

@@ -124,8 +124,6 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
 
 def _internal(runtime: Runtime) -> APIRouter:
     api = APIRouter(prefix="/internal", tags=["agents and tasks"])
-    paging = Query(ge=1, le=100, description="Most rows of one page.")
-    position = Query(max_length=4096, description="The next_cursor of the page before.")
 
     @api.get(
         "/agents", summary="Agents of the tenant", responses=_example(examples.AGENT, "agents")
