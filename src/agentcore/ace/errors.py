@@ -81,6 +81,26 @@ class DeltaIdReused(Conflict):
         )
 
 
+class TraceIdReused(Conflict):
+    code, http_status, rpc_code, retryable = "trace_id_reused", 409, RPC_CONFLICT, False
+
+    def __init__(self, trace_id: str) -> None:
+        super().__init__(
+            f"trace {trace_id!r} belongs to another agent",
+            hint="give each trace an id of its own",
+        )
+
+
+class DeltaForOtherPlaybook(Conflict):
+    code, http_status, rpc_code, retryable = "delta_for_other_playbook", 409, RPC_CONFLICT, False
+
+    def __init__(self, asked: str, found: str) -> None:
+        super().__init__(
+            f"the delta is for playbook {asked!r}, the agent has {found!r}",
+            hint="read the agent's playbook again: it may have been deleted and made anew",
+        )
+
+
 class InvalidOperation(InvalidInput):
     """One operation of a batch cannot be applied; nothing of the batch was."""
 

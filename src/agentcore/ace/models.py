@@ -266,27 +266,3 @@ class DeltaOutcome:
     @property
     def rollback_available(self) -> bool:
         return self.playbook.version > 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaybookVersion:
-    """One entry of a playbook's history."""
-
-    version: int
-    kind: str
-    delta_id: str
-    reasoning: str
-    confidence: float
-    operations: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredDelta:
-    """A row of the log: the delta as it was sent, and what was decided about it."""
-
-    delta: ContextDelta
-    kind: str
-    reason: str
-    base_version: int | None
-    result_version: int | None

@@ -330,11 +330,11 @@ def replay(
 def touched(operations: Iterable[Operation]) -> frozenset[str]:
     """The names of what a batch changes. Two batches with nothing in common may swap order.
 
-    Additions change nothing that exists, hence have no name here.
+    Additions and counts change nothing that another author could have meant, so have none.
     """
     names: set[str] = set()
     for operation in operations:
-        if isinstance(operation, Update | Remove | Move | Tag):
+        if isinstance(operation, Update | Remove | Move):
             names.add(operation.id)
         elif isinstance(operation, Merge):
             names.update(operation.ids)

@@ -1,0 +1,303 @@
+"""Playbooks, traces and evolution of agents, as their owners and the rest of AgentCore see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from agentcore.ace.errors import (
+    EvolutionQueueFull,
+    PlaybookNotFound,
+    TraceIdReused,
+    UnknownAgent,
+)
+from agentcore.ace.evolution import MARK, EvolutionMark
+from agentcore.ace.evolution_queue import EvolutionQueue
+from agentcore.ace.journal import Entry
+from agentcore.ace.ledger import PlaybookLedger
+from agentcore.ace.metrics import ACEMetrics
+from agentcore.ace.models import (
+    ACEConfig,
+    ContextDelta,
+    ContextPlaybook,
+    DeltaOutcome,
+    EvolutionStatus,
+    ExecutionTrace,
+    RenderedContext,
+)
+from agentcore.ace.playbook_cache import CachedPlaybook, PlaybookCache
+from agentcore.ace.ports import AgentDirectory, AgentOwner
+from agentcore.ace.rendering import render
+from agentcore.ace.store import ContextStore, Unit
+from agentcore.kit.clock import Clock
+from agentcore.kit.ids import stable_uuid
+from agentcore.kit.security import Principal
+
+DEFAULT_RENDER_TOKENS = 2000
+TICK = timedelta(microseconds=1)
+
+
+class _Known(Exception):
+    """The trace was captured before."""
+
+
+class ContextManager:
+    """Each method takes the ``principal`` it acts for; None is AgentCore itself.
+
+    What belongs to another tenant does not exist for a principal.
+    """
+
+    def __init__(
+        self,
+        config: ACEConfig,
+        store: ContextStore,
+        ledger: PlaybookLedger,
+        cache: PlaybookCache,
+        agents: AgentDirectory,
+        *,
+        queue: EvolutionQueue,
+        clock: Clock,
+        metrics: ACEMetrics,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._cache = cache
+        self._agents = agents
+        self._queue = queue
+        self._clock = clock
+        self._metrics = metrics
+
+    async def create_playbook(
+        self,
+        agent_id: str,
+        initial_context: Mapping[str, JsonValue],
+        *,
+        principal: Principal | None = None,
+    ) -> ContextPlaybook:
+        """The agent's first playbook; a principal's agent that does not exist is registered.
+
+        Raises:
+            PlaybookExists: the agent has one, and it is not empty.
+        """
+        owner = await self._agents.owner(agent_id)
+        if owner is None and principal is not None:
+            await self._agents.ensure(agent_id, principal)
+        owner = await self._owner(agent_id, principal, UnknownAgent)
+        playbook = await self._ledger.create(agent_id, initial_context)
+        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
+        return playbook
+
+    async def get_playbook(
+        self, agent_id: str, *, principal: Principal | None = None
+    ) -> ContextPlaybook:
+        with self._metrics.playbook_retrieval.time():
+            found = await self._cache.get(agent_id) or await self._fetched(agent_id)
+        if principal is not None and found.tenant != principal.tenant:
+            raise PlaybookNotFound(agent_id)
+        return found.playbook
+
+    async def update_playbook(
+        self, agent_id: str, delta: ContextDelta, *, principal: Principal | None = None
+    ) -> ContextPlaybook:
+        """The playbook after :meth:`apply_delta`."""
+        return (await self.apply_delta(agent_id, delta, principal=principal)).playbook
+
+    async def apply_delta(
+        self,
+        agent_id: str,
+        delta: ContextDelta,
+        *,
+        expected_version: int | None = None,
+        principal: Principal | None = None,
+    ) -> DeltaOutcome:
+        """Apply an owner's delta; below the confidence threshold it is kept, not applied.
+
+        Sending the same delta again has no further effect. With ``expected_version``, what was
+        made for an older version is applied if nothing it touches has changed since.
+
+        Raises:
+            PlaybookVersionConflict: it has.
+        """
+        owner = await self._owner(agent_id, principal, PlaybookNotFound)
+        outcome = await self._ledger.apply(agent_id, delta, expected_version)
+        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook))
+        return outcome
+
+    async def rollback(
+        self, agent_id: str, version: int, *, principal: Principal | None = None
+    ) -> DeltaOutcome:
+        """Make the content of an earlier version the newest one."""
+        owner = await self._owner(agent_id, principal, PlaybookNotFound)
+        outcome = await self._ledger.rollback(agent_id, version)
+        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook))
+        return outcome
+
+    async def delete_playbook(self, agent_id: str, *, principal: Principal | None = None) -> None:
+        """Remove the playbook with all its deltas; traces stay."""
+        await self._owner(agent_id, principal, PlaybookNotFound)
+        if not await self._store.run(lambda unit: unit.playbooks.delete(agent_id)):
+            raise PlaybookNotFound(agent_id)
+        await self._cache.deleted(agent_id)
+
+    async def render(
+        self,
+        agent_id: str,
+        task_text: str = "",
+        token_budget: int = DEFAULT_RENDER_TOKENS,
+        *,
+        principal: Principal | None = None,
+    ) -> RenderedContext:
+        """The playbook as text for a task. Report its stamp with the task: the trace needs it."""
+        playbook = await self.get_playbook(agent_id, principal=principal)
+        return render(playbook, task_text=task_text, token_budget=token_budget)
+
+    async def capture_execution_trace(
+        self, agent_id: str, trace: ExecutionTrace, *, principal: Principal | None = None
+    ) -> ExecutionTrace:
+        """Store ``trace`` under our own clock; the same trace again is the stored one.
+
+        Every ``ace_evolution_interval`` traces start an evolution.
+        """
+        await self._owner(agent_id, principal, UnknownAgent)
+        stored = trace.model_copy(
+            update={"agent_id": agent_id, "trace_id": _trace_id(agent_id, trace.trace_id)}
+        )
+        try:
+            stored, pending = await self._store.run(lambda unit: self._capture(unit, stored))
+        except _Known:
+            return await self._captured_before(stored)
+        if pending % self._config.ace_evolution_interval == 0:
+            # A full queue loses nothing: the worker finds the agent in the database.
+            with suppress(EvolutionQueueFull):
+                self._enqueue(agent_id)
+        return stored
+
+    async def trigger_evolution(
+        self, agent_id: str, *, force: bool = False, principal: Principal | None = None
+    ) -> int:
+        """Queue an evolution and return its position; ``force`` drops the minimum of traces.
+
+        Raises:
+            EvolutionQueueFull: at once, without waiting for a place.
+        """
+        await self._owner(agent_id, principal, PlaybookNotFound)
+        self._queue.admit(agent_id)
+        await self._store.run(lambda unit: self._request(unit, agent_id, force=force))
+        return self._enqueue(agent_id)
+
+    async def evolution_status(
+        self, agent_id: str, *, principal: Principal | None = None
+    ) -> EvolutionStatus:
+        await self._owner(agent_id, principal, UnknownAgent)
+        return await self._store.run(lambda unit: unit.status.get(agent_id))
+
+    async def history(
+        self,
+        agent_id: str,
+        *,
+        below: int | None = None,
+        limit: int = 50,
+        principal: Principal | None = None,
+    ) -> list[Entry]:
+        """The versions of the playbook below ``below``, newest first."""
+        playbook = await self.get_playbook(agent_id, principal=principal)
+        return await self._store.run(
+            lambda unit: unit.deltas.versions(playbook.playbook_id, below=below, limit=limit)
+        )
+
+    async def deltas(
+        self,
+        agent_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        principal: Principal | None = None,
+    ) -> list[Entry]:
+        """All deltas of the playbook, applied or not, newest first, behind the id ``after``."""
+        playbook = await self.get_playbook(agent_id, principal=principal)
+        return await self._store.run(
+            lambda unit: unit.deltas.page(playbook.playbook_id, after=after, limit=limit)
+        )
+
+    async def publish(self, playbook: ContextPlaybook) -> None:
+        """Show readers of this process a version that was written past this object."""
+        owner = await self._agents.owner(playbook.agent_id)
+        if owner is not None:
+            await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
+
+    async def forget(self, agent_id: str) -> None:
+        """Call when the agent was removed: the database has cascaded, the cache has not."""
+        await self._cache.deleted(agent_id)
+
+    async def playbook_of(self, delta: ContextDelta) -> ContextPlaybook:
+        playbook_id = str(stable_uuid(delta.playbook_id))
+        found = await self._store.run(lambda unit: unit.playbooks.get(playbook_id))
+        if found is None:
+            raise PlaybookNotFound(delta.playbook_id)
+        return found
+
+    async def _owner(
+        self,
+        agent_id: str,
+        principal: Principal | None,
+        missing: type[UnknownAgent | PlaybookNotFound],
+    ) -> AgentOwner:
+        owner = await self._agents.owner(agent_id)
+        if owner is None or (principal is not None and owner.tenant != principal.tenant):
+            raise missing(agent_id)
+        return owner
+
+    async def _fetched(self, agent_id: str) -> CachedPlaybook:
+        owner = await self._owner(agent_id, None, PlaybookNotFound)
+        playbook = await self._store.run(lambda unit: unit.playbooks.of(agent_id))
+        if playbook is None:
+            raise PlaybookNotFound(agent_id)
+        found = CachedPlaybook(tenant=owner.tenant, playbook=playbook)
+        await self._cache.fill(found)
+        return found
+
+    async def _capture(self, unit: Unit, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
+        pending = await unit.status.count_trace(trace.agent_id)
+        newest = await unit.traces.newest(trace.agent_id)
+        # Each trace is later than those before it, whatever the clocks of other replicas say:
+        # an evolution remembers the last trace it used by this time.
+        now = self._clock.now()
+        captured = now if newest is None or now > newest else newest + TICK
+        stored = trace.model_copy(update={"captured_at": captured})
+        if not await unit.traces.insert(stored):
+            raise _Known
+        return stored, pending
+
+    async def _captured_before(self, trace: ExecutionTrace) -> ExecutionTrace:
+        known = await self._store.run(lambda unit: unit.traces.get(trace.trace_id))
+        if known is None or known.agent_id != trace.agent_id:
+            raise TraceIdReused(trace.trace_id)
+        return known
+
+    async def _request(self, unit: Unit, agent_id: str, *, force: bool) -> None:
+        playbook = await unit.playbooks.of(agent_id, lock=True)
+        if playbook is None:
+            raise PlaybookNotFound(agent_id)
+        mark = EvolutionMark.of(playbook)
+        asked = mark.model_copy(
+            update={"requested_at": self._clock.now(), "force": force or mark.force}
+        )
+        await unit.playbooks.annotate(playbook, **{MARK: asked.as_json()})
+
+    def _enqueue(self, agent_id: str) -> int:
+        position = self._queue.put(agent_id)
+        self._metrics.evolution_requests.inc()
+        return position
+
+
+def _trace_id(agent_id: str, given: str) -> str:
+    """A UUID as it is; a caller's own name means a trace of this agent only."""
+    try:
+        return str(UUID(given))
+    except ValueError:
+        return str(stable_uuid(f"{agent_id}/{given}"))

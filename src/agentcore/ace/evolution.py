@@ -1,0 +1,310 @@
+"""One evolution of one agent's playbook: claim, ask the model, judge, apply.
+
+Claim and result are short transactions, and the model is called between them. Until the result is
+committed nothing has happened, so an evolution that dies is simply done again; what is committed
+names the last trace it used, so no trace is used twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from agentcore.ace.counters import folded
+from agentcore.ace.delta_generator import CALL_SECONDS, DeltaGenerator, Generation
+from agentcore.ace.errors import EvolutionClaimLost
+from agentcore.ace.journal import Entry, advance, pending, seed
+from agentcore.ace.metrics import ACEMetrics
+from agentcore.ace.models import (
+    ACEConfig,
+    ContextDelta,
+    ContextPlaybook,
+    EvolutionState,
+    EvolutionStatus,
+    ExecutionTrace,
+)
+from agentcore.ace.operations import parse_operations
+from agentcore.ace.simple_curator import SimpleCurator
+from agentcore.ace.store import ContextStore, Unit
+from agentcore.kit.clock import Clock
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
+
+MOST_TRACES = 1000
+# Longer than any evolution that is still alive: call, two transactions and their retries.
+LEASE = timedelta(seconds=CALL_SECONDS + 60)
+MARK = "evolution"
+
+log = structlog.get_logger()
+
+
+class EvolutionMark(BaseModel):
+    """What ``context_playbooks.metadata`` remembers: a request, a claim, the last failure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requested_at: datetime | None = None
+    force: bool = False
+    claim: str | None = None
+    claimed_at: datetime | None = None
+    failed_at: datetime | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, playbook: ContextPlaybook) -> EvolutionMark:
+        return cls.model_validate(playbook.metadata.get(MARK, {}))
+
+    def as_json(self) -> JsonObject:
+        dumped: JsonObject = self.model_dump(mode="json", exclude_none=True)
+        return dumped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to evolve one agent; ``traces`` are what is new, oldest first."""
+
+    token: str
+    playbook: ContextPlaybook
+    traces: tuple[ExecutionTrace, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evolved:
+    """``playbook`` is the result; ``more``: enough traces are left for another evolution."""
+
+    playbook: ContextPlaybook
+    generated: int
+    applied: int
+    more: bool
+
+
+class Evolution:
+    def __init__(
+        self,
+        config: ACEConfig,
+        store: ContextStore,
+        generator: DeltaGenerator,
+        curator: SimpleCurator,
+        *,
+        clock: Clock,
+        ids: Ids,
+        metrics: ACEMetrics,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._generator = generator
+        self._curator = curator
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+
+    async def evolve(self, agent_id: str) -> Evolved | None:
+        """None when there was nothing to do, or somebody else is at it.
+
+        Raises:
+            AgentCoreError: it failed, which the agent's status says now; nothing else changed.
+        """
+        claim = await self._store.run(lambda unit: self._claim(unit, agent_id))
+        if claim is None:
+            return None
+        with self._metrics.evolution_duration.time():
+            try:
+                return await self._carry_out(claim)
+            except asyncio.CancelledError:
+                await self._let_go(claim, "idle", None)
+                raise
+            except Exception as error:
+                code = error.code if isinstance(error, AgentCoreError) else "internal_error"
+                await self._let_go(claim, "failed", code)
+                raise
+
+    async def waiting(self, limit: int) -> list[str]:
+        """The agents that the database says are due, whoever knew of them before."""
+        now = self._clock.now()
+        rest = timedelta(seconds=self._config.ace_cb_recovery_timeout)
+        return await self._store.run(
+            lambda unit: unit.status.waiting(
+                interval=self._config.ace_evolution_interval,
+                stale=now - LEASE,
+                cooled=now - rest,
+                limit=limit,
+            )
+        )
+
+    async def _carry_out(self, claim: Claim) -> Evolved:
+        generation = await self._generator.generate(claim.playbook, claim.traces)
+        proposals = await self._curator.deduplicate_deltas(list(generation.deltas))
+        evolved = await self._store.run(
+            lambda unit: self._commit(unit, claim, proposals, generation)
+        )
+        self._metrics.deltas_applied.inc(evolved.applied)
+        log.info(
+            "playbook evolved",
+            agent_id=claim.playbook.agent_id,
+            version=evolved.playbook.version,
+            traces=len(claim.traces),
+            deltas_generated=evolved.generated,
+            deltas_applied=evolved.applied,
+        )
+        return evolved
+
+    async def _claim(self, unit: Unit, agent_id: str) -> Claim | None:
+        if not await unit.status.try_claim(agent_id):
+            return None
+        await unit.status.lock(agent_id)
+        status = await unit.status.get(agent_id)
+        playbook = await unit.playbooks.of(agent_id, lock=True)
+        if playbook is None:
+            playbook = await self._found(unit, agent_id)
+        mark = EvolutionMark.of(playbook)
+        now = self._clock.now()
+        if status.status == "processing" and mark.claimed_at and now - mark.claimed_at < LEASE:
+            return None
+        traces = await unit.traces.since(agent_id, status.last_evolution, limit=MOST_TRACES)
+        if len(traces) < (1 if mark.force else self._config.ace_min_traces_for_evolution):
+            await unit.playbooks.annotate(playbook, **{MARK: {}})
+            await unit.status.write(status.model_copy(update={"status": "idle"}))
+            return None
+        token = str(self._ids.new())
+        taken = mark.model_copy(update={"claim": token, "claimed_at": now})
+        await unit.playbooks.annotate(playbook, **{MARK: taken.as_json()})
+        await unit.status.write(status.model_copy(update={"status": "processing"}))
+        return Claim(token=token, playbook=playbook, traces=tuple(traces))
+
+    async def _found(self, unit: Unit, agent_id: str) -> ContextPlaybook:
+        """An empty playbook for an agent that left traces before it had one."""
+        now = self._clock.now()
+        playbook = ContextPlaybook(
+            playbook_id=str(self._ids.new()),
+            agent_id=agent_id,
+            version=1,
+            content={},
+            created_at=now,
+            updated_at=now,
+        )
+        await unit.playbooks.insert(playbook)
+        await unit.deltas.insert(seed(playbook, str(self._ids.new())))
+        return playbook
+
+    async def _commit(
+        self,
+        unit: Unit,
+        claim: Claim,
+        proposals: Sequence[ContextDelta],
+        generation: Generation,
+    ) -> Evolved:
+        agent_id = claim.playbook.agent_id
+        await unit.status.lock(agent_id)
+        current = await unit.playbooks.of(agent_id, lock=True)
+        if current is None or EvolutionMark.of(current).claim != claim.token:
+            raise EvolutionClaimLost(agent_id)
+        after, entries = self.settle(current, claim.traces, proposals, generation)
+        for entry in entries:
+            await unit.deltas.insert(entry)
+        if after.version != current.version:
+            await unit.playbooks.advance(after, expected=current.version)
+        await unit.playbooks.annotate(after, **{MARK: _asked_meanwhile(current).as_json()})
+        applied = sum(entry.delta.applied for entry in entries if entry.kind == "delta")
+        status = await unit.status.get(agent_id)
+        seen = claim.traces[-1].captured_at
+        left = await unit.traces.count_since(agent_id, seen)
+        await unit.status.write(
+            EvolutionStatus(
+                agent_id=agent_id,
+                last_evolution=seen,
+                pending_traces=left,
+                deltas_generated=status.deltas_generated + len(generation.deltas),
+                deltas_applied=status.deltas_applied + applied,
+                status="idle",
+            )
+        )
+        return Evolved(
+            playbook=after,
+            generated=len(generation.deltas),
+            applied=applied,
+            more=left >= self._config.ace_evolution_interval,
+        )
+
+    def settle(
+        self,
+        playbook: ContextPlaybook,
+        traces: Sequence[ExecutionTrace],
+        proposals: Sequence[ContextDelta],
+        generation: Generation,
+    ) -> tuple[ContextPlaybook, list[Entry]]:
+        """The playbook after counting and judging, and the entries that led there."""
+        after, entries = self._counted(playbook, traces)
+        base = after
+        # What the call cost is booked once, in its own entry.
+        provenance = generation.provenance.model_copy(update={"cost_usd": 0})
+        for proposal in proposals:
+            decision = self._curator.judge(
+                proposal, after, threshold=self._config.ace_confidence_threshold, base=base
+            )
+            if not decision.accepted:
+                entries.append(pending(after, proposal, decision.as_json(), provenance))
+                continue
+            operations = parse_operations(decision.delta.changes["ops"])
+            after, entry = advance(
+                after,
+                proposal,
+                operations,
+                now=self._clock.now(),
+                provenance=provenance,
+                gate=decision.as_json(),
+            )
+            entries.append(entry)
+        return after, entries
+
+    def _counted(
+        self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]
+    ) -> tuple[ContextPlaybook, list[Entry]]:
+        tags = folded(playbook.content, playbook.playbook_id, traces)
+        if not tags:
+            return playbook, []
+        now = self._clock.now()
+        delta = ContextDelta(
+            delta_id=str(self._ids.new()),
+            playbook_id=playbook.playbook_id,
+            changes={"ops": [tag.as_json() for tag in tags]},
+            confidence=1.0,
+            reasoning=f"counted from {len(traces)} traces",
+            generated_at=now,
+        )
+        after, entry = advance(playbook, delta, tags, now=now, kind="counters")
+        return after, [entry]
+
+    async def _let_go(self, claim: Claim, state: EvolutionState, error: str | None) -> None:
+        """Give the claim back; what was asked for stays asked for."""
+        agent_id = claim.playbook.agent_id
+
+        async def work(unit: Unit) -> None:
+            await unit.status.lock(agent_id)
+            current = await unit.playbooks.of(agent_id, lock=True)
+            if current is None or (mark := EvolutionMark.of(current)).claim != claim.token:
+                return
+            left = EvolutionMark(
+                requested_at=mark.requested_at,
+                force=mark.force,
+                failed_at=None if error is None else self._clock.now(),
+                error=error,
+            )
+            await unit.playbooks.annotate(current, **{MARK: left.as_json()})
+            status = await unit.status.get(agent_id)
+            await unit.status.write(status.model_copy(update={"status": state}))
+
+        await self._store.run(work)
+
+
+def _asked_meanwhile(playbook: ContextPlaybook) -> EvolutionMark:
+    """A request that came after the claim is about traces that the claim did not see."""
+    mark = EvolutionMark.of(playbook)
+    if mark.requested_at and mark.claimed_at and mark.requested_at > mark.claimed_at:
+        return EvolutionMark(requested_at=mark.requested_at, force=mark.force)
+    return EvolutionMark()

@@ -1,0 +1,113 @@
+"""Evolves playbooks in the background, several at a time, under the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from agentcore.ace.errors import EvolutionQueueFull
+from agentcore.ace.evolution import Evolution
+from agentcore.ace.evolution_queue import EvolutionQueue
+from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.kit.clock import Clock
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.supervisor import Supervisor
+
+TASK = "ace-evolution"
+# How often the database is asked for agents that this process was never told about.
+RESCAN_SECONDS = 30.0
+DRAIN_SECONDS = 20.0
+
+log = structlog.get_logger()
+
+
+class EvolutionWorker:
+    """Any number of these, in any number of processes, share the work without doing it twice."""
+
+    def __init__(
+        self,
+        config: ACEConfig,
+        queue: EvolutionQueue,
+        evolution: Evolution,
+        *,
+        publish: Callable[[ContextPlaybook], Awaitable[None]],
+        supervisor: Supervisor,
+        clock: Clock,
+    ) -> None:
+        """``publish`` makes an evolved playbook visible to readers of this process."""
+        self._config = config
+        self._queue = queue
+        self._evolution = evolution
+        self._publish = publish
+        self._supervisor = supervisor
+        self._clock = clock
+        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._next_scan = 0.0
+
+    async def start(self) -> None:
+        """Begin with what the database says is due."""
+        self._next_scan = self._clock.monotonic()
+        self._supervisor.start(TASK, self._run)
+
+    async def stop(self) -> None:
+        """Finish what is queued, for a bounded time; the rest is due again at the next start."""
+        if TASK not in self._supervisor.health():
+            return
+        self._stopping = True
+        self._queue.wake()
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._stopped.wait()
+        except TimeoutError:
+            log.warning("evolution is stopped with work left", agents=len(self._queue))
+
+    async def enqueue_evolution_request(self, agent_id: str) -> int:
+        """The agent's position in the queue, at once.
+
+        Raises:
+            EvolutionQueueFull: all places are taken.
+        """
+        return self._queue.put(agent_id)
+
+    async def _run(self) -> None:
+        while not self._stopping or len(self._queue):
+            if self._clock.monotonic() >= self._next_scan and not self._stopping:
+                await self._scan()
+            batch = await self._queue.take(
+                self._config.ace_worker_batch_size, timeout=self._config.ace_worker_batch_timeout
+            )
+            await self._process_batch(batch)
+        self._stopped.set()
+
+    async def _scan(self) -> None:
+        free = self._config.ace_worker_queue_size - len(self._queue)
+        for agent_id in await self._evolution.waiting(free):
+            self._remember(agent_id)
+        self._next_scan = self._clock.monotonic() + RESCAN_SECONDS
+
+    async def _process_batch(self, requests: Sequence[str]) -> None:
+        """All of them at once; one that fails is on record and does not disturb the others."""
+        async with asyncio.TaskGroup() as group:
+            for agent_id in requests:
+                group.create_task(self._handle_evolution_request(agent_id))
+
+    async def _handle_evolution_request(self, agent_id: str) -> None:
+        try:
+            evolved = await self._evolution.evolve(agent_id)
+            if evolved is not None:
+                await self._publish(evolved.playbook)
+        except AgentCoreError as error:
+            # Its status says so, too; a later scan takes it up again when it has cooled down.
+            log.warning("evolution failed", agent_id=agent_id, code=error.code, detail=error.detail)
+            return
+        if evolved is not None and evolved.more and not self._stopping:
+            self._remember(agent_id)
+
+    def _remember(self, agent_id: str) -> None:
+        """Queue the agent if there is room: a later scan finds it anyway."""
+        with suppress(EvolutionQueueFull):
+            self._queue.put(agent_id)

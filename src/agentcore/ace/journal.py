@@ -1,0 +1,180 @@
+"""The log of a playbook: every delta that was sent, applied or not, and what it did.
+
+Entry one of a playbook is its ``seed``; each applied entry after it raised the version by one.
+``counters`` entries fold what traces say about bullets, ``rollback`` entries undo later ones, and
+``call`` entries book the cost of a model call, which is what the monthly budget adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from agentcore.ace.content import Draft
+from agentcore.ace.errors import PlaybookTooLarge
+from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.operations import Operation, Reserve, apply, parse_operations, replay
+from agentcore.kit.jsonvalue import JsonObject, dumps
+
+LARGEST_CONTENT = 1 << 20
+
+Kind = Literal["seed", "delta", "counters", "rollback", "call"]
+
+
+class Provenance(BaseModel):
+    """Where a delta came from; empty for one that an owner sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = ""
+    prompt_hash: str = ""
+    trace_ids: tuple[str, ...] = ()
+    cost_usd: Decimal = Decimal(0)
+
+
+OWNER = Provenance()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row of ``context_deltas``: ``delta.changes`` is what was sent, the rest what it became."""
+
+    delta: ContextDelta
+    kind: Kind
+    base_version: int
+    result_version: int | None = None
+    operations: tuple[Operation, ...] = ()
+    inverse: tuple[Operation, ...] = ()
+    provenance: Provenance = OWNER
+    gate: JsonObject = field(default_factory=dict)
+
+    def as_changes(self) -> JsonObject:
+        """The column ``changes``."""
+        provenance: JsonObject = self.provenance.model_dump(mode="json")
+        return {
+            "input": self.delta.changes,
+            "ops": [operation.as_json() for operation in self.operations],
+            "inverse": [operation.as_json() for operation in self.inverse],
+            "base_version": self.base_version,
+            "result_version": self.result_version,
+            "kind": self.kind,
+            "gate": self.gate,
+            **provenance,
+        }
+
+    @classmethod
+    def read(cls, delta: ContextDelta) -> Entry:
+        """``delta`` as it stands in the table, with the whole column in ``changes``."""
+        column = _Column.model_validate(delta.changes)
+        return cls(
+            delta=delta.model_copy(update={"changes": column.input}),
+            kind=column.kind,
+            base_version=column.base_version,
+            result_version=column.result_version,
+            operations=parse_operations(column.ops, internal=True),
+            inverse=parse_operations(column.inverse, internal=True),
+            provenance=Provenance.model_validate(delta.changes),
+            gate=column.gate,
+        )
+
+
+class _Column(BaseModel):
+    input: dict[str, JsonValue]
+    ops: list[JsonValue]
+    inverse: list[JsonValue]
+    base_version: int
+    result_version: int | None
+    kind: Kind
+    gate: dict[str, JsonValue]
+
+
+def seed(playbook: ContextPlaybook, delta_id: str) -> Entry:
+    delta = ContextDelta(
+        delta_id=delta_id,
+        playbook_id=playbook.playbook_id,
+        changes=playbook.content,
+        confidence=1.0,
+        reasoning="initial context",
+        generated_at=playbook.created_at,
+        applied=True,
+        applied_at=playbook.created_at,
+    )
+    return Entry(delta=delta, kind="seed", base_version=0, result_version=1)
+
+
+def advance(
+    playbook: ContextPlaybook,
+    delta: ContextDelta,
+    operations: Sequence[Operation],
+    *,
+    now: datetime,
+    kind: Kind = "delta",
+    provenance: Provenance = OWNER,
+    gate: Mapping[str, JsonValue] | None = None,
+) -> tuple[ContextPlaybook, Entry]:
+    """The next version of ``playbook`` and the entry that leads there.
+
+    Raises:
+        InvalidOperation: an operation cannot be carried out.
+        PlaybookTooLarge: the content would outgrow its bound.
+    """
+    version = playbook.version + 1
+    applied = apply(playbook.content, operations, version=version)
+    check_size(applied.content)
+    after = playbook.model_copy(
+        update={"content": applied.content, "version": version, "updated_at": now}
+    )
+    entry = Entry(
+        delta=delta.model_copy(update={"applied": True, "applied_at": now}),
+        kind=kind,
+        base_version=playbook.version,
+        result_version=version,
+        operations=applied.operations,
+        inverse=applied.inverse,
+        provenance=provenance,
+        gate={"reason": "accepted"} if gate is None else dict(gate),
+    )
+    return after, entry
+
+
+def pending(
+    playbook: ContextPlaybook,
+    delta: ContextDelta,
+    gate: Mapping[str, JsonValue],
+    provenance: Provenance = OWNER,
+) -> Entry:
+    """An entry that is kept and not applied; ``gate`` says why."""
+    return Entry(
+        delta=delta.model_copy(update={"applied": False, "applied_at": None}),
+        kind="delta",
+        base_version=playbook.version,
+        provenance=provenance,
+        gate=dict(gate),
+    )
+
+
+def undoing(content: Mapping[str, JsonValue], newest_first: Iterable[Entry]) -> list[Operation]:
+    """What takes the entries back. Numbers of bullets that are gone stay taken."""
+    operations = [operation for entry in newest_first for operation in entry.inverse]
+    return [*operations, Reserve(next_id=Draft.of(content).next_id)]
+
+
+def rebuilt(oldest_first: Sequence[Entry]) -> JsonObject:
+    """The content after these entries, the first of which is the seed."""
+    first, *rest = oldest_first
+    log = [(entry.result_version or 0, entry.operations) for entry in rest]
+    return replay(first.delta.changes, log)
+
+
+def check_size(content: Mapping[str, JsonValue]) -> None:
+    size = len(dumps(content))
+    if size > LARGEST_CONTENT:
+        raise PlaybookTooLarge(
+            f"the playbook would have {size} bytes, more than {LARGEST_CONTENT}",
+            hint="remove or merge bullets first",
+        )

@@ -1,0 +1,226 @@
+"""How playbooks are written: each write is one transaction that leaves one entry in the log.
+
+Writes are optimistic. A writer that finds the version gone repeats on what is there now, the
+second time holding the row, so concurrent writers all get through and none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import chain, repeat
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from agentcore.ace.changes import operations_of
+from agentcore.ace.content import Draft
+from agentcore.ace.errors import (
+    DeltaForOtherPlaybook,
+    DeltaIdReused,
+    PlaybookExists,
+    PlaybookNotFound,
+    PlaybookVersionConflict,
+    VersionNotFound,
+)
+from agentcore.ace.journal import Entry, advance, check_size, pending, seed, undoing
+from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, DeltaOutcome
+from agentcore.ace.operations import Operation, touched
+from agentcore.ace.store import ContextStore, Unit
+from agentcore.kit.clock import Clock
+from agentcore.kit.ids import Ids, stable_uuid
+from agentcore.kit.jsonvalue import JsonObject
+
+EMPTY: JsonObject = {}
+
+
+class _Overtaken(Exception):
+    """Another writer was faster: roll back and look again."""
+
+
+class PlaybookLedger:
+    def __init__(self, config: ACEConfig, store: ContextStore, *, clock: Clock, ids: Ids) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def create(self, agent_id: str, context: Mapping[str, JsonValue]) -> ContextPlaybook:
+        """Version 1. An empty playbook that nobody has written to yet gives way.
+
+        Raises:
+            PlaybookExists: the agent has one that is in use.
+        """
+        content = Draft.of(context).content()
+        check_size(content)
+        now = self._clock.now()
+        playbook = ContextPlaybook(
+            playbook_id=str(self._ids.new()),
+            agent_id=agent_id,
+            version=1,
+            content=content,
+            created_at=now,
+            updated_at=now,
+        )
+        entry = seed(playbook, str(self._ids.new()))
+
+        async def work(unit: Unit) -> ContextPlaybook:
+            await unit.status.write(await unit.status.get(agent_id))
+            if not await unit.playbooks.insert(playbook):
+                await _remove_untouched(unit, agent_id)
+                await unit.playbooks.insert(playbook)
+            await unit.deltas.insert(entry)
+            return playbook
+
+        return await self._store.run(work)
+
+    async def apply(
+        self, agent_id: str, delta: ContextDelta, expected_version: int | None
+    ) -> DeltaOutcome:
+        """Apply ``delta``, or keep it as pending; the same delta again changes nothing more."""
+        for lock in chain([False], repeat(True)):
+            work = partial(
+                self._apply,
+                agent_id=agent_id,
+                delta=delta,
+                expected_version=expected_version,
+                lock=lock,
+            )
+            with suppress(_Overtaken):
+                return await self._store.run(work)
+        raise AssertionError("unreachable: writers repeat until they are through")
+
+    async def rollback(self, agent_id: str, version: int) -> DeltaOutcome:
+        """A new version with the content of ``version``.
+
+        Raises:
+            VersionNotFound: it is not an earlier version.
+        """
+
+        async def work(unit: Unit) -> DeltaOutcome:
+            playbook = await _locked(unit, agent_id)
+            if not 1 <= version < playbook.version:
+                raise VersionNotFound(agent_id, version, playbook.version)
+            later = await unit.deltas.versions(playbook.playbook_id, above=version)
+            now = self._clock.now()
+            delta = ContextDelta(
+                delta_id=str(self._ids.new()),
+                playbook_id=playbook.playbook_id,
+                changes={"to_version": version},
+                confidence=1.0,
+                reasoning=f"rolled back to version {version}",
+                generated_at=now,
+            )
+            undo = undoing(playbook.content, later)
+            after, entry = advance(playbook, delta, undo, now=now, kind="rollback")
+            await unit.deltas.insert(entry)
+            await unit.playbooks.advance(after, expected=playbook.version)
+            return DeltaOutcome(playbook=after, applied=True, reason="accepted")
+
+        return await self._store.run(work)
+
+    async def _apply(
+        self,
+        unit: Unit,
+        *,
+        agent_id: str,
+        delta: ContextDelta,
+        expected_version: int | None,
+        lock: bool,
+    ) -> DeltaOutcome:
+        playbook = await unit.playbooks.of(agent_id, lock=lock)
+        if playbook is None:
+            raise PlaybookNotFound(agent_id)
+        adopted = _adopted(delta, playbook)
+        known = await unit.deltas.get(adopted.delta_id)
+        if known is not None:
+            return _repeated(known, adopted, playbook, delta.delta_id)
+        operations = operations_of(delta.changes, playbook.content)
+        if expected_version is not None:
+            await _check_expected(unit, playbook, operations, expected_version)
+        after, entry = self._decided(playbook, adopted, operations)
+        if not await unit.deltas.insert(entry):
+            raise _Overtaken
+        if entry.delta.applied and not await unit.playbooks.advance(
+            after, expected=playbook.version
+        ):
+            raise _Overtaken
+        return _outcome(after, entry)
+
+    def _decided(
+        self, playbook: ContextPlaybook, delta: ContextDelta, operations: Sequence[Operation]
+    ) -> tuple[ContextPlaybook, Entry]:
+        threshold = self._config.ace_confidence_threshold
+        if not operations:
+            detail = "the playbook holds all of it already"
+            return playbook, pending(playbook, delta, {"reason": "no_op", "detail": detail})
+        applied = advance(playbook, delta, operations, now=self._clock.now())
+        if delta.confidence < threshold:
+            detail = f"{delta.confidence:g} is below {threshold:g}"
+            return playbook, pending(playbook, delta, {"reason": "confidence", "detail": detail})
+        return applied
+
+
+async def _locked(unit: Unit, agent_id: str) -> ContextPlaybook:
+    playbook = await unit.playbooks.of(agent_id, lock=True)
+    if playbook is None:
+        raise PlaybookNotFound(agent_id)
+    return playbook
+
+
+async def _remove_untouched(unit: Unit, agent_id: str) -> None:
+    """Make room for a first context: registration leaves an empty playbook behind."""
+    found = await _locked(unit, agent_id)
+    if found.version != 1 or found.content != EMPTY:
+        raise PlaybookExists(agent_id)
+    await unit.playbooks.delete(agent_id)
+
+
+async def _check_expected(
+    unit: Unit, playbook: ContextPlaybook, operations: Sequence[Operation], expected: int
+) -> None:
+    """Let a batch pass that was made for an older version, if nothing it touches has changed."""
+    if expected == playbook.version:
+        return
+    conflict = PlaybookVersionConflict(playbook.agent_id, expected, playbook.version)
+    if expected > playbook.version:
+        raise conflict
+    since = await unit.deltas.versions(playbook.playbook_id, above=expected)
+    theirs = touched(operation for entry in since for operation in entry.operations)
+    if theirs & touched(operations):
+        raise conflict
+
+
+def _adopted(delta: ContextDelta, playbook: ContextPlaybook) -> ContextDelta:
+    """With ids as the tables keep them. A name that is no UUID is the caller's own, and means
+    a delta of this playbook only.
+    """
+    if _is_uuid(delta.playbook_id) and UUID(delta.playbook_id) != UUID(playbook.playbook_id):
+        raise DeltaForOtherPlaybook(delta.playbook_id, playbook.playbook_id)
+    own = delta.delta_id if _is_uuid(delta.delta_id) else f"{playbook.playbook_id}/{delta.delta_id}"
+    return delta.model_copy(
+        update={"delta_id": str(stable_uuid(own)), "playbook_id": playbook.playbook_id}
+    )
+
+
+def _repeated(
+    known: Entry, delta: ContextDelta, playbook: ContextPlaybook, called: str
+) -> DeltaOutcome:
+    same = known.delta.playbook_id == delta.playbook_id and known.delta.changes == delta.changes
+    if not same:
+        raise DeltaIdReused(called)
+    return _outcome(playbook, known)
+
+
+def _outcome(playbook: ContextPlaybook, entry: Entry) -> DeltaOutcome:
+    reason = entry.gate.get("reason")
+    return DeltaOutcome(playbook=playbook, applied=entry.delta.applied, reason=str(reason))
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

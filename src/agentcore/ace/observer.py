@@ -1,0 +1,61 @@
+"""What the A2A side tells the context layer: agents come and go, tasks end."""
+
+from __future__ import annotations
+
+import structlog
+
+from agentcore.a2a_protocol.ports import AgentEvent, TaskOutcome
+from agentcore.ace.context_manager import ContextManager
+from agentcore.ace.errors import PlaybookExists, UnknownAgent
+from agentcore.ace.models import ExecutionTrace, storable
+from agentcore.kit.clock import Clock
+from agentcore.kit.jsonvalue import JsonObject
+
+LONGEST_TASK_ID = 255
+
+log = structlog.get_logger()
+
+
+class ContextObserver:
+    """A ``TaskObserver`` and ``LifecycleListener``: each ended task leaves a trace."""
+
+    def __init__(self, contexts: ContextManager, *, clock: Clock) -> None:
+        self._contexts = contexts
+        self._clock = clock
+
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        """Capture the trace of a task, once however often it is told."""
+        trace = ExecutionTrace(
+            trace_id=f"task:{outcome.task_id}"[:LONGEST_TASK_ID],
+            agent_id=outcome.agent_id,
+            task_id=outcome.task_id[:LONGEST_TASK_ID],
+            execution_time=outcome.execution_time,
+            success=outcome.success,
+            output_quality=outcome.output_quality,
+            error_message=outcome.error_message,
+            metadata=storable(_metadata(outcome)),
+            captured_at=self._clock.now(),
+        )
+        try:
+            await self._contexts.capture_execution_trace(outcome.agent_id, trace)
+        except UnknownAgent:
+            log.info("the task's agent is gone, so its trace is", agent_id=outcome.agent_id)
+
+    async def agent_registered(self, event: AgentEvent) -> None:
+        """Give the agent an empty playbook, unless it has one."""
+        try:
+            await self._contexts.create_playbook(event.agent_id, {})
+        except PlaybookExists:
+            return
+
+    async def agent_terminated(self, event: AgentEvent) -> None:
+        await self._contexts.forget(event.agent_id)
+
+
+def _metadata(outcome: TaskOutcome) -> JsonObject:
+    metadata: JsonObject = {**outcome.metadata, "tokens": outcome.tokens}
+    if outcome.cost_usd is not None:
+        metadata["cost_usd"] = str(outcome.cost_usd)
+    if outcome.playbook is not None:
+        metadata["playbook"] = outcome.playbook
+    return metadata

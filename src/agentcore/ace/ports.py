@@ -1,0 +1,50 @@
+"""What the context layer needs from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from agentcore.kit.security import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOwner:
+    tenant: str
+    subject: str
+
+
+class AgentDirectory(Protocol):
+    async def owner(self, agent_id: str) -> AgentOwner | None:
+        """Who owns the agent; None when there is none."""
+        ...
+
+    async def ensure(self, agent_id: str, principal: Principal) -> None:
+        """Register the agent for ``principal`` unless it exists, whoever owns it then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """``cost_usd`` is what the call was billed, or None where nobody knows."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal | None = None
+
+
+class LanguageModel(Protocol):
+    async def complete(
+        self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
+    ) -> Completion:
+        """One answer of at most ``max_tokens`` tokens; what fails raises an ``AgentCoreError``."""
+        ...

@@ -1,0 +1,80 @@
+"""The monthly budget: what a model call may cost is booked before the call is made.
+
+Bookings are ``call`` entries of the log. They are made one at a time under a lock that spans the
+installation, so any number of workers together never book more than the budget. A booking whose
+process died, or whose call timed out, stays at its upper bound: it may have been billed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from agentcore.ace.errors import EvolutionBudgetExhausted
+from agentcore.ace.journal import Entry, Provenance
+from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.store import ContextStore, Unit
+from agentcore.kit.clock import Clock
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
+
+
+class MonthlyBudget:
+    def __init__(self, config: ACEConfig, store: ContextStore, *, clock: Clock, ids: Ids) -> None:
+        self._budget = Decimal(str(config.ace_monthly_budget_usd))
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def reserve(self, playbook: ContextPlaybook, provenance: Provenance) -> Entry:
+        """Book ``provenance.cost_usd`` for one call about ``playbook``.
+
+        Raises:
+            EvolutionBudgetExhausted: the month's budget does not cover it.
+        """
+        now = self._clock.now()
+        booking = Entry(
+            delta=ContextDelta(
+                delta_id=str(self._ids.new()),
+                playbook_id=playbook.playbook_id,
+                changes={},
+                confidence=0.0,
+                reasoning="model call under way",
+                generated_at=now,
+                applied_at=now,
+            ),
+            kind="call",
+            base_version=playbook.version,
+            provenance=provenance,
+        )
+
+        async def work(unit: Unit) -> None:
+            await unit.deltas.lock_budget()
+            spent = await unit.deltas.spent_since(_month_of(now))
+            if spent + provenance.cost_usd > self._budget:
+                raise EvolutionBudgetExhausted(
+                    spent=float(spent), asked=float(provenance.cost_usd), budget=float(self._budget)
+                )
+            await unit.deltas.insert(booking)
+
+        await self._store.run(work)
+        return booking
+
+    async def settle(
+        self, booking: Entry, agent_id: str, cost: Decimal, *, outcome: JsonObject
+    ) -> None:
+        """Replace the booked bound by what the call did cost."""
+        said = booking.delta.model_copy(update={"reasoning": "model call"})
+        provenance = booking.provenance.model_copy(update={"cost_usd": cost})
+        settled = replace(booking, delta=said, provenance=provenance, gate=outcome)
+
+        async def work(unit: Unit) -> None:
+            await unit.deltas.replace(settled)
+            await unit.status.add_cost(agent_id, cost)
+
+        await self._store.run(work)
+
+
+def _month_of(moment: datetime) -> datetime:
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,446 @@
+"""The four tables of the context layer and their queries.
+
+Tables, defaults, constraints and indexes are the specification's; ``agents`` belongs to the A2A
+side. All repositories of a unit share one transaction: :meth:`ContextStore.run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Executable,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    RowMapping,
+    String,
+    Table,
+    Text,
+    Uuid,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from agentcore.ace.errors import UnknownAgent
+from agentcore.ace.journal import Entry
+from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus, ExecutionTrace
+from agentcore.kit.db import Database, metadata
+
+T = TypeVar("T")
+BUDGET_LOCK = 0x_ACE_B0D6E7
+EVOLUTION_LOCK = 0x_ACE_E701
+
+context_playbooks = Table(
+    "context_playbooks",
+    metadata,
+    Column(
+        "playbook_id",
+        Uuid,
+        primary_key=True,
+        server_default=text("gen_random_uuid()"),
+    ),
+    Column(
+        "agent_id",
+        String(255),
+        ForeignKey("agents.agent_id", ondelete="CASCADE"),
+        unique=True,
+        nullable=False,
+    ),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("content", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), server_default=text("now()")),
+    Column("updated_at", DateTime(timezone=True), server_default=text("now()")),
+    Column("metadata", JSONB, server_default=text("'{}'::jsonb")),
+    Index("idx_playbooks_agent", "agent_id"),
+    Index("idx_playbooks_updated", text("updated_at DESC")),
+)
+
+context_deltas = Table(
+    "context_deltas",
+    metadata,
+    Column("delta_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column(
+        "playbook_id",
+        Uuid,
+        ForeignKey("context_playbooks.playbook_id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("changes", JSONB, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("reasoning", Text, nullable=False),
+    Column("generated_at", DateTime(timezone=True), server_default=text("now()")),
+    Column("applied", Boolean, server_default=text("false")),
+    Column("applied_at", DateTime(timezone=True)),
+    CheckConstraint("confidence >= 0.0 AND confidence <= 1.0", name="confidence"),
+    Index("idx_deltas_playbook", "playbook_id"),
+    Index("idx_deltas_confidence", text("confidence DESC")),
+    Index("idx_deltas_applied", "applied", text("applied_at DESC")),
+)
+
+execution_traces = Table(
+    "execution_traces",
+    metadata,
+    Column("trace_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
+    Column(
+        "agent_id", String(255), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("task_id", String(255)),
+    Column("execution_time", Float, nullable=False),
+    Column("success", Boolean, nullable=False),
+    Column("output_quality", Float),
+    Column("error_message", Text),
+    Column("metadata", JSONB, server_default=text("'{}'::jsonb")),
+    Column("captured_at", DateTime(timezone=True), server_default=text("now()")),
+    CheckConstraint("output_quality >= 0.0 AND output_quality <= 1.0", name="output_quality"),
+    Index("idx_traces_agent", "agent_id", text("captured_at DESC")),
+    Index("idx_traces_success", "success", text("captured_at DESC")),
+)
+
+evolution_status = Table(
+    "evolution_status",
+    metadata,
+    Column(
+        "agent_id", String(255), ForeignKey("agents.agent_id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("last_evolution", DateTime(timezone=True)),
+    Column("pending_traces", Integer, server_default=text("0")),
+    Column("deltas_generated", Integer, server_default=text("0")),
+    Column("deltas_applied", Integer, server_default=text("0")),
+    Column("total_cost", Float, server_default=text("0.0")),
+    Column("status", String(50), server_default=text("'idle'")),
+    CheckConstraint("status IN ('idle', 'processing', 'failed')", name="status"),
+    Index("idx_evolution_status", "status", text("last_evolution DESC")),
+)
+
+_playbooks, _deltas = context_playbooks.c, context_deltas.c
+_traces, _status = execution_traces.c, evolution_status.c
+_result_version = cast(_deltas.changes["result_version"].astext, Integer)
+
+
+class PlaybookRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def of(self, agent_id: str, *, lock: bool = False) -> ContextPlaybook | None:
+        """The agent's playbook; with ``lock``, nobody else changes it until the unit ends."""
+        query = select(context_playbooks).where(_playbooks.agent_id == agent_id)
+        return await self._one(query.with_for_update() if lock else query)
+
+    async def get(self, playbook_id: str) -> ContextPlaybook | None:
+        query = select(context_playbooks).where(_playbooks.playbook_id == UUID(playbook_id))
+        return await self._one(query)
+
+    async def insert(self, playbook: ContextPlaybook) -> bool:
+        """False when the agent has a playbook already."""
+        values = playbook.model_dump() | {"playbook_id": UUID(playbook.playbook_id)}
+        fresh = upsert(context_playbooks).values(values).on_conflict_do_nothing()
+        with _of_agent(playbook.agent_id):
+            done = await self._connection.execute(fresh.returning(_playbooks.playbook_id))
+        return done.first() is not None
+
+    async def advance(self, playbook: ContextPlaybook, *, expected: int) -> bool:
+        """Write content and version; False when the row is no longer at version ``expected``."""
+        done = await self._connection.execute(
+            update(context_playbooks)
+            .where(
+                _playbooks.playbook_id == UUID(playbook.playbook_id), _playbooks.version == expected
+            )
+            .values(
+                content=playbook.content, version=playbook.version, updated_at=playbook.updated_at
+            )
+        )
+        return done.rowcount == 1
+
+    async def annotate(self, playbook: ContextPlaybook, **notes: JsonValue) -> None:
+        """Set members of the metadata; hold the row's lock when they depend on what was there."""
+        merged = func.coalesce(_playbooks.metadata, text("'{}'::jsonb")).op("||")(
+            cast(notes, JSONB)
+        )
+        await self._connection.execute(
+            update(context_playbooks)
+            .where(_playbooks.playbook_id == UUID(playbook.playbook_id))
+            .values(metadata=merged)
+        )
+
+    async def delete(self, agent_id: str) -> bool:
+        gone = delete(context_playbooks).where(_playbooks.agent_id == agent_id)
+        return (await self._connection.execute(gone)).rowcount == 1
+
+    async def _one(self, query: Executable) -> ContextPlaybook | None:
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else _playbook(row)
+
+
+class DeltaRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def insert(self, entry: Entry) -> bool:
+        """False when the id is taken, after waiting for whoever is just taking it."""
+        delta = entry.delta
+        values = {
+            **delta.model_dump(exclude={"changes"}),
+            "delta_id": UUID(delta.delta_id),
+            "playbook_id": UUID(delta.playbook_id),
+            "changes": entry.as_changes(),
+        }
+        fresh = upsert(context_deltas).values(values).on_conflict_do_nothing()
+        done = await self._connection.execute(fresh.returning(_deltas.delta_id))
+        return done.first() is not None
+
+    async def get(self, delta_id: str) -> Entry | None:
+        query = select(context_deltas).where(_deltas.delta_id == UUID(delta_id))
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else _entry(row)
+
+    async def replace(self, entry: Entry) -> None:
+        """Rewrite a row of this id: what was booked ahead, or a seed that had been empty."""
+        await self._connection.execute(
+            update(context_deltas)
+            .where(_deltas.delta_id == UUID(entry.delta.delta_id))
+            .values(changes=entry.as_changes(), reasoning=entry.delta.reasoning)
+        )
+
+    async def versions(
+        self,
+        playbook_id: str,
+        *,
+        above: int = 0,
+        below: int | None = None,
+        limit: int | None = None,
+    ) -> list[Entry]:
+        """Applied entries whose version lies between the bounds, newest first."""
+        query = select(context_deltas).where(
+            _deltas.playbook_id == UUID(playbook_id), _result_version > above
+        )
+        if below is not None:
+            query = query.where(_result_version < below)
+        found = await self._connection.execute(query.order_by(_result_version.desc()).limit(limit))
+        return [_entry(row) for row in found.mappings()]
+
+    async def page(self, playbook_id: str, *, after: str | None, limit: int) -> list[Entry]:
+        """All deltas, newest first, behind the delta ``after``; bookings of cost left out."""
+        query = select(context_deltas).where(
+            _deltas.playbook_id == UUID(playbook_id), _deltas.changes["kind"].astext != "call"
+        )
+        if after is not None:
+            edge = select(_deltas.generated_at, _deltas.delta_id).where(
+                _deltas.delta_id == UUID(after), _deltas.playbook_id == UUID(playbook_id)
+            )
+            position = tuple_(_deltas.generated_at, _deltas.delta_id)
+            query = query.where(position < edge.scalar_subquery())
+        query = query.order_by(_deltas.generated_at.desc(), _deltas.delta_id.desc())
+        found = await self._connection.execute(query.limit(limit))
+        return [_entry(row) for row in found.mappings()]
+
+    async def spent_since(self, moment: datetime) -> Decimal:
+        """US dollars booked from ``moment`` on. Hold the budget's lock to act on the answer.
+
+        Bookings are never applied, but carry their time in ``applied_at``: pending deltas do not,
+        so ``idx_deltas_applied`` finds bookings without reading anything else.
+        """
+        cost = cast(_deltas.changes["cost_usd"].astext, Numeric)
+        found = await self._connection.scalar(
+            select(func.sum(cost)).where(_deltas.applied.is_(False), _deltas.applied_at >= moment)
+        )
+        return Decimal(0) if found is None else Decimal(found)
+
+    async def lock_budget(self) -> None:
+        """One booking at a time, installation-wide, until the unit ends."""
+        await self._connection.execute(select(func.pg_advisory_xact_lock(BUDGET_LOCK)))
+
+
+class TraceRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def insert(self, trace: ExecutionTrace) -> bool:
+        """False when the id is taken.
+
+        Raises:
+            UnknownAgent: the agent is gone.
+        """
+        values = trace.model_dump() | {"trace_id": UUID(trace.trace_id)}
+        fresh = upsert(execution_traces).values(values).on_conflict_do_nothing()
+        with _of_agent(trace.agent_id):
+            done = await self._connection.execute(fresh.returning(_traces.trace_id))
+        return done.first() is not None
+
+    async def get(self, trace_id: str) -> ExecutionTrace | None:
+        query = select(execution_traces).where(_traces.trace_id == UUID(trace_id))
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else _trace(row)
+
+    async def newest(self, agent_id: str) -> datetime | None:
+        query = select(_traces.captured_at).where(_traces.agent_id == agent_id)
+        found = await self._connection.execute(query.order_by(_traces.captured_at.desc()).limit(1))
+        return found.scalar_one_or_none()
+
+    async def since(
+        self, agent_id: str, moment: datetime | None, *, limit: int
+    ) -> list[ExecutionTrace]:
+        """What was captured after ``moment``, oldest first."""
+        query = select(execution_traces).where(*_newer(agent_id, moment))
+        found = await self._connection.execute(query.order_by(_traces.captured_at).limit(limit))
+        return [_trace(row) for row in found.mappings()]
+
+    async def count_since(self, agent_id: str, moment: datetime | None) -> int:
+        query = select(func.count()).where(*_newer(agent_id, moment))
+        return int(await self._connection.scalar(query) or 0)
+
+
+class StatusRepository:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, agent_id: str) -> EvolutionStatus:
+        """An agent without a row is idle and has done nothing yet."""
+        query = select(evolution_status).where(_status.agent_id == agent_id)
+        row = (await self._connection.execute(query)).mappings().first()
+        return EvolutionStatus(agent_id=agent_id) if row is None else EvolutionStatus(**row)
+
+    async def count_trace(self, agent_id: str) -> int:
+        """One more pending trace; returns how many there are.
+
+        The row stays locked until the unit ends, so traces of one agent are captured in the order
+        of their commits and an evolution can name the last one it saw.
+
+        Raises:
+            UnknownAgent: the agent is gone.
+        """
+        one_more = func.coalesce(_status.pending_traces, 0) + 1
+        row = upsert(evolution_status).values(agent_id=agent_id, pending_traces=1)
+        row = row.on_conflict_do_update(
+            index_elements=[_status.agent_id], set_={"pending_traces": one_more}
+        )
+        with _of_agent(agent_id):
+            found = await self._connection.execute(row.returning(_status.pending_traces))
+        return int(found.scalar_one())
+
+    async def write(self, status: EvolutionStatus) -> None:
+        """The whole row but its cost, which :meth:`add_cost` alone counts."""
+        values = status.model_dump(exclude={"agent_id", "total_cost"})
+        row = upsert(evolution_status).values(agent_id=status.agent_id, **values)
+        row = row.on_conflict_do_update(index_elements=[_status.agent_id], set_=values)
+        with _of_agent(status.agent_id):
+            await self._connection.execute(row)
+
+    async def add_cost(self, agent_id: str, cost: Decimal) -> None:
+        grown = func.coalesce(_status.total_cost, 0.0) + float(cost)
+        await self._connection.execute(
+            update(evolution_status).where(_status.agent_id == agent_id).values(total_cost=grown)
+        )
+
+    async def lock(self, agent_id: str) -> None:
+        """Wait for captures of this agent that are under way; later ones wait for this unit."""
+        query = select(_status.agent_id).where(_status.agent_id == agent_id).with_for_update()
+        await self._connection.execute(query)
+
+    async def try_claim(self, agent_id: str) -> bool:
+        """The right to decide about the agent's evolution until the unit ends; never waits."""
+        key = func.hashtextextended(agent_id, EVOLUTION_LOCK)
+        return bool(await self._connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
+
+    async def waiting(
+        self, *, interval: int, stale: datetime, cooled: datetime, limit: int
+    ) -> list[str]:
+        """Agents with enough new traces or a request, longest unevolved first.
+
+        Those claimed after ``stale`` are in somebody's hands; those that failed after ``cooled``
+        get some rest.
+        """
+        mark = _playbooks.metadata["evolution"]
+        claimed = cast(mark["claimed_at"].astext, DateTime(timezone=True))
+        failed = cast(mark["failed_at"].astext, DateTime(timezone=True))
+        query = (
+            select(_status.agent_id)
+            .outerjoin(context_playbooks, _playbooks.agent_id == _status.agent_id)
+            .where(
+                or_(_status.pending_traces >= interval, mark["requested_at"].astext.is_not(None)),
+                or_(claimed.is_(None), claimed < stale),
+                or_(failed.is_(None), failed < cooled),
+            )
+            .order_by(_status.last_evolution.asc().nulls_first())
+        )
+        return list((await self._connection.execute(query.limit(limit))).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The repositories of one transaction."""
+
+    playbooks: PlaybookRepository
+    deltas: DeltaRepository
+    traces: TraceRepository
+    status: StatusRepository
+
+
+class ContextStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """``work`` in one short transaction, repeated after faults that surely rolled back."""
+
+        async def with_unit(connection: AsyncConnection) -> T:
+            return await work(
+                Unit(
+                    PlaybookRepository(connection),
+                    DeltaRepository(connection),
+                    TraceRepository(connection),
+                    StatusRepository(connection),
+                )
+            )
+
+        return await self._database.run(with_unit)
+
+
+@contextmanager
+def _of_agent(agent_id: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as exc:
+        raise UnknownAgent(agent_id) from exc
+
+
+def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:
+    mine = [_traces.agent_id == agent_id]
+    return mine if moment is None else [*mine, _traces.captured_at > moment]
+
+
+def _playbook(row: RowMapping) -> ContextPlaybook:
+    return ContextPlaybook.model_validate({**row, "playbook_id": str(row["playbook_id"])})
+
+
+def _entry(row: RowMapping) -> Entry:
+    ids = {"delta_id": str(row["delta_id"]), "playbook_id": str(row["playbook_id"])}
+    return Entry.read(ContextDelta.model_validate({**row, **ids}))
+
+
+def _trace(row: RowMapping) -> ExecutionTrace:
+    return ExecutionTrace.model_validate({**row, "trace_id": str(row["trace_id"])})
