@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.architecture.source import Located, Source, functions, product
+from tests.architecture.source import Located, Source, product
 
 FILE_CAP = 500
 FUNCTION_CAP = 60
@@ -24,14 +24,14 @@ def long_files(source: Source) -> Iterator[str]:
 
 
 def long_functions(source: Source) -> Iterator[str]:
-    for function in functions(source.tree):
+    for function in source.functions:
         if function.length > FUNCTION_CAP:
             message = f"{function.name} has {function.length} lines, the cap is {FUNCTION_CAP}"
             yield source.at(function.node, message)
 
 
 def unannotated(source: Source) -> Iterator[str]:
-    for function in functions(source.tree):
+    for function in source.functions:
         missing = [argument.arg for argument in _parameters(function) if not argument.annotation]
         if not function.node.returns:
             missing.append("return")
@@ -55,7 +55,7 @@ def anys(source: Source) -> int:
         (isinstance(node, ast.Name) and node.id == "Any")
         or (isinstance(node, ast.Attribute) and node.attr == "Any")
         or (isinstance(node, ast.Constant) and node.value == "Any")
-        for node in ast.walk(source.tree)
+        for node in source.nodes
     )
 
 
@@ -103,7 +103,7 @@ class Figures:
 
     @classmethod
     def of(cls, sources: Sequence[Source]) -> Figures:
-        lengths = [each.length for source in sources for each in functions(source.tree)]
+        lengths = [each.length for source in sources for each in source.functions]
         return cls([source.lines for source in sources], lengths, any_density(sources))
 
     @property

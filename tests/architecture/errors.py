@@ -23,7 +23,7 @@ def defining_modules(sources: Sequence[Source], root: str = "AgentCoreError") ->
     while before != len(names):
         before = len(names)
         for source in sources:
-            for node in ast.walk(source.tree):
+            for node in source.nodes:
                 if isinstance(node, ast.ClassDef) and names & {last_name(b) for b in node.bases}:
                     names.add(node.name)
                     modules.add(source.module)

@@ -9,7 +9,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from tests.architecture.source import Function, Located, Source, dotted, functions, last_name
+from tests.architecture.source import Function, Located, Source, dotted, last_name
 
 # Loops that own other people's code and must outlive any fault in it.
 SUPERVISOR_LOOPS = frozenset({"agentcore.kit.supervisor:Supervisor._keep"})
@@ -44,7 +44,7 @@ EMOJI = re.compile("[\U0001f300-\U0001faff]")
 
 def broad_excepts(source: Source) -> Iterator[str]:
     """Handlers of everything that may end without raising, outside the listed loops."""
-    for function in functions(source.tree):
+    for function in source.functions:
         if f"{source.module}:{function.name}" in SUPERVISOR_LOOPS:
             continue
         for node in _own_nodes(function.node):
@@ -92,9 +92,9 @@ def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
             yield from _own_nodes(child)
 
 
-def imported_modules(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+def imported_modules(source: Source) -> Iterator[tuple[ast.stmt, str]]:
     """Each import with all it may name: ``a.b`` and ``a.b.c`` of ``from a.b import c``."""
-    for node in ast.walk(tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             for item in node.names:
                 yield node, item.name
@@ -105,14 +105,14 @@ def imported_modules(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
 
 
 def mocks_and_foreign_clients(source: Source) -> Iterator[str]:
-    for node, name in imported_modules(source.tree):
+    for node, name in imported_modules(source):
         if any(name == banned or name.startswith(f"{banned}.") for banned in FOREIGN_TO_TESTS):
             yield source.at(node, f"imports {name}: write a fake that passes the port's suite")
 
 
 def patches_by_string(source: Source) -> Iterator[str]:
     """``monkeypatch.setattr("package.name", ...)`` survives the name it patches."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not (isinstance(node, ast.Call) and node.args):
             continue
         patching = last_name(node.func) in {"setattr", "delattr"} and "monkeypatch" in dotted(
@@ -126,7 +126,7 @@ def vague_names(source: Source) -> Iterator[str]:
     for part in source.path.with_suffix("").parts:
         if VAGUE_MODULES.search(part):
             yield f"{source.path} is a drawer: name what it holds"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         name = node.name if isinstance(node, ast.ClassDef) else ""
         if VAGUE_CLASSES.search(name) and name not in SPECIFIED_CLASSES:
             yield source.at(node, f"class {name} says nothing: use a noun of the subject")
@@ -148,7 +148,7 @@ def unexplained_suppressions(source: Source) -> Iterator[str]:
 
 def private_imports(source: Source) -> Iterator[str]:
     """A name with an underscore belongs to its module."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agentcore"):
             for item in node.names:
                 if item.name.startswith("_") and not item.name.startswith("__"):
@@ -157,7 +157,7 @@ def private_imports(source: Source) -> Iterator[str]:
 
 def built_collaborators(source: Source) -> Iterator[str]:
     """``x or X()`` where ``x: X | None = None``: constructors take collaborators."""
-    for function in functions(source.tree):
+    for function in source.functions:
         optional = _none_defaults(function.node)
         for node in _own_nodes(function.node):
             name, built = _fallback(node)
@@ -199,12 +199,12 @@ def global_chance(source: Source) -> Iterator[str]:
     """Calls of the shared generator; passing ``random.random`` as a default is injection."""
     aliases = {
         item.asname or item.name
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Import)
         for item in node.names
         if item.name == "random"
     }
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call):
             head, _, name = dotted(node.func).rpartition(".")
             if head in aliases and name[:1].islower():
@@ -222,7 +222,7 @@ def port_methods(sources: Iterable[Source]) -> set[str]:
     return {
         function.node.name
         for source in sources
-        for function in functions(source.tree)
+        for function in source.functions
         if function.owner is not None and _is_port(function.owner)
     }
 
@@ -233,8 +233,8 @@ def _is_port(owner: ast.ClassDef) -> bool:
 
 def idle_coroutines(source: Source, ports: set[str]) -> Iterator[str]:
     """``async def`` that awaits nothing and that no port or framework asks to be async."""
-    handed = _handed_over(source.tree)
-    for function in functions(source.tree):
+    handed = _handed_over(source)
+    for function in source.functions:
         if isinstance(function.node, ast.AsyncFunctionDef) and not _may_idle(
             function, ports | handed
         ):
@@ -247,12 +247,12 @@ def idle_coroutines(source: Source, ports: set[str]) -> Iterator[str]:
                 yield source.at(function.node, f"{function.name} is async and awaits nothing")
 
 
-def _handed_over(tree: ast.Module) -> set[str]:
+def _handed_over(source: Source) -> set[str]:
     """Names of functions that are passed on, to a framework for instance, and not only called."""
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    called = {id(node.func) for node in source.nodes if isinstance(node, ast.Call)}
     return {
         last_name(node)
-        for node in ast.walk(tree)
+        for node in source.nodes
         if isinstance(node, ast.Name | ast.Attribute)
         and isinstance(node.ctx, ast.Load)
         and id(node) not in called
@@ -271,7 +271,7 @@ def copied_models(sources: Iterable[Source]) -> list[str]:
     """Classes that declare the same four or more fields: one model, copied."""
     owners: defaultdict[frozenset[str], list[str]] = defaultdict(list)
     for source in sources:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.ClassDef):
                 fields = frozenset(
                     item.target.id

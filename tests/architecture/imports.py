@@ -41,7 +41,7 @@ def graph(sources: Iterable[Source]) -> dict[str, set[str]]:
 def _resolved(source: Source, known: set[str]) -> set[str]:
     """``from a import b`` means the module ``a.b`` where there is one, else ``a``."""
     by_statement: dict[int, list[str]] = {}
-    for node, name in imported_modules(source.tree):
+    for node, name in imported_modules(source):
         by_statement.setdefault(id(node), []).append(name)
     targets: set[str] = set()
     for names in by_statement.values():
@@ -64,7 +64,7 @@ def cycles(edges: Mapping[str, set[str]]) -> list[str]:
 
 def libraries_out_of_place(source: Source) -> Iterator[str]:
     """Imports of a kept library, or of a part of it, outside its keepers."""
-    seen = {(node.lineno, name.partition(".")[0]) for node, name in imported_modules(source.tree)}
+    seen = {(node.lineno, name.partition(".")[0]) for node, name in imported_modules(source)}
     for line, library in sorted(seen):
         keepers = KEEPERS.get(library, ())
         if keepers and not any(fnmatchcase(source.module, pattern) for pattern in keepers):

@@ -131,9 +131,7 @@ def kept_files() -> list[Path]:
 
 def third_party(sources: Iterable[Source]) -> set[str]:
     """Top-level names that are imported, of whatever origin."""
-    return {
-        name.partition(".")[0] for source in sources for _, name in imported_modules(source.tree)
-    }
+    return {name.partition(".")[0] for source in sources for _, name in imported_modules(source)}
 
 
 def unused_dependencies(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.architecture.source import Located, Source, functions, last_name
+from tests.architecture.source import Located, Source, last_name
 
 SUFFIXES = {
     "Counter": ("_total", "_created"),
@@ -54,19 +54,19 @@ def _kinds(source: Source) -> dict[str, str]:
     that hand their first parameter on as the name."""
     kinds = {
         item.asname or item.name: item.name
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client")
         for item in node.names
         if item.name in SUFFIXES
     }
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
             kind = kinds.get(last_name(node.value.args[0]))
             if kind and last_name(node.value.func) == "partial":
                 kinds |= {last_name(target): kind for target in node.targets}
     return kinds | {
         function.node.name: kinds[last_name(call.func)]
-        for function in functions(source.tree)
+        for function in source.functions
         for call in ast.walk(function.node)
         if isinstance(call, ast.Call)
         and last_name(call.func) in kinds
@@ -84,11 +84,11 @@ def _metric_calls(source: Source) -> Iterator[tuple[ast.Call, str]]:
     kinds = _kinds(source)
     forwarded = {
         id(call)
-        for function in functions(source.tree)
+        for function in source.functions
         for call in ast.walk(function.node)
         if isinstance(call, ast.Call) and function.node.name in kinds and _forwards(function, call)
     }
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and id(node) not in forwarded:
             kind = kinds.get(last_name(node.func), "")
             if kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -27,6 +27,15 @@ class Source:
     @classmethod
     def of(cls, path: str, text: str) -> Source:
         return cls(PurePosixPath(path), text, ast.parse(text, filename=path))
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node, walked once for all rules."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def functions(self) -> tuple[Located, ...]:
+        return tuple(functions(self.tree))
 
     @property
     def module(self) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.architecture import habits
-from tests.architecture.source import everything, expect_none, found, functions, product
+from tests.architecture.source import everything, expect_none, found, product
 from tests.architecture.source import tests as all_tests
 
 
@@ -11,7 +11,7 @@ def test_nothing_swallows_every_error() -> None:
 
 
 def test_what_is_excepted_exists() -> None:
-    known = [(source.module, each.name) for source in product() for each in functions(source.tree)]
+    known = [(source.module, each.name) for source in product() for each in source.functions]
     assert {f"{module}:{name}" for module, name in known} >= habits.SUPERVISOR_LOOPS
     assert {name for _, name in known} >= habits.SPECIFIED_COROUTINES
 

@@ -29,7 +29,7 @@ def test_every_setting_is_read_somewhere() -> None:
     read = {
         node.attr
         for source in product()
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     sections = _generate.sections(Settings, _generate.variables_of(Settings))
