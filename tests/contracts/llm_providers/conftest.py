@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.http import open_http
+from agentcore.llm_gateway.gateway import build_provider
+from agentcore.llm_gateway.models import ProviderConfig, Timeouts
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
+
+SERVED = "qwen3-8b"
+TIMEOUTS = Timeouts(connect=0.5, first_byte=0.15, idle=0.15, total=0.3)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_http() as session:
+        yield session
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with llm_upstream() as running:
+        running.status = dict(SERVING)
+        yield running
+
+
+@pytest.fixture(params=["parallax", "compatible", "openai"])
+def config(request: pytest.FixtureRequest, upstream: Upstream) -> ProviderConfig:
+    base = upstream.url if request.param == "parallax" else upstream.v1
+    return ProviderConfig.model_validate(
+        {
+            "name": f"a-{request.param}",
+            "kind": request.param,
+            "base_url": base,
+            "api_key": "a-provider-key",
+            "private": True,
+            "models": {SERVED: "Qwen/Qwen3-8B"},
+            "timeouts": TIMEOUTS.model_dump(),
+            "max_concurrency": 4,
+        }
+    )
+
+
+@pytest.fixture
+def provider(config: ProviderConfig, http: aiohttp.ClientSession) -> BaseLLMProvider:
+    return build_provider(config, http, SystemClock())
