@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fastapi_offline
 import structlog
@@ -19,6 +19,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from agentcore.a2a_protocol import api as a2a_api
+from agentcore.ace import api as context_api
 from agentcore.bootstrap import Services, bootstrap
 from agentcore.kit.access import Access, Rule
 from agentcore.kit.clock import SystemClock
@@ -36,9 +38,15 @@ from agentcore.kit.errors import (
 )
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps
+from agentcore.llm_gateway import api as gateway_api
+from agentcore.llm_gateway.ingress import refuse as refuse_chat
+from agentcore.llm_gateway.openapi import openapi_paths
 from agentcore.observability import api as operations
 from agentcore.observability.requests import RequestMetrics, RequestScope
 from agentcore.settings import Settings
+from agentcore.training.openenv import api as environment_api
+from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.server import environment_mounts
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -120,6 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.holder = holder
     _mount_operations(app, holder, registry)
+    _mount_services(app, settings, holder)
     _mount_errors(app)
     app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
     app.add_middleware(
@@ -147,6 +156,9 @@ def startup_error_of(app: FastAPI) -> StartupError | None:
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
     """Answer with ``error`` in the form that the path's clients read."""
+    if scope["path"].startswith("/v1/"):
+        await refuse_chat(send, error)
+        return
     response = error_response(scope["path"], error)
     if scope["type"] == "websocket":
         await receive()
@@ -167,8 +179,6 @@ def error_response(path: str, error: AgentCoreError) -> Response:
 
 
 def _render(path: str, error: AgentCoreError) -> tuple[str, JsonObject]:
-    if path.startswith("/v1/"):
-        return "application/json", rpc_error(error)
     if path.rstrip("/") == "/a2a" or path.startswith("/a2a/"):
         return "application/json", {"jsonrpc": "2.0", "id": None, "error": rpc_error(error)}
     return "application/problem+json", problem(error, instance=path)
@@ -191,6 +201,42 @@ def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry)
             swagger_css_url="/docs/static/swagger-ui.css",
             swagger_favicon_url="/docs/static/favicon.png",
         )
+
+
+def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
+    clock = SystemClock()
+    app.router.routes.insert(
+        0,
+        gateway_api.v1(
+            lambda: holder.services.gateway,
+            clock,
+            max_body_bytes=settings.llm_gateway.max_body_bytes,
+        ),
+    )
+    app.include_router(gateway_api.router(lambda: holder.services.gateway, clock))
+    app.include_router(
+        context_api.router(lambda: holder.services.contexts, clock=lambda: clock, ids=Ids)
+    )
+    app.include_router(
+        a2a_api.router(lambda: holder.services.a2a, public_url=settings.server.public_url)
+    )
+    app.include_router(environment_api.router(lambda: holder.services.environments))
+    for mount in environment_mounts(BUNDLED, settings.training.server):
+        app.mount(f"/envs{mount.path}", mount.app)
+    _document_v1(app)
+
+
+def _document_v1(app: FastAPI) -> None:
+    """The gateway's plain ASGI routes, written into what FastAPI knows by itself."""
+    known = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if not app.openapi_schema:
+            document = known()
+            document["paths"].update(openapi_paths())
+        return app.openapi_schema or known()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
 def _mount_errors(app: FastAPI) -> None:

@@ -2,63 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 
+from agentcore.a2a_protocol.hosting import Hosting
+from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.ace.context_manager import ContextManager
+from agentcore.ace.delta_generator import DeltaGenerator
+from agentcore.ace.evolution import Evolution
+from agentcore.ace.evolution_queue import EvolutionQueue
+from agentcore.ace.evolution_worker import EvolutionWorker
+from agentcore.ace.gateway_model import GatewayLanguageModel
+from agentcore.ace.ledger import PlaybookLedger
+from agentcore.ace.metrics import ACEMetrics
+from agentcore.ace.observer import ContextObserver
+from agentcore.ace.playbook_cache import PlaybookCache
+from agentcore.ace.ports import AgentOwner
+from agentcore.ace.simple_curator import SimpleCurator
+from agentcore.ace.spending import MonthlyBudget
+from agentcore.ace.store import ContextStore
+from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
+from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
 from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database, open_database
 from agentcore.kit.db_migrations import SchemaOutdated, migrate, require_head
 from agentcore.kit.drain import Drain
 from agentcore.kit.embedded import EmbeddedServers, open_embedded
-from agentcore.kit.errors import StartupError
+from agentcore.kit.errors import InternalError, StartupError
+from agentcore.kit.http import open_http
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import (
     Authenticator,
     CredentialAuthenticator,
     OpenDoor,
+    Principal,
     TokenAuthority,
     generated_secret,
 )
 from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.keys import ApiKeys
+from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
 from agentcore.settings import Settings
+from agentcore.training.openenv import rpc
+from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.sessions import EnvironmentSessions
 
 JWT_FILE = "jwt-secret"
+SESSION_TOKEN_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What every part of the service stands on."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    registry: CollectorRegistry
+    supervisor: Supervisor
+    database: Database
+    cache: Cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contexts:
+    """The context layer put together."""
+
+    manager: ContextManager
+    worker: EvolutionWorker
+    directory: Directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    settings: Settings
-    supervisor: Supervisor
-    database: Database
-    cache: Cache
+    ground: Ground
     authenticator: Authenticator
+    gateway: Gateway
+    contexts: ContextManager
+    a2a: A2ARuntime
+    environments: EnvironmentSessions
 
     def probes(self, drain: Drain) -> Mapping[str, Probe]:
         """What readiness asks; each answers quickly or raises an error of ours."""
 
         async def database() -> Check:
-            await self.database.ping()
+            await self.ground.database.ping()
             return Check(ok=True)
 
         async def cache() -> Check:
-            lost = self.cache.degraded
+            lost = self.ground.cache.degraded
             return Check(ok=True, degraded=lost, detail="working from memory" if lost else "")
 
         async def tasks() -> Check:
-            dead = {
-                name: health
-                for name, health in self.supervisor.health().items()
-                if not health.alive
-            }
-            detail = "; ".join(f"{name}: {health.error}" for name, health in dead.items())
-            return Check(ok=not dead, detail=detail)
+            health = self.ground.supervisor.health()
+            dead = [f"{name}: {task.error}" for name, task in health.items() if not task.alive]
+            return Check(ok=not dead, detail="; ".join(dead))
 
         async def accepting() -> Check:
             return Check(ok=not drain.draining, detail="shutting down" if drain.draining else "")
@@ -66,10 +115,78 @@ class Services:
         return {"database": database, "cache": cache, "tasks": tasks, "accepting": accepting}
 
 
+class Directory:
+    """Agents as the context layer asks for them; filled when the A2A side runs."""
+
+    def __init__(self) -> None:
+        self._runtime: A2ARuntime | None = None
+
+    def fill(self, runtime: A2ARuntime) -> None:
+        self._runtime = runtime
+
+    async def owner(self, agent_id: str) -> AgentOwner | None:
+        return await self._agents.agents.owner(agent_id)
+
+    async def ensure(self, agent_id: str, principal: Principal) -> None:
+        await self._agents.agents.ensure(agent_id, principal)
+
+    @property
+    def _agents(self) -> A2ARuntime:
+        if self._runtime is None:
+            raise InternalError("the agent directory is asked before it is there")
+        return self._runtime
+
+
+class TenantTraces:
+    """A hosted agent learns per tenant: its traces go to the playbook that its caller saw."""
+
+    def __init__(self, observer: ContextObserver) -> None:
+        self._observer = observer
+
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        if outcome.agent_id == AGENT_ID:
+            outcome = replace(outcome, agent_id=own_id(outcome.tenant))
+        await self._observer.task_finished(outcome)
+
+
 @asynccontextmanager
 async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Services]:
     """Everything running; leaving the context stops it in reverse order."""
-    clock, ids = SystemClock(), Ids()
+    async with AsyncExitStack() as stack:
+        ground = await stack.enter_async_context(_ground(settings, registry))
+        http = await stack.enter_async_context(open_http())
+        gateway = await stack.enter_async_context(
+            open_gateway(
+                settings.llm_gateway,
+                http=http,
+                database=ground.database,
+                supervisor=ground.supervisor,
+                metrics=GatewayMetrics(registry),
+                clock=ground.clock,
+                ids=ground.ids,
+            )
+        )
+        contexts = await stack.enter_async_context(_contexts(ground, gateway))
+        a2a = await stack.enter_async_context(_a2a(ground, contexts))
+        environments = await stack.enter_async_context(_environments(ground))
+        rpc.register_methods(a2a.registry, environments)
+        a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
+        await contexts.worker.start()
+        stack.push_async_callback(contexts.worker.stop)
+        keys = ApiKeys(KeyStore(lambda: ground.database), ground.clock)
+        yield Services(
+            ground=ground,
+            authenticator=_authenticator(settings, keys),
+            gateway=gateway,
+            contexts=contexts.manager,
+            a2a=a2a,
+            environments=environments,
+        )
+
+
+@asynccontextmanager
+async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Ground]:
+    clock = SystemClock()
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(_open_servers(settings))
         supervisor = await stack.enter_async_context(Supervisor(clock))
@@ -80,14 +197,137 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
         cache = await stack.enter_async_context(
             open_cache(settings.cache, redis_url, supervisor, clock)
         )
-        keys = ApiKeys(KeyStore(lambda: database), clock)
-        yield Services(
+        yield Ground(
             settings=settings,
+            clock=clock,
+            ids=Ids(clock),
+            registry=registry,
             supervisor=supervisor,
             database=database,
             cache=cache,
-            authenticator=_authenticator(settings, keys),
         )
+
+
+@asynccontextmanager
+async def _contexts(ground: Ground, gateway: Gateway) -> AsyncIterator[Contexts]:
+    config, clock, ids = ground.settings.ace, ground.clock, ground.ids
+    metrics = ACEMetrics(ground.registry)
+    store, directory = ContextStore(ground.database), Directory()
+    queue = EvolutionQueue(
+        config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
+    )
+    manager = ContextManager(
+        config,
+        store,
+        PlaybookLedger(config, store, clock=clock, ids=ids),
+        PlaybookCache(config, ground.cache, clock=clock, metrics=metrics),
+        directory,
+        queue=queue,
+        clock=clock,
+        metrics=metrics,
+    )
+    generator = DeltaGenerator(
+        config,
+        GatewayLanguageModel(gateway.router, private=False),
+        MonthlyBudget(config, store, clock=clock, ids=ids),
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+    )
+    metrics.watch(generator.breaker)
+    evolution = Evolution(
+        config,
+        store,
+        generator,
+        SimpleCurator(manager.playbook_of),
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+    )
+    worker = EvolutionWorker(
+        config,
+        queue,
+        evolution,
+        publish=manager.publish,
+        supervisor=ground.supervisor,
+        clock=clock,
+    )
+    yield Contexts(manager=manager, worker=worker, directory=directory)
+
+
+@asynccontextmanager
+async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
+    observer = ContextObserver(contexts.manager, clock=ground.clock)
+    surroundings = Surroundings(
+        database=ground.database,
+        supervisor=ground.supervisor,
+        clock=ground.clock,
+        ids=ground.ids,
+        metrics=A2AMetrics(ground.registry),
+    )
+    async with open_runtime(
+        ground.settings.a2a,
+        surroundings,
+        version=version("agentcore"),
+        auth=ground.settings.security.auth,
+        observers=(TenantTraces(observer),),
+        listeners=(observer,),
+    ) as runtime:
+        contexts.directory.fill(runtime)
+        yield runtime
+
+
+@asynccontextmanager
+async def _environments(ground: Ground) -> AsyncIterator[EnvironmentSessions]:
+    settings = ground.settings
+    host = settings.server.host if settings.loopback else "127.0.0.1"
+    sessions = EnvironmentSessions(
+        settings.training,
+        bundled=BUNDLED,
+        base_url=lambda: f"http://{host}:{settings.server.port}/envs",
+        token=_session_token(ground),
+        clock=ground.clock,
+        ids=ground.ids,
+    )
+    ground.supervisor.start("environment sessions", sessions.reap)
+    try:
+        yield sessions
+    finally:
+        await sessions.aclose()
+
+
+def _session_token(ground: Ground) -> Callable[[], str]:
+    """A credential for this process's own calls to the environments that it serves."""
+    if not ground.settings.security.auth:
+        return lambda: ""
+    authority = token_authority(ground.settings)
+
+    def issue() -> str:
+        return authority.issue(
+            subject="agentcore",
+            tenant="agentcore",
+            scopes=["env:act", "env:control"],
+            lifetime=SESSION_TOKEN_LIFETIME,
+        )
+
+    return issue
+
+
+def _playbook_agent(
+    settings: Settings, gateway: Gateway, a2a: A2ARuntime, contexts: ContextManager
+) -> Hosting:
+    agent = PlaybookAgent(
+        minds=lambda caller: GatewayMind(gateway.router, caller, settings.agents.model),
+        worlds=lambda caller: MethodWorld(a2a.registry, caller),
+        playbooks=lambda caller: OwnPlaybooks(contexts, caller),
+    )
+    return Hosting(
+        agent_id=AGENT_ID,
+        agent=agent,
+        name="Playbook agent",
+        description=DESCRIPTION,
+        skills=SKILLS,
+    )
 
 
 @asynccontextmanager

@@ -71,6 +71,14 @@ class SecurityConfig(BaseModel):
     )
 
 
+class AgentsConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(
+        "gpt-5-mini", min_length=1, description="Model that the bundled playbook agent thinks with."
+    )
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,6 +93,7 @@ class Settings(BaseModel):
     llm_gateway: GatewayConfig = Field(default_factory=lambda: GatewayConfig.model_validate({}))
     ace: ACEConfig = Field(default_factory=lambda: ACEConfig.model_validate({}))
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
+    agents: AgentsConfig = Field(default_factory=lambda: AgentsConfig.model_validate({}))
     a2a: A2AConfig = Field(default_factory=lambda: A2AConfig.model_validate({}))
 
     @property

@@ -193,7 +193,7 @@ class EpisodePlayer:
 
 def system_prompt(plan: EpisodePlan, opened: JsonObject, rendered: Rendered) -> str:
     """Static parts first, so that a provider's prefix cache serves all turns and episodes."""
-    info = opened.get("info")
+    info = opened.get("environment")
     info = info if isinstance(info, dict) else {}
     return SYSTEM.format(
         agent_id=plan.agent_id,

@@ -14,7 +14,27 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 
 AGENT_ID = "playbook-agent"
+DESCRIPTION = "Plays environments and answers questions, with a playbook that grows with it."
+SKILLS: tuple[JsonObject, ...] = (
+    {
+        "id": "play",
+        "name": "Play an episode",
+        "description": 'Send a data part {"play": {"environment": "...", "seed": 1}}.',
+        "tags": ["environment", "openenv"],
+    },
+    {
+        "id": "answer",
+        "name": "Answer",
+        "description": "Answers a text message from its playbook.",
+        "tags": ["chat"],
+    },
+)
 PROGRESS_EVERY = 5
+
+
+def own_id(tenant: str) -> str:
+    """The agent as one tenant knows it: what it learns from one is not shown to another."""
+    return f"{AGENT_ID}.{tenant}"
 
 
 class PlayRequest(BaseModel):
@@ -59,7 +79,7 @@ class PlaybookAgent:
         caller = message.principal
         player = EpisodePlayer(self._minds(caller), self._worlds(caller), self._playbooks(caller))
         plan = EpisodePlan(
-            agent_id=message.agent_id,
+            agent_id=own_id(caller.tenant),
             environment=request.environment,
             seed=request.seed,
             max_steps=request.max_steps,
@@ -79,10 +99,11 @@ class PlaybookAgent:
             await task.fail(report.error or "the episode did not succeed")
 
     async def _answer(self, message: InboundMessage, task: TaskHandle) -> None:
-        rendered = await self._playbooks(message.principal).render(message.agent_id, message.text)
+        agent_id = own_id(message.principal.tenant)
+        rendered = await self._playbooks(message.principal).render(agent_id, message.text)
         thought = await self._minds(message.principal).think(
             (
-                {"role": "system", "content": f"You are {message.agent_id}.\n{rendered.text}"},
+                {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}"},
                 {"role": "user", "content": message.text},
             ),
             trace_id=task.task_id,

@@ -37,7 +37,7 @@ def list_environments(url: Url = None, token: Token = None, config: ConfigFile =
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).get("/internal/environments")
-    _table(found.get("items"), ("name", "source", "description"))
+    _table(found.get("environments"), ("name", "source", "url"))
 
 
 def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
@@ -66,8 +66,9 @@ def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> No
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).get("/internal/costs/summary")
-    columns = ("provider", "kind", "requests", "tokens", "cost_usd", "api_equivalent_usd")
-    _table(found.get("items"), columns)
+    columns = ("provider", "kind", "calls", "prompt_tokens", "completion_tokens")
+    _table(found.get("lines"), (*columns, "cost_usd", "api_equivalent_usd"))
+    typer.echo(f"spent ${found.get('cost_usd')}, saved ${found.get('saved_usd')}")
 
 
 @ace.command("show")

@@ -27,6 +27,9 @@ log_level = "warning"
 [ace]
 ace_llm_model = "playbook-7b"
 
+[agents]
+model = "playbook-7b"
+
 # Own hardware: here a simulated Parallax cluster.
 [[llm_gateway.providers]]
 name = "cluster"

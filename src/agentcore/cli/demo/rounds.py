@@ -192,10 +192,7 @@ class Learners:
         return spent
 
     async def _bill(self) -> Bill:
-        summary = await self._service.get("/internal/costs/summary")
-        items = summary.get("items")
-        rows = items if isinstance(items, list) else []
-        return read_bill([row for row in rows if isinstance(row, dict)])
+        return read_bill(await self._service.get("/internal/costs/summary"))
 
     async def _until(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
         end = self._clock.monotonic() + SETTLE_SECONDS
@@ -205,16 +202,19 @@ class Learners:
             await self._clock.sleep(POLL_SECONDS)
 
 
-def read_bill(rows: Sequence[JsonObject]) -> Bill:
-    def requests(kind: str) -> int:
-        return sum(int(str(row.get("requests", 0))) for row in rows if row.get("kind") == kind)
-
-    def dollars(name: str) -> Decimal:
-        return sum((Decimal(str(row.get(name) or 0)) for row in rows), Decimal(0))
-
+def read_bill(summary: JsonObject) -> Bill:
+    """The lines of a cost summary, added up by kind."""
+    lines = summary.get("lines")
+    rows = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    own = [row for row in rows if row.get("kind") == "self_hosted"]
+    paid = [row for row in rows if row.get("kind") == "api"]
     return Bill(
-        self_hosted=requests("self_hosted"),
-        api=requests("api"),
-        cost_usd=dollars("cost_usd"),
-        api_equivalent_usd=dollars("api_equivalent_usd"),
+        self_hosted=sum(int(str(row.get("calls", 0))) for row in own),
+        api=sum(int(str(row.get("calls", 0))) for row in paid),
+        cost_usd=_dollars(rows, "cost_usd"),
+        api_equivalent_usd=_dollars(own, "api_equivalent_usd") + _dollars(paid, "cost_usd"),
     )
+
+
+def _dollars(rows: Sequence[JsonObject], name: str) -> Decimal:
+    return sum((Decimal(str(row.get(name) or 0)) for row in rows), Decimal(0))

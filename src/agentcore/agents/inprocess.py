@@ -1,0 +1,93 @@
+"""An agent's doors when it runs inside AgentCore: the gateway, the methods, the playbooks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
+from agentcore.ace.errors import PlaybookNotFound
+from agentcore.ace.models import ContextPlaybook, RenderedContext
+from agentcore.agents.ports import Messages, Rendered, Thought
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+from agentcore.llm_gateway.models import LLMRequest, LLMResponse
+
+REPLY_TOKENS = 400
+
+
+class Router(Protocol):
+    async def route_request(self, request: LLMRequest) -> LLMResponse: ...
+
+
+class Contexts(Protocol):
+    """The part of the context manager that an agent reads from."""
+
+    async def render(
+        self,
+        agent_id: str,
+        task_text: str = "",
+        token_budget: int = 2000,
+        *,
+        principal: Principal | None = None,
+    ) -> RenderedContext: ...
+
+    async def create_playbook(
+        self, agent_id: str, initial_context: JsonObject, *, principal: Principal | None = None
+    ) -> ContextPlaybook: ...
+
+
+class GatewayMind:
+    """Thinks as its caller: the caller's tenant pays, and a private caller stays private."""
+
+    def __init__(self, router: Router, principal: Principal, model: str) -> None:
+        self._router = router
+        self._principal = principal
+        self._model = model
+
+    async def think(self, messages: Messages, *, trace_id: str) -> Thought:
+        answer = await self._router.route_request(
+            LLMRequest(
+                model=self._model,
+                messages=messages,
+                temperature=0.0,
+                max_tokens=REPLY_TOKENS,
+                trace_id=trace_id,
+                requires_privacy=self._principal.private,
+                tenant=self._principal.tenant,
+                subject=self._principal.subject,
+            )
+        )
+        return Thought(
+            text=answer.content,
+            tokens=answer.usage.total_tokens if answer.usage else 0,
+            cost_usd=answer.cost,
+            provider=answer.provider,
+        )
+
+
+class MethodWorld:
+    """Acts by AgentCore's JSON-RPC methods, with the caller's rights."""
+
+    def __init__(self, registry: MethodRegistry, principal: Principal) -> None:
+        self._registry = registry
+        self._caller = Caller(principal=principal)
+
+    async def call(self, method: str, params: JsonObject) -> JsonObject:
+        result = await self._registry.call(method, params, self._caller)
+        return result if isinstance(result, dict) else {"result": result}
+
+
+class OwnPlaybooks:
+    """Playbooks of the caller's tenant; the first look makes an empty one."""
+
+    def __init__(self, contexts: Contexts, principal: Principal) -> None:
+        self._contexts = contexts
+        self._principal = principal
+
+    async def render(self, agent_id: str, task: str) -> Rendered:
+        try:
+            found = await self._contexts.render(agent_id, task, principal=self._principal)
+        except PlaybookNotFound:
+            await self._contexts.create_playbook(agent_id, {}, principal=self._principal)
+            found = await self._contexts.render(agent_id, task, principal=self._principal)
+        return Rendered(text=found.text, stamp=found.stamp.as_json())
