@@ -32,6 +32,7 @@ from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, Conflict
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 
@@ -40,6 +41,18 @@ def principal(
     subject: str = "alice", tenant: str = "acme", scopes: tuple[str, ...] = ("a2a",)
 ) -> Principal:
     return Principal(subject=subject, tenant=tenant, scopes=frozenset(scopes))
+
+
+def at(document: JsonValue, *path: str | int) -> JsonValue:
+    """The member of ``document`` at ``path``, which has to exist."""
+    for step in path:
+        if isinstance(document, dict) and isinstance(step, str):
+            document = document[step]
+        elif isinstance(document, list) and isinstance(step, int):
+            document = document[step]
+        else:
+            raise AssertionError(f"nothing at {step!r} of {document!r}")
+    return document
 
 
 class ScriptedAgent:

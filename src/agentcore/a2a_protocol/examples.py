@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 SEND_1_0: JsonObject = {
     "jsonrpc": "2.0",
@@ -50,8 +50,8 @@ DISCOVER: JsonObject = {
     "method": "agent.discover",
     "params": {"capabilities": ["summarization"], "limit": 5},
 }
-BATCH: list[JsonObject] = [DISCOVER, {**DISCOVER, "id": "d-2", "params": {"text": "texts"}}]
-REQUESTS = {
+BATCH: list[JsonValue] = [DISCOVER, {**DISCOVER, "id": "d-2", "params": {"text": "texts"}}]
+REQUESTS: dict[str, JsonObject] = {
     "SendMessage (A2A 1.0, header A2A-Version: 1.0)": {"value": SEND_1_0},
     "message/send (A2A 0.3)": {"value": SEND_0_3},
     "agent.register": {"value": REGISTER},
