@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 _PROC = Path("/proc")
+# SO_PEERCRED gives pid, uid and gid; macOS has LOCAL_PEERPID on the level SOL_LOCAL.
+_PEER = (socket.SOL_SOCKET, 17, "3i") if sys.platform == "linux" else (0, 2, "i")
 
 
 def runs(pid: int, *words: str) -> bool:
@@ -51,6 +56,19 @@ def runs_by_ps(pid: int, words: tuple[str, ...]) -> bool:
     state, _, command = listing.stdout.strip().partition(" ")
     padded = f" {command.strip()} "
     return bool(state) and state[0] != "Z" and all(f" {word} " in padded for word in words)
+
+
+def listener(address: Path) -> int | None:
+    """The process that listens on this unix socket, as the kernel remembers it."""
+    try:
+        with closing(socket.socket(socket.AF_UNIX)) as wire:
+            wire.settimeout(1)
+            wire.connect(str(address))
+            level, option, layout = _PEER
+            peer = wire.getsockopt(level, option, struct.calcsize(layout))
+            return int(struct.unpack(layout, peer)[0])
+    except OSError:
+        return None
 
 
 def open_pidfd(pid: int) -> int:

@@ -47,6 +47,9 @@ class Reason:
     """Another attempt may succeed."""
 
 
+_BUSY = Reason("it is still starting or recovering")
+
+
 class Server(Protocol):
     """What differs between the servers; every call may block."""
 
@@ -131,6 +134,7 @@ class Unit:
 
     def _ensure(self, patience: Patience) -> None:
         written = -1
+        reason = Reason("it does not answer")
         while True:
             # In this order: while the lock is held here, nobody can start one.
             alive = try_lock(self._alive, "exclusive")
@@ -138,6 +142,7 @@ class Unit:
             if alive is None:
                 if probe == "ready":
                     return
+                reason = _BUSY if probe == "busy" else reason
             else:
                 try:
                     if self._adopt(alive):
@@ -148,12 +153,12 @@ class Unit:
                         return
                     if probe == "silent":
                         if written >= 0:
-                            self._judge(written)
+                            reason = self._judge(written)
                         written = self._launch(alive, patience, first=written < 0)
                 finally:
                     os.close(alive)
             if not patience.pause():
-                raise self._overdue(patience, written)
+                raise self._overdue(patience, reason)
 
     def _launch(self, alive: int, patience: Patience, *, first: bool) -> int:
         """Start it; what it says stands in the log from the returned offset on."""
@@ -199,19 +204,20 @@ class Unit:
                     f"cannot start the watchdog of {self.name}: {error}", hint=f"see {self._log}"
                 ) from error
 
-    def _judge(self, written: int) -> None:
-        """Raise when the last attempt's end is final."""
+    def _judge(self, written: int) -> Reason:
+        """Why the last attempt ended. Raises when that is final."""
         reason = self._server.reason(self._said(written))
         if not reason.passes:
             raise StartupError(
                 f"{self.name} ended while starting in {self._home.path}: {reason.text}",
                 hint=f"see {self._log}",
             )
+        return reason
 
-    def _overdue(self, patience: Patience, written: int) -> StartupError:
-        said = self._server.reason(self._said(written)).text if written >= 0 else "it is busy"
+    def _overdue(self, patience: Patience, reason: Reason) -> StartupError:
         return StartupError(
-            f"{self.name} in {self._home.path} was not ready within {patience.seconds:g} s: {said}",
+            f"{self.name} in {self._home.path} was not ready within {patience.seconds:g} s:"
+            f" {reason.text}",
             hint=f"see {self._log}",
         )
 

@@ -45,7 +45,7 @@ class Valkey:
             return "silent"
 
     def noted_pid(self) -> int | None:
-        return None
+        return processes.listener(self.socket)
 
     def is_process(self, pid: int) -> bool:
         return processes.runs(pid, "--unixsocket", str(self.socket))

@@ -19,6 +19,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 
 ADOPTED_POLL_SECONDS = 0.1
@@ -102,6 +103,8 @@ def _stop(server: Child | Adopted, steps: list[str]) -> None:
 def watch(arguments: list[str]) -> None:
     clients_file, alive, steps, mode, *rest = arguments
     os.set_inheritable(int(alive), False)
+    clients = os.open(clients_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # From here on nothing but the server's end may end this process: not even a full disk.
     try:
         server: Child | Adopted
         if mode == "run":
@@ -112,21 +115,19 @@ def watch(arguments: list[str]) -> None:
         for number in GROUP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        _note(int(alive), server.pid)
-        clients = os.open(clients_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(clients, fcntl.LOCK_EX)
+        with suppress(OSError):
+            _note(int(alive), server.pid)
+        with suppress(OSError):
+            fcntl.flock(clients, fcntl.LOCK_EX)
         _stop(server, steps.split(","))
     except (Ended, ProcessLookupError):
         return
 
 
 def _note(alive: int, pid: int) -> None:
-    """Write down whom the next watchdog may adopt; a full disk only costs that convenience."""
-    try:
-        os.ftruncate(alive, 0)
-        os.pwrite(alive, f"{pid}\n".encode(), 0)
-    except OSError as error:
-        os.write(2, f"cannot note the server's pid: {error.strerror}\n".encode())
+    """Write down whom the next watchdog may adopt."""
+    os.ftruncate(alive, 0)
+    os.pwrite(alive, f"{pid}\n".encode(), 0)
 
 
 def main(arguments: list[str]) -> None:

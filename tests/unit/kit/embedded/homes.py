@@ -106,8 +106,8 @@ def fresh_home() -> Iterator[Path]:
         for pid in processes_of(home):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(folder, ignore_errors=True)
-        for owner in {os.getuid(), 65534}:
-            shutil.rmtree(Path(f"/tmp/agentcore-{owner}-{Home(home).digest}"), ignore_errors=True)
+        for sockets in Path("/tmp").glob(f"agentcore-*-{Home(home).digest}"):
+            shutil.rmtree(sockets, ignore_errors=True)
 
 
 def processes_of(home: Path) -> dict[int, str]:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,12 @@ def test_a_pidfd_stays_with_one_process() -> None:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         os.close(descriptor)
     assert processes.open_pidfd(2**22 + 1) == -1
+
+
+def test_who_listens_on_a_socket_is_known_to_the_kernel(tmp_path: Path) -> None:
+    assert processes.listener(tmp_path / "absent") is None
+    with socket.socket(socket.AF_UNIX) as mine:
+        mine.bind(str(tmp_path / "s"))
+        assert processes.listener(tmp_path / "s") is None
+        mine.listen()
+        assert processes.listener(tmp_path / "s") == os.getpid()

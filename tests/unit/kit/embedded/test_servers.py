@@ -40,7 +40,7 @@ def is_ready(home: Path) -> bool:
 
 async def becomes(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 -- another process makes it true
+        while not condition():
             await asyncio.sleep(0.02)
 
 

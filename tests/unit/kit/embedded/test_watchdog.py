@@ -203,3 +203,29 @@ def _ignores(pid: int, number: signal.Signals) -> bool:
         return True
     mask = int(status.read_text().partition("SigIgn:")[2].split()[0], 16)
     return bool(mask & (1 << (number - 1)))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file without room")
+def test_no_room_for_notes_or_words_does_not_end_it(watched: Watched) -> None:
+    """The server would be left without a watchdog."""
+    mark = f"60.{os.getpid()}"
+    with Path("/dev/full").open("wb") as full:
+        alive = str(full.fileno())
+        arguments = (str(watched.clients), alive, "15:5", "run", "-1", "-1", SLEEP, mark)
+        subprocess.run(
+            [sys.executable, "-I", "-S", watchdog.__file__, *arguments],
+            pass_fds=[full.fileno()],
+            stdout=full,
+            stderr=full,
+            check=True,
+        )
+    wait_until(lambda: _commands_with(mark) == 2, "server and watchdog do not both run")
+    time.sleep(0.05)
+    assert _commands_with(mark) == 2
+    watched.leave()
+    wait_until(lambda: _commands_with(mark) == 0, "the server outlived its client")
+
+
+def _commands_with(word: str) -> int:
+    listing = subprocess.check_output(["ps", "-ww", "-A", "-o", "stat=,args="], text=True)
+    return sum(word in line and line[0] != "Z" for line in listing.splitlines())
