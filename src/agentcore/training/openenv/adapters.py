@@ -1,4 +1,4 @@
-"""A2A calls as environment actions, and their outcomes as answers (seed 000, section 2.2)."""
+"""A2A calls as environment actions, and their outcomes as answers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,174 @@
+"""Servers for tests of the OpenEnv side: ours in this event loop, and a scripted foreign one."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from agentcore.kit.jsonvalue import JsonObject
+
+Frame = dict[str, Any]
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """``app`` behind a real uvicorn on a free loopback port; yields its base URL."""
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, ws_per_message_deflate=False, access_log=False
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    bound = socket.create_server(("127.0.0.1", 0))
+    # Without uvicorn's main loop, whose tick would make every stop wait 0.1 s.
+    await server.startup(sockets=[bound])
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    finally:
+        await server.shutdown(sockets=[bound])
+
+
+class Hang:
+    """An answer that never comes."""
+
+
+class Drop:
+    """The connection is cut without a close frame."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """The server closes the session, after ``last`` if given."""
+
+    last: Frame | None = None
+    code: int = 1000
+
+
+Reply = Frame | str | type[Hang] | type[Drop] | Leave
+Answerer = Callable[[Frame], Reply]
+
+METADATA: JsonObject = {"name": "foreign", "description": "somebody else's", "version": None}
+FLAT_ACTION: JsonObject = {
+    "title": "EchoAction",
+    "type": "object",
+    "properties": {"message": {"type": "string"}, "metadata": {"type": "object"}},
+    "required": ["message"],
+    "additionalProperties": False,
+}
+SCHEMA: JsonObject = {"action": FLAT_ACTION, "observation": {"type": "object"}, "state": {}}
+
+
+def observation(reward: float | bool | None = None, *, done: bool = False, **extra: Any) -> Frame:
+    return {
+        "type": "observation",
+        "data": {"observation": {"echo": "x"}, "reward": reward, "done": done, **extra},
+    }
+
+
+def refusal(code: str, message: str = "no", **extra: Any) -> Frame:
+    return {"type": "error", "data": {"message": message, "code": code, **extra}}
+
+
+@dataclass
+class ScriptedServer:
+    """An OpenEnv server that answers as it is told: ``steps`` one by one, the rest as usual."""
+
+    steps: list[Reply] = field(default_factory=list)
+    resets: list[Reply] = field(default_factory=list)
+    states: list[Reply] = field(default_factory=list)
+    pages: dict[str, list[tuple[int, object]]] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=lambda: METADATA)
+    schema: Mapping[str, object] = field(default_factory=lambda: SCHEMA)
+    received: list[Frame] = field(default_factory=list)
+    requested: list[tuple[str, str]] = field(default_factory=list)
+    sessions: int = 0
+    open_sessions: int = 0
+
+    @asynccontextmanager
+    async def running(self, port: int = 0) -> AsyncIterator[str]:
+        async with self.listening(port) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    @asynccontextmanager
+    async def listening(self, port: int = 0) -> AsyncIterator[Server]:
+        async with serve(
+            self._converse,
+            "127.0.0.1",
+            port,
+            process_request=self._page,
+            max_size=None,
+            close_timeout=0.2,
+        ) as server:
+            yield server
+            # Those who hang must not hold up the stop.
+            for connection in list(server.connections):
+                connection.transport.abort()
+
+    def _page(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = request.path
+        self.requested.append((path, request.headers.get("Authorization", "")))
+        planned = self.pages.get(path)
+        if planned:
+            status, body = planned.pop(0)
+        elif path == "/ws":
+            return None
+        elif path == "/metadata":
+            status, body = 200, self.metadata
+        elif path == "/schema":
+            status, body = 200, self.schema
+        else:
+            status, body = 404, {"detail": "Not Found"}
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = Headers([("Content-Length", str(len(content))), ("Connection", "close")])
+        return Response(status, HTTPStatus(status).phrase, headers, content)
+
+    async def _converse(self, connection: ServerConnection) -> None:
+        self.sessions += 1
+        self.open_sessions += 1
+        try:
+            async for text in connection:
+                frame: Frame = json.loads(text)
+                self.received.append(frame)
+                if not await self._reply(connection, self._chosen(frame)):
+                    return
+        finally:
+            self.open_sessions -= 1
+
+    def _chosen(self, frame: Frame) -> Reply:
+        plans: dict[str, tuple[list[Reply], Reply]] = {
+            "step": (self.steps, observation(0.5)),
+            "reset": (self.resets, observation()),
+            "state": (self.states, {"type": "state", "data": {"step_count": 0}}),
+            "close": ([], Leave()),
+        }
+        planned, usual = plans[frame["type"]]
+        return planned.pop(0) if planned else usual
+
+    async def _reply(self, connection: ServerConnection, reply: Reply) -> bool:
+        if reply is Hang:
+            return True
+        if reply is Drop:
+            connection.transport.abort()
+            return False
+        if isinstance(reply, Leave):
+            if reply.last is not None:
+                await connection.send(json.dumps(reply.last))
+            await connection.close(reply.code)
+            return False
+        await connection.send(reply if isinstance(reply, str) else json.dumps(reply))
+        return True
+
+
+def sent(received: Sequence[Frame], kind: str) -> list[Frame]:
+    return [frame for frame in received if frame["type"] == kind]
