@@ -61,6 +61,7 @@ class ChatEndpoint:
         config: ClusterConfig,
         *,
         clock: Clock,
+        ids: Ids,
         model: ScriptedModel,
         faults: FaultBoard,
         admission: Admission,
@@ -69,7 +70,7 @@ class ChatEndpoint:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._ids = Ids(clock)
+        self._ids = ids
         self._model = model
         self._faults = faults
         self._admission = admission

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentcore.kit.clock import Clock
+from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.simulators.admission import Admission
 from agentcore.simulators.chat import ChatEndpoint
@@ -44,6 +45,7 @@ class SimulatedCluster:
         self._chat = ChatEndpoint(
             config,
             clock=clock,
+            ids=Ids(clock),
             model=ScriptedModel(config.model, seed=config.seed, slip_rate=config.slip_rate),
             faults=self.faults,
             admission=self.admission,

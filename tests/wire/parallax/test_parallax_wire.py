@@ -62,3 +62,28 @@ async def test_exchange(path: Path) -> None:
     async with serve_cluster(config) as cluster, aiohttp.ClientSession() as http:
         assert await respond(http, cluster.base_url, exchange["request"]) == exchange["response"]
     assert exchange["source"] in {"measured", "read", "inferred"}
+
+
+async def test_the_official_sdk_reads_it() -> None:
+    from openai import APIStatusError, AsyncOpenAI
+
+    hello = [{"role": "user", "content": "hello"}]
+    async with serve_cluster(ClusterConfig.model_validate(QUICK)) as cluster:
+        client = AsyncOpenAI(base_url=f"{cluster.base_url}/v1", api_key="none", max_retries=0)
+        async with client:
+            create: Any = client.chat.completions.create
+            plain = await create(model="any", messages=hello)
+            stream = await create(
+                model="any",
+                messages=hello,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            chunks = [chunk async for chunk in stream]
+            with pytest.raises(APIStatusError, match="Only n=1 is supported"):
+                await create(model="any", messages=hello, n=2)
+            models = [model.id async for model in client.models.list()]
+    said = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert said == plain.choices[0].message.content
+    assert chunks[-1].usage == plain.usage
+    assert models == [plain.model] == ["simulated/playbook-7b"]
