@@ -32,8 +32,8 @@ class ContextObserver:
             execution_time=outcome.execution_time,
             success=outcome.success,
             output_quality=outcome.output_quality,
-            error_message=outcome.error_message,
-            metadata=storable(_metadata(outcome)),
+            error_message=outcome.error_message and outcome.error_message.replace("\x00", ""),
+            metadata=_metadata(outcome),
             captured_at=self._clock.now(),
         )
         try:
@@ -53,9 +53,17 @@ class ContextObserver:
 
 
 def _metadata(outcome: TaskOutcome) -> JsonObject:
-    metadata: JsonObject = {**outcome.metadata, "tokens": outcome.tokens}
+    metadata: JsonObject = {**_kept(outcome.metadata), "tokens": outcome.tokens}
     if outcome.cost_usd is not None:
         metadata["cost_usd"] = str(outcome.cost_usd)
     if outcome.playbook is not None:
-        metadata["playbook"] = outcome.playbook
+        metadata["playbook"] = _kept(outcome.playbook)
     return metadata
+
+
+def _kept(reported: JsonObject) -> JsonObject:
+    """What an agent reported, or why it cannot be stored: its task has ended either way."""
+    try:
+        return storable(reported)
+    except ValueError as exc:
+        return {"dropped": str(exc)}

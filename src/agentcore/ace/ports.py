@@ -10,10 +10,12 @@ from typing import Literal, Protocol
 from agentcore.kit.security import Principal
 
 
-@dataclass(frozen=True, slots=True)
-class AgentOwner:
-    tenant: str
-    subject: str
+class AgentOwner(Protocol):
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
 
 
 class AgentDirectory(Protocol):

@@ -1,0 +1,157 @@
+"""The context layer wired over real storage, with a scripted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastapi import FastAPI, Request
+from prometheus_client import CollectorRegistry
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.ports import LifecycleListener
+from agentcore.a2a_protocol.store import AgentStore
+from agentcore.ace.api import router
+from agentcore.ace.context_manager import ContextManager
+from agentcore.ace.delta_generator import DeltaGenerator
+from agentcore.ace.evolution import Evolution
+from agentcore.ace.evolution_queue import EvolutionQueue
+from agentcore.ace.evolution_worker import EvolutionWorker
+from agentcore.ace.ledger import PlaybookLedger
+from agentcore.ace.metrics import ACEMetrics
+from agentcore.ace.models import ACEConfig, ExecutionTrace
+from agentcore.ace.playbook_cache import PlaybookCache
+from agentcore.ace.simple_curator import SimpleCurator
+from agentcore.ace.spending import MonthlyBudget
+from agentcore.ace.store import ContextStore
+from agentcore.kit.cache import Cache
+from agentcore.kit.db import Database
+from agentcore.kit.errors import AgentCoreError, problem
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.clock import ManualClock
+from tests.fakes.language_model import ScriptedModel
+
+READ_WRITE = frozenset({"context:read", "context:write"})
+ALICE = Principal(subject="alice", tenant="north", scopes=READ_WRITE)
+MALLORY = Principal(subject="mallory", tenant="south", scopes=READ_WRITE)
+
+
+@dataclass
+class ContextWorld:
+    """One process of the context layer; several may share a database and a cache."""
+
+    database: Database
+    cache: Cache
+    supervisor: Supervisor
+    clock: ManualClock = field(default_factory=ManualClock)
+    config: ACEConfig = field(default_factory=ACEConfig)
+    model: ScriptedModel = field(default_factory=ScriptedModel)
+    listeners: list[LifecycleListener] = field(default_factory=list)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        ids, config, clock = Ids(self.clock), self.config, self.clock
+        self.ids = ids
+        self.metrics = ACEMetrics(self.registry)
+        self.store = ContextStore(self.database)
+        self.ledger = PlaybookLedger(config, self.store, clock=clock, ids=ids)
+        self.playbooks = PlaybookCache(config, self.cache, clock=clock, metrics=self.metrics)
+        self.queue = EvolutionQueue(config.ace_worker_queue_size, retry_after=1.0)
+        self.agents = AgentLifecycleManager(
+            AgentStore(self.database),
+            listeners=self.listeners,
+            supervisor=self.supervisor,
+            clock=clock,
+            ids=ids,
+        )
+        self.contexts = ContextManager(
+            config,
+            self.store,
+            self.ledger,
+            self.playbooks,
+            self.agents,
+            queue=self.queue,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
+        self.generator = DeltaGenerator(
+            config, self.model, self.budget, clock=clock, ids=ids, metrics=self.metrics
+        )
+        self.curator = SimpleCurator(self.contexts.playbook_of)
+        self.evolution = Evolution(
+            config,
+            self.store,
+            self.generator,
+            self.curator,
+            clock=clock,
+            ids=ids,
+            metrics=self.metrics,
+        )
+        self.worker = EvolutionWorker(
+            config,
+            self.queue,
+            self.evolution,
+            publish=self.contexts.publish,
+            supervisor=self.supervisor,
+            clock=clock,
+        )
+
+    def sample(self, name: str, **labels: str) -> float:
+        """The value of one Prometheus sample."""
+        found = self.registry.get_sample_value(name, labels)
+        assert found is not None, f"no sample {name} {labels}"
+        return found
+
+    def trace(
+        self, *, success: bool = False, agent_id: str = "agent-123", **given: object
+    ) -> ExecutionTrace:
+        values: dict[str, object] = {
+            "trace_id": str(self.ids.new()),
+            "agent_id": agent_id,
+            "task_id": "task-999",
+            "execution_time": 2.5,
+            "success": success,
+            "captured_at": self.clock.now(),
+        }
+        return ExecutionTrace.model_validate(values | given)
+
+    async def captured(
+        self, count: int, *, success: bool = False, **given: object
+    ) -> list[ExecutionTrace]:
+        """``count`` traces of the agent, stored one after the other."""
+        made = [self.trace(success=success, **given) for _ in range(count)]  # type: ignore[arg-type]  # passed on
+        return [await self.contexts.capture_execution_trace(one.agent_id, one) for one in made]
+
+    def stamp_of(self, playbook_id: str, *bullets: str) -> JsonObject:
+        return {"playbook": {"playbook_id": playbook_id, "version": 1, "bullets": list(bullets)}}
+
+
+class As:
+    """ASGI middleware that lets every request in as ``principal``."""
+
+    def __init__(self, app: ASGIApp, principal: Principal) -> None:
+        self._app = app
+        self._principal = principal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["principal"] = self._principal
+        await self._app(scope, receive, send)
+
+
+def context_app(world: ContextWorld) -> FastAPI:
+    """The context routes with the real application's rendering of our errors."""
+    app = FastAPI()
+    app.include_router(
+        router(lambda: world.contexts, clock=lambda: world.clock, ids=lambda: world.ids)
+    )
+
+    @app.exception_handler(AgentCoreError)
+    async def refused(request: Request, error: AgentCoreError) -> JSONResponse:
+        return JSONResponse(problem(error), status_code=error.http_status)
+
+    return app

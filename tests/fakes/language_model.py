@@ -1,0 +1,69 @@
+"""A language model that says what a test wrote for it.
+
+It keeps the port's promises (``agentcore.ace.ports.LanguageModel``), which
+``tests/contracts/test_language_model.py`` checks on every adapter: one answer per call, token
+counts that are not negative, failures as ``AgentCoreError``, cancellation honoured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from agentcore.ace.ports import Completion, PromptMessage
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
+
+Answer = str | AgentCoreError | Callable[[str], str]
+NOTHING = '{"deltas": []}'
+
+
+@dataclass(frozen=True)
+class Asked:
+    prompt: str
+    model: str
+    max_tokens: int
+    trace_id: str
+
+
+@dataclass
+class ScriptedModel:
+    """Gives ``answers`` in turn, the last one for ever; a callable makes its answer of the prompt."""
+
+    answers: list[Answer] = field(default_factory=lambda: [NOTHING])
+    cost_usd: Decimal | None = Decimal("0.001")
+    asked: list[Asked] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def complete(
+        self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
+    ) -> Completion:
+        prompt = "\n".join(message.content for message in messages)
+        self.asked.append(Asked(prompt, model, max_tokens, trace_id))
+        if self.gate is not None:
+            await self.gate.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, AgentCoreError):
+            raise answer
+        text = answer if isinstance(answer, str) else answer(prompt)
+        return Completion(
+            text=text,
+            prompt_tokens=len(prompt) // 4,
+            completion_tokens=len(text) // 4,
+            cost_usd=self.cost_usd,
+        )
+
+
+def proposing(*deltas: JsonObject) -> str:
+    return dumps({"deltas": list(deltas)}).decode()
+
+
+def adding(
+    text: str, *, quote: str = "", section: str = "strategies", confidence: float = 0.9
+) -> JsonObject:
+    """One proposed delta that adds a bullet, with ``quote`` as its evidence."""
+    evidence: list[JsonValue] = [{"trace_id": "t1", "quote": quote}] if quote else []
+    operation: JsonObject = {"op": "ADD", "section": section, "text": text, "evidence": evidence}
+    return {"changes": {"ops": [operation]}, "confidence": confidence, "reasoning": "seen twice"}

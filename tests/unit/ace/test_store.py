@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from agentcore.ace.errors import UnknownAgent
+from agentcore.ace.journal import Provenance, pending
+from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.store import Unit
+from agentcore.kit.db import Database
+from agentcore.kit.db_migrations import differences
+from tests.fakes.context import ContextWorld
+
+INDEXES = {
+    "idx_playbooks_agent": "context_playbooks USING btree (agent_id)",
+    "idx_playbooks_updated": "context_playbooks USING btree (updated_at DESC)",
+    "idx_deltas_playbook": "context_deltas USING btree (playbook_id)",
+    "idx_deltas_confidence": "context_deltas USING btree (confidence DESC)",
+    "idx_deltas_applied": "context_deltas USING btree (applied, applied_at DESC)",
+    "idx_traces_agent": "execution_traces USING btree (agent_id, captured_at DESC)",
+    "idx_traces_success": "execution_traces USING btree (success, captured_at DESC)",
+    "idx_evolution_status": "evolution_status USING btree (status, last_evolution DESC)",
+}
+TABLES = ("context_playbooks", "context_deltas", "execution_traces", "evolution_status")
+
+
+async def test_eight_indexes_stand_as_specified(database: Database) -> None:
+    async with database.begin() as connection:
+        rows = await connection.execute(
+            text("SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE 'idx\\_%'")
+        )
+        found = {row.indexname: row.indexdef for row in rows}
+    assert found.keys() == INDEXES.keys()
+    assert all(found[name].endswith(f" ON public.{what}") for name, what in INDEXES.items())
+
+
+async def test_migrated_tables_are_those_of_the_code(database: Database) -> None:
+    found = await differences(database)
+    assert not any(table in difference for difference in found for table in TABLES)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO context_deltas (playbook_id, changes, confidence, reasoning)"
+        " SELECT playbook_id, '{}', 1.5, '' FROM context_playbooks",
+        "INSERT INTO execution_traces (agent_id, execution_time, success, output_quality)"
+        " VALUES ('agent-123', 1, true, -0.1)",
+        "UPDATE evolution_status SET status = 'asleep'",
+        "INSERT INTO context_playbooks (agent_id, content) VALUES ('agent-123', '{}')",
+        "INSERT INTO context_playbooks (agent_id, content) VALUES ('nobody', '{}')",
+    ],
+)
+async def test_constraints_hold(
+    database: Database, playbook: ContextPlaybook, statement: str
+) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.begin() as connection:
+            await connection.execute(text(statement))
+
+
+async def test_columns_have_the_specified_defaults(
+    database: Database, world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("DELETE FROM context_playbooks"))
+        row = await connection.execute(
+            text(
+                "INSERT INTO context_playbooks (agent_id, content) VALUES ('agent-123', '{}')"
+                " RETURNING version, created_at = updated_at AS same, metadata"
+            )
+        )
+        assert tuple(row.one()) == (1, True, {})
+
+
+async def test_traces_of_an_agent_that_is_gone_are_refused(world: ContextWorld) -> None:
+    async def work(unit: Unit) -> None:
+        await unit.traces.insert(world.trace(agent_id="gone"))
+
+    with pytest.raises(UnknownAgent):
+        await world.store.run(work)
+
+
+async def test_an_agent_without_a_row_is_idle(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    status = await world.store.run(lambda unit: unit.status.get("never-seen"))
+    assert (status.status, status.pending_traces) == ("idle", 0)
+
+
+async def test_only_booked_calls_of_the_month_count_as_spent(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    now = world.clock.now()
+    await world.budget.reserve(playbook, Provenance(cost_usd=Decimal("0.25")))
+    waiting = ContextDelta(
+        delta_id=str(world.ids.new()),
+        playbook_id=playbook.playbook_id,
+        changes={"ops": []},
+        confidence=0.1,
+        reasoning="",
+        generated_at=now,
+    )
+    entry = pending(playbook, waiting, {}, Provenance(cost_usd=Decimal(7)))
+    await world.store.run(lambda unit: unit.deltas.insert(entry))
+    spent = await world.store.run(lambda unit: unit.deltas.spent_since(now))
+    later = await world.store.run(lambda unit: unit.deltas.spent_since(now + timedelta(seconds=1)))
+    assert (spent, later) == (Decimal("0.25"), Decimal(0))
+
+
+async def test_one_claim_on_an_agent_at_a_time(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    async def second(unit: Unit) -> bool:
+        return await unit.status.try_claim("agent-123")
+
+    async def first(unit: Unit) -> tuple[bool, bool]:
+        mine = await unit.status.try_claim("agent-123")
+        return mine, await world.store.run(second)
+
+    assert await world.store.run(first) == (True, False)
+    assert await world.store.run(second) is True
+
+
+async def test_pages_of_deltas_follow_each_other(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    for number in range(4):
+        world.clock.advance(1)
+        delta = ContextDelta(
+            delta_id=f"delta-{number}",
+            playbook_id=playbook.playbook_id,
+            changes={"goals": [f"goal {number}"]},
+            confidence=0.9,
+            reasoning="",
+            generated_at=world.clock.now(),
+        )
+        await world.contexts.apply_delta("agent-123", delta)
+    seen: list[int | None] = []
+    after: str | None = None
+    while page := await world.contexts.deltas("agent-123", after=after, limit=2):
+        seen += [entry.result_version for entry in page]
+        after = page[-1].delta.delta_id
+    assert seen == [5, 4, 3, 2, 1]
