@@ -27,9 +27,8 @@ PIP_TO_UV = {
 def find_pip(venv: Venv, python: str) -> list[str] | None:
     """A pip that can install into the environment, which has none of its own at first."""
     for host in dict.fromkeys([python, sys.executable]):
-        words = (answer([host, "-m", "pip", "--version"]) or "").split()
-        numbers = words[1].split(".") if len(words) > 1 else []
-        if tuple(int(n) for n in numbers[:2] if n.isdigit()) >= PIP_THAT_KNOWS_PYTHON:
+        version = (answer([host, "-c", "import pip; print(pip.__version__)"]) or "").split(".")
+        if tuple(int(part) for part in version[:2] if part.isdigit()) >= PIP_THAT_KNOWS_PYTHON:
             return [host, "-m", "pip", "--python", str(venv.python)]
     if answer([str(venv.python), "-m", "ensurepip", "--default-pip"]) is not None:
         return [str(venv.python), "-m", "pip"]
