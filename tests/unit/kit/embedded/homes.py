@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from agentcore.kit.embedded.layout import Home
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -77,8 +79,9 @@ class Client:
 def client(
     home: Path, *, prefix: Sequence[str] = (), user: int | None = None, **options: JsonValue
 ) -> Iterator[Client]:
+    python = sys.executable if user is None else python_of(user)
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-c", CLIENT, str(home), json.dumps(options)],
+        [*prefix, python, "-c", CLIENT, str(home), json.dumps(options)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         user=user,
@@ -108,6 +111,24 @@ def fresh_home() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         for sockets in Path("/tmp").glob(f"agentcore-*-{Home(home).digest}"):
             shutil.rmtree(sockets, ignore_errors=True)
+
+
+def python_of(user: int) -> str:
+    """An interpreter that this user may run with our packages; skips where there is none."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        with suppress(OSError):
+            done = subprocess.run(
+                [python, "-c", "import agentcore.kit.embedded"],
+                user=user,
+                group=user,
+                extra_groups=(),
+                capture_output=True,
+                check=False,
+                env=_plain_environment(),
+            )
+            if done.returncode == 0:
+                return python
+    pytest.skip(f"this checkout or its interpreter is closed to uid {user}")
 
 
 def processes_of(home: Path) -> dict[int, str]:
@@ -150,6 +171,5 @@ def wait_until(condition: Callable[[], bool], message: str, seconds: float = 10)
 
 
 def _plain_environment() -> Mapping[str, str]:
-    """Without a caller's coverage or test settings; the client is a program of its own."""
-    kept = ("PATH", "HOME", "LANG", "PYTHONPATH")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    """Without a caller's test settings: the client is a program of its own."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
