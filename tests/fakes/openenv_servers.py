@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -168,6 +169,15 @@ class ScriptedServer:
             return False
         await connection.send(reply if isinstance(reply, str) else json.dumps(reply))
         return True
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 2.0) -> None:
+    """Wait for what a server does after its client has turned away."""
+    for _ in range(round(seconds / 0.01)):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came to hold")
 
 
 def sent(received: Sequence[Frame], kind: str) -> list[Frame]:

@@ -111,7 +111,7 @@ def test_many_and_long_faults_are_cut() -> None:
 
 
 def test_a_schema_that_is_none_is_a_fault_of_the_server() -> None:
-    with pytest.raises(OpenEnvSpecError, match="not a JSON Schema"):
+    with pytest.raises(OpenEnvSpecError, match="no JSON Schema"):
         ActionEncoder({"type": "nonsense"})
 
 

@@ -135,7 +135,9 @@ def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as exc:
-        raise OpenEnvSpecError(f"the action space is not a JSON Schema: {exc.message}") from exc
+        raise OpenEnvSpecError(
+            f"the server's action space is no JSON Schema: {exc.message}"
+        ) from exc
     # An empty registry: a foreign schema must not make this process fetch what it refers to.
     validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
 
@@ -143,7 +145,7 @@ def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
         try:
             found = [_fault(error) for error in validator.iter_errors(payload)]
         except (referencing.exceptions.Unresolvable, RecursionError) as exc:
-            raise OpenEnvSpecError(f"the action space cannot be resolved: {exc}") from exc
+            raise OpenEnvSpecError(f"the server's action space cannot be resolved: {exc}") from exc
         return found[:MOST_FAULTS]
 
     return faults
