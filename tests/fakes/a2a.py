@@ -46,12 +46,12 @@ def principal(
 def at(document: JsonValue, *path: str | int) -> JsonValue:
     """The member of ``document`` at ``path``, which has to exist."""
     for step in path:
-        if isinstance(document, dict) and isinstance(step, str):
-            document = document[step]
-        elif isinstance(document, list) and isinstance(step, int):
+        if isinstance(step, str):
+            assert isinstance(document, dict), (step, document)
             document = document[step]
         else:
-            raise AssertionError(f"nothing at {step!r} of {document!r}")
+            assert isinstance(document, list), (step, document)
+            document = document[step]
     return document
 
 
