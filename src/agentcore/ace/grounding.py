@@ -43,8 +43,11 @@ def grounded(proposal: Mapping[str, JsonValue], digests: Sequence[TraceDigest]) 
 
 
 def _proposed(changes: Mapping[str, JsonValue]) -> Iterator[Mapping[str, JsonValue]]:
-    if isinstance(listed := changes.get("ops"), list):
-        yield from (item for item in listed if isinstance(item, dict))
+    if "ops" in changes:
+        listed = changes["ops"]
+        for item in listed if isinstance(listed, list) else []:
+            if isinstance(item, dict):
+                yield item
         return
     for section, value in changes.items():
         for text in value if isinstance(value, list) else [value]:
