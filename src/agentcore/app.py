@@ -23,7 +23,7 @@ from agentcore.a2a_protocol import api as a2a_api
 from agentcore.ace import api as context_api
 from agentcore.bootstrap import Services, bootstrap
 from agentcore.kit.access import Access, Rule
-from agentcore.kit.clock import SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.drain import Drain, DrainGate
 from agentcore.kit.errors import (
     AgentCoreError,
@@ -138,7 +138,7 @@ def create_app(settings: Settings) -> FastAPI:
         refuse=refuse,
     )
     app.add_middleware(
-        RequestScope, metrics=RequestMetrics(registry), clock=SystemClock(), ids=Ids()
+        RequestScope, metrics=RequestMetrics(registry), clock=SYSTEM_CLOCK, ids=Ids()
     )
     return app
 
@@ -204,7 +204,7 @@ def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry)
 
 
 def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
-    clock = SystemClock()
+    clock = SYSTEM_CLOCK
     app.router.routes.insert(
         0,
         gateway_api.v1(

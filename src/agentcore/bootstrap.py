@@ -31,7 +31,7 @@ from agentcore.ace.store import ContextStore
 from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
 from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
 from agentcore.kit.cache import Cache, open_cache
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.db import Database, open_database
 from agentcore.kit.db_migrations import SchemaOutdated, migrate, require_head
 from agentcore.kit.drain import Drain
@@ -186,7 +186,7 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
 
 @asynccontextmanager
 async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Ground]:
-    clock = SystemClock()
+    clock = SYSTEM_CLOCK
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(_open_servers(settings))
         supervisor = await stack.enter_async_context(Supervisor(clock))
@@ -346,16 +346,13 @@ async def open_keys(settings: Settings) -> AsyncIterator[ApiKeys]:
         _open_servers(settings, redis=False) as servers,
         _open_database(settings, servers) as database,
     ):
-        yield ApiKeys(KeyStore(lambda: database), SystemClock())
+        yield ApiKeys(KeyStore(lambda: database), SYSTEM_CLOCK)
 
 
-def token_authority(settings: Settings, clock: Clock | None = None) -> TokenAuthority:
+def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
     """Signs and verifies with the configured secret, or with the one kept in the home."""
     secret = settings.security.jwt_secret.get_secret_value()
-    return TokenAuthority(
-        secret or generated_secret(settings.home / JWT_FILE),
-        SystemClock() if clock is None else clock,
-    )
+    return TokenAuthority(secret or generated_secret(settings.home / JWT_FILE), clock)
 
 
 def _authenticator(settings: Settings, keys: ApiKeys) -> Authenticator:

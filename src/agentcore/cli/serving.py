@@ -7,16 +7,19 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 
 from agentcore.app import create_app, drain_of, startup_error_of
+from agentcore.kit.drain import Drain
 from agentcore.kit.errors import StartupError
 from agentcore.observability.logs import configure_logs, quiet_logger
 from agentcore.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 log = structlog.get_logger()
 BACKLOG = 2048
@@ -25,14 +28,14 @@ BACKLOG = 2048
 class Server(uvicorn.Server):
     """Finishes what is in flight before anything is closed under it."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Drain, drain_seconds: float) -> None:
         super().__init__(config)
-        self._app = app
+        self._drain = drain
         self._drain_seconds = drain_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining", seconds=self._drain_seconds)
-        if not await drain_of(self._app).drain(self._drain_seconds):
+        if not await self._drain.drain(self._drain_seconds):
             log.warning("requests were still running when the drain time was over")
         await super().shutdown(sockets)
 
@@ -48,14 +51,15 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
         update={"server": settings.server.model_copy(update={"port": port})}
     )
     app = create_app(settings)
+    server = build_server(app, drain_of(app), settings)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(app, settings, listening, f"http://{host}:{port}"))
+        runner.run(_serve(server, listening, f"http://{host}:{port}"))
     if (error := startup_error_of(app)) is not None:
         raise error
     return 0
 
 
-async def _serve(app: FastAPI, settings: Settings, listening: socket.socket, url: str) -> None:
+def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -68,11 +72,14 @@ async def _serve(app: FastAPI, settings: Settings, listening: socket.socket, url
         ws_ping_interval=None,
         ws_per_message_deflate=False,
     )
-    server = Server(config, app, settings.server.drain_seconds)
+    return Server(config, drain, settings.server.drain_seconds)
+
+
+async def _serve(server: Server, listening: socket.socket, url: str) -> None:
     # uvicorn raises the signal again when it is done; by then there is nothing left to kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    log.info("listening", url=url, home=str(settings.home))
+    log.info("listening", url=url)
     await server.serve(sockets=[listening])
 
 

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import AuthenticationError, RedisError
 
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import StartupError
 from agentcore.kit.supervisor import Supervisor
 
@@ -135,9 +135,7 @@ class Cache:
     async def publish(self, channel: str, message: bytes) -> None:
         """Hand ``message`` to the channel's subscribers in all processes; best effort."""
         if self._reachable:
-            sent, _ = await self._ask(
-                lambda redis: redis.publish(self._name(channel), message)
-            )
+            sent, _ = await self._ask(lambda redis: redis.publish(self._name(channel), message))
             if sent:
                 return
         self._deliver(channel, message)
@@ -155,22 +153,21 @@ class Cache:
                 await self._recover(self._redis)
                 await self._receive(self._redis)
             except (RedisError, OSError, TimeoutError) as error:
-                self._lose(error)
+                self.lose(error)
             await self._clock.sleep(PROBE_SECONDS)
 
-    async def _ask(
-        self, command: Callable[[Redis], Awaitable[T]]
-    ) -> tuple[bool, T | None]:
+    async def _ask(self, command: Callable[[Redis], Awaitable[T]]) -> tuple[bool, T | None]:
         if self._redis is None:
             return False, None
         try:
             async with asyncio.timeout(self._timeout):
                 return True, await command(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
-            self._lose(error)
+            self.lose(error)
             return False, None
 
-    def _lose(self, error: Exception) -> None:
+    def lose(self, error: Exception) -> None:
+        """Work from memory until :meth:`watch` finds Redis again."""
         if self._reachable:
             log.warning("cache lost, working from memory", reason=_line(error))
             self._reachable = False
@@ -196,9 +193,7 @@ class Cache:
                 await pubsub.subscribe(*(name.decode() for name in names))
             await self._pump(redis, pubsub, names)
 
-    async def _pump(
-        self, redis: Redis, pubsub: PubSub, names: dict[bytes, str]
-    ) -> None:
+    async def _pump(self, redis: Redis, pubsub: PubSub, names: dict[bytes, str]) -> None:
         while self._reachable:
             if not names:
                 await self._clock.sleep(PROBE_SECONDS)
@@ -229,14 +224,11 @@ async def open_cache(
     config: CacheConfig,
     url: str | None,
     supervisor: Supervisor,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Cache]:
     """A cache at ``url``; None gives the degraded one for good."""
-    clock = SystemClock() if clock is None else clock
     redis = _connect(url, config) if url else None
-    cache = Cache(
-        redis, namespace=config.namespace, timeout=config.timeout, clock=clock
-    )
+    cache = Cache(redis, namespace=config.namespace, timeout=config.timeout, clock=clock)
     try:
         if redis is not None:
             await _first_contact(redis, cache, config)
@@ -278,7 +270,7 @@ async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> Non
                 hint="is it running, and is AGENTCORE_REDIS_URL right? "
                 "AGENTCORE_CACHE__REQUIRED=false starts without it",
             ) from exc
-        cache._lose(exc)
+        cache.lose(exc)
 
 
 def _line(error: BaseException) -> str:

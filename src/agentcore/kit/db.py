@@ -15,7 +15,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentcore.kit import jsonvalue
-from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError
 from agentcore.kit.resilience import retry
 
@@ -95,9 +94,7 @@ class Database:
             async with self.begin() as connection:
                 return await work(connection)
 
-        return await retry(
-            once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5, clock=SystemClock()
-        )
+        return await retry(once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5)
 
     async def ping(self) -> None:
         async with self.begin() as connection:

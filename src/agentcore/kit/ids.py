@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from uuid import UUID, uuid5
 
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
 NAMESPACE = UUID("6f1c2f0e-4a53-5d0c-9a50-5c0b8e6f3a11")
 
@@ -17,10 +17,10 @@ class Ids:
 
     def __init__(
         self,
-        clock: Clock | None = None,
+        clock: Clock = SYSTEM_CLOCK,
         randbits: Callable[[int], int] = secrets.randbits,
     ) -> None:
-        self._clock = SystemClock() if clock is None else clock
+        self._clock = clock
         self._randbits = randbits
 
     def new(self) -> UUID:
@@ -32,7 +32,7 @@ class Ids:
 
 
 def stable_uuid(text: str) -> UUID:
-    """``text`` itself where it is a UUID, else its UUIDv5: callers may use their own names as ids."""
+    """``text`` where it is a UUID, else its UUIDv5: callers may use names of their own as ids."""
     try:
         return UUID(text)
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import (
     RPC_UNAVAILABLE,
     AgentCoreError,
@@ -31,7 +31,7 @@ class Deadline:
 
     @classmethod
     def none(cls) -> Deadline:
-        return cls(None, SystemClock())
+        return cls(None, SYSTEM_CLOCK)
 
     def remaining(self) -> float:
         """Seconds left, never negative; infinite without a limit."""
@@ -100,9 +100,7 @@ class CircuitBreaker:
         self._probing = False
 
     @asynccontextmanager
-    async def guard(
-        self, *, ignoring: tuple[type[Exception], ...] = ()
-    ) -> AsyncIterator[None]:
+    async def guard(self, *, ignoring: tuple[type[Exception], ...] = ()) -> AsyncIterator[None]:
         """Admit the block and report its outcome; errors in ``ignoring`` count as an answer."""
         self.admit()
         try:
@@ -132,7 +130,7 @@ async def retry(
     attempts: int = 3,
     base: float = 0.05,
     cap: float = 2.0,
-    clock: Clock | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     random: Callable[[], float] = random_module.random,
 ) -> T:
     """Call ``work`` until it succeeds, at most ``attempts`` times, with full jitter between.
@@ -140,7 +138,6 @@ async def retry(
     An error of ours that says ``retry_after`` is waited for at least that long, unless it is
     longer than ``cap``: then waiting is left to the caller and the error is raised at once.
     """
-    clock = SystemClock() if clock is None else clock
     for attempt in range(1, attempts + 1):
         try:
             return await work()

@@ -182,9 +182,7 @@ def _presented(headers: Mapping[bytes, bytes]) -> str:
     if scheme.lower() == "bearer" and credential.strip():
         return credential.strip()
     if authorization:
-        raise Unauthenticated(
-            f"the authorization scheme {scheme!r} is not accepted", hint=_HINT
-        )
+        raise Unauthenticated(f"the authorization scheme {scheme!r} is not accepted", hint=_HINT)
     key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
     if not key:
         raise Unauthenticated("the request carries no credential", hint=_HINT)

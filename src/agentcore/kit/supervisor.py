@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import structlog
 
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 30.0
@@ -34,8 +34,8 @@ class TaskHealth:
 class Supervisor:
     """Owns every background task of the process; leaving the context cancels and awaits them."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock = SystemClock() if clock is None else clock
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._health: dict[str, TaskHealth] = {}
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agentcore.bootstrap import token_authority
-from agentcore.cli.demo.peers import Service
+from agentcore.cli.demo.peers import AgentCoreApi
 from agentcore.cli.demo.processes import START_SECONDS, Running, died, running
 from agentcore.cli.demo.report import summary, table
 from agentcore.cli.demo.rounds import Learners, Round
-from agentcore.kit.clock import SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.errors import StartupError
 from agentcore.kit.http import open_http
 from agentcore.settings import load_settings
@@ -64,7 +64,7 @@ async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:
             agents=plan.agents,
             episodes=plan.episodes,
             seed=plan.seed,
-            clock=SystemClock(),
+            clock=SYSTEM_CLOCK,
         )
         rounds = await _learn(plan, learners, console)
     console.print(table(rounds))
@@ -99,7 +99,7 @@ async def _learn(plan: DemoPlan, learners: Learners, console: Console) -> list[R
 
 
 @asynccontextmanager
-async def _ready(started: Running, http: aiohttp.ClientSession) -> AsyncIterator[Service]:
+async def _ready(started: Running, http: aiohttp.ClientSession) -> AsyncIterator[AgentCoreApi]:
     """The service once ``/health/ready`` says so; a process that died says why."""
     try:
         async with asyncio.timeout(START_SECONDS):
@@ -113,7 +113,7 @@ async def _ready(started: Running, http: aiohttp.ClientSession) -> AsyncIterator
     token = token_authority(settings).issue(
         subject="demo", tenant="demo", scopes=["admin"], lifetime=timedelta(hours=1)
     )
-    yield Service(http, started.url, token)
+    yield AgentCoreApi(http, started.url, token)
 
 
 async def _answers(http: aiohttp.ClientSession, url: str) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 REPLY_TOKENS = 200
 
 
-class Service:
+class AgentCoreApi:
     """HTTP with JSON on both sides; an error answer is raised in the service's own words."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
@@ -63,7 +63,7 @@ class Service:
 class GatewayMind:
     """Thinks with one chat completion per decision, as the OpenAI SDK would send it."""
 
-    def __init__(self, service: Service, model: str, clock: Clock) -> None:
+    def __init__(self, service: AgentCoreApi, model: str, clock: Clock) -> None:
         self._service = service
         self._model = model
         self._clock = clock
@@ -92,7 +92,7 @@ class GatewayMind:
 class RpcWorld:
     """Acts by A2A JSON-RPC requests."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: AgentCoreApi) -> None:
         self._service = service
         self._sent = 0
 
@@ -114,7 +114,7 @@ class RpcWorld:
 class ContextPlaybooks:
     """Reads playbooks and leaves traces."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: AgentCoreApi) -> None:
         self._service = service
 
     async def render(self, agent_id: str, task: str) -> Rendered:

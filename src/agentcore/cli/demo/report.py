@@ -5,31 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich import box
 from rich.table import Table
 
 from agentcore.cli.demo.rounds import Bill, Round, interval
 
 
 def table(rounds: Sequence[Round]) -> Table:
-    shown = Table(title="What the agents learned, and what it cost", title_justify="left")
+    shown = Table(title="What the agents learned, and what it cost", title_justify="left", box=box.SIMPLE_HEAD)
     columns = (
         "round",
         "playbook",
-        "reward (95 % interval)",
-        "tasks done",
-        "violations",
-        "self-hosted",
-        "API",
+        "reward",
+        "± 95 %",
+        "tasks
+done",
+        "faults",
+        "self-
+hosted",
+        "API
+calls",
         "cost",
-        "all on the API",
+        "all on
+the API",
     )
     for name in columns:
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=True)
     for played in rounds:
         shown.add_row(
             str(played.number),
-            " ".join(f"v{version}" for version in played.versions),
-            f"{played.mean:.2f} ± {played.half_width:.2f}",
+            versions(played),
+            f"{played.mean:.2f}",
+            f"{played.half_width:.2f}",
             f"{played.quality:.0%}",
             f"{played.violations:.1f}",
             str(played.bill.self_hosted),
@@ -63,8 +70,13 @@ def summary(rounds: Sequence[Round]) -> list[str]:
     ]
 
 
+def versions(played: Round) -> str:
+    lowest, highest = min(played.versions), max(played.versions)
+    return f"v{lowest}" if lowest == highest else f"v{lowest}-{highest}"
+
+
 def dollars(amount: Decimal) -> str:
-    return f"${amount:.4f}"
+    return f"${amount:.3f}"
 
 
 def _total(rounds: Sequence[Round]) -> Bill:

@@ -11,7 +11,7 @@ from functools import partial
 from statistics import fmean, stdev
 
 from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
-from agentcore.cli.demo.peers import ContextPlaybooks, GatewayMind, RpcWorld, Service
+from agentcore.cli.demo.peers import AgentCoreApi, ContextPlaybooks, GatewayMind, RpcWorld
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import DeadlineExceeded, InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
@@ -81,7 +81,7 @@ class Learners:
     """The demo's agents, each with its playbook, all speaking to one service."""
 
     def __init__(
-        self, service: Service, *, agents: int, episodes: int, seed: int, clock: Clock
+        self, service: AgentCoreApi, *, agents: int, episodes: int, seed: int, clock: Clock
     ) -> None:
         self._service = service
         self._names = [f"demo-agent-{number + 1}" for number in range(agents)]
