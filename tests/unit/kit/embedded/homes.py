@@ -156,9 +156,14 @@ def server_pid(home: Path, name: str) -> int:
 
 
 def watchdog_pid(home: Path, name: str) -> int:
-    """The process above the server: the watchdog that started it."""
-    status = Path(f"/proc/{server_pid(home, name)}/status").read_text()
-    return int(status.partition("PPid:")[2].split()[0])
+    """The watchdog whose command ends in the server's, or that has adopted it."""
+    words = ("watchdog.py", f"{home}/locks/clients")
+    last = {"postgres": "/bin/postgres", "valkey": "/valkey-server"}.get(name, f"{home}/s")
+    adopted = f"adopt {server_pid(home, name)} "
+    for pid, args in processes_of(home).items():
+        if all(word in args for word in words) and (last in args or adopted in args):
+            return pid
+    raise ProcessLookupError(name)
 
 
 def wait_until(condition: Callable[[], bool], message: str, seconds: float = 10) -> float:
