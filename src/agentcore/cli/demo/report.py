@@ -12,22 +12,25 @@ from agentcore.cli.demo.rounds import Bill, Round, interval
 
 
 def table(rounds: Sequence[Round]) -> Table:
-    shown = Table(title="What the agents learned, and what it cost", title_justify="left", box=box.SIMPLE_HEAD)
+    shown = Table(
+        title="What the agents learned, and what it cost",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
     columns = (
         "round",
         "playbook",
         "reward",
         "± 95 %",
-        "tasks
-done",
+        "tasks\ndone",
         "faults",
-        "self-
-hosted",
-        "API
-calls",
+        "self-\nhosted",
+        "API\ncalls",
         "cost",
-        "all on
-the API",
+        "all on\nthe API",
     )
     for name in columns:
         shown.add_column(name, justify="right", no_wrap=True)
