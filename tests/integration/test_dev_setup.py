@@ -147,9 +147,9 @@ def test_the_first_start_sets_up_and_the_second_has_nothing_to_do(checkout: Chec
 
 def test_a_changed_lock_is_followed(checkout: Checkout) -> None:
     assert checkout.dev(*PRINT_VERSION)[:2] == (0, "1.0\n")
-    checkout.lock_tiny("2.0")
+    checkout.lock_tiny("2.0.1")
     code, out, err = checkout.dev(*PRINT_VERSION)
-    assert (code, out) == (0, "2.0\n"), err
+    assert (code, out) == (0, "2.0.1\n"), err
     assert "made .venv" not in err
 
 
