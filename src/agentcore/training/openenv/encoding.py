@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, cast
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 Encoding = Literal["typed", "tool", "flat"]
+Checker = Callable[[JsonObject], list[JsonObject]]
 LIST_TOOLS = "list_tools"
 MOST_FAULTS = 20
+SCHEMAS_KEPT = 64
 LONGEST_FAULT = 300
 
 
@@ -122,7 +125,13 @@ def _object(value: JsonValue) -> JsonObject:
     return value if isinstance(value, dict) else {}
 
 
-def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
+def _checker(schema: JsonObject) -> Checker:
+    # Judging a schema takes some 10 ms, and all sessions of an environment have the same.
+    return _compiled(dumps(schema))
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT)
+def _compiled(text: bytes) -> Checker:
     """A function that lists what is wrong with a payload.
 
     Raises:
@@ -132,12 +141,12 @@ def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
     import jsonschema
     import referencing.exceptions
 
+    schema = cast("JsonObject", loads(text))
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as exc:
-        raise OpenEnvSpecError(
-            f"the server's action space is no JSON Schema: {exc.message}"
-        ) from exc
+        detail = f"the server's action space is no JSON Schema: {exc.message}"
+        raise OpenEnvSpecError(detail) from exc
     # An empty registry: a foreign schema must not make this process fetch what it refers to.
     validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
 
@@ -145,7 +154,8 @@ def _checker(schema: JsonObject) -> Callable[[JsonObject], list[JsonObject]]:
         try:
             found = [_fault(error) for error in validator.iter_errors(payload)]
         except (referencing.exceptions.Unresolvable, RecursionError) as exc:
-            raise OpenEnvSpecError(f"the server's action space cannot be resolved: {exc}") from exc
+            detail = f"the server's action space cannot be resolved: {exc}"
+            raise OpenEnvSpecError(detail) from exc
         return found[:MOST_FAULTS]
 
     return faults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentcore.kit.errors import AgentCoreError, InvalidInput
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step, field_errors
 from agentcore.training.openenv.errors import (
     OpenEnvError,
@@ -57,6 +58,7 @@ class StepRequest(BaseModel):
 class EnvironmentHost:
     """Calls one environment in the right order and translates what it raises.
 
+    Answers are JSON documents: what an environment shows and JSON has not is its fault as well.
     Not for concurrent use: the socket or the request that owns it waits for every answer.
     """
 
@@ -64,7 +66,7 @@ class EnvironmentHost:
         self._environment = environment
         self._ids = ids
 
-    async def reset(self, request: JsonObject) -> JsonObject:
+    async def reset(self, request: JsonObject) -> bytes:
         """Start an episode; members beside ``seed`` and ``episode_id`` are reset options."""
         environment = self._environment
         asked = checked(ResetRequest, request)
@@ -72,25 +74,36 @@ class EnvironmentHost:
         known = {name: options[name] for name in environment.reset_options if name in options}
         ignored: list[JsonValue] = [name for name in options if name not in known]
         episode_id = asked.episode_id or str(self._ids.new())
-        observation = await self._run(
-            lambda: environment.reset(asked.seed, known, episode_id), OpenEnvResetError
-        )
-        metadata: JsonObject = {"seed": environment.seed, "episode_id": episode_id}
-        if ignored:
-            metadata["ignored_options"] = ignored
-        return envelope(Step(observation, info=metadata), reward=None)
 
-    async def step(self, action: JsonObject) -> JsonObject:
-        environment = self._environment
-        step = await self._run(lambda: environment.step(action), OpenEnvStepError)
-        step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
-        return envelope(step, reward=step.reward)
+        def work() -> bytes:
+            observation = environment.reset(asked.seed, known, episode_id)
+            metadata: JsonObject = {"seed": environment.seed, "episode_id": episode_id}
+            if ignored:
+                metadata["ignored_options"] = ignored
+            return envelope(Step(observation, info=metadata), reward=None)
 
-    async def render(self) -> bytes | None:
-        return await self._run(self._environment.render, OpenEnvError)
+        return await self._run(work, OpenEnvResetError)
 
-    async def state(self) -> JsonObject:
-        return await self._run(self._environment.visible_state, OpenEnvError)
+    async def step(self, action: JsonObject) -> bytes:
+        def work() -> bytes:
+            step = self._environment.step(action)
+            step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
+            return envelope(step, reward=step.reward)
+
+        return await self._run(work, OpenEnvStepError)
+
+    async def state(self) -> bytes:
+        return await self._run(lambda: dumps(self._environment.visible_state()), OpenEnvError)
+
+    async def render(self) -> bytes:
+        """``media_type`` and the image in base64, or null where there is none."""
+
+        def work() -> bytes:
+            image = self._environment.render()
+            encoded = None if image is None else base64.b64encode(image).decode()
+            return dumps({"media_type": "image/png", "image": encoded})
+
+        return await self._run(work, OpenEnvError)
 
     async def close(self) -> None:
         await self._run(self._environment.close, OpenEnvError)
@@ -106,16 +119,18 @@ class EnvironmentHost:
             raise failure(f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT]) from exc
 
 
-def envelope(step: Step, *, reward: float | None) -> JsonObject:
+def envelope(step: Step, *, reward: float | None) -> bytes:
     """``metadata`` sits inside the observation for typed clients and beside it for generic ones."""
     own = step.observation.get("metadata")
     metadata = {**own, **step.info} if isinstance(own, dict) else step.info
-    return {
-        "observation": {**step.observation, "metadata": metadata},
-        "reward": reward,
-        "done": step.terminated or step.truncated,
-        "metadata": metadata,
-    }
+    return dumps(
+        {
+            "observation": {**step.observation, "metadata": metadata},
+            "reward": reward,
+            "done": step.terminated or step.truncated,
+            "metadata": metadata,
+        }
+    )
 
 
 def faults_of(error: AgentCoreError) -> list[JsonObject] | None:

@@ -34,6 +34,7 @@ from agentcore.training.openenv.server_session import SessionSocket
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+JSON = "application/json"
 LARGEST_BODY = 16 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -145,7 +146,7 @@ class EnvironmentServer:
         """As upstream: the state of a fresh environment; a session's own comes by its socket."""
         host = self.make()
         try:
-            return _json(await host.state())
+            return Response(await host.state(), media_type=JSON)
         finally:
             await self.discard(host)
 
@@ -153,7 +154,7 @@ class EnvironmentServer:
         body = await _body(request)
         host = self.make()
         try:
-            return _json(await host.reset(body))
+            return Response(await host.reset(body), media_type=JSON)
         finally:
             await self.discard(host)
 
@@ -163,7 +164,7 @@ class EnvironmentServer:
         host = self.make()
         try:
             await host.reset({})
-            return _json(await host.step(action))
+            return Response(await host.step(action), media_type=JSON)
         finally:
             await self.discard(host)
 
@@ -237,4 +238,4 @@ async def _body(request: Request) -> JsonObject:
 
 
 def _json(content: object, *, status: int = 200) -> Response:
-    return Response(dumps(content), status, media_type="application/json")
+    return Response(dumps(content), status, media_type=JSON)

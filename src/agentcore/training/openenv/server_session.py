@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,7 +37,7 @@ class Slots(Protocol):
 class SessionEnded(Exception):
     """The conversation is over; ``last`` is sent before the socket closes."""
 
-    def __init__(self, last: JsonObject | None = None) -> None:
+    def __init__(self, last: bytes | None = None) -> None:
         super().__init__()
         self.last = last
 
@@ -80,15 +79,19 @@ class SessionSocket:
             await self._slots.release(host)
 
 
-def error_frame(code: str, message: str, **extras: JsonValue) -> JsonObject:
-    return {"type": "error", "data": {"message": message, "code": code, **extras}}
+def error_frame(code: str, message: str, **extras: JsonValue) -> bytes:
+    return frame_of("error", dumps({"message": message, "code": code, **extras}))
 
 
-async def _send(send: Send, frame: JsonObject) -> None:
-    await send({"type": "websocket.send", "text": dumps(frame).decode()})
+def frame_of(kind: str, data: bytes) -> bytes:
+    return b'{"type":"%b","data":%b}' % (kind.encode(), data)
 
 
-async def _answer(host: EnvironmentHost, text: str | None) -> JsonObject:
+async def _send(send: Send, frame: bytes) -> None:
+    await send({"type": "websocket.send", "text": frame.decode()})
+
+
+async def _answer(host: EnvironmentHost, text: str | None) -> bytes:
     if text is None:
         raise SessionEnded(error_frame("SESSION_ERROR", "frames are JSON text"))
     try:
@@ -109,17 +112,15 @@ async def _answer(host: EnvironmentHost, text: str | None) -> JsonObject:
         return error_frame("EXECUTION_ERROR", str(error), reason=error.code)
 
 
-async def _carry_out(host: EnvironmentHost, kind: str, data: JsonObject) -> JsonObject:
+async def _carry_out(host: EnvironmentHost, kind: str, data: JsonObject) -> bytes:
     if kind == "step":
-        return {"type": "observation", "data": await host.step(data)}
+        return frame_of("observation", await host.step(data))
     if kind == "reset":
-        return {"type": "observation", "data": await host.reset(data)}
+        return frame_of("observation", await host.reset(data))
     if kind == "state":
-        return {"type": "state", "data": await host.state()}
+        return frame_of("state", await host.state())
     if kind == "render":
-        image = await host.render()
-        encoded = None if image is None else base64.b64encode(image).decode()
-        return {"type": "render", "data": {"media_type": "image/png", "image": encoded}}
+        return frame_of("render", await host.render())
     raise SessionEnded
 
 

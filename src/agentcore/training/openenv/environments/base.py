@@ -126,11 +126,13 @@ class Environment(ABC, Generic[ActionT, StateT]):
 
     def action_space(self) -> JsonObject:
         """JSON Schema of an action: ``{type, parameters, metadata}``."""
+        envelope = action_envelope(type(self).__name__ + "Action", *self._kinds)
+        if not self._kinds:
+            return envelope
         keys, shared = models_json_schema([(kind, "validation") for kind in self._kinds.values()])
         branches: list[JsonValue] = [
             _branch(kind, model, keys[model, "validation"]) for kind, model in self._kinds.items()
         ]
-        envelope = action_envelope(type(self).__name__ + "Action", *self._kinds)
         return {**envelope, "allOf": branches, **shared}
 
     def parse(self, action: Action) -> ActionT:
