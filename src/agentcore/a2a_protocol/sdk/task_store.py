@@ -41,7 +41,7 @@ class PostgresTaskStore(VersionedTaskStore):
 
     def __init__(self, rows: TaskRows, manager: TaskManager, clock: Clock) -> None:
         self._rows = rows
-        self._manager = manager
+        self.manager = manager
         self._clock = clock
 
     async def save(
@@ -57,9 +57,9 @@ class PostgresTaskStore(VersionedTaskStore):
         with _accounted(context):
             written = await self._write(record, first=prev_version.is_missing)
         if written is None:
-            self._manager.settle(record.task_id)
+            self.manager.settle(record.task_id)
             raise ConcurrentTaskModificationError(record.task_id)
-        self._manager.stored(record, written)
+        self.manager.stored(record, written)
         return TaskVersion(written.version)
 
     async def get(self, task_id: str, context: ServerCallContext) -> StoredTask | None:
@@ -112,7 +112,7 @@ class PostgresTaskStore(VersionedTaskStore):
             created_at=now,
             updated_at=task.status.timestamp.ToDatetime(UTC) if said else now,
         )
-        return self._manager.leased(record)
+        return self.manager.leased(record)
 
 
 class RowFollower(TaskEventStream):
