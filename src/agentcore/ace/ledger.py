@@ -135,7 +135,8 @@ class PlaybookLedger:
         adopted = _adopted(delta, playbook)
         known = await unit.deltas.get(adopted.delta_id)
         if known is not None:
-            return _repeated(known, adopted, playbook, delta.delta_id)
+            # Read again: the first sending may have been committed since.
+            return _repeated(known, adopted, await _locked(unit, agent_id), delta.delta_id)
         operations = operations_of(delta.changes, playbook.content)
         if expected_version is not None:
             await _check_expected(unit, playbook, operations, expected_version)

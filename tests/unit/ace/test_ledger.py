@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import UTC, datetime
+
+import pytest
+
+from agentcore.ace.content import Draft
+from agentcore.ace.errors import (
+    DeltaForOtherPlaybook,
+    DeltaIdReused,
+    InvalidContent,
+    InvalidOperation,
+    PlaybookExists,
+    PlaybookNotFound,
+    PlaybookTooLarge,
+    PlaybookVersionConflict,
+    VersionNotFound,
+)
+from agentcore.ace.journal import rebuilt
+from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.context import ALICE, ContextWorld
+
+NUMBERS = itertools.count()
+
+
+def delta(
+    changes: JsonObject,
+    *,
+    confidence: float = 0.85,
+    delta_id: str = "",
+    playbook_id: str = "pb-456",
+) -> ContextDelta:
+    return ContextDelta(
+        delta_id=delta_id or f"delta-{next(NUMBERS)}",
+        playbook_id=playbook_id,
+        changes=changes,
+        confidence=confidence,
+        reasoning="asked for",
+        generated_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def adding(text: str, section: str = "checks") -> JsonObject:
+    return {"ops": [{"op": "ADD", "section": section, "text": text}]}
+
+
+def texts(playbook: ContextPlaybook) -> set[str]:
+    return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
+
+
+async def entries_of(world: ContextWorld, playbook: ContextPlaybook) -> JsonObject:
+    found = await world.store.run(lambda unit: unit.deltas.versions(playbook.playbook_id))
+    return rebuilt(list(reversed(found)))
+
+
+async def test_concurrent_update_optimistic_lock(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    wanted = [f"Lesson {number}." for number in range(30)]
+    async with asyncio.TaskGroup() as group:
+        for text in wanted:
+            group.create_task(world.contexts.apply_delta("agent-123", delta(adding(text))))
+    found = await world.contexts.get_playbook("agent-123")
+    assert (found.version, texts(found)) == (31, set(wanted))
+    assert await entries_of(world, found) == found.content
+
+
+async def test_the_same_delta_at_once_counts_once(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    once = delta(adding("Once."))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(world.ledger.apply("agent-123", once, None)) for _ in range(8)]
+    assert {task.result().playbook.version for task in tasks} == {2}
+    assert all(task.result().applied for task in tasks)
+
+
+async def test_a_delta_sent_again_changes_nothing(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    first = delta({"goals": ["b"]}, delta_id="delta-789")
+    await world.ledger.apply("agent-123", first, None)
+    await world.ledger.apply("agent-123", delta({"goals": ["c"]}), None)
+    again = await world.ledger.apply("agent-123", first, None)
+    assert (again.applied, again.playbook.version) == (True, 3)
+    with pytest.raises(DeltaIdReused):
+        await world.ledger.apply("agent-123", delta({"x": 1}, delta_id="delta-789"), None)
+
+
+async def test_ids_that_callers_choose_are_their_own(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await world.contexts.create_playbook("agent-9", {}, principal=ALICE)
+    one = await world.ledger.apply("agent-123", delta({"a": 1}, delta_id="delta-789"), None)
+    two = await world.ledger.apply("agent-9", delta({"b": 2}, delta_id="delta-789"), None)
+    assert (one.applied, two.applied) == (True, True)
+    taken = str(world.ids.new())
+    await world.ledger.apply("agent-123", delta({"c": 1}, delta_id=taken), None)
+    with pytest.raises(DeltaIdReused):
+        await world.ledger.apply("agent-9", delta({"c": 1}, delta_id=taken), None)
+
+
+async def test_unsure_deltas_are_kept_and_not_applied(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    outcome = await world.ledger.apply("agent-123", delta({"goals": ["b"]}, confidence=0.69), None)
+    assert (outcome.applied, outcome.reason, outcome.playbook.version) == (False, "confidence", 1)
+    kept = (await world.contexts.deltas("agent-123"))[0]
+    assert (kept.delta.applied, kept.delta.changes) == (False, {"goals": ["b"]})
+    assert kept.gate["detail"] == "0.69 is below 0.7"
+
+
+async def test_what_is_there_already_raises_no_version(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    outcome = await world.ledger.apply(
+        "agent-123", delta({"goals": ["Solve customer issues"]}), None
+    )
+    assert (outcome.applied, outcome.reason, outcome.playbook.version) == (False, "no_op", 1)
+
+
+@pytest.mark.parametrize(
+    "older, newer",
+    [
+        (adding("a"), adding("b")),
+        ({"goals": ["x"]}, {"goals": ["y"]}),
+        ({"name": "x"}, adding("b")),
+        (
+            {"ops": [{"op": "TAG", "id": "b1", "helpful": 1}]},
+            {"ops": [{"op": "UPDATE", "id": "b1", "text": "z"}]},
+        ),
+    ],
+)
+async def test_a_delta_for_an_older_version_is_rebased_on_what_it_does_not_touch(
+    world: ContextWorld, playbook: ContextPlaybook, older: JsonObject, newer: JsonObject
+) -> None:
+    await world.ledger.apply("agent-123", delta(adding("base")), None)
+    await world.ledger.apply("agent-123", delta(older), 2)
+    outcome = await world.ledger.apply("agent-123", delta(newer), 2)
+    assert (outcome.applied, outcome.playbook.version) == (True, 4)
+
+
+@pytest.mark.parametrize(
+    "older, newer",
+    [
+        (
+            {"ops": [{"op": "UPDATE", "id": "b1", "text": "z"}]},
+            {"ops": [{"op": "REMOVE", "id": "b1"}]},
+        ),
+        (
+            {"ops": [{"op": "MOVE", "id": "b1", "section": "x"}]},
+            {"ops": [{"op": "UPDATE", "id": "b1", "text": "q"}]},
+        ),
+        ({"name": "x"}, {"name": "y"}),
+    ],
+)
+async def test_a_conflict_names_both_versions(
+    world: ContextWorld, playbook: ContextPlaybook, older: JsonObject, newer: JsonObject
+) -> None:
+    await world.ledger.apply("agent-123", delta(adding("base")), None)
+    await world.ledger.apply("agent-123", delta(older), 2)
+    with pytest.raises(PlaybookVersionConflict) as caught:
+        await world.ledger.apply("agent-123", delta(newer), 2)
+    assert caught.value.context == {"expected_version": 2, "found_version": 3}
+    with pytest.raises(PlaybookVersionConflict):
+        await world.ledger.apply("agent-123", delta(newer), 9)
+
+
+async def test_rollback_restores_previous_version(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    second = (await world.ledger.apply("agent-123", delta(adding("a")), None)).playbook
+    removal: JsonValue = {"op": "REMOVE", "id": "b1"}
+    await world.ledger.apply(
+        "agent-123",
+        delta(
+            {
+                "ops": [removal],
+            }
+        ),
+        None,
+    )
+    await world.ledger.apply("agent-123", delta({"goals": ["x"], "name": "y"}), None)
+    back = (await world.ledger.rollback("agent-123", 2)).playbook
+    assert (back.version, back.content) == (5, second.content)
+    forth = (await world.ledger.rollback("agent-123", 4)).playbook
+    assert forth.version == 6
+    assert forth.content["goals"] == ["solve customer issues", "x"]
+    assert await entries_of(world, forth) == forth.content
+
+
+@pytest.mark.parametrize("version", [0, 2, 3])
+async def test_only_earlier_versions_come_back(
+    world: ContextWorld, playbook: ContextPlaybook, version: int
+) -> None:
+    await world.ledger.apply("agent-123", delta(adding("a")), None)
+    with pytest.raises(VersionNotFound):
+        await world.ledger.rollback("agent-123", version)
+
+
+async def test_what_cannot_be_applied_leaves_nothing(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    with pytest.raises(InvalidOperation):
+        await world.ledger.apply("agent-123", delta({"ops": [{"op": "REMOVE", "id": "b1"}]}), None)
+    with pytest.raises(InvalidContent):
+        await world.ledger.apply("agent-123", delta({"goals": {"a": 1}}), None)
+    with pytest.raises(PlaybookTooLarge):
+        await world.ledger.apply("agent-123", delta({"note": "x" * (1 << 20)}), None)
+    with pytest.raises(DeltaForOtherPlaybook):
+        other = delta({"a": 1}, playbook_id=str(world.ids.new()))
+        await world.ledger.apply("agent-123", other, None)
+    with pytest.raises(PlaybookNotFound):
+        await world.ledger.apply("nobody", delta({"a": 1}), None)
+    assert [entry.kind for entry in await world.contexts.deltas("agent-123")] == ["seed"]
+
+
+async def test_an_empty_playbook_that_nobody_touched_gives_way(world: ContextWorld) -> None:
+    await world.contexts.create_playbook("agent-123", {}, principal=ALICE)
+    made = await world.ledger.create("agent-123", {"goals": ["win"]})
+    assert (made.version, made.content) == (1, {"goals": ["win"]})
+    assert await entries_of(world, made) == made.content
+    with pytest.raises(PlaybookExists):
+        await world.ledger.create("agent-123", {"goals": ["lose"]})
+
+
+async def test_creating_at_once_makes_one_playbook(world: ContextWorld) -> None:
+    await world.agents.ensure("agent-123", ALICE)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_created(world, {"by": number})) for number in range(6)]
+    made = [task.result() for task in tasks if task.result() is not None]
+    assert len(made) == 1
+    assert (await world.contexts.get_playbook("agent-123")).content == made[0].content  # type: ignore[union-attr]  # filtered
+
+
+async def _created(world: ContextWorld, context: JsonObject) -> ContextPlaybook | None:
+    try:
+        return await world.ledger.create("agent-123", context)
+    except PlaybookExists:
+        return None

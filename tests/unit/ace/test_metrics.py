@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from agentcore.ace.metrics import ACEMetrics
+from agentcore.kit.resilience import CircuitBreaker
+from tests.fakes.clock import ManualClock
+
+EXPOSED = {
+    "ace_evolution_requests_total": "counter",
+    "ace_evolution_duration_seconds": "histogram",
+    "ace_deltas_generated_total": "counter",
+    "ace_deltas_applied_total": "counter",
+    "ace_llm_requests_total": "counter",
+    "ace_llm_tokens_used_total": "counter",
+    "ace_llm_cost_usd_total": "counter",
+    "ace_llm_errors_total": "counter",
+    "ace_circuit_breaker_state": "gauge",
+    "ace_cache_hits_total": "counter",
+    "ace_cache_misses_total": "counter",
+    "ace_playbook_retrieval_duration_seconds": "histogram",
+}
+
+
+def test_the_twelve_series_are_exposed_under_the_specified_names() -> None:
+    registry = CollectorRegistry()
+    ACEMetrics(registry)
+    lines = generate_latest(registry).decode().splitlines()
+    types = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE"))
+    types = {name: kind for name, kind in types.items() if not name.endswith("_created")}
+    assert types == EXPOSED
+
+
+def test_the_gauge_follows_the_breaker() -> None:
+    registry, clock = CollectorRegistry(), ManualClock()
+    breaker = CircuitBreaker("x", failure_threshold=1, recovery_seconds=60, clock=clock)
+    ACEMetrics(registry).watch(breaker)
+    states = [registry.get_sample_value("ace_circuit_breaker_state")]
+    breaker.failed()
+    states.append(registry.get_sample_value("ace_circuit_breaker_state"))
+    clock.advance(61)
+    states.append(registry.get_sample_value("ace_circuit_breaker_state"))
+    assert states == [0, 1, 2]

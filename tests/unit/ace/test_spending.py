@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from agentcore.ace.errors import EvolutionBudgetExhausted
+from agentcore.ace.journal import Entry, Provenance
+from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.spending import MonthlyBudget
+from tests.fakes.context import ContextWorld
+
+
+@pytest.fixture
+def budget(world: ContextWorld) -> MonthlyBudget:
+    config = ACEConfig(ace_monthly_budget_usd=1.0)
+    return MonthlyBudget(config, world.store, clock=world.clock, ids=world.ids)
+
+
+async def booked(budget: MonthlyBudget, playbook: ContextPlaybook, usd: str) -> Entry | None:
+    try:
+        return await budget.reserve(playbook, Provenance(model="m", cost_usd=Decimal(usd)))
+    except EvolutionBudgetExhausted:
+        return None
+
+
+async def test_concurrent_bookings_never_exceed_the_budget(
+    budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(booked(budget, playbook, "0.3")) for _ in range(10)]
+    assert sum(task.result() is not None for task in tasks) == 3
+
+
+async def test_settling_frees_what_was_not_used(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    booking = await booked(budget, playbook, "0.9")
+    assert booking is not None
+    assert await booked(budget, playbook, "0.2") is None
+    await budget.settle(booking, "agent-123", Decimal("0.1"), outcome={"deltas": 1})
+    assert await booked(budget, playbook, "0.9") is not None
+    status = await world.contexts.evolution_status("agent-123")
+    assert status.total_cost == 0.1
+
+
+async def test_a_new_month_has_a_new_budget(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    assert await booked(budget, playbook, "1") is not None
+    world.clock.advance(timedelta(days=30).total_seconds())
+    assert await booked(budget, playbook, "0.1") is None
+    world.clock.advance(timedelta(days=1).total_seconds())
+    assert await booked(budget, playbook, "1") is not None
+
+
+async def test_bookings_are_no_deltas_of_the_playbook(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    booking = await booked(budget, playbook, "0.1")
+    assert booking is not None
+    assert [entry.kind for entry in await world.contexts.deltas("agent-123")] == ["seed"]
+    stored = await world.store.run(lambda unit: unit.deltas.get(booking.delta.delta_id))
+    assert stored == replace(booking, delta=stored.delta if stored else booking.delta)
+
+
+async def test_the_refusal_says_how_much_is_left(
+    budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    await booked(budget, playbook, "0.75")
+    with pytest.raises(EvolutionBudgetExhausted, match=r"0\.750000 of 1\.00 USD"):
+        await budget.reserve(playbook, Provenance(cost_usd=Decimal("0.5")))
