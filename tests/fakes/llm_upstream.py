@@ -14,7 +14,7 @@ from aiohttp import web
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
-SERVING = {
+SERVING: dict[str, Any] = {
     "status": "available",
     "model_name": "Qwen/Qwen3-8B",
     "init_nodes_num": 1,
@@ -40,6 +40,8 @@ class Upstream:
     url: str = ""
     behaviour: Behaviour = field(default_factory=lambda: says("Hello there!"))
     behaviours: list[Behaviour] = field(default_factory=list)
+    catalogue: Behaviour | None = None
+    reporting: Behaviour | None = None
     status: dict[str, Any] | None = None
     models: list[str] = field(default_factory=lambda: ["Qwen/Qwen3-8B"])
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -70,6 +72,8 @@ class Upstream:
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         self.headers.append(dict(request.headers))
+        if self.catalogue is not None:
+            return await self.catalogue(request)
         data = [{"id": name, "object": "model"} for name in self.models]
         return web.json_response({"object": "list", "data": data})
 
@@ -80,6 +84,8 @@ class Upstream:
         self.status_changed = asyncio.Event()
 
     async def status_json(self, request: web.Request) -> web.StreamResponse:
+        if self.reporting is not None:
+            return await self.reporting(request)
         if self.status is None:
             return web.Response(status=404)
         return web.json_response({"type": "cluster_status", "data": self.status})

@@ -32,6 +32,8 @@ ERROR_TYPES = {
 BUSY_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "overloaded_error"})
 CALLERS_CODES = frozenset({"invalid_request_error", "context_length_exceeded"})
 LONGEST_QUOTE = 300
+# A tuple: the value to look for may be anything that JSON knows.
+PLAIN_NO = (False, "false", "0", None)
 
 
 def parse_body(raw: bytes) -> JsonObject:
@@ -77,7 +79,7 @@ def is_marked_private(body: Mapping[str, JsonValue]) -> bool:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or "agentcore_private" not in metadata:
         return False
-    return metadata["agentcore_private"] not in {False, "false", "0", None}
+    return metadata["agentcore_private"] not in PLAIN_NO
 
 
 def upstream_body(call: ChatCall, model: str) -> bytes:

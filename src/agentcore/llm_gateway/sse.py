@@ -77,10 +77,10 @@ class EventScanner:
 
     def end(self) -> bytes:
         """The stream's end: what is still to be forwarded, and the verdict in ``failure``."""
-        rest, self._pending = self._pending, b""
+        rest, self._pending = self._pending.strip(), b""
         out = b""
-        if rest.strip() and self.failure is None:
-            out = self._scan(rest + b"\n\n") if self._began else self._bare(rest)
+        if rest and self.failure is None:
+            out = self._rest(rest)
         if self.failure is None and not self.whole:
             self.failure = UpstreamTruncated(
                 f"the stream of {self._provider} ended before the answer did",
@@ -89,6 +89,14 @@ class EventScanner:
         if self.failure is not None:
             return b""
         return out if self.done else out + DONE
+
+    def _rest(self, rest: bytes) -> bytes:
+        """Bytes behind the last complete event: a server may omit the last blank line."""
+        if self.whole and not _is_complete(rest):
+            return b""
+        if self._began or rest.startswith(b"data:"):
+            return self._scan(rest + b"\n\n")
+        return self._bare(rest)
 
     def _scan(self, block: bytes) -> bytes:
         """The forwardable part of complete events; ``block`` itself in the common case."""
@@ -185,6 +193,17 @@ def _payload(event: bytes) -> bytes | None:
         return event[5:].strip()
     lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
+
+
+def _is_complete(event: bytes) -> bool:
+    payload = _payload(event)
+    if payload is None or payload == b"[DONE]":
+        return payload is not None
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _without_null_usage(event: bytes) -> bytes:

@@ -26,6 +26,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamMalformed,
     UpstreamRateLimited,
     UpstreamTimeout,
+    UpstreamTruncated,
     UpstreamUnavailable,
 )
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
@@ -200,6 +201,9 @@ class ParallaxClusterManager:
         while True:
             try:
                 await self._follow()
+            except UpstreamTruncated:
+                # Whoever cut the connection: the next one tells how the cluster is.
+                log.info("status stream cut", provider=self.destination.name)
             except UpstreamError as error:
                 self._lost(error)
             await self._clock.sleep(RECONNECT_SECONDS)

@@ -1,7 +1,4 @@
-"""What every provider must do, on a real connection, for each kind of provider.
-
-Also the tests of base.py, openai.py, chat_http.py and transport.py: they have no other way in.
-"""
+"""What every provider must do, on a real connection, for each kind of provider."""
 
 from __future__ import annotations
 

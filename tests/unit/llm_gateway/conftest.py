@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentcore.kit.http import open_http
+from agentcore.kit.ids import Ids
+from agentcore.llm_gateway.accounts import Accounts
+from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConfig
+from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
+
+Build = Callable[..., HybridRouter]
+
+
+def priced(name: str, usd: str | None) -> ProviderConfig:
+    price = None if usd is None else PriceOverride(input=Decimal(usd), output=Decimal(usd))
+    return ProviderConfig(
+        name=name,
+        kind="parallax" if name.startswith("cluster") else "compatible",
+        base_url="http://127.0.0.1:1",
+        price=price,
+    )
+
+
+@pytest.fixture
+async def prices(clock: ManualClock) -> PriceBook:
+    configured = [
+        priced("cluster", None),
+        priced("cluster-2", None),
+        priced("cheap", "1"),
+        priced("dear", "9"),
+        priced("unpriced", None),
+    ]
+    book = PriceBook(configured, reference_model="gpt-5-mini", clock=clock)
+    await book.load()
+    return book
+
+
+@pytest.fixture
+def lines() -> list[CallRecord]:
+    return []
+
+
+@pytest.fixture
+def accounts(
+    prices: PriceBook, registry: CollectorRegistry, lines: list[CallRecord], clock: ManualClock
+) -> Accounts:
+    metrics = GatewayMetrics(registry)
+    return Accounts(prices=prices, metrics=metrics, record=lines.append, clock=clock)
+
+
+@pytest.fixture
+def build(accounts: Accounts, clock: ManualClock, ids: Ids) -> Build:
+    def routed(*providers: BaseLLMProvider) -> HybridRouter:
+        return HybridRouter(
+            [each for each in providers if each.destination.self_hosted],
+            {each.destination.name: each for each in providers if not each.destination.self_hosted},
+            accounts=accounts,
+            clock=clock,
+            ids=ids,
+        )
+
+    return routed
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_http() as session:
+        yield session
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with llm_upstream() as running:
+        running.status = dict(SERVING)
+        yield running

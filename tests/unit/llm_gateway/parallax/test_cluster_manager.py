@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+
+from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
+from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.errors import (
+    ParallaxCapacityError,
+    ParallaxClusterUnavailableError,
+    ParallaxTimeoutError,
+    UpstreamMalformed,
+    UpstreamRejected,
+)
+from agentcore.llm_gateway.models import LLMRequest, Timeouts
+from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
+from agentcore.llm_gateway.parallax.models import LOST_AFTER, STALE_AFTER
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
+
+QUICK = Timeouts(connect=0.5, first_byte=0.1, idle=0.1, total=0.2)
+HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
+
+
+@pytest.fixture
+def manager(
+    upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock
+) -> ParallaxClusterManager:
+    return ParallaxClusterManager(upstream.url, http=http, clock=clock, timeouts=QUICK)
+
+
+@pytest.fixture
+async def watched(
+    manager: ParallaxClusterManager, supervisor: Supervisor
+) -> ParallaxClusterManager:
+    supervisor.start("watch", manager.watch)
+    await becomes(lambda: manager.health != "unknown")
+    return manager
+
+
+async def becomes(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(1):
+        while not wanted():
+            await asyncio.sleep(0.005)
+
+
+def asked(manager: ParallaxClusterManager, *, stream: bool = False) -> Cleared:
+    return Cleared(HELLO.call(stream=stream), manager.destination)
+
+
+async def test_status_is_pushed(watched: ParallaxClusterManager, upstream: Upstream) -> None:
+    assert watched.health == "ready"
+    assert watched.capacity.limit == 8
+    upstream.tell(max_running_request=2)
+    await becomes(lambda: watched.capacity.limit == 2)
+    upstream.tell(status="waiting")
+    await becomes(lambda: watched.health == "not_ready")
+    upstream.tell(status="available")
+    await becomes(lambda: watched.health == "ready")
+
+
+async def test_silence_is_first_stuck_and_then_down(
+    watched: ParallaxClusterManager, clock: ManualClock
+) -> None:
+    clock.advance(STALE_AFTER + 1)
+    assert watched.health == "degraded"
+    assert watched.capacity.has_availability()
+    clock.advance(LOST_AFTER)
+    assert watched.health == "down"
+    assert watched.trouble == "down"
+
+
+async def test_a_lost_cluster_is_found_again(
+    http: aiohttp.ClientSession, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    async with llm_upstream() as upstream:
+        upstream.tell()
+        manager = ParallaxClusterManager(upstream.url, http=http, clock=clock, timeouts=QUICK)
+        supervisor.start("watch", manager.watch)
+        await becomes(lambda: manager.health == "ready")
+    await becomes(lambda: clock.slept != [])
+    assert manager.health == "ready"
+    clock.advance(1.1)
+    await becomes(lambda: manager.health == "down")
+    assert "cannot be reached" in manager.trouble
+    assert supervisor.health()["watch"].restarts == 0
+
+
+async def test_asking_needs_no_watch(manager: ParallaxClusterManager) -> None:
+    assert manager.health == "unknown"
+    assert await manager.is_healthy()
+    assert (await manager.get_capacity()).source == "reported"
+    assert await manager.list_models() == ["Qwen/Qwen3-8B"]
+    stats = await manager.get_stats()
+    assert stats.nodes[0].gpu_utilization is None
+    assert stats.in_flight == 0
+
+
+async def test_a_foreign_server_is_told_from_a_scheduler(
+    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+) -> None:
+    upstream.status = None
+    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock)
+    assert not await manager.is_healthy()
+    assert "base_url must be the scheduler's" in manager.trouble
+
+
+async def test_configured_names_win(
+    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+) -> None:
+    manager = ParallaxClusterManager(
+        upstream.url, http=http, clock=clock, models={"small": "Qwen/Qwen3-8B"}, max_concurrency=3
+    )
+    assert manager.served_models() == ("small",)
+    assert manager.upstream_model("small") == "Qwen/Qwen3-8B"
+    assert manager.upstream_model("Qwen/Qwen3-8B") is None
+    capacity = await manager.get_capacity()
+    assert (capacity.limit, capacity.source) == (3, "configured")
+
+
+async def test_the_lower_limit_counts(
+    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+) -> None:
+    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock, max_concurrency=30)
+    capacity = await manager.get_capacity()
+    assert (capacity.limit, capacity.source) == (8, "reported")
+
+
+async def test_generate(manager: ParallaxClusterManager) -> None:
+    reply = await manager.generate(asked(manager))
+    assert isinstance(reply, PlainReply)
+    assert manager.capacity.in_flight == 0
+
+
+async def test_a_stream_holds_its_slot_until_it_is_closed(
+    manager: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    reply = await manager.stream_generate(asked(manager, stream=True))
+    assert isinstance(reply, StreamReply)
+    assert manager.capacity.in_flight == 1
+    while await reply.next():
+        pass
+    assert manager.capacity.in_flight == 1
+    reply.close()
+    assert manager.capacity.in_flight == 0
+
+
+async def test_slots_are_never_oversold(
+    manager: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    await manager.get_capacity()
+    upstream.behaviour = streams(delta("a"), then=stalls())
+    results = await asyncio.gather(
+        *(manager.send(asked(manager, stream=True)) for _ in range(20)), return_exceptions=True
+    )
+    held = [each for each in results if isinstance(each, StreamReply)]
+    assert len(held) == 8
+    assert sum(isinstance(each, ParallaxCapacityError) for each in results) == 12
+    assert not manager.capacity.has_availability()
+    assert manager.trouble == "all slots taken"
+    for reply in held:
+        reply.close()
+    assert manager.capacity.in_flight == 0
+
+
+async def test_its_failures_have_the_clusters_names(
+    manager: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    busy = {"error": {"message": "busy", "type": "x", "code": "rate_limit_exceeded"}}
+    upstream.behaviours = [
+        fails(429, busy),
+        fails(503),
+        stalls(),
+        answers(b"no"),
+        fails(400),
+    ]
+    for expected in (
+        ParallaxCapacityError,
+        ParallaxClusterUnavailableError,
+        ParallaxTimeoutError,
+        UpstreamMalformed,
+        UpstreamRejected,
+    ):
+        with pytest.raises(expected):
+            await manager.send(asked(manager))
+
+
+async def test_a_first_answer_that_is_late_proves_nothing(
+    http: aiohttp.ClientSession, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    from agentcore.llm_gateway.parallax import cluster_manager as module
+
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.05)
+    server = await asyncio.start_server(stuck, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        manager = ParallaxClusterManager(f"http://127.0.0.1:{port}", http=http, clock=clock)
+        assert not await manager.is_healthy()
+        assert manager.health == "unknown"
+        assert manager.capacity.has_availability()
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"not json\n", b"\xff\n"])
+async def test_a_bad_report_is_no_status(
+    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream, line: bytes
+) -> None:
+    upstream.reporting = answers(line, "application/x-ndjson")
+    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock)
+    assert not await manager.is_healthy()
+    assert "reports no cluster status" in manager.trouble

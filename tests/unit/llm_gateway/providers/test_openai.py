@@ -1,0 +1,67 @@
+"""What OpenAIProvider knows of its catalogue; the conformance suite has the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+
+from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_upstream import Upstream, fails
+
+
+@pytest.fixture
+def provider(upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock) -> OpenAIProvider:
+    return OpenAIProvider(upstream.v1, http=http, clock=clock)
+
+
+async def becomes(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(1):
+        while not wanted():
+            await asyncio.sleep(0.005)
+
+
+async def test_an_unconfigured_catalogue_is_asked_for(
+    provider: OpenAIProvider, supervisor: Supervisor
+) -> None:
+    assert provider.served_models() is None
+    supervisor.start("watch", provider.watch)
+    await becomes(lambda: provider.served_models() == ("Qwen/Qwen3-8B",))
+    assert provider.upstream_model("Qwen/Qwen3-8B") == "Qwen/Qwen3-8B"
+
+
+async def test_it_is_asked_again(
+    provider: OpenAIProvider, upstream: Upstream, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    supervisor.start("watch", provider.watch)
+    await becomes(lambda: provider.served_models() is not None)
+    upstream.models = ["new"]
+    clock.advance(301)
+    await becomes(lambda: provider.served_models() == ("new",))
+
+
+async def test_a_provider_that_does_not_answer_is_its_own_trouble(
+    provider: OpenAIProvider, upstream: Upstream, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    upstream.catalogue = fails(500)
+    supervisor.start("watch", provider.watch)
+    await becomes(lambda: bool(provider.condition().why))
+    assert provider.served_models() is None
+    assert supervisor.health()["watch"].alive
+    upstream.catalogue = None
+    clock.advance(6)
+    await becomes(lambda: provider.served_models() is not None)
+    assert provider.condition().why == ""
+
+
+async def test_a_configured_catalogue_is_not_asked_for(
+    upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    provider = OpenAIProvider(upstream.v1, http=http, clock=clock, models={"m": "theirs"})
+    await provider.watch()
+    assert await provider.get_available_models() == ["m"]
+    assert upstream.headers == []

@@ -1,0 +1,51 @@
+"""The catalogue route; the conformance suite of the providers has the chat route."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from agentcore.kit.clock import SystemClock
+from agentcore.llm_gateway.chat_http import ChatEndpoint
+from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
+from agentcore.llm_gateway.models import Timeouts
+from agentcore.llm_gateway.transport import Transport
+from tests.fakes.llm_upstream import Upstream, answers, fails
+
+
+@pytest.fixture
+def endpoint(http: aiohttp.ClientSession, upstream: Upstream) -> ChatEndpoint:
+    return ChatEndpoint(
+        Transport(http, "p", connect=1),
+        provider="p",
+        base_url=upstream.v1,
+        api_key="key",
+        timeouts=Timeouts.model_validate({}),
+        clock=SystemClock(),
+    )
+
+
+async def test_it_lists_what_is_served(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+    upstream.models = ["a", "b"]
+    assert await endpoint.models() == ["a", "b"]
+    assert upstream.headers[0]["Authorization"] == "Bearer key"
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"data": {}}'])
+async def test_what_is_no_list_is_refused(
+    endpoint: ChatEndpoint, upstream: Upstream, body: bytes
+) -> None:
+    upstream.catalogue = answers(body)
+    with pytest.raises(UpstreamMalformed):
+        await endpoint.models()
+
+
+async def test_odd_entries_are_passed_over(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+    upstream.catalogue = answers(b'{"data": [{"id": "a"}, {"id": 7}, "b", {}]}')
+    assert await endpoint.models() == ["a"]
+
+
+async def test_a_refused_list_is_an_error(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+    upstream.catalogue = fails(500)
+    with pytest.raises(UpstreamError):
+        await endpoint.models()

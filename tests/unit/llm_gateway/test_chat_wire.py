@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from agentcore.kit.errors import Forbidden, NotFound, Unauthenticated
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.chat_wire import (
+    error_body,
+    error_event,
+    error_in,
+    error_status,
+    is_marked_private,
+    max_tokens_of,
+    parse_body,
+    upstream_body,
+    usage_of,
+    wants_usage,
+)
+from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamUnavailable,
+)
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
+
+MESSAGES = [{"role": "user", "content": "Hello"}]
+
+
+def raw(**body: Any) -> bytes:
+    return json.dumps({"model": "m", "messages": MESSAGES, **body}).encode()
+
+
+def test_a_request_is_kept_whole() -> None:
+    body = parse_body(raw(anything={"x": [1, None]}, temperature=0.5))
+    assert body["anything"] == {"x": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b"", None),
+        (b"{", None),
+        (b"[]", None),
+        (b"\xff", None),
+        (b'{"model": "m", "messages": NaN}', None),
+        (b"[" * 2000 + b"]" * 2000, None),
+        (raw(model=""), "model"),
+        (raw(model=7), "model"),
+        (b'{"messages": [{}]}', "model"),
+        (b'{"model": "m"}', "messages"),
+        (raw(messages=[]), "messages"),
+        (raw(messages="Hello"), "messages"),
+        (raw(messages=["Hello"]), "messages"),
+        (raw(stream="yes"), "stream"),
+        (raw(stream_options=True), "stream_options"),
+    ],
+    ids=[f"case{number}" for number in range(15)],
+)
+def test_what_is_no_request_is_refused_by_name(body: bytes, param: str | None) -> None:
+    with pytest.raises(InvalidChatRequest) as caught:
+        parse_body(body)
+    assert caught.value.context.get("param") == param
+
+
+def test_null_is_as_good_as_absent() -> None:
+    parse_body(raw(stream=None, stream_options=None, max_tokens=None))
+
+
+def test_only_the_model_changes_on_the_way_up() -> None:
+    body = parse_body(raw(user="u", metadata={"a": "b"}, stream=False))
+    call = ChatCall(model="m", body=body)
+    assert json.loads(upstream_body(call, "other/m")) == {**body, "model": "other/m"}
+    assert body["model"] == "m"
+
+
+def test_usage_is_added_to_streams_and_other_options_stay() -> None:
+    body = parse_body(raw(stream=True, stream_options={"continuous_usage_stats": True}))
+    sent = json.loads(upstream_body(ChatCall(model="m", body=body, stream=True), "m"))
+    assert sent["stream_options"] == {"continuous_usage_stats": True, "include_usage": True}
+    assert body["stream_options"] == {"continuous_usage_stats": True}
+
+
+def test_who_asks_for_usage() -> None:
+    assert wants_usage({"stream_options": {"include_usage": True}})
+    assert not wants_usage({"stream_options": {"include_usage": 1}})
+    assert not wants_usage({})
+
+
+@pytest.mark.parametrize("value", [True, "true", "yes", 1, "no?", {}])
+def test_privacy_is_a_yes_unless_it_is_a_plain_no(value: object) -> None:
+    assert is_marked_private(parse_body(raw(metadata={"agentcore_private": value})))
+
+
+@pytest.mark.parametrize("metadata", [{}, None, "x", {"agentcore_private": False}])
+def test_no_mark_is_no_mark(metadata: object) -> None:
+    assert not is_marked_private(parse_body(raw(metadata=metadata)))
+
+
+def test_a_limit_has_two_names() -> None:
+    assert max_tokens_of({"max_completion_tokens": 5, "max_tokens": 9}) == 5
+    assert max_tokens_of({"max_tokens": 9}) == 9
+    assert max_tokens_of({"max_tokens": "9"}) is None
+
+
+def test_usage_shapes() -> None:
+    full: dict[str, Any] = {
+        "prompt_tokens": 10,
+        "completion_tokens": 4,
+        "total_tokens": 14,
+        "prompt_tokens_details": {"cached_tokens": 6, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    assert usage_of(full) == TokenUsage(10, 4, 14, 6, 3)
+    assert usage_of({"prompt_tokens": 1, "completion_tokens": 2}) == TokenUsage(1, 2, 3)
+    details: JsonObject = {
+        "prompt_tokens": 1,
+        "completion_tokens": 2,
+        "prompt_tokens_details": None,
+    }
+    assert usage_of(details) == TokenUsage(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [None, [], {"prompt_tokens": 1}, {"prompt_tokens": "1", "completion_tokens": 2}],
+    ids=str,
+)
+def test_no_usage(wrong: JsonValue) -> None:
+    assert usage_of(wrong) is None
+
+
+def test_an_error_is_what_its_code_says() -> None:
+    def told(error: Any) -> object:
+        return error_in({"error": error}, "p")
+
+    assert isinstance(told({"message": "m", "code": "rate_limit_exceeded"}), UpstreamRateLimited)
+    assert isinstance(told({"message": "m", "code": 429}), UpstreamRateLimited)
+    assert isinstance(told({"message": "m", "type": "invalid_request_error"}), UpstreamRejected)
+    assert isinstance(told({"message": "m", "code": {"odd": 1}}), UpstreamUnavailable)
+    assert isinstance(told("plain text"), UpstreamUnavailable)
+    assert told(None) is None
+    assert error_in({}, "p") is None
+
+
+def test_a_long_message_is_cut() -> None:
+    failure = error_in({"error": {"message": "x" * 10_000}}, "p")
+    assert failure is not None
+    assert len(failure.detail) < 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Unauthenticated("who?"), 401, "authentication_error"),
+        (Forbidden("no"), 403, "permission_error"),
+        (NotFound("where?"), 404, "invalid_request_error"),
+        (UpstreamRateLimited("later"), 429, "rate_limit_error"),
+        (UpstreamUnavailable("gone"), 502, "server_error"),
+        (InvalidChatRequest("what?", param="model"), 400, "invalid_request_error"),
+    ],
+    ids=str,
+)
+def test_errors_have_the_shape_that_the_sdks_parse(error: Any, status: int, kind: str) -> None:
+    body = json.loads(error_body(error))["error"]
+    assert error_status(error) == status
+    assert body == {
+        "message": error.detail,
+        "type": kind,
+        "param": error.context.get("param"),
+        "code": error.code,
+    }
+
+
+def test_a_hint_is_told_too() -> None:
+    body = json.loads(error_body(NotFound("no x", hint="ask for y")))
+    assert body["error"]["message"] == "no x; ask for y"
+
+
+def test_a_providers_own_complaint_is_passed_on() -> None:
+    theirs = b'{"error": {"message": "n must be 1", "vendor": true}}'
+    error = UpstreamRejected("p said", status=422, body=theirs, provider="p")
+    assert error_body(error) == theirs
+    assert error_status(error) == 422
+    for other in (b"<html>", b'{"error": "text"}', b"[]"):
+        error = UpstreamRejected("p said", status=400, body=other, provider="p")
+        assert json.loads(error_body(error))["error"]["code"] == "upstream_rejected"
+
+
+def test_a_stream_ends_with_an_error_event() -> None:
+    event = error_event(UpstreamUnavailable("gone"))
+    assert event.startswith(b"data: {")
+    assert event.endswith(b"}\n\n")

@@ -1,0 +1,96 @@
+"""Tests of store.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import select
+
+from agentcore.kit.db import Database
+from agentcore.kit.ids import Ids
+from agentcore.llm_gateway.models import CallRecord, TokenUsage
+from agentcore.llm_gateway.store import CallStore, llm_calls
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def record() -> CallRecord:
+    return CallRecord(
+        id=Ids().new(),
+        at=AT,
+        tenant="acme",
+        subject="ann",
+        provider="cluster",
+        model="qwen3-8b",
+        kind="self_hosted",
+        status="success",
+        usage=TokenUsage(1000, 200, 1200, 400),
+        latency_ms=12.5,
+        ttft_ms=3.5,
+        cost_usd=Decimal("0.000000000000000123"),
+        api_equivalent_usd=Decimal("0.00056"),
+        reason="cost_optimization",
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+        private=True,
+    )
+
+
+async def test_a_line_is_kept_exactly(database: Database) -> None:
+    written = record()
+    await CallStore(lambda: database).write([written])
+    async with database.begin() as connection:
+        row = (await connection.execute(select(llm_calls))).mappings().one()
+    assert row["cost_usd"] == written.cost_usd
+    assert row["cached_tokens"] == 400
+    assert row["at"] == AT
+    assert row["private"] is True
+    assert row["id"] == written.id
+
+
+async def test_writing_twice_counts_once(database: Database) -> None:
+    calls = CallStore(lambda: database)
+    written = record()
+    await calls.write([written])
+    await calls.write([written, record()])
+    lines = await calls.summary(tenant="acme", since=AT)
+    assert lines[0].calls == 2
+
+
+async def test_unknown_stays_unknown(database: Database) -> None:
+    calls = CallStore(lambda: database)
+    bare = replace(record(), usage=None, cost_usd=None, api_equivalent_usd=None, ttft_ms=None)
+    await calls.write([bare])
+    line = (await calls.summary(tenant=None, since=AT))[0]
+    assert line.cost_usd is None
+    assert line.unpriced == 1
+    assert line.prompt_tokens == 0
+
+
+async def test_one_odd_name_does_not_block_a_batch(database: Database) -> None:
+    calls = CallStore(lambda: database)
+    await calls.write([replace(record(), subject="a\x00b", trace_id="\x00"), record()])
+    assert (await calls.summary(tenant="acme", since=AT))[0].calls == 2
+
+
+async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: Database) -> None:
+    calls = CallStore(lambda: database)
+    await calls.write(
+        [
+            record(),
+            replace(record(), provider="api", kind="api", cost_usd=Decimal("0.5")),
+            replace(record(), provider="api", kind="api", cost_usd=Decimal("0.25")),
+            replace(record(), tenant="rival"),
+            replace(record(), at=AT - timedelta(seconds=1)),
+        ]
+    )
+    lines = await calls.summary(tenant="acme", since=AT)
+    assert [(line.provider, line.kind, line.calls) for line in lines] == [
+        ("api", "api", 2),
+        ("cluster", "self_hosted", 1),
+    ]
+    assert lines[0].cost_usd == Decimal("0.75")
+    assert lines[1].api_equivalent_usd == Decimal("0.00056")
+    everybody = await calls.summary(tenant=None, since=AT)
+    assert sum(line.calls for line in everybody) == 4

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentcore.kit.db import StorageUnavailable
+from agentcore.kit.ids import Ids
+from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.ledger import Ledger
+from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.models import CallRecord
+from tests.fakes.clock import ManualClock
+
+
+def record() -> CallRecord:
+    return CallRecord(
+        id=Ids().new(),
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        tenant="t",
+        subject="s",
+        provider="p",
+        model="m",
+        kind="api",
+        status="success",
+        usage=None,
+        latency_ms=1.0,
+        ttft_ms=None,
+        cost_usd=None,
+        api_equivalent_usd=None,
+        reason="default",
+        trace_id="",
+        private=False,
+    )
+
+
+class Book:
+    """Takes batches; ``away`` makes it fail like a database that is gone."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.batches: list[int] = []
+        self.ids: list[UUID] = []
+
+    async def write(self, records: Sequence[CallRecord]) -> None:
+        if self.away:
+            raise StorageUnavailable("gone")
+        self.batches.append(len(records))
+        self.ids += [each.id for each in records]
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def ledger(book: Book, clock: ManualClock, registry: CollectorRegistry) -> Ledger:
+    metrics = GatewayMetrics(registry)
+    return Ledger(book.write, clock=clock, metrics=metrics, flush_seconds=0.5, buffer=2500)
+
+
+async def test_everything_is_written_once_and_in_order(ledger: Ledger, book: Book) -> None:
+    records = [record() for _ in range(2300)]
+    for each in records:
+        ledger.add(each)
+    await ledger.flush()
+    await ledger.flush()
+    assert book.batches == [1000, 1000, 300]
+    assert book.ids == [each.id for each in records]
+    assert ledger.pending == 0
+
+
+async def test_it_flushes_by_itself(
+    ledger: Ledger, book: Book, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    supervisor.start("ledger", ledger.run)
+    ledger.add(record())
+    await clock.advance_until_idle(0.4)
+    assert book.batches == []
+    await clock.advance_until_idle(0.2)
+    assert book.batches == [1]
+
+
+async def test_a_database_that_is_away_loses_nothing(
+    ledger: Ledger, book: Book, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    supervisor.start("ledger", ledger.run)
+    book.away = True
+    ledger.add(record())
+    await clock.advance_until_idle(2)
+    assert ledger.pending == 1
+    book.away = False
+    ledger.add(record())
+    await clock.advance_until_idle(1)
+    assert book.batches == [2]
+    assert supervisor.health()["ledger"].restarts == 0
+
+
+async def test_beyond_its_bound_new_lines_are_dropped_and_counted(
+    ledger: Ledger, book: Book, registry: CollectorRegistry
+) -> None:
+    for _ in range(2503):
+        ledger.add(record())
+    assert registry.get_sample_value("llm_ledger_dropped_total") == 3
+    await ledger.flush()
+    assert sum(book.batches) == 2500
+
+
+async def test_a_failed_flush_says_so(ledger: Ledger, book: Book) -> None:
+    book.away = True
+    ledger.add(record())
+    with pytest.raises(StorageUnavailable):
+        await ledger.flush()
+    assert ledger.pending == 1
