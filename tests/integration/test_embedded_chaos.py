@@ -100,6 +100,14 @@ class Rampage:
     def wait_for_a_write(self) -> None:
         before = self._size()
         wait_until(lambda: self._size() > before, "nobody can write any more", seconds=20)
+        # A server whose watchdog and clients all die at once has nobody left to stop it.
+        wait_until(self._is_watched, "a server is left without a watchdog")
+
+    def _is_watched(self) -> bool:
+        try:
+            return all(watchdog_pid(self._home, name) for name in ("postgres", "valkey"))
+        except ProcessLookupError:
+            return False
 
     def end(self) -> None:
         for writer in self._writers:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentcore.kit.embedded import open_embedded
+from agentcore.kit.embedded.layout import Home
 from agentcore.kit.errors import StartupError
 from tests.unit.kit.embedded.homes import client, fresh_home, processes_of, wait_until
 
@@ -128,3 +129,16 @@ async def test_a_cache_that_cannot_start_leaves_the_database_working(home: Path)
         assert servers.redis_url is None
         assert "valkey" in servers.degraded
         assert "\n" not in servers.degraded
+
+
+@ROOT_ONLY
+async def test_a_socket_folder_that_somebody_else_made_first(home: Path) -> None:
+    """Whoever owns it could answer in the server's place."""
+    long = home / ("x" * 100)
+    folder = Path("/tmp") / f"agentcore-{os.geteuid()}-{Home(long).digest}"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, 65534, 65534)
+    try:
+        assert (await refusal(long)).detail == f"{folder} belongs to nobody"
+    finally:
+        folder.rmdir()

@@ -22,6 +22,7 @@ from tests.unit.kit.embedded.homes import (
     client,
     fresh_home,
     processes_of,
+    server_pid,
     wait_until,
 )
 
@@ -134,6 +135,19 @@ async def test_a_home_with_a_long_path_works_for_all_its_processes() -> None:
             assert folder.stat().st_mode & 0o777 == 0o700
         wait_until(lambda: not processes_of(home), "a process was left behind")
         shutil.rmtree(folder)
+
+
+async def test_a_users_settings_for_postgres_reach_neither_server_nor_client(
+    used_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PGPORT": "5999", "PGDATA": "/absent", "SOME_SECRET": "s3"}.items():
+        monkeypatch.setenv(name, value)
+    async with open_embedded(used_home) as servers:
+        assert await ask(servers.database_url.replace("+asyncpg", ""), "SELECT 1") == 1
+        for name in ("postgres", "valkey"):
+            environment = Path(f"/proc/{server_pid(used_home, name)}/environ").read_bytes()
+            assert b"SECRET" not in environment
+            assert b"PG" not in environment
 
 
 def test_warm_starts_and_joins_keep_their_bars(used_home: Path) -> None:

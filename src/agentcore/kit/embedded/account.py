@@ -47,6 +47,7 @@ class Account:
             text=True,
             errors="replace",
             cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
             timeout=seconds,
             check=False,
             user=self.uid if self.switches else None,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from agentcore.kit.embedded.layout import Home, startup_errors
-from agentcore.kit.embedded.locks import Patience, raise_lock, try_lock
-from agentcore.kit.embedded.postgres import Postgres
-from agentcore.kit.embedded.unit import State, Unit
-from agentcore.kit.embedded.valkey import Valkey
 from agentcore.kit.errors import Conflict, StartupError
+
+if sys.platform != "win32":
+    from agentcore.kit.embedded.layout import Home, startup_errors
+    from agentcore.kit.embedded.locks import Patience, raise_lock, try_lock
+    from agentcore.kit.embedded.postgres import Postgres
+    from agentcore.kit.embedded.unit import State, Unit
+    from agentcore.kit.embedded.valkey import Valkey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class ServerStatus:
 
 def status(home: Path) -> tuple[ServerStatus, ...]:
     """Look without starting, creating or waiting for anything; empty when nothing was made yet."""
+    if sys.platform == "win32":
+        return ()
     place = Home(Path(os.path.realpath(home)))
     if not place.clients.exists():
         return ()
@@ -51,6 +56,8 @@ def stop(home: Path, *, seconds: float = 90.0) -> None:
 
     Conflict while a process has this home open: it would only start them again.
     """
+    if sys.platform == "win32":
+        return
     place = Home(Path(os.path.realpath(home)))
     if not place.clients.exists():
         return

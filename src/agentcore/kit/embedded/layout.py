@@ -101,6 +101,19 @@ def startup_errors(what: str, *, hint: str = _OTHER_HOME) -> Iterator[None]:
         raise StartupError(f"{what}: {error.strerror or error}", hint=hint) from error
 
 
+def is_private(folder: Path, owner: int) -> bool:
+    """Nobody else can have put a server there; a folder in /tmp may be anybody's."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == owner
+        and not stat.S_IMODE(found.st_mode) & 0o077
+    )
+
+
 def user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name

@@ -17,7 +17,7 @@ from agentcore.kit.embedded import pgwire, processes
 from agentcore.kit.embedded.account import Account
 from agentcore.kit.embedded.binaries import POSTGRES_MAJOR, postgres_folder
 from agentcore.kit.embedded.elsewhere import choose, hand_over
-from agentcore.kit.embedded.layout import Home
+from agentcore.kit.embedded.layout import Home, is_private
 from agentcore.kit.embedded.unit import Launch, Probe, Reason, StopSteps
 from agentcore.kit.errors import StartupError
 
@@ -37,6 +37,7 @@ _INITDB = (
 # machine. No replication means less to write; few workers, because the home is one machine's.
 _SETTINGS = {
     "listen_addresses": "",
+    "port": "5432",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "64MB",
@@ -72,14 +73,18 @@ class Postgres:
     @property
     def url(self) -> str:
         folder = quote(str(self.socket_folder), safe="/")
-        return f"postgresql+asyncpg://{USER}@/{DATABASE}?host={folder}"
+        # With its port: drivers would else take one from the environment.
+        return f"postgresql+asyncpg://{USER}@/{DATABASE}?host={folder}&port=5432"
 
     @property
     def socket_folder(self) -> Path:
         return self.home.socket_folder(_owner(self.home.data))
 
     def probe(self) -> Probe:
-        address = self.socket_folder / _SOCKET
+        folder = self.socket_folder
+        if not is_private(folder, _owner(self.home.data)):
+            return "silent"
+        address = folder / _SOCKET
         answer = pgwire.ask(address, user=USER, database=DATABASE)
         if answer is None:
             return "silent"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,15 +13,18 @@ from typing import TypeVar
 
 import structlog
 
-from agentcore.kit.embedded.layout import Home, open_home, startup_errors
-from agentcore.kit.embedded.locks import Patience, try_lock
-from agentcore.kit.embedded.postgres import Postgres
-from agentcore.kit.embedded.unit import Unit
-from agentcore.kit.embedded.valkey import Valkey
 from agentcore.kit.errors import StartupError
+
+if sys.platform != "win32":
+    from agentcore.kit.embedded.layout import Home, open_home, startup_errors
+    from agentcore.kit.embedded.locks import Patience, try_lock
+    from agentcore.kit.embedded.postgres import Postgres
+    from agentcore.kit.embedded.unit import Unit
+    from agentcore.kit.embedded.valkey import Valkey
 
 CHECK_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
+_ELSEWHERE = "embedded servers need Linux or macOS"
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -69,6 +73,11 @@ async def open_embedded(
 
     ``start_seconds`` bounds the wait for PostgreSQL, which may have a long log to recover from.
     """
+    if sys.platform == "win32":
+        if database:
+            raise StartupError(_ELSEWHERE, hint="set AGENTCORE_DATABASE_URL")
+        yield EmbeddedServers(degraded=_ELSEWHERE if redis else "")
+        return
     place = await asyncio.to_thread(open_home, home)
     postgres, valkey = Postgres(place), Valkey(place, cache_memory_mb)
     client = await _join(place, start_seconds)
@@ -117,13 +126,14 @@ async def _keep(unit: Unit | None, seconds: float) -> None:
     pause = CHECK_SECONDS
     while True:
         await asyncio.sleep(pause)
-        if await asyncio.to_thread(unit.watched):
-            pause = CHECK_SECONDS
-            continue
-        failure = await _start(unit, seconds)
-        if failure is not None:
-            log.error("embedded server is down", server=unit.name, reason=failure.detail)
-        pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
+        if not await asyncio.to_thread(unit.watched):
+            failure = await _start(unit, seconds)
+            if failure is not None:
+                log.error("embedded server is down", server=unit.name, reason=failure.detail)
+            if not await asyncio.to_thread(unit.watched):
+                pause = min(pause * 2, _LONGEST_RETRY_SECONDS)
+                continue
+        pause = CHECK_SECONDS
 
 
 async def _start(unit: Unit | None, seconds: float) -> StartupError | None:

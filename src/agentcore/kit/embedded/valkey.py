@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from agentcore.kit.embedded import processes
 from agentcore.kit.embedded.binaries import valkey_binary
-from agentcore.kit.embedded.layout import Home
+from agentcore.kit.embedded.layout import Home, is_private
 from agentcore.kit.embedded.unit import Launch, Probe, Reason, StopSteps
 
 _ANSWER_SECONDS = 2.0
@@ -35,6 +35,8 @@ class Valkey:
         return self.home.socket_folder(os.geteuid()) / "valkey.sock"
 
     def probe(self) -> Probe:
+        if not is_private(self.socket.parent, os.geteuid()):
+            return "silent"
         try:
             with closing(socket.socket(socket.AF_UNIX)) as wire:
                 wire.settimeout(_ANSWER_SECONDS)

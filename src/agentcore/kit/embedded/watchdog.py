@@ -27,6 +27,9 @@ ADOPTED_POLL_SECONDS = 0.1
 # the clients' end may stop the server.
 GROUP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
+# Neither the client's secrets nor its PGPORT are the server's business.
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
+
 
 class Ended(Exception):
     """The server's process is gone."""
@@ -85,7 +88,7 @@ def _become(uid: int, gid: int, command: list[str]) -> None:
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
-        os.execv(command[0], command)  # noqa: S606 - no shell is the point
+        os.execve(command[0], command, ENVIRONMENT)  # noqa: S606 - no shell is the point
     except OSError as error:
         os.write(2, f"FATAL:  cannot run {command[0]}: {error.strerror}\n".encode())
     finally:

@@ -55,7 +55,7 @@ def test_its_url_is_what_the_drivers_take(place: Home) -> None:
     url = make_url(Postgres(place).url)
     assert url.drivername == "postgresql+asyncpg"
     assert (url.username, url.database) == ("agentcore", "agentcore")
-    assert url.query == {"host": str(place.path / "run")}
+    assert url.query == {"host": str(place.path / "run"), "port": "5432"}
 
 
 def test_its_process_is_told_from_others(place: Home) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,37 @@ from tests.unit.kit.embedded.homes import (
     wait_until,
     watchdog_pid,
 )
+
+# What matters of that system here: its name, and that these modules do not exist.
+WINDOWS = """
+import asyncio, sys
+from pathlib import Path
+
+import structlog
+
+sys.platform = "win32"
+for name in ("fcntl", "pwd"):
+    sys.modules[name] = None
+
+from agentcore.kit.embedded import open_embedded, status, stop
+from agentcore.kit.errors import StartupError
+
+
+async def main():
+    async with open_embedded(Path(sys.argv[1]), database=False) as servers:
+        print(servers.redis_url, servers.degraded)
+        await servers.revive()
+    try:
+        async with open_embedded(Path(sys.argv[1])):
+            print("opened")
+    except StartupError as error:
+        print(error.detail, error.hint)
+    stop(Path(sys.argv[1]))
+    print(status(Path(sys.argv[1])))
+
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -134,3 +166,12 @@ def test_clients_share_the_server_and_it_outlives_each_but_the_last(home: Path) 
         second.kill()
         took = wait_until(lambda: not processes_of(home), "a process was left behind")
     assert took < 2
+
+
+def test_a_system_without_such_servers_runs_degraded(home: Path) -> None:
+    said = subprocess.check_output([sys.executable, "-c", WINDOWS, str(home)], text=True)
+    assert said.splitlines() == [
+        "None embedded servers need Linux or macOS",
+        "embedded servers need Linux or macOS set AGENTCORE_DATABASE_URL",
+        "()",
+    ]
