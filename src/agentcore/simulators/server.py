@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -86,7 +87,10 @@ async def _listen(runner: web.AppRunner, config: ClusterConfig) -> None:
     try:
         await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()
     except OSError as error:
-        detail = f"cannot listen on {config.host}:{config.port}: {error.strerror or error}"
+        # asyncio wraps the reason in a sentence of its own; name resolution has negative numbers.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error)
+        detail = f"cannot listen on {config.host}:{config.port}: {reason}"
         hint = "take another --port, or 0 for a free one"
         raise ClusterAddressUnavailable(detail, hint=hint) from error
 
