@@ -1,0 +1,242 @@
+"""What hosted agents say and do, and what becomes of their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
+
+import pytest
+
+from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import TaskState
+from agentcore.a2a_protocol.runtime import A2ARuntime
+from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.a2a import RecordingObserver, a2a, at, principal, scripted
+
+CALLER = Caller(principal=principal(), version="1.0")
+CONFIG = A2AConfig.model_validate({"blocking_seconds": 0.3, "cancel_seconds": 0.5})
+
+
+@dataclass
+class Side:
+    """One A2A side, called below HTTP."""
+
+    runtime: A2ARuntime
+    observer: RecordingObserver = field(default_factory=RecordingObserver)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    async def call(self, method: str, **params: JsonValue) -> JsonObject:
+        document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = await self.runtime.dispatcher.answer(json.dumps(document).encode(), CALLER)
+        parsed: JsonObject = json.loads(answer.body or b"")
+        return parsed
+
+    async def send(self, text: str, *, at_once: bool = False, **members: JsonValue) -> JsonObject:
+        """The task after a message of ``text``."""
+        message: JsonObject = {
+            "messageId": f"m-{next(self.numbers)}",
+            "role": "ROLE_USER",
+            "parts": [{"text": text}],
+            **members,
+        }
+        options: JsonObject = {"returnImmediately": at_once}
+        answer = await self.call("SendMessage", message=message, configuration=options)
+        task = at(answer, "result", "task")
+        assert isinstance(task, dict)
+        return task
+
+    async def heard(self) -> None:
+        await asyncio.wait_for(self.observer.heard.wait(), 5)
+        self.observer.heard.clear()
+
+
+@pytest.fixture
+async def side(database: Database) -> AsyncIterator[Side]:
+    observer = RecordingObserver()
+    async with a2a(database, config=CONFIG, observers=(observer,)) as runtime:
+        yield Side(runtime, observer)
+
+
+def state(task: JsonValue) -> JsonValue:
+    return at(task, "status", "state")
+
+
+def said(task: JsonValue) -> JsonValue:
+    return at(task, "status", "message", "parts", 0)
+
+
+ENDS: list[tuple[str, TaskState, JsonObject | None]] = [
+    ("hello there", TaskState.COMPLETED, {"text": "echo: hello there", "mediaType": "text/plain"}),
+    ("artifacts", TaskState.COMPLETED, {"data": {"done": True}, "mediaType": "application/json"}),
+    ("fail", TaskState.FAILED, {"text": "it cannot be done", "mediaType": "text/plain"}),
+    ("refuse", TaskState.FAILED, {"text": "the door is closed open it", "mediaType": "text/plain"}),
+    ("crash", TaskState.FAILED,
+     {"text": "the agent failed by an error of its own", "mediaType": "text/plain"}),
+    ("giveup", TaskState.FAILED,
+     {"text": "the agent stopped without an answer", "mediaType": "text/plain"}),
+    ("unstorable", TaskState.COMPLETED, {"text": "a\ufffdb?c", "mediaType": "text/plain"}),
+    ("twice", TaskState.COMPLETED, {"text": "once", "mediaType": "text/plain"}),
+    ("ask", TaskState.INPUT_REQUIRED, {"text": "which one?", "mediaType": "text/plain"}),
+    ("silent", TaskState.COMPLETED, None),
+]  # fmt: skip
+
+
+async def test_how_turns_end(side: Side) -> None:
+    ends = {}
+    for script, _, _ in ENDS:
+        task = await side.send(script)
+        last = at(task, "status")
+        assert isinstance(last, dict)
+        ends[script] = (state(task), said(task) if "message" in last else None)
+        assert await side.call("GetTask", id=task["id"]) == {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "result": task,
+        }
+    assert ends == {script: (end.value, part) for script, end, part in ENDS}
+
+
+async def test_artifacts_keep_their_parts(side: Side) -> None:
+    task = await side.send("artifacts")
+    assert at(task, "artifacts", 0, "name") == "all"
+    assert at(task, "artifacts", 0, "parts") == [
+        {"text": "text", "mediaType": "text/plain"},
+        {"data": {"count": 42}, "mediaType": "application/json"},
+        {"raw": "Ynl0ZXM=", "filename": "f"},
+    ]
+    assert at(task, "artifacts", 1, "parts", 0, "url") == "https://example.com/output.txt"
+
+
+async def test_progress_stays_in_the_history(side: Side) -> None:
+    history = (await side.send("progress"))["history"]
+    assert isinstance(history, list)
+    texts = [at(message, "parts", 0, "text") for message in history]
+    assert texts == ["progress", "step 0", "step 1", "step 2"]
+
+
+async def test_the_agent_gets_the_whole_message(side: Side) -> None:
+    await side.send(
+        "hello",
+        parts=[{"text": "hello"}, {"data": {"n": 1}}, {"text": "you"}],
+        metadata={"k": [1]},
+        contextId="c" * 300,
+    )
+    (message,) = scripted(side.runtime).seen
+    assert (message.text, message.data, message.metadata) == ("hello\nyou", ({"n": 1},), {"k": [1]})
+    assert (message.context_id, message.agent_id) == ("c" * 300, "scripted")
+    assert (message.principal, len(message.parts)) == (CALLER.principal, 3)
+
+
+async def test_messages_find_their_agent(side: Side) -> None:
+    await side.send("a", metadata={"agent_id": "second"})
+    message: JsonObject = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "b"}]}
+    await side.call("SendMessage", message=message, tenant="second")
+    await side.call("SendMessage", message=message, metadata={"agent_id": "second"})
+    assert [seen.text for seen in scripted(side.runtime, "second").seen] == ["a", "b", "b"]
+    assert scripted(side.runtime).seen == []
+
+
+async def test_a_turn_needs_only_its_task(side: Side) -> None:
+    """Three turns; those after the first name neither context nor agent."""
+    first = await side.send("ask", metadata={"agent_id": "second"})
+    second = await side.send("ask", taskId=first["id"])
+    third = await side.send("done", taskId=first["id"])
+    assert {second["id"], third["id"]} == {first["id"]}
+    assert {second["contextId"], third["contextId"]} == {first["contextId"]}
+    assert [state(task) for task in (first, second, third)] == [
+        "TASK_STATE_INPUT_REQUIRED",
+        "TASK_STATE_INPUT_REQUIRED",
+        "TASK_STATE_COMPLETED",
+    ]
+    assert len(scripted(side.runtime, "second").seen) == 3
+    history = third["history"]
+    assert isinstance(history, list)
+    assert [at(message, "role") for message in history] == [
+        "ROLE_USER", "ROLE_AGENT", "ROLE_USER", "ROLE_AGENT", "ROLE_USER",
+    ]  # fmt: skip
+
+
+async def test_an_ended_task_takes_no_message(side: Side) -> None:
+    task = await side.send("hello")
+    message: JsonObject = {
+        "messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}], "taskId": task["id"],
+    }  # fmt: skip
+    assert at(await side.call("SendMessage", message=message), "error", "code") == -32004
+    other = {**message, "contextId": "elsewhere"}
+    waiting = await side.send("ask")
+    answer = await side.call("SendMessage", message={**other, "taskId": waiting["id"]})
+    assert at(answer, "error", "code") == -32602
+
+
+async def test_a_send_may_return_before_the_agent(side: Side) -> None:
+    task = await side.send("wait", at_once=True)
+    assert state(task) == "TASK_STATE_SUBMITTED"
+    scripted(side.runtime).go.set()
+    await side.heard()
+    found = await side.call("GetTask", id=task["id"])
+    assert state(found["result"]) == "TASK_STATE_COMPLETED"
+
+
+async def test_a_blocking_send_has_its_limit(side: Side) -> None:
+    assert state(await side.send("wait")) == "TASK_STATE_WORKING"
+
+
+@pytest.mark.parametrize("method", ["CancelTask", "tasks/cancel", "task.cancel"])
+async def test_cancelling_reaches_the_agent(side: Side, method: str) -> None:
+    task = await side.send("wait")
+    old = Caller(principal=CALLER.principal, version="" if "/" in method else "1.0")
+    params = {"task_id" if "." in method else "id": task["id"]}
+    document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = await side.runtime.dispatcher.answer(json.dumps(document).encode(), old)
+    done = json.loads(answer.body or b"")["result"]
+    assert state(done) in {"TASK_STATE_CANCELED", "canceled"}
+    await side.heard()
+    assert scripted(side.runtime).cancelled == [task["id"]]
+    assert [outcome.success for outcome in side.observer.outcomes] == [False]
+    again = await side.call("CancelTask", id=task["id"])
+    assert at(again, "error", "code") == -32002
+
+
+async def test_cancelling_a_task_that_waits_for_its_client(side: Side) -> None:
+    task = await side.send("ask")
+    done = await side.call("CancelTask", id=task["id"])
+    assert state(done["result"]) == "TASK_STATE_CANCELED"
+    await side.heard()
+    assert len(side.observer.outcomes) == 1
+
+
+async def test_observers_hear_of_each_end_once(side: Side) -> None:
+    for script in ("hello", "fail", "crash", "report"):
+        await side.send(script)
+        await side.heard()
+    told = side.observer.outcomes
+    assert [(outcome.success, outcome.error_message) for outcome in told] == [
+        (True, None),
+        (False, "it cannot be done"),
+        (False, "the agent failed by an error of its own"),
+        (True, None),
+    ]
+    assert {(outcome.agent_id, outcome.tenant) for outcome in told} == {("scripted", "acme")}
+    last = told[-1]
+    assert (last.tokens, last.cost_usd, last.output_quality) == (10, Decimal("0.75"), 0.5)
+    assert (last.playbook, last.metadata["steps"]) == ({"version": 2}, 3)
+    await side.runtime.manager.tend()
+    assert len(told) == 4
+
+
+async def test_one_task_behind_all_methods(side: Side) -> None:
+    task = await side.send("hello")
+    assert (await side.call("task.query", task_id=task["id"]))["result"] == task
+    page = await side.call("task.query", filter={"state": "TASK_STATE_COMPLETED"})
+    assert at(page, "result", "tasks") == [task]
+    listed = await side.call("ListTasks", contextId=task["contextId"])
+    assert at(listed, "result", "tasks", 0, "id") == task["id"]
+    assert at(listed, "result", "nextPageToken") == ""
+    failed = await side.call("task.query", filter={"state": "TASK_STATE_FAILED"})
+    assert at(failed, "result", "tasks") == []
