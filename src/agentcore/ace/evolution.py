@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -242,7 +243,7 @@ class Evolution:
         after, entries = self._counted(playbook, traces)
         base = after
         # What the call cost is booked once, in its own entry.
-        provenance = generation.provenance.model_copy(update={"cost_usd": 0})
+        provenance = generation.provenance.model_copy(update={"cost_usd": Decimal(0)})
         for proposal in proposals:
             decision = self._curator.judge(
                 proposal, after, threshold=self._config.ace_confidence_threshold, base=base

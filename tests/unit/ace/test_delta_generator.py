@@ -142,9 +142,7 @@ async def test_monthly_budget_stops_requests(
 ) -> None:
     poor = ACEConfig(ace_monthly_budget_usd=0.0025)
     model = ScriptedModel(cost_usd=Decimal("0.0005"))
-    small = ContextWorld(
-        world.database, world.cache, world.supervisor, world.clock, poor, model
-    )
+    small = ContextWorld(world.database, world.cache, world.supervisor, world.clock, poor, model)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_paid(small.generator, playbook, traces)) for _ in range(8)]
     paid = sum(task.result() for task in tasks)
