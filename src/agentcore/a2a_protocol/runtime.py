@@ -53,19 +53,19 @@ class Cards:
     registry: MethodRegistry
     version: str
     auth: bool
-    _made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
+    made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
 
     def at(self, url: str) -> RenderedCard:
         hosted, methods = tuple(self.hosted), tuple(self.registry.names())
         key = (url, methods, *(hosting.agent_id for hosting in hosted))
-        if key not in self._made:
-            if len(self._made) >= MOST_CARDS:
-                self._made.clear()
+        if key not in self.made:
+            if len(self.made) >= MOST_CARDS:
+                self.made.clear()
             facts = CardFacts(version=self.version, auth=self.auth, hosted=hosted, methods=methods)
             body = jsonvalue.dumps(for_both_versions(platform_card(self.config, facts, url)))
             digest = hashlib.sha256(body).hexdigest()[:32]
-            self._made[key] = RenderedCard(body, f'"{digest}"')
-        return self._made[key]
+            self.made[key] = RenderedCard(body, f'"{digest}"')
+        return self.made[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

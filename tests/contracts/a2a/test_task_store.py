@@ -19,7 +19,8 @@ from agentcore.a2a_protocol.sdk.task_store import PostgresTaskStore, RowFollower
 from agentcore.a2a_protocol.sdk.values import part_to, status
 from agentcore.a2a_protocol.store import TaskRows
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.db import Database, DatabaseConfig, StorageUnavailable, build_engine
+from agentcore.kit.db import Database, StorageUnavailable, build_engine
+from agentcore.kit.models import DatabaseConfig
 from tests.fakes.a2a import a2a, principal
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+
+from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
+from agentcore.a2a_protocol.errors import InvalidParams, SessionRequired, TaskNotFound
+from agentcore.a2a_protocol.methods import register_methods
+from agentcore.a2a_protocol.models.task import TaskQuery
+from agentcore.a2a_protocol.store import AgentStore
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.db import Database
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.security import Principal
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.a2a import at, principal
+
+CALLER = Caller(principal=principal())
+
+
+class TaskShelf:
+    """Tasks by id, in the form of the protocol."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, JsonObject] = {"t1": {"id": "t1"}}
+        self.queries: list[TaskQuery] = []
+
+    async def get(self, principal: Principal, task_id: str) -> JsonObject:
+        if task_id not in self.tasks:
+            raise TaskNotFound(f"there is no task {task_id!r}")
+        return self.tasks[task_id]
+
+    async def cancel(self, principal: Principal, task_id: str) -> JsonObject:
+        return {**await self.get(principal, task_id), "canceled": True}
+
+    async def page(self, principal: Principal, query: TaskQuery) -> JsonObject:
+        self.queries.append(query)
+        return {"tasks": list(self.tasks.values()), "total": 1, "next_cursor": None}
+
+
+@pytest.fixture
+def shelf() -> TaskShelf:
+    return TaskShelf()
+
+
+@pytest.fixture
+async def registry(database: Database, supervisor: Supervisor, shelf: TaskShelf) -> MethodRegistry:
+    agents = AgentLifecycleManager(
+        AgentStore(database), listeners=(), supervisor=supervisor, clock=SystemClock(), ids=Ids()
+    )
+    methods = MethodRegistry()
+    register_methods(methods, agents, shelf)
+    return methods
+
+
+async def test_agents_are_registered_and_discovered(registry: MethodRegistry) -> None:
+    poet: JsonObject = {"name": "Poet", "capabilities": ["rhyme"], "skills": [{"id": "ode"}]}
+    made = await registry.call(
+        "agent.register", {"agent_card": poet, "agent_id": "poet", "source_agent": "x"}, CALLER
+    )
+    assert (at(made, "agent_id"), at(made, "status")) == ("poet", "active")
+    wishes: list[JsonObject] = [
+        {},
+        {"capabilities": ["rhyme"]},
+        {"skills": ["ode"]},
+        {"text": "poet"},
+    ]
+    for wish in wishes:
+        found = await registry.call("agent.discover", wish, CALLER)
+        assert at(found, "agents", 0, "agent_id") == "poet"
+    nothing = await registry.call("agent.discover", {"capabilities": ["cook"]}, CALLER)
+    assert nothing == {"agents": [], "next_cursor": None}
+
+
+WRONG: list[tuple[str, JsonObject]] = [
+    ("agent.register", {}),
+    ("agent.register", {"card_url": "http://x/card"}),
+    ("agent.register", {"agent_card": {}}),
+    ("agent.register", {"agent_card": {"name": "x"}, "agent_id": ""}),
+    ("agent.register", {"agent_card": {"name": "x"}, "agent_id": "a/b"}),
+    ("agent.register", {"agent_card": {"name": "x"}, "agent_id": "x" * 256}),
+    ("agent.discover", {"capabilities": "rhyme"}),
+    ("agent.discover", {"limit": 0}),
+    ("agent.discover", {"cursor": "x"}),
+    ("agent.delegate", {}),
+    ("task.query", {"task_id": "t1", "filter": {}}),
+    ("task.query", {"filter": {"state": "done"}}),
+    ("task.query", {"task_id": 5}),
+    ("task.cancel", {}),
+]
+
+
+async def test_wrong_params(registry: MethodRegistry) -> None:
+    passed: list[JsonValue] = []
+    for method, params in WRONG:
+        try:
+            passed.append(await registry.call(method, params, CALLER))
+        except InvalidParams:
+            continue
+    assert passed == []
+
+
+async def test_tasks_are_queried_by_id_or_by_filter(
+    registry: MethodRegistry, shelf: TaskShelf
+) -> None:
+    assert await registry.call("task.query", {"task_id": "t1"}, CALLER) == {"id": "t1"}
+    page = await registry.call("task.query", {"filter": {"limit": 3}}, CALLER)
+    assert at(page, "tasks", 0, "id") == "t1"
+    await registry.call("task.query", {}, CALLER)
+    assert [query.limit for query in shelf.queries] == [3, 50]
+    with pytest.raises(TaskNotFound):
+        await registry.call("task.query", {"task_id": "t2"}, CALLER)
+
+
+async def test_tasks_are_cancelled(registry: MethodRegistry) -> None:
+    done = await registry.call("task.cancel", {"task_id": "t1"}, CALLER)
+    assert done == {"id": "t1", "canceled": True}
+
+
+async def test_delegating_needs_a_session(registry: MethodRegistry) -> None:
+    with pytest.raises(SessionRequired):
+        await registry.call("agent.delegate", {"message": {}, "target_agent": "poet"}, CALLER)
