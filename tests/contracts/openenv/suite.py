@@ -79,7 +79,9 @@ class Session:
 @asynccontextmanager
 async def session(subject: Subject, query: str = "") -> AsyncIterator[Session]:
     url = subject.url.replace("http", "ws", 1) + "/ws" + query
-    async with connect(url, compression=None, ping_interval=None, proxy=None) as socket:
+    async with connect(
+        url, compression=None, ping_interval=None, proxy=None, max_size=None
+    ) as socket:
         yield Session(socket)
 
 
