@@ -13,10 +13,10 @@ import orjson
 from yarl import URL
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import DeadlineExceeded
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.chat_wire import failure_of, parse_answer, upstream_body, usage_of
-from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited
+from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited, UpstreamTimeout
 from agentcore.llm_gateway.models import ChatCall, Timeouts, TokenUsage
 from agentcore.llm_gateway.slots import Slots
 from agentcore.llm_gateway.sse import EventScanner
@@ -26,6 +26,8 @@ ERROR_BODY_SECONDS = 5.0
 # After [DONE] only the connection's fate is open.
 AFTERMATH_SECONDS = 1.0
 FULL_SECONDS = 1.0
+# Timers of the event loop may fire this much early by the monotonic clock.
+TICK = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ class StreamReply:
         while not self._ended:
             if scanner.failure is not None:
                 raise scanner.failure
-            seconds = AFTERMATH_SECONDS if scanner.done else self._limits.silence()
-            data = await self._exchange.chunk(seconds)
+            data = await self._read()
             if data:
                 out = scanner.feed(data)
             else:
@@ -87,6 +88,16 @@ class StreamReply:
             raise scanner.failure
         return b""
 
+    async def _read(self) -> bytes:
+        seconds = AFTERMATH_SECONDS if self._scanner.done else self._limits.silence()
+        try:
+            return await self._exchange.chunk(seconds)
+        except UpstreamTimeout as error:
+            if self._scanner.done:
+                # The answer is whole; only the connection is of no more use.
+                return b""
+            raise self._limits.blame(error) from error
+
     def close(self) -> None:
         self._exchange.close()
         release, self._release = self._release, None
@@ -97,12 +108,13 @@ class StreamReply:
 class _Limits:
     """What is left of a call's time."""
 
-    __slots__ = ("_clock", "_end", "_first", "_idle")
+    __slots__ = ("_clock", "_deadline", "_end", "_first", "_idle")
 
     def __init__(self, timeouts: Timeouts, clock: Clock, call: ChatCall) -> None:
         now = clock.monotonic()
         end = now + timeouts.total
         self._clock = clock
+        self._deadline = call.deadline
         self._end = end if call.deadline is None else min(end, call.deadline)
         # A plain answer arrives whole: its first byte comes when its last token is done.
         self._first = min(self._end, now + timeouts.first_byte) if call.stream else self._end
@@ -115,6 +127,12 @@ class _Limits:
     def silence(self) -> float:
         """Seconds of silence allowed from now on."""
         return min(self._idle, self._until(self._end))
+
+    def blame(self, error: UpstreamTimeout) -> AgentCoreError:
+        """A provider is not at fault for the little time that the caller gave."""
+        if self._deadline is None or self._deadline - self._clock.monotonic() > TICK:
+            return error
+        return DeadlineExceeded("the request's time is used up")
 
     def _until(self, moment: float) -> float:
         left = moment - self._clock.monotonic()
@@ -158,6 +176,7 @@ class ChatEndpoint:
             UpstreamRateLimited: no slot is free, or the provider says so.
             UpstreamError: the provider failed before its answer began.
         """
+        limits = _Limits(self._timeouts, self._clock, call)
         if not self.slots.take():
             raise UpstreamRateLimited(
                 f"{self._provider} carries its {self.slots.limit} calls already",
@@ -167,15 +186,16 @@ class ChatEndpoint:
             )
         kept = False
         try:
-            reply = await self._ask(call, model)
+            reply = await self._ask(call, model, limits)
             kept = isinstance(reply, StreamReply)
             return reply
+        except UpstreamTimeout as error:
+            raise limits.blame(error) from error
         finally:
             if not kept:
                 self.slots.release()
 
-    async def _ask(self, call: ChatCall, model: str) -> Reply:
-        limits = _Limits(self._timeouts, self._clock, call)
+    async def _ask(self, call: ChatCall, model: str, limits: _Limits) -> Reply:
         exchange = await self._transport.post(
             self._chat, upstream_body(call, model), self._headers, seconds=limits.beginning()
         )

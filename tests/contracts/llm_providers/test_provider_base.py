@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
+from agentcore.llm_gateway import chat_http
 from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared
 from agentcore.llm_gateway.errors import (
@@ -293,6 +295,32 @@ async def test_a_deadline_ends_the_call(provider: BaseLLMProvider, upstream: Ups
     with pytest.raises(DeadlineExceeded):
         await provider.send(cleared(provider, deadline=-1.0))
     assert upstream.bodies == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_a_short_deadline_is_not_the_providers_fault(
+    provider: BaseLLMProvider, upstream: Upstream, stream: bool
+) -> None:
+    upstream.behaviour = stalls()
+    soon = SystemClock().monotonic() + 0.03
+    with pytest.raises(DeadlineExceeded):
+        await provider.send(cleared(provider, deadline=soon, stream=stream))
+
+
+async def test_a_deadline_ends_a_stream(provider: BaseLLMProvider, upstream: Upstream) -> None:
+    upstream.behaviour = streams(delta("a"), then=stalls())
+    reply = await begun(provider, deadline=SystemClock().monotonic() + 0.06)
+    with pytest.raises(DeadlineExceeded):
+        await read(reply)
+
+
+async def test_a_connection_that_lingers_after_the_end_is_not_waited_for(
+    provider: BaseLLMProvider, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_http, "AFTERMATH_SECONDS", 0.02)
+    whole = [delta("a"), delta(finish="stop"), event("[DONE]")]
+    upstream.behaviour = streams(*whole, then=stalls())
+    assert await read(await begun(provider)) == b"".join(whole)
 
 
 async def test_its_concurrency_limit_refuses_at_once(
