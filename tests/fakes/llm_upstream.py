@@ -13,6 +13,8 @@ from aiohttp import web
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# As a part of a stream: long enough for the parts before it to arrive alone.
+PAUSE = b""
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 SERVING: dict[str, Any] = {
     "status": "available",
@@ -260,8 +262,10 @@ async def _stream(
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     for part in parts:
-        await response.write(part)
-        await asyncio.sleep(0)
+        if part == PAUSE:
+            await asyncio.sleep(0.03)
+        else:
+            await response.write(part)
     if end:
         await response.write_eof()
     return response

@@ -96,7 +96,7 @@ class StreamReply:
             if self._scanner.done:
                 # The answer is whole; only the connection is of no more use.
                 return b""
-            raise self._limits.blame(error) from error
+            raise self._limits.blame(error) from error.__cause__
 
     def close(self) -> None:
         self._exchange.close()
@@ -108,10 +108,11 @@ class StreamReply:
 class _Limits:
     """What is left of a call's time."""
 
-    __slots__ = ("_clock", "_deadline", "_end", "_first", "_idle")
+    __slots__ = ("_clock", "_deadline", "_end", "_first", "_idle", "_provider")
 
-    def __init__(self, timeouts: Timeouts, clock: Clock, call: ChatCall) -> None:
+    def __init__(self, timeouts: Timeouts, clock: Clock, call: ChatCall, provider: str) -> None:
         now = clock.monotonic()
+        self._provider = provider
         end = now + timeouts.total
         self._clock = clock
         self._deadline = call.deadline
@@ -137,7 +138,8 @@ class _Limits:
     def _until(self, moment: float) -> float:
         left = moment - self._clock.monotonic()
         if left <= 0:
-            raise DeadlineExceeded("the request's time is used up")
+            late = f"{self._provider} did not answer in time"
+            raise self.blame(UpstreamTimeout(late, provider=self._provider))
         return left
 
 
@@ -176,7 +178,7 @@ class ChatEndpoint:
             UpstreamRateLimited: no slot is free, or the provider says so.
             UpstreamError: the provider failed before its answer began.
         """
-        limits = _Limits(self._timeouts, self._clock, call)
+        limits = _Limits(self._timeouts, self._clock, call, self._provider)
         if not self.slots.take():
             raise UpstreamRateLimited(
                 f"{self._provider} carries its {self.slots.limit} calls already",
@@ -190,7 +192,7 @@ class ChatEndpoint:
             kept = isinstance(reply, StreamReply)
             return reply
         except UpstreamTimeout as error:
-            raise limits.blame(error) from error
+            raise limits.blame(error) from error.__cause__
         finally:
             if not kept:
                 self.slots.release()

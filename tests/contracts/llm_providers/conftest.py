@@ -13,7 +13,7 @@ from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
 SERVED = "qwen3-8b"
-TIMEOUTS = Timeouts(connect=0.5, first_byte=0.15, idle=0.15, total=0.3)
+TIMEOUTS = Timeouts(connect=0.5, first_byte=0.3, idle=0.3, total=0.5)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from agentcore.llm_gateway.models import ChatCall, LLMRequest, ProviderConfig, T
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from tests.contracts.llm_providers.conftest import SERVED
 from tests.fakes.llm_upstream import (
+    PAUSE,
     Behaviour,
     Upstream,
     answers,
@@ -252,7 +253,7 @@ async def test_a_stream_that_fails_later_is_never_passed_off_as_whole(
     then: Behaviour | None,
     expected: type[UpstreamError],
 ) -> None:
-    upstream.behaviour = streams(delta(role=True), delta("a"), *tail, then=then)
+    upstream.behaviour = streams(delta(role=True), delta("a"), PAUSE, *tail, then=then)
     reply = await begun(provider)
     forwarded: list[bytes] = []
     with pytest.raises(expected):
