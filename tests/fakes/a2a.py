@@ -12,6 +12,8 @@ from decimal import Decimal
 import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentcore.a2a_protocol.api import router
@@ -30,7 +32,7 @@ from agentcore.a2a_protocol.ports import (
 from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
 from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
-from agentcore.kit.errors import AgentCoreError, Conflict
+from agentcore.kit.errors import AgentCoreError, Conflict, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import Principal
@@ -205,6 +207,11 @@ class HeaderAuth:
 def app_of(runtime: A2ARuntime, public_url: str = "") -> FastAPI:
     app = FastAPI()
     app.include_router(router(lambda: runtime, public_url=public_url))
+
+    @app.exception_handler(AgentCoreError)
+    async def refused(request: Request, error: AgentCoreError) -> JSONResponse:
+        return JSONResponse(problem(error), status_code=error.http_status)
+
     app.add_middleware(HeaderAuth)
     return app
 

@@ -1,0 +1,121 @@
+"""What one owner must not learn of another's tasks, nor one tenant of another's agents."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.a2a import a2a, app_of, at, scripted, served
+
+CARD: JsonObject = {"name": "Poet", "capabilities": ["rhyme"]}
+
+
+class Person:
+    def __init__(self, http: httpx2.AsyncClient, name: str) -> None:
+        self.http = http
+        self.headers = {"x-caller": name, "a2a-version": "1.0"}
+
+    async def call(self, method: str, **params: JsonValue) -> JsonObject:
+        headers = {**self.headers, "a2a-version": "" if "/" in method else "1.0"}
+        document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer: JsonObject = (await self.http.post("/a2a", json=document, headers=headers)).json()
+        return answer
+
+    async def get(self, path: str) -> httpx2.Response:
+        return await self.http.get(path, headers=self.headers)
+
+
+def message(text: str, **members: JsonValue) -> JsonObject:
+    return {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": text}], **members}
+
+
+def old_message(**members: JsonValue) -> JsonObject:
+    parts: JsonValue = [{"kind": "text", "text": "hello"}]
+    return {"kind": "message", "messageId": "m", "role": "user", "parts": parts, **members}
+
+
+def attempts(task_id: str) -> list[tuple[str, JsonObject]]:
+    """Every way to name a task."""
+    return [
+        ("GetTask", {"id": task_id}),
+        ("GetTask", {"id": task_id, "tenant": "scripted"}),
+        ("CancelTask", {"id": task_id}),
+        ("SubscribeToTask", {"id": task_id}),
+        ("SendMessage", {"message": message("x", taskId=task_id)}),
+        ("SendStreamingMessage", {"message": message("x", taskId=task_id)}),
+        ("tasks/get", {"id": task_id}),
+        ("tasks/cancel", {"id": task_id}),
+        ("message/send", {"message": old_message(taskId=task_id)}),
+        ("task.query", {"task_id": task_id}),
+        ("task.cancel", {"task_id": task_id}),
+    ]
+
+
+@pytest.mark.parametrize("stranger", ["acme/bob", "evil/alice"])
+async def test_a_strangers_task_is_like_none(database: Database, stranger: str) -> None:
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        alice, eve = Person(http, "acme/alice"), Person(http, stranger)
+        sent = await alice.call(
+            "SendMessage", message=message("wait"), configuration={"returnImmediately": True}
+        )
+        task = at(sent, "result", "task")
+        task_id, nothing = str(at(task, "id")), "01a1fe28-0000-7000-8000-000000000000"
+        for (method, theirs), (_, none) in zip(attempts(task_id), attempts(nothing), strict=True):
+            refused, absent = await eve.call(method, **theirs), await eve.call(method, **none)
+            assert at(refused, "error", "code") == -32001, (method, refused)
+            assert str(refused).replace(task_id, nothing) == str(absent)
+        resubscribed = {"jsonrpc": "2.0", "id": 1, "method": "tasks/resubscribe"}
+        streamed = await http.post(
+            "/a2a", json={**resubscribed, "params": {"id": task_id}}, headers={"x-caller": stranger}
+        )
+        assert "-32001" in streamed.text
+        assert (
+            at(await eve.call("ListTasks", contextId=at(task, "contextId")), "result", "tasks")
+            == []
+        )
+        assert at(await eve.call("task.query"), "result", "total") == 0
+        assert (await eve.get(f"/internal/tasks/{task_id}")).status_code == 404
+        assert (await eve.get("/internal/tasks")).json()["total"] == 0
+        found = await alice.call("GetTask", id=task_id)
+        assert at(found, "result", "status", "state") == "TASK_STATE_WORKING"
+        assert scripted(runtime).cancelled == []
+
+
+async def test_agents_are_seen_by_their_tenant(database: Database) -> None:
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
+        await alice.call("agent.register", agent_card=CARD, agent_id="poet")
+        for insider in (alice, bob):
+            assert (
+                at(await insider.call("agent.discover"), "result", "agents", 0, "agent_id")
+                == "poet"
+            )
+            assert (await insider.get("/internal/agents/poet")).status_code == 200
+        assert at(await eve.call("agent.discover", text="poet"), "result", "agents") == []
+        assert (await eve.get("/internal/agents")).json()["agents"] == []
+        assert (await eve.get("/internal/agents/poet")).status_code == 404
+        for thief in (bob, eve):
+            taken = await thief.call("agent.register", agent_card=CARD, agent_id="poet")
+            assert at(taken, "error", "data", "code") == "agent_id_taken"
+
+
+async def test_the_tenant_of_a_request_is_no_authority(database: Database) -> None:
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
+        await alice.call("SendMessage", message=message("hello"), tenant="second")
+        assert at(await eve.call("ListTasks", tenant="acme"), "result", "tasks") == []
+        assert at(await alice.call("ListTasks", tenant="evil"), "result", "totalSize") == 1

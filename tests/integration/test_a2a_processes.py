@@ -1,0 +1,164 @@
+"""Tasks when a process dies, and when two processes share a database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.runtime import A2ARuntime
+from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.a2a import RecordingObserver, a2a, app_of, at, principal, scripted, served
+from tests.fakes.clock import ManualClock
+
+CALLER = Caller(principal=principal(), version="1.0")
+ROOT = Path(__file__).parents[2]
+VICTIM = """
+import asyncio, sys
+from agentcore.kit.db import open_database
+from agentcore.kit.models import DatabaseConfig
+from tests.fakes.a2a import a2a
+from tests.integration.test_a2a_processes import begin
+
+async def main():
+    async with open_database(DatabaseConfig(), sys.argv[1]) as database, a2a(database) as runtime:
+        print(await begin(runtime), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def call(runtime: A2ARuntime, method: str, **params: JsonValue) -> JsonObject:
+    document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = await runtime.dispatcher.answer(json.dumps(document).encode(), CALLER)
+    parsed: JsonObject = json.loads(answer.body or b"")
+    return parsed
+
+
+async def begin(runtime: A2ARuntime) -> str:
+    """A task whose agent waits; acknowledged by its id."""
+    message: JsonObject = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "wait"}]}
+    options: JsonObject = {"returnImmediately": True}
+    answer = await call(runtime, "SendMessage", message=message, configuration=options)
+    return str(at(answer, "result", "task", "id"))
+
+
+async def state(runtime: A2ARuntime, task_id: str) -> JsonValue:
+    return at(await call(runtime, "GetTask", id=task_id), "result", "status", "state")
+
+
+async def test_a_killed_process_loses_no_task(database: Database, database_url: str) -> None:
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", VICTIM, database_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert victim.stdout is not None
+    task_id = (await asyncio.wait_for(victim.stdout.readline(), 30)).decode().strip()
+    victim.send_signal(signal.SIGKILL)
+    await victim.wait()
+    async with a2a(database) as runtime:
+        assert await state(runtime, task_id) in {"TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"}
+    observer = RecordingObserver()
+    later = ManualClock(datetime.now(UTC) + timedelta(minutes=5))
+    async with a2a(database, clock=later, observers=(observer,)) as runtime:
+        await asyncio.wait_for(observer.heard.wait(), 5)
+        assert await state(runtime, task_id) == "TASK_STATE_FAILED"
+        found = await call(runtime, "GetTask", id=task_id)
+        reason = "the process that ran this task was lost"
+        assert at(found, "result", "status", "message", "parts", 0, "text") == reason
+        refused = await call(runtime, "SubscribeToTask", id=task_id)
+        assert at(refused, "error", "code") == -32004
+    assert [outcome.error_message for outcome in observer.outcomes] == [reason]
+
+
+@pytest.fixture
+async def observers() -> tuple[RecordingObserver, RecordingObserver]:
+    return RecordingObserver(), RecordingObserver()
+
+
+@pytest.fixture
+async def pair(
+    database: Database, observers: tuple[RecordingObserver, RecordingObserver]
+) -> AsyncIterator[tuple[A2ARuntime, A2ARuntime]]:
+    config = A2AConfig.model_validate({"follow_seconds": 0.02, "lease_seconds": 0.3})
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(
+            a2a(database, config=config, observers=(observers[0],))
+        )
+        two = await stack.enter_async_context(
+            a2a(database, config=config, observers=(observers[1],))
+        )
+        yield one, two
+
+
+async def test_a_task_is_followed_through_another_process(
+    pair: tuple[A2ARuntime, A2ARuntime],
+) -> None:
+    one, two = pair
+    task_id = await begin(one)
+    follow = {"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": task_id}}
+    events: list[JsonObject] = []
+    async with (
+        served(app_of(two)) as url,
+        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http,
+        http.stream("POST", "/a2a", json=follow) as response,
+    ):
+        async for line in response.aiter_lines():
+            if not line.startswith("data: "):
+                continue
+            events.append(json.loads(line.removeprefix("data: "))["result"])
+            scripted(one).go.set()
+    assert {at(event, "task", "id") for event in events} == {task_id}
+    assert at(events[-1], "task", "status", "state") == "TASK_STATE_COMPLETED"
+
+
+async def test_a_task_is_cancelled_through_another_process(
+    pair: tuple[A2ARuntime, A2ARuntime],
+    observers: tuple[RecordingObserver, RecordingObserver],
+) -> None:
+    one, two = pair
+    task_id = await begin(one)
+    done = await call(two, "CancelTask", id=task_id)
+    assert at(done, "result", "status", "state") == "TASK_STATE_CANCELED"
+    await asyncio.wait_for(observers[0].heard.wait(), 5)
+    assert scripted(one).cancelled == [task_id]
+    assert await state(one, task_id) == await state(two, task_id) == "TASK_STATE_CANCELED"
+    assert (len(observers[0].outcomes), observers[1].outcomes) == (1, [])
+
+
+async def test_a_turn_continues_in_another_process(pair: tuple[A2ARuntime, A2ARuntime]) -> None:
+    one, two = pair
+    message: JsonObject = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "ask"}]}
+    asked = await call(one, "SendMessage", message=message)
+    reply: JsonObject = {
+        **message,
+        "messageId": "m2",
+        "parts": [{"text": "that"}],
+        "taskId": at(asked, "result", "task", "id"),
+    }
+    done = await call(two, "SendMessage", message=reply)
+    assert at(done, "result", "task", "status", "state") == "TASK_STATE_COMPLETED"
+    assert at(done, "result", "task", "contextId") == at(asked, "result", "task", "contextId")
+    again: JsonObject = {**reply, "messageId": "m3"}
+    late = await call(one, "SendMessage", message=again)
+    assert at(late, "error", "code") == -32004
+
+
+async def test_a_slow_agent_keeps_its_task(pair: tuple[A2ARuntime, A2ARuntime]) -> None:
+    one, two = pair
+    task_id = await begin(one)
+    for _ in range(10):
+        await asyncio.sleep(0.1)
+        await two.manager.tend()
+    assert await state(two, task_id) == "TASK_STATE_WORKING"
