@@ -45,9 +45,10 @@ class A2AOpenEnvAdapter:
         if "parameters" in params:
             parameters = _explicit(params, metadata)
         else:
-            kept = DECLARED_FIELDS.get(request.method, frozenset())
-            hidden = {CONTEXT_MEMBER, *CONTEXT_FIELDS} - kept
+            hidden = {CONTEXT_MEMBER, *CONTEXT_FIELDS}
             parameters = {name: value for name, value in params.items() if name not in hidden}
+            declared = DECLARED_FIELDS.get(request.method, frozenset())
+            parameters.update({name: context[name] for name in declared & context.keys()})
         return Action(type=kind, parameters=parameters, metadata=metadata)
 
     async def result_to_jsonrpc(

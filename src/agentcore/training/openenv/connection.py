@@ -171,7 +171,7 @@ def _parsed(text: bytes) -> JsonObject:
     try:
         frame = loads(text)
     except ValueError:
-        # Python servers write NaN and integers beyond 64 bits, which strict JSON has not.
+        # Python's own json writes NaN and Infinity, which JSON has not.
         frame = _leniently(text)
     if not isinstance(frame, dict):
         raise OpenEnvSpecError("the server sent a frame that is not a JSON object")

@@ -102,6 +102,7 @@ class EnvironmentMethods:
         described: JsonObject = {
             "trace_id": context.trace_id or None,
             "source_agent": context.source_agent,
+            "target_agent": context.target_agent,
             "session_id": context.session_id,
             "timestamp": context.timestamp,
         }

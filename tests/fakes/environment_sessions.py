@@ -1,0 +1,51 @@
+"""EnvironmentSessions on real mounted servers, with a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from agentcore.kit.ids import Ids
+from agentcore.kit.security import Principal
+from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.models import EnvironmentServerConfig, TrainingConfig
+from agentcore.training.openenv.server import environment_mounts
+from agentcore.training.openenv.sessions import EnvironmentSessions
+from tests.fakes.clock import ManualClock
+from tests.fakes.openenv_servers import serving
+
+
+def caller(subject: str = "ada", tenant: str = "acme", *scopes: str) -> Principal:
+    allowed = scopes or ("env:act", "env:control")
+    return Principal(subject=subject, tenant=tenant, scopes=frozenset(allowed))
+
+
+@asynccontextmanager
+async def mounted(max_sessions: int = 64) -> AsyncIterator[str]:
+    """The bundled environments as the app mounts them; yields the address of ``/envs``."""
+    config = EnvironmentServerConfig(max_sessions=max_sessions)
+    app = Starlette(routes=[Mount("/envs", routes=environment_mounts(BUNDLED, config))])
+    async with serving(app) as url:
+        yield f"{url}/envs"
+
+
+@asynccontextmanager
+async def sessions_at(
+    base_url: str, clock: ManualClock, **config: Any
+) -> AsyncIterator[EnvironmentSessions]:
+    sessions = EnvironmentSessions(
+        TrainingConfig.model_validate({"connect_attempts": 1, **config}),
+        bundled=BUNDLED,
+        base_url=lambda: base_url,
+        token=lambda: "loopback",
+        clock=clock,
+        ids=Ids(),
+    )
+    try:
+        yield sessions
+    finally:
+        await sessions.aclose()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.describing import describe, environment_info
+from agentcore.training.openenv.errors import (
+    OpenEnvConnectionError,
+    OpenEnvError,
+    OpenEnvHTTPError,
+    OpenEnvRetryError,
+    OpenEnvSpecError,
+)
+from agentcore.training.openenv.models import Capacity
+from tests.fakes.openenv_servers import METADATA, SCHEMA, ScriptedServer
+
+
+async def asked(url: str) -> None:
+    await describe(url, headers={}, seconds=0.5)
+
+
+def test_our_extras_are_read_and_upstreams_absence_of_them() -> None:
+    plain = environment_info(METADATA, SCHEMA)
+    assert (plain.version, plain.mode, plain.capacity, plain.features) == ("", None, None, ())
+    extras: JsonObject = {
+        "max_episode_steps": 10,
+        "mode": "production",
+        "capacity": {"active": 1, "maximum": 4},
+        "features": ["render"],
+    }
+    ours = environment_info({**METADATA, "version": "2", "agentcore": extras}, SCHEMA)
+    assert ours.capacity == Capacity(active=1, maximum=4)
+    assert (ours.max_episode_steps, ours.mode, ours.features) == (10, "production", ("render",))
+
+
+def test_nonsense_among_the_extras_is_passed_over() -> None:
+    extras: JsonObject = {
+        "max_episode_steps": "ten",
+        "mode": "party",
+        "capacity": {"active": "many"},
+        "features": "render",
+    }
+    info = environment_info({**METADATA, "agentcore": extras}, SCHEMA)
+    assert (info.max_episode_steps, info.mode, info.capacity) == (None, None, None)
+    assert info.features == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "retryable"),
+    [
+        (301, OpenEnvHTTPError, False),
+        (400, OpenEnvHTTPError, False),
+        (401, OpenEnvHTTPError, False),
+        (404, OpenEnvSpecError, False),
+        (429, OpenEnvRetryError, True),
+        (500, OpenEnvRetryError, True),
+        (503, OpenEnvRetryError, True),
+    ],
+)
+async def test_a_status_says_whether_to_try_again(
+    status: int, error: type[OpenEnvError], retryable: bool
+) -> None:
+    async with ScriptedServer(pages={"/metadata": [(status, {})]}).running() as url:
+        with pytest.raises(error, match=f"/metadata answers with HTTP {status}") as caught:
+            await asked(url)
+    assert type(caught.value) is error
+    assert caught.value.retryable is retryable
+
+
+async def test_an_endless_page_is_not_read_to_its_end() -> None:
+    page = b'"' + b"x" * (17 * 1024 * 1024)
+    async with ScriptedServer(pages={"/schema": [(200, page)]}).running() as url:
+        with pytest.raises(OpenEnvSpecError, match="more than"):
+            await asked(url)
+
+
+async def test_nobody_there_is_worth_another_try() -> None:
+    with pytest.raises(OpenEnvConnectionError) as caught:
+        await asked("http://127.0.0.1:9")
+    assert caught.value.retryable
