@@ -81,7 +81,8 @@ def uv_settings(pip: Mapping[str, str]) -> dict[str, str]:
     if "UV_INDEX" in env and "UV_INDEX_STRATEGY" not in os.environ:
         # pip looks at every index, uv stops at the first; the hashes make looking further safe.
         env["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-    if not is_writable(uv_cache()):
+    cache = uv_cache()
+    if cache is None or not is_writable(cache):
         env["UV_NO_CACHE"] = "1"
     return env
 
@@ -92,10 +93,13 @@ def is_missing_file(value: str) -> bool:
     return path.startswith("/") and not os.path.exists(path)
 
 
-def uv_cache() -> Path:
-    if "UV_CACHE_DIR" in os.environ:
-        return Path(os.environ["UV_CACHE_DIR"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
+def uv_cache() -> Path | None:
+    """None for a user who has no home at all."""
+    own = os.environ.get("UV_CACHE_DIR")
+    shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if own is None and not os.path.isabs(shared):
+        return None
+    return Path(own or f"{shared}/uv")
 
 
 def is_writable(folder: Path) -> bool:

@@ -196,7 +196,10 @@ class TestPipSettings:
         monkeypatch.setenv("PIP_INDEX_URL", "https://mirror/simple")
         assert installers.pip_settings(None) == {"index-url": "https://mirror/simple"}
 
-    def test_uv_is_told_nothing_that_is_not_set(self) -> None:
+    def test_uv_is_told_nothing_that_is_not_set(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
         assert set(installers.uv_settings({})) == {"UV_PYTHON_DOWNLOADS", "UV_NO_PROGRESS"}
 
     def test_uv_is_told_the_same(self, tmp_path: Path) -> None:
@@ -231,6 +234,10 @@ class TestPipSettings:
     ) -> None:
         (tmp_path / "file").touch()
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "file" / "uv"))
+        assert installers.uv_settings({})["UV_NO_CACHE"] == "1"
+
+    def test_without_a_home_there_is_no_cache(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", "nowhere")
         assert installers.uv_settings({})["UV_NO_CACHE"] == "1"
 
     def test_a_persons_own_install_options_are_left_out(
