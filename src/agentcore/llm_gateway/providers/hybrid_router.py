@@ -183,6 +183,10 @@ class HybridRouter:
     async def get_routing_stats(self) -> Mapping[str, object]:
         return statistics(self.accounts.stats)
 
+    @property
+    def providers(self) -> tuple[BaseLLMProvider, ...]:
+        return tuple(target.provider for target in self._targets.values())
+
     def models(self) -> dict[str, tuple[str, ...]]:
         """Served models and who serves them, in order of configuration."""
         serving: dict[str, tuple[str, ...]] = {}
