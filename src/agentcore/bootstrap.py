@@ -32,11 +32,9 @@ from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
 from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
 from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
-from agentcore.kit.db import Database, open_database
-from agentcore.kit.db_migrations import SchemaOutdated, migrate, require_head
+from agentcore.kit.db import Database
 from agentcore.kit.drain import Drain
-from agentcore.kit.embedded import EmbeddedServers, open_embedded
-from agentcore.kit.errors import InternalError, StartupError
+from agentcore.kit.errors import InternalError
 from agentcore.kit.http import open_http
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import (
@@ -44,21 +42,20 @@ from agentcore.kit.security import (
     CredentialAuthenticator,
     OpenDoor,
     Principal,
-    TokenAuthority,
-    generated_secret,
 )
+from agentcore.kit.servers import open_servers
+from agentcore.kit.storage import open_schema
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.keys import ApiKeys
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
-from agentcore.settings import Settings
+from agentcore.settings import Settings, token_authority
 from agentcore.training.openenv import rpc
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.sessions import EnvironmentSessions
 
-JWT_FILE = "jwt-secret"
 SESSION_TOKEN_LIFETIME = timedelta(hours=24)
 
 
@@ -188,12 +185,13 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
 async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Ground]:
     clock = SYSTEM_CLOCK
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(_open_servers(settings))
+        servers = await stack.enter_async_context(
+            open_servers(settings.home, settings.database, settings.cache)
+        )
         supervisor = await stack.enter_async_context(Supervisor(clock))
-        if servers is not None:
-            supervisor.start("embedded servers", servers.keep_alive)
-        database = await stack.enter_async_context(_open_database(settings, servers))
-        redis_url = settings.cache.url or (servers.redis_url if servers else None)
+        supervisor.start("embedded servers", servers.keep_alive)
+        database = await stack.enter_async_context(open_schema(settings.database, servers))
+        redis_url = settings.cache.url or servers.redis_url
         cache = await stack.enter_async_context(
             open_cache(settings.cache, redis_url, supervisor, clock)
         )
@@ -330,66 +328,7 @@ def _playbook_agent(
     )
 
 
-@asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[Database]:
-    """Only the database, at whatever schema it is, for the commands that work on it."""
-    async with _open_servers(settings, redis=False) as servers:
-        url = settings.database.url or (servers.database_url if servers else "")
-        async with open_database(settings.database, url) as database:
-            yield database
-
-
-@asynccontextmanager
-async def open_keys(settings: Settings) -> AsyncIterator[ApiKeys]:
-    """API keys, without the rest of the service."""
-    async with (
-        _open_servers(settings, redis=False) as servers,
-        _open_database(settings, servers) as database,
-    ):
-        yield ApiKeys(KeyStore(lambda: database), SYSTEM_CLOCK)
-
-
-def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
-    """Signs and verifies with the configured secret, or with the one kept in the home."""
-    secret = settings.security.jwt_secret.get_secret_value()
-    return TokenAuthority(secret or generated_secret(settings.home / JWT_FILE), clock)
-
-
 def _authenticator(settings: Settings, keys: ApiKeys) -> Authenticator:
     if not settings.security.auth:
         return OpenDoor()
     return CredentialAuthenticator(token_authority(settings), keys)
-
-
-@asynccontextmanager
-async def _open_servers(
-    settings: Settings, *, redis: bool = True
-) -> AsyncIterator[EmbeddedServers | None]:
-    wanted = {"database": not settings.database.url, "redis": redis and not settings.cache.url}
-    if not any(wanted.values()):
-        yield None
-        return
-    async with open_embedded(settings.home, **wanted) as servers:
-        yield servers
-
-
-@asynccontextmanager
-async def _open_database(
-    settings: Settings, servers: EmbeddedServers | None
-) -> AsyncIterator[Database]:
-    """The database at this version's schema: the embedded one is migrated, others are checked."""
-    embedded = not settings.database.url
-    url = servers.database_url if embedded and servers else settings.database.url
-    async with open_database(settings.database, url) as database:
-        if embedded:
-            await migrate(database)
-        else:
-            await _require_head(database)
-        yield database
-
-
-async def _require_head(database: Database) -> None:
-    try:
-        await require_head(database)
-    except SchemaOutdated as error:
-        raise StartupError(error.detail, hint=error.hint) from error

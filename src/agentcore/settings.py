@@ -19,14 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.ace.models import ACEConfig
-from agentcore.kit.cache import CacheConfig
-from agentcore.kit.db import DatabaseConfig
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import StartupError
+from agentcore.kit.models import CacheConfig, DatabaseConfig
+from agentcore.kit.security import TokenAuthority, generated_secret
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.training.openenv.models import TrainingConfig
 
 PREFIX = "AGENTCORE_"
 CONFIG_NAME = "agentcore.toml"
+JWT_FILE = "jwt-secret"
 # Names that the design and the seeds give to single settings.
 ALIASES = {
     "AGENTCORE_HOME": ("home",),
@@ -124,6 +126,12 @@ def load_settings(
         raise _refusal(exc) from exc
     _check_safety(settings)
     return settings
+
+
+def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
+    """Signs and verifies with the configured secret, or with the one kept in the home."""
+    secret = settings.security.jwt_secret.get_secret_value()
+    return TokenAuthority(secret or generated_secret(settings.home / JWT_FILE), clock)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

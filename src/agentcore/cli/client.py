@@ -65,8 +65,8 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     """A client for ``url`` (the configured service by default) with a token of its own making."""
     import httpx2
 
-    from agentcore.bootstrap import token_authority
     from agentcore.cli.config import command_settings
+    from agentcore.settings import token_authority
 
     settings = command_settings(config)
     address = url or f"http://{settings.server.host}:{settings.server.port}"

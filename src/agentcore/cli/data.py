@@ -73,13 +73,13 @@ def status(config: ConfigFile = None) -> None:
 def _with_database(config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
     import asyncio
 
-    from agentcore.bootstrap import open_storage
     from agentcore.cli.config import command_settings
+    from agentcore.kit.storage import open_any_schema
 
     settings = command_settings(config)
 
     async def once() -> T:
-        async with open_storage(settings) as database:
+        async with open_any_schema(settings.home, settings.database) as database:
             return await work(database)
 
     return asyncio.run(once())

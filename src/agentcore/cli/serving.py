@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
 
-from agentcore.app import create_app, drain_of, startup_error_of
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import StartupError
+from agentcore.kit.servers import open_servers
 from agentcore.observability.logs import configure_logs, quiet_logger
 from agentcore.settings import Settings, load_settings
 
@@ -50,12 +52,48 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
     settings = settings.model_copy(
         update={"server": settings.server.model_copy(update={"port": port})}
     )
+    with listening, warming(settings):
+        return _serve_at(listening, settings, f"http://{host}:{port}")
+
+
+@contextmanager
+def warming(settings: Settings) -> Iterator[None]:
+    """Start the embedded servers in a thread while this one imports the application.
+
+    The thread's part ends with the block; its failures are told by those who open the servers.
+    """
+    over = threading.Event()
+
+    async def warm() -> None:
+        async with open_servers(settings.home, settings.database, settings.cache):
+            await asyncio.to_thread(over.wait)
+
+    def run() -> None:
+        with suppress(StartupError):
+            asyncio.run(warm())
+
+    thread = threading.Thread(target=run, name="warming", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _serve_at(listening: socket.socket, settings: Settings, url: str) -> int:
+    from agentcore.app import create_app, drain_of, startup_error_of
+
     app = create_app(settings)
     server = build_server(app, drain_of(app), settings)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(server, listening, f"http://{host}:{port}"))
-    if (error := startup_error_of(app)) is not None:
-        raise error
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(server, listening, url))
+    except SystemExit:
+        # uvicorn leaves like this when the application does not start.
+        if (error := startup_error_of(app)) is not None:
+            raise error from None
+        raise
     return 0
 
 

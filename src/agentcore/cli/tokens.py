@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from agentcore.llm_gateway.keys import ApiKeys
 
 keys = typer.Typer(help="API keys: long-lived, revocable, hashed at rest.", no_args_is_help=True)
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
@@ -30,8 +35,8 @@ def token(
     config: ConfigFile = None,
 ) -> None:
     """Print a JSON Web Token."""
-    from agentcore.bootstrap import token_authority
     from agentcore.cli.config import command_settings
+    from agentcore.settings import token_authority
 
     settings = command_settings(config)
     lifetime = timedelta(hours=settings.security.token_hours if hours is None else hours)
@@ -54,11 +59,8 @@ def create_key(
     """Make an API key; it is shown once and only its hash is kept."""
     import asyncio
 
-    from agentcore.bootstrap import open_keys
-    from agentcore.cli.config import command_settings
-
     async def once() -> str:
-        async with open_keys(command_settings(config)) as known:
+        async with _keys(config) as known:
             _, plaintext = await known.create(
                 subject=subject, tenant=tenant, scopes=scope, private=private
             )
@@ -75,14 +77,11 @@ def list_keys(tenant: Tenant = "default", config: ConfigFile = None) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from agentcore.bootstrap import open_keys
-    from agentcore.cli.config import command_settings
-
     async def once() -> Table:
         table = Table(Column("key", no_wrap=True), "subject", "tenant", "scopes", "private")
         table.add_column("created", no_wrap=True)
         table.add_column("revoked", no_wrap=True)
-        async with open_keys(command_settings(config)) as known:
+        async with _keys(config) as known:
             for key in await known.list(tenant):
                 table.add_row(
                     key.key_id,
@@ -103,12 +102,26 @@ def revoke_key(key_id: str, tenant: Tenant = "default", config: ConfigFile = Non
     """Revoke a key by its id; every replica refuses it within seconds."""
     import asyncio
 
-    from agentcore.bootstrap import open_keys
-    from agentcore.cli.config import command_settings
-
     async def once() -> None:
-        async with open_keys(command_settings(config)) as known:
+        async with _keys(config) as known:
             await known.revoke(key_id, tenant=tenant)
 
     asyncio.run(once())
     typer.echo(f"revoked {key_id}")
+
+
+@asynccontextmanager
+async def _keys(config: Path | None) -> AsyncIterator[ApiKeys]:
+    from agentcore.cli.config import command_settings
+    from agentcore.kit.clock import SYSTEM_CLOCK
+    from agentcore.kit.servers import open_servers
+    from agentcore.kit.storage import open_schema
+    from agentcore.llm_gateway.keys import ApiKeys
+    from agentcore.llm_gateway.store import KeyStore
+
+    settings = command_settings(config)
+    async with (
+        open_servers(settings.home, settings.database, None) as servers,
+        open_schema(settings.database, servers) as database,
+    ):
+        yield ApiKeys(KeyStore(lambda: database), SYSTEM_CLOCK)

@@ -13,13 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.exceptions import AuthenticationError, RedisError
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import StartupError
+from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 
 T = TypeVar("T")
@@ -30,22 +30,6 @@ PROBE_SECONDS = 0.5
 MOST_DIRTY = 10_000
 
 log = structlog.get_logger()
-
-
-class CacheConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field(
-        "",
-        description="Redis or Valkey, e.g. redis://:password@host:6379/0; empty: an embedded "
-        "server in the home directory.",
-    )
-    namespace: str = Field("agentcore", description="Prefix of every key and channel.")
-    required: bool = Field(
-        True,
-        description="Whether an unreachable url refuses the start; false starts degraded.",
-    )
-    timeout: float = Field(1.0, gt=0, description="Seconds one cache command may take.")
 
 
 class LocalCache:

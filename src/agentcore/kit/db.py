@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import MetaData, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from agentcore.kit import jsonvalue
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError
+from agentcore.kit.models import DatabaseConfig
 from agentcore.kit.resilience import retry
 
 T = TypeVar("T")
@@ -33,21 +33,6 @@ ATTEMPTS = 5
 # serialization_failure, deadlock_detected, too_many_connections, cannot_connect_now,
 # admin_shutdown, crash_shutdown: rolled back for certain, so the unit may run again.
 TRANSIENT = frozenset({"40001", "40P01", "53300", "57P03", "57P01", "57P02"})
-
-
-class DatabaseConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: str = Field(
-        "",
-        description="PostgreSQL 14 or newer, e.g. postgresql://user:password@host/agentcore; "
-        "empty: an embedded server in the home directory.",
-    )
-    pool_size: int = Field(10, ge=1, le=200, description="Connections kept open per process.")
-    max_overflow: int = Field(10, ge=0, le=200, description="Connections opened beyond the pool.")
-    pool_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a free connection.")
-    connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a new connection.")
-    command_timeout: float = Field(30.0, gt=0, description="Seconds one statement may take.")
 
 
 class StorageUnavailable(AgentCoreError):

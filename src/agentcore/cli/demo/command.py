@@ -15,7 +15,6 @@ import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agentcore.bootstrap import token_authority
 from agentcore.cli.demo.peers import AgentCoreApi
 from agentcore.cli.demo.processes import START_SECONDS, Running, died, running
 from agentcore.cli.demo.report import summary, table
@@ -23,7 +22,7 @@ from agentcore.cli.demo.rounds import Learners, Round
 from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.errors import StartupError
 from agentcore.kit.http import open_http
-from agentcore.settings import load_settings
+from agentcore.settings import load_settings, token_authority
 
 # Fewer than the episodes that play at once, so that some calls overflow to the API.
 CLUSTER_CAPACITY = 8

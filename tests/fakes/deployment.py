@@ -1,0 +1,206 @@
+"""AgentCore as its operator runs it: a process of its own on a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings of the tester's own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AGENTCORE_", "ACE_"))
+    }
+    return {**kept, **more}
+
+
+def agentcore(
+    *arguments: str, home: Path, seconds: float = 60.0, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "agentcore", *arguments],
+        env=clean_environment(AGENTCORE_HOME=str(home), **settings),
+        cwd=home if home.is_dir() else None,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+@contextmanager
+def short_home() -> Iterator[Path]:
+    """A home with a short path; waits until its servers are gone before it is removed."""
+    home = Path(tempfile.mkdtemp(prefix="ac-"))
+    try:
+        yield home
+        wait_until(lambda: not processes_of(home), "its servers are gone")
+    finally:
+        for pid in processes_of(home):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def processes_of(home: Path) -> list[int]:
+    """Processes that name ``home`` in their command line or work in it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            folder = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if str(home) in command or folder.startswith(str(home)):
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(condition: Any, what: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Deployment:
+    home: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.home / f"serve-{self.port}-{self.starts}.log"
+
+    def start(self, *, ready: bool = True) -> None:
+        self.starts += 1
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agentcore", "serve", "--port", str(self.port)],
+                env=clean_environment(AGENTCORE_HOME=str(self.home), **self.settings),
+                cwd=self.home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        if ready:
+            wait_until(self.is_ready, f"{self.url} is ready", START_SECONDS)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx2.get(f"{self.url}/health/ready", timeout=2).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def token(self, *scopes: str, subject: str = "tester", tenant: str = "default") -> str:
+        options = [option for scope in scopes or ("admin",) for option in ("--scope", scope)]
+        made = agentcore(
+            "token", "--subject", subject, "--tenant", tenant, *options,
+            home=self.home, **self.settings,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+    def client(self, *scopes: str, **owner: str) -> httpx2.Client:
+        headers = {"authorization": f"Bearer {self.token(*scopes, **owner)}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def deployed(**settings: str) -> Iterator[Deployment]:
+    """A started deployment; on leaving, nothing of it is left behind."""
+    with short_home() as home:
+        deployment = Deployment(home, settings)
+        deployment.start()
+        try:
+            yield deployment
+        finally:
+            if deployment.process is not None and deployment.process.poll() is None:
+                deployment.stop()
+
+
+@contextmanager
+def simulated_cluster(*options: str) -> Iterator[str]:
+    """The base URL of a simulated model cluster in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentcore", "simulate", "cluster", "--port", str(port), *options],
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            return httpx2.get(f"{url}/simulator/health", timeout=2).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    try:
+        wait_until(answers, f"{url} answers")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def providers(**urls: str) -> str:
+    """The setting ``llm_gateway.providers`` for simulated upstreams by name: kind from the name."""
+    listed = []
+    for name, url in urls.items():
+        own = name.startswith("cluster")
+        kind, address = ("parallax", url) if own else ("compatible", f"{url}/v1")
+        price = "" if own else ', "price_model": "gpt-5-mini"'
+        listed.append(
+            f'{{"name": "{name}", "kind": "{kind}", "base_url": "{address}", '
+            f'"private": {str(own).lower()}, '
+            f'"models": {{"playbook-7b": "simulated/playbook-7b"}}{price}}}'
+        )
+    return f"[{', '.join(listed)}]"

@@ -1,0 +1,175 @@
+"""The running service as a stranger meets it: routes, credentials, errors."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.fakes.deployment import Deployment
+
+
+@pytest.fixture(scope="module")
+def http(deployment: Deployment) -> httpx2.Client:
+    return deployment.client("admin")
+
+
+def test_health_needs_no_credential_and_names_its_parts(deployment: Deployment) -> None:
+    assert httpx2.get(f"{deployment.url}/health/live").json()["status"] == "alive"
+    ready = httpx2.get(f"{deployment.url}/health/ready").json()
+    assert ready["status"] == "ready"
+    assert {"database", "cache", "tasks"} <= ready["checks"].keys()
+
+
+def test_the_api_page_works_without_the_internet(deployment: Deployment) -> None:
+    page = httpx2.get(f"{deployment.url}/docs").text
+    assert "://" not in page.replace(f"{deployment.url}", "")
+    for path in re.findall(r'(?:src|href)="(/[^"]+)"', page):
+        assert httpx2.get(f"{deployment.url}{path}").status_code == 200, path
+
+
+def test_every_documented_operation_says_what_it_answers(deployment: Deployment) -> None:
+    document = httpx2.get(f"{deployment.url}/openapi.json").json()
+    assert {"/v1/chat/completions", "/a2a", "/internal/context/playbooks"} <= document[
+        "paths"
+    ].keys()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("summary"), f"{method} {path}"
+            good = [status for status in operation["responses"] if status.startswith("2")]
+            assert good, f"{method} {path}"
+
+
+PROTECTED = [
+    ("GET", "/metrics", "metrics"),
+    ("POST", "/a2a", "a2a"),
+    ("GET", "/v1/models", "llm"),
+    ("POST", "/v1/chat/completions", "llm"),
+    ("GET", "/internal/environments", "env:act"),
+    ("GET", "/internal/routing/stats", "metrics"),
+    ("GET", "/internal/costs/summary", "metrics"),
+    ("GET", "/internal/agents", "a2a"),
+    ("GET", "/internal/tasks", "a2a"),
+    ("GET", "/internal/context/playbooks/nobody", "context:read"),
+    ("POST", "/internal/context/playbooks", "context:write"),
+    ("POST", "/internal/context/traces", "context:write"),
+    ("GET", "/envs/a2a_protocol_test/metadata", "env:act"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), PROTECTED)
+def test_each_route_needs_its_scope(
+    deployment: Deployment, method: str, path: str, scope: str
+) -> None:
+    url = f"{deployment.url}{path}"
+    assert httpx2.request(method, url).status_code == 401
+    others = deployment.token("llm" if scope != "llm" else "a2a")
+    headers = {"authorization": f"Bearer {others}"}
+    assert httpx2.request(method, url, headers=headers).status_code == 403
+    headers = {"authorization": f"Bearer {deployment.token(scope)}"}
+    assert httpx2.request(method, url, headers=headers).status_code not in {401, 403}
+
+
+def test_no_documented_route_is_open_by_accident(deployment: Deployment) -> None:
+    document = httpx2.get(f"{deployment.url}/openapi.json").json()
+    opened = {
+        path
+        for path, operations in document["paths"].items()
+        for method in operations
+        if httpx2.request(method, f"{deployment.url}{path}").status_code != 401
+    }
+    assert opened == {"/health/live", "/health/ready", "/.well-known/agent-card.json"}
+
+
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+def test_an_api_key_opens_what_its_scopes_say(deployment: Deployment, name: str) -> None:
+    from tests.fakes.deployment import agentcore
+
+    made = agentcore("keys", "create", "--subject", "k", "--scope", "llm", home=deployment.home)
+    key = made.stdout.strip()
+    headers = {name: f"Bearer {key}" if name == "authorization" else key}
+    assert httpx2.get(f"{deployment.url}/v1/models", headers=headers).status_code == 200
+    assert httpx2.get(f"{deployment.url}/metrics", headers=headers).status_code == 403
+
+
+def test_unknown_routes_and_methods_are_problems(http: httpx2.Client) -> None:
+    missing = http.get("/internal/nothing")
+    assert missing.status_code == 404
+    assert missing.headers["content-type"] == "application/problem+json"
+    assert missing.json()["detail"] == "there is no /internal/nothing"
+    wrong = http.request("DELETE", "/internal/context/traces")
+    assert wrong.status_code == 405
+    assert wrong.headers["allow"] == "POST"
+    assert wrong.json()["code"] == "method_not_allowed"
+
+
+def test_below_v1_errors_have_the_shape_of_openai(http: httpx2.Client) -> None:
+    for answer, status in [
+        (http.get("/v1/nothing"), 404),
+        (http.get("/v1/chat/completions"), 405),
+        (http.post("/v1/chat/completions", content=b"{"), 400),
+        (http.post("/v1/chat/completions", json={"model": "nobody", "messages": []}), 400),
+        (httpx2.get(str(http.base_url) + "v1/models"), 401),
+    ]:
+        assert answer.status_code in {status, 404 if status == 400 else status}
+        assert {"message", "type", "param", "code"} <= answer.json()["error"].keys()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"{", -32700), (b"[]", -32600), (b'{"jsonrpc":"2.0","id":1,"method":"no.such"}', -32601)],
+)
+def test_the_rpc_endpoint_answers_in_json_rpc(http: httpx2.Client, body: bytes, code: int) -> None:
+    answer = http.post("/a2a", content=body, headers={"content-type": "application/json"})
+    assert answer.json()["error"]["code"] == code
+
+
+def test_malformed_and_invalid_bodies_say_what_is_wrong(http: httpx2.Client) -> None:
+    broken = http.post(
+        "/internal/context/traces", content=b"{", headers={"content-type": "application/json"}
+    )
+    assert (broken.status_code, broken.json()["code"]) == (400, "malformed_request")
+    wrong = http.post("/internal/context/traces", json={"agent_id": "a"})
+    assert wrong.status_code == 422
+    assert "execution_time" in json.dumps(wrong.json()["errors"])
+
+
+def test_metrics_are_in_prometheus_form_and_hold_the_seeds_names(http: httpx2.Client) -> None:
+    text = http.get("/metrics").text
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {
+        "ace_evolution_requests",
+        "ace_llm_cost_usd",
+        "ace_circuit_breaker_state",
+        "ace_playbook_retrieval_duration_seconds",
+        "parallax_requests",
+        "parallax_request_latency_seconds",
+        "parallax_cost_savings_dollars",
+        "http_requests",
+    } <= names
+
+
+def test_a_request_keeps_its_id(http: httpx2.Client) -> None:
+    answer = http.get("/health/live", headers={"x-request-id": "mine-1"})
+    assert answer.headers["x-request-id"] == "mine-1"
+
+
+def test_one_tenant_does_not_see_another(deployment: Deployment) -> None:
+    with (
+        deployment.client("admin", tenant="red") as red,
+        deployment.client("admin", tenant="blue") as blue,
+    ):
+        made = red.post(
+            "/internal/context/playbooks",
+            json={"agent_id": "red-agent", "initial_context": {"goals": ["win"]}},
+        )
+        assert made.status_code == 201
+        for path in ("", "/render", "/history"):
+            assert blue.get(f"/internal/context/playbooks/red-agent{path}").status_code == 404
+            assert red.get(f"/internal/context/playbooks/red-agent{path}").status_code == 200
+        trace = {"agent_id": "red-agent", "task_id": "t", "execution_time": 1, "success": True}
+        assert blue.post("/internal/context/traces", json=trace).status_code == 404
+        assert blue.get("/internal/agents/red-agent").status_code == 404

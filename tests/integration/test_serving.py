@@ -1,0 +1,217 @@
+"""Starting, stopping, killing and starving the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.fakes.deployment import (
+    Deployment,
+    agentcore,
+    deployed,
+    free_port,
+    processes_of,
+    providers,
+    short_home,
+    simulated_cluster,
+    wait_until,
+)
+
+TRACE = {"agent_id": "worker", "execution_time": 1.5, "success": True, "output_quality": 0.5}
+
+
+def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
+    with (
+        simulated_cluster("--latency", "1.0") as cluster,
+        deployed(AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(cluster=cluster)) as running,
+        running.client("llm") as http,
+    ):
+        answers: list[httpx2.Response] = []
+        ask = {"model": "playbook-7b", "messages": [{"role": "user", "content": "hello"}]}
+
+        def complete(stream: bool) -> None:
+            answers.append(http.post("/v1/chat/completions", json={**ask, "stream": stream}))
+
+        threads = [threading.Thread(target=complete, args=(stream,)) for stream in (False, True)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert running.process is not None
+        running.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(running), "new requests are refused")
+        for thread in threads:
+            thread.join()
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert any(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
+        assert running.process.wait(20) == 0
+        wait_until(lambda: not processes_of(running.home), "no process is left")
+
+
+def refuses(running: Deployment) -> bool:
+    try:
+        return httpx2.get(f"{running.url}/v1/models", timeout=2).status_code == 503
+    except httpx2.TransportError:
+        return True
+
+
+def test_no_acknowledged_write_is_lost_by_a_kill() -> None:
+    with deployed() as running:
+        acknowledged: list[str] = []
+        with running.client("admin") as http:
+            context = {"agent_id": "worker", "initial_context": {"goals": ["live"]}}
+            assert http.post("/internal/context/playbooks", json=context).status_code == 201
+            for round_number in range(2):
+                stop = threading.Event()
+                writer = threading.Thread(
+                    target=write, args=(http, acknowledged, round_number, stop)
+                )
+                writer.start()
+                time.sleep(0.7)
+                running.kill()
+                stop.set()
+                writer.join()
+                running.start()
+        assert len(acknowledged) > 10
+        with running.client("admin") as http:
+            status = http.get("/internal/context/evolution/status/worker").json()
+        # Of each round, one write may have been stored without its answer getting through.
+        assert len(acknowledged) <= status["pending_traces"] <= len(acknowledged) + 2
+        assert len(set(acknowledged)) == len(acknowledged)
+
+
+def write(
+    http: httpx2.Client, acknowledged: list[str], round_number: int, stop: threading.Event
+) -> None:
+    for number in range(10_000):
+        if stop.is_set():
+            return
+        trace = {**TRACE, "task_id": f"r{round_number}-{number}"}
+        try:
+            answer = http.post("/internal/context/traces", json=trace)
+        except httpx2.TransportError:
+            return
+        if answer.status_code == 201:
+            acknowledged.append(answer.json()["trace_id"])
+
+
+def test_two_services_share_one_home() -> None:
+    with deployed() as first:
+        second = Deployment(first.home)
+        second.start()
+        with first.client("admin") as one, second.client("admin") as two:
+            playbooks = "/internal/context/playbooks"
+            made = {"agent_id": "shared", "initial_context": {"goals": ["a"]}}
+            assert one.post(playbooks, json=made).status_code == 201
+            assert two.get(f"{playbooks}/shared").json()["version"] == 1
+            change = {"delta_id": "d1", "changes": {"goals": ["a", "b"]}, "confidence": 0.9}
+            assert two.patch(f"{playbooks}/shared", json=change).json()["applied"] is True
+
+            def seen() -> bool:
+                version: int = one.get(f"{playbooks}/shared").json()["version"]
+                return version == 2
+
+            wait_until(seen, "the other service sees the write")
+        first.kill()
+        with second.client("admin") as two:
+            assert two.get("/internal/context/playbooks/shared").json()["version"] == 2
+        assert second.stop() == 0
+
+
+def test_dead_embedded_servers_are_replaced_under_the_service() -> None:
+    with deployed() as running, running.client("admin") as http:
+        playbook = {"agent_id": "kept", "initial_context": {"goals": ["stay"]}}
+        assert http.post("/internal/context/playbooks", json=playbook).status_code == 201
+        for name in ("valkey", "postgres"):
+            for pid in processes_of(running.home):
+                if name in Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[0]:
+                    os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: all_good(running), f"{name} is back")
+        assert http.get("/internal/context/playbooks/kept").json()["version"] == 1
+
+
+def all_good(running: Deployment) -> bool:
+    checks = httpx2.get(f"{running.url}/health/ready", timeout=10).json()["checks"]
+    return all(check["ok"] and not check["degraded"] for check in checks.values())
+
+
+@pytest.fixture
+def refused_home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def test_a_port_in_use_is_one_line(refused_home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = agentcore("serve", "--port", str(port), home=refused_home)
+    assert ended.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"AGENTCORE_SERVER__PROT": "1"}, "unknown setting server.prot"),
+        ({"AGENTCORE_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}, "cannot be reached"),
+        ({"AGENTCORE_DATABASE_URL": "sqlite:///x"}, "names 'sqlite'"),
+        ({"AGENTCORE_HOME": "/proc/nowhere"}, "/proc/nowhere"),
+        ({"AGENTCORE_HOME": "/etc/passwd"}, "/etc/passwd"),
+        ({"AGENTCORE_SECURITY__JWT_SECRET": "short"}, "the JWT secret has 5 characters"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line(
+    refused_home: Path, settings: dict[str, str], message: str
+) -> None:
+    more = {name: value for name, value in settings.items() if name != "AGENTCORE_HOME"}
+    home = Path(settings.get("AGENTCORE_HOME", refused_home))
+    ended = agentcore("serve", "--port", str(free_port()), home=home, **more)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+    told = [line for line in ended.stderr.splitlines() if line.startswith("agentcore: ")]
+    assert len(told) == 1
+
+
+def test_an_unreachable_redis_refuses_the_start_unless_told_otherwise() -> None:
+    nowhere = {"AGENTCORE_REDIS_URL": "redis://127.0.0.1:1/0"}
+    with short_home() as home:
+        ended = agentcore("serve", "--port", str(free_port()), home=home, **nowhere)
+        assert ended.returncode == 2
+        assert "Redis cannot be reached" in ended.stderr
+    with deployed(**nowhere, AGENTCORE_CACHE__REQUIRED="false") as running:
+        checks = httpx2.get(f"{running.url}/health/ready").json()["checks"]
+        assert checks["cache"]["degraded"] is True
+
+
+def test_a_foreign_database_is_migrated_by_command_only(database_url: str) -> None:
+    settings = {"AGENTCORE_DATABASE_URL": database_url.replace("+asyncpg", "")}
+    with short_home() as home:
+        taken_back = agentcore("db", "downgrade", "0001", home=home, **settings)
+        assert taken_back.returncode == 0, taken_back.stderr
+        ended = agentcore("serve", "--port", str(free_port()), home=home, **settings)
+        assert ended.returncode == 2
+        assert "agentcore db upgrade" in ended.stderr
+        raised = agentcore("db", "upgrade", home=home, **settings)
+        assert "0001 -> " in raised.stdout
+        checked = agentcore("db", "check", home=home, **settings)
+        assert "schema and code agree" in checked.stdout
+    with deployed(**settings) as running:
+        assert all_good(running)
+
+
+def test_without_auth_everybody_on_this_machine_may_call() -> None:
+    with deployed(AGENTCORE_SECURITY__AUTH="false") as running:
+        assert httpx2.get(f"{running.url}/metrics").status_code == 200
+        card = httpx2.get(f"{running.url}/.well-known/agent-card.json").json()
+        assert not card.get("securitySchemes")
