@@ -35,10 +35,23 @@ def test_a_failure_of_ours_is_told_as_it_is(method: str) -> None:
     assert at(error, "data", "retryable") is True
 
 
-def test_bad_params_of_0_3_have_their_number() -> None:
-    error = mended("message/send", {"code": -32600, "message": "Invalid", "data": "3 errors"})
-    assert error["code"] == -32602
-    assert at(error, "data", "fault") == "3 errors"
+REPORT = """1 validation error for SendMessageRequest
+params.message
+  Field required [type=missing, input_value={}, input_type=dict]
+    For further information visit https://errors.example/v/missing"""
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (REPORT, "params.message: Field required"),
+        ("odd", "the parameters of message/send are not valid"),
+        (None, "the parameters of message/send are not valid"),
+    ],
+)
+def test_bad_params_of_0_3_have_their_number(report: str | None, said: str) -> None:
+    error = mended("message/send", {"code": -32600, "message": "Invalid", "data": report})
+    assert (error["code"], error["message"]) == (-32602, said)
 
 
 @pytest.mark.parametrize(

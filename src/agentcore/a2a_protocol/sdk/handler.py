@@ -29,7 +29,7 @@ from agentcore.a2a_protocol.sdk.values import struct_to_json
 from agentcore.kit import jsonvalue
 from agentcore.kit.errors import InternalError
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -149,9 +149,16 @@ def mend(error: JsonObject, call: Call, context: ServerCallContext) -> JsonObjec
         return error_object(failure or InternalError("the service failed to answer"))
     if call.family is Family.V0_3 and error.get("code") == -32600:
         # The envelope has accepted the request, so it is the parameters that do not fit.
-        what = f"the parameters of {call.method} are not valid"
-        return error_object(InvalidParams(what, fault=error.get("data")))
+        return error_object(InvalidParams(_first_fault(error.get("data"), call.method)))
     return error
+
+
+def _first_fault(report: JsonValue, method: str) -> str:
+    """Place and reason of the first fault that pydantic's ``report`` names."""
+    lines = str(report).splitlines()
+    if len(lines) < 3:
+        return f"the parameters of {method} are not valid"
+    return f"{lines[1].strip()}: {lines[2].strip().partition(' [type=')[0]}"
 
 
 def _is_whole(response: Response) -> bool:
