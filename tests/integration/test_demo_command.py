@@ -1,0 +1,29 @@
+"""The demo as its user runs it."""
+
+from __future__ import annotations
+
+import re
+
+from tests.fakes.deployment import agentcore, processes_of, short_home, wait_until
+
+
+def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
+    with short_home() as home:
+        ended = agentcore(
+            "demo", "--rounds", "3", "--agents", "1", "--episodes", "10",
+            home=home, seconds=170, TMPDIR=str(home), COLUMNS="100",
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        found = re.findall(r"round \d: reward +(-?[\d.]+)", ended.stdout)
+        rewards = [float(text) for text in found]
+        assert len(rewards) == 3
+        assert rewards[2] > rewards[0] + 1
+        assert "Reward per episode rose" in ended.stdout
+        calls = re.search(r"(\d+) model calls: (\d+) self-hosted, (\d+) on", ended.stdout)
+        assert calls is not None
+        total, own, api = (int(number) for number in calls.groups())
+        assert total == own + api > 100
+        assert own > api > 0
+        assert re.search(r"v1\b.*\n.*v\d", ended.stdout)
+        wait_until(lambda: not processes_of(home), "all of the demo's processes are gone")
+        assert not list(home.glob("agentcore-demo-*"))

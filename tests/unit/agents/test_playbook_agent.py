@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from agentcore.a2a_protocol.models.task import Part
+from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, own_id
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+from tests.fakes.agent_doors import FixedPlaybooks, ScriptedMind, ScriptedWorld
+
+ACTION = '{"type": "go", "parameters": {}}'
+ANN = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a"}))
+
+
+@dataclass
+class RecordedTask:
+    """What an agent did with its task."""
+
+    task_id: str = "task-1"
+    context_id: str = "context-1"
+    cancelled: bool = False
+    said: list[str] = field(default_factory=list)
+    artifacts: list[JsonObject] = field(default_factory=list)
+    ended: tuple[str, object] | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+    async def progress(self, text: str) -> None:
+        self.said.append(text)
+
+    async def artifact(self, name: str, *parts: Part | str | JsonObject) -> None:
+        self.artifacts.extend(part for part in parts if isinstance(part, dict))
+
+    async def complete(self, result: str | JsonObject | None = None) -> None:
+        self.ended = ("completed", result)
+
+    async def fail(self, reason: str) -> None:
+        self.ended = ("failed", reason)
+
+    def report(
+        self,
+        *,
+        tokens: int = 0,
+        cost_usd: Decimal | None = None,
+        output_quality: float | None = None,
+        playbook: JsonObject | None = None,
+        metadata: JsonObject | None = None,
+    ) -> None:
+        self.told = {
+            "tokens": tokens,
+            "quality": output_quality,
+            "playbook": playbook,
+            "metadata": metadata,
+        }
+
+
+def message(text: str = "", data: JsonObject | None = None) -> InboundMessage:
+    return InboundMessage(
+        message_id="m1",
+        text=text,
+        data=(data,) if data else (),
+        parts=(),
+        metadata={},
+        context_id="context-1",
+        task_id="task-1",
+        agent_id=AGENT_ID,
+        principal=ANN,
+    )
+
+
+def agent(
+    mind: ScriptedMind, world: ScriptedWorld, playbooks: FixedPlaybooks | None = None
+) -> PlaybookAgent:
+    known = FixedPlaybooks("## PLAYBOOK\n- [b1] rule") if playbooks is None else playbooks
+    return PlaybookAgent(minds=lambda _: mind, worlds=lambda _: world, playbooks=lambda _: known)
+
+
+async def test_a_play_request_is_played_and_reported() -> None:
+    step: JsonObject = {"observation": {}, "reward": 1.0, "info": {}}
+    last: JsonObject = {**step, "terminated": True, "info": {"score": 1.0}}
+    world, task = ScriptedWorld([step] * 6 + [last]), RecordedTask()
+    playbooks = FixedPlaybooks()
+    request: JsonObject = {"play": {"environment": "test", "seed": 4}}
+    await agent(ScriptedMind(ACTION), world, playbooks).handle(message(data=request), task)
+    assert task.ended == ("completed", "reward 7.00 in 7 steps")
+    assert task.said == ["step 5: go, reward so far 5.00"]
+    assert task.artifacts[0]["seed"] == 4
+    assert task.told["tokens"] == 70
+    assert task.told["quality"] == 1.0
+    assert playbooks.asked == [own_id("acme")], "each tenant learns for itself"
+
+
+async def test_an_episode_without_success_fails_the_task_with_its_reasons() -> None:
+    bad: JsonObject = {
+        "reward": -1.0,
+        "terminated": True,
+        "info": {"violations": ["Task not found"]},
+    }
+    task = RecordedTask()
+    request: JsonObject = {"play": {"environment": "test"}}
+    await agent(ScriptedMind(ACTION), ScriptedWorld([bad])).handle(message(data=request), task)
+    assert task.ended is not None
+    assert task.ended[0] == "failed"
+    assert "Task not found (x1)" in str(task.ended[1])
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"environment": "test", "seed": -1}, "seed: "),
+        ({"environment": "test", "speed": 1}, "speed: "),
+        ({}, "environment: "),
+        ("all", "valid"),
+    ],
+)
+async def test_a_wrong_request_says_what_is_wrong(request_: Any, said: str) -> None:
+    task = RecordedTask()
+    request: JsonObject = {"play": request_}
+    await agent(ScriptedMind(ACTION), ScriptedWorld([])).handle(message(data=request), task)
+    assert task.ended is not None
+    assert task.ended[0] == "failed"
+    assert said in str(task.ended[1])
+
+
+async def test_a_text_is_answered_from_the_playbook() -> None:
+    mind, task = ScriptedMind("Forty-two."), RecordedTask()
+    await agent(mind, ScriptedWorld([])).handle(message("What is the answer?"), task)
+    assert task.ended == ("completed", "Forty-two.")
+    assert "- [b1] rule" in str(mind.prompts[0][0]["content"])
+    assert task.told["playbook"] == {"version": 3}
