@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,7 +28,7 @@ from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
-from agentcore.kit.errors import AgentCoreError, problem
+from agentcore.kit.errors import AgentCoreError, InvalidInput, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -153,5 +154,9 @@ def context_app(world: ContextWorld) -> FastAPI:
     @app.exception_handler(AgentCoreError)
     async def refused(request: Request, error: AgentCoreError) -> JSONResponse:
         return JSONResponse(problem(error), status_code=error.http_status)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        return await refused(request, InvalidInput(error.errors()[0]["msg"]))
 
     return app

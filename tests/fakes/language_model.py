@@ -1,7 +1,7 @@
 """A language model that says what a test wrote for it.
 
 It keeps the port's promises (``agentcore.ace.ports.LanguageModel``), which
-``tests/contracts/test_language_model.py`` checks on every adapter: one answer per call, token
+``tests/contracts/ace/test_gateway_model.py`` checks on every adapter: one answer per call, token
 counts that are not negative, failures as ``AgentCoreError``, cancellation honoured.
 """
 
@@ -16,7 +16,7 @@ from agentcore.ace.ports import Completion, PromptMessage
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 
-Answer = str | AgentCoreError | Callable[[str], str]
+Answer = str | AgentCoreError | TimeoutError | Callable[[str], str]
 NOTHING = '{"deltas": []}'
 
 
@@ -30,22 +30,31 @@ class Asked:
 
 @dataclass
 class ScriptedModel:
-    """Gives ``answers`` in turn, the last one for ever; a callable makes its answer of the prompt."""
+    """Gives ``answers`` in turn, the last one for ever; a callable makes one of the prompt."""
 
     answers: list[Answer] = field(default_factory=lambda: [NOTHING])
     cost_usd: Decimal | None = Decimal("0.001")
     asked: list[Asked] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    delay: float = 0.0
+    running: int = 0
+    most_running: int = 0
 
     async def complete(
         self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
     ) -> Completion:
         prompt = "\n".join(message.content for message in messages)
         self.asked.append(Asked(prompt, model, max_tokens, trace_id))
-        if self.gate is not None:
-            await self.gate.wait()
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await asyncio.sleep(self.delay)
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.running -= 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, AgentCoreError):
+        if isinstance(answer, AgentCoreError | TimeoutError):
             raise answer
         text = answer if isinstance(answer, str) else answer(prompt)
         return Completion(

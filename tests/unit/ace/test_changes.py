@@ -15,7 +15,7 @@ def after(content: JsonObject, changes: JsonObject) -> JsonObject:
 
 
 @pytest.mark.parametrize(
-    "content, changes, expected",
+    ("content", "changes", "expected"),
     [
         ({"goals": ["a", "b"]}, {"goals": ["B.", "c"]}, {"goals": ["a", "b", "c"]}),
         ({"goals": ["a"]}, {"goals": "b"}, {"goals": ["a", "b"]}),
@@ -36,11 +36,11 @@ def test_plain_keys_are_merged(
 
 
 @pytest.mark.parametrize(
-    "content, changes",
+    ("content", "changes"),
     [({"a": {"x": 1}}, {"a": 5}), ({"a": {"x": 1}}, {"a": ["x"]}), ({"a": ["x"]}, {"a": None})],
 )
 def test_what_would_lose_something_is_refused(content: JsonObject, changes: JsonObject) -> None:
-    with pytest.raises(InvalidContent, match="'a' is .* would be lost"):
+    with pytest.raises(InvalidContent, match=r"'a' is .* would be lost"):
         operations_of(changes, content)
 
 

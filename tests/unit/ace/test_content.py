@@ -31,7 +31,7 @@ def test_a_copy_is_changed_not_the_content() -> None:
 
 
 @pytest.mark.parametrize(
-    "content, words",
+    ("content", "words"),
     [
         ({"playbook": []}, "playbook"),
         ({"playbook": {"schema": "ace/2", "next_id": 1, "sections": {}}}, "schema"),

@@ -183,7 +183,7 @@ async def test_an_unreadable_answer_is_no_delta_and_no_failure(
 
 
 @pytest.mark.parametrize(
-    "given, confidence",
+    ("given", "confidence"),
     [("0.9", 0.9), ("high", 0.0), (85, 0.0), (None, 0.0), (True, 0.0), (1, 1.0)],
 )
 async def test_confidence_is_taken_only_where_it_is_one(
@@ -210,17 +210,6 @@ async def test_no_more_deltas_than_configured_and_none_that_cannot_be_stored(
 async def test_a_silent_model_is_given_up(
     world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
 ) -> None:
-    class Slow(ScriptedModel):
-        async def complete(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]  # never answers
-            raise TimeoutError
-
-    generator = DeltaGenerator(
-        world.config,
-        Slow(),
-        world.budget,
-        clock=world.clock,
-        ids=world.ids,
-        metrics=world.metrics,
-    )
+    world.model.answers = [TimeoutError()]
     with pytest.raises(DeadlineExceeded, match="60 seconds"):
-        await generator.generate(playbook, traces)
+        await world.generator.generate(playbook, traces)

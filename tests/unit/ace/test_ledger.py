@@ -123,7 +123,7 @@ async def test_what_is_there_already_raises_no_version(
 
 
 @pytest.mark.parametrize(
-    "older, newer",
+    ("older", "newer"),
     [
         (adding("a"), adding("b")),
         ({"goals": ["x"]}, {"goals": ["y"]}),
@@ -144,7 +144,7 @@ async def test_a_delta_for_an_older_version_is_rebased_on_what_it_does_not_touch
 
 
 @pytest.mark.parametrize(
-    "older, newer",
+    ("older", "newer"),
     [
         (
             {"ops": [{"op": "UPDATE", "id": "b1", "text": "z"}]},
@@ -210,8 +210,8 @@ async def test_what_cannot_be_applied_leaves_nothing(
         await world.ledger.apply("agent-123", delta({"goals": {"a": 1}}), None)
     with pytest.raises(PlaybookTooLarge):
         await world.ledger.apply("agent-123", delta({"note": "x" * (1 << 20)}), None)
+    other = delta({"a": 1}, playbook_id=str(world.ids.new()))
     with pytest.raises(DeltaForOtherPlaybook):
-        other = delta({"a": 1}, playbook_id=str(world.ids.new()))
         await world.ledger.apply("agent-123", other, None)
     with pytest.raises(PlaybookNotFound):
         await world.ledger.apply("nobody", delta({"a": 1}), None)

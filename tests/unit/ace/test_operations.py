@@ -106,7 +106,7 @@ def test_the_author_s_operations_do_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "batch, index, words",
+    ("batch", "index", "words"),
     [
         ([{"op": "REMOVE", "id": "b9"}], 0, "'b9'"),
         ([{"op": "REMOVE", "id": "b1"}, {"op": "TAG", "id": "b1"}], 1, "'b1'"),
@@ -179,8 +179,8 @@ def test_additions_and_counts_touch_nothing() -> None:
 
 def test_evidence_keeps_the_newest() -> None:
     first = apply({}, [Add(section="a", text="x")], version=2).content
-    tags = [{"op": "TAG", "id": "b1", "evidence": [f"t{n}"]} for n in range(30)]
+    tags: list[JsonValue] = [{"op": "TAG", "id": "b1", "evidence": [f"t{n}"]} for n in range(30)]
     bullet = next(
-        Draft.of(apply(first, parse_operations(list(tags)), version=3).content).bullets()
+        Draft.of(apply(first, parse_operations(tags), version=3).content).bullets()
     ).bullet
     assert bullet.evidence == tuple(f"t{n}" for n in range(10, 30))

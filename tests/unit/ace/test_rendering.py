@@ -15,7 +15,7 @@ from tests.unit.ace import strategies
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER: JsonObject = {"goals": ["solve\nissues"], "limits": {"seconds": 5}, "note": "hi"}
-LESSONS = [
+LESSONS: list[Operation] = [
     Add(section="style", text="Answer politely."),
     Add(section="checks", text="Verify invoices against orders."),
     Add(section="checks", text="Never promise refunds.", pinned=True),

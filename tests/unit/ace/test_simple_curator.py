@@ -49,11 +49,12 @@ def curator(found: ContextPlaybook | None = None) -> SimpleCurator:
     return SimpleCurator(playbook_of)
 
 
-def judged(*operations: JsonValue, **more: JsonValue) -> CurationDecision:
-    return curator().judge(delta(*operations, **more), playbook(), threshold=0.7)
+def judged(*operations: JsonValue, evidence_required: bool = False) -> CurationDecision:
+    asked = delta(*operations, evidence_required=evidence_required)
+    return curator().judge(asked, playbook(), threshold=0.7)
 
 
-@pytest.mark.parametrize("confidence, accepted", [(0.69, False), (0.7, True), (1.0, True)])
+@pytest.mark.parametrize(("confidence", "accepted"), [(0.69, False), (0.7, True), (1.0, True)])
 async def test_filter_by_confidence_threshold(confidence: float, accepted: bool) -> None:
     decision = await curator().curate_delta(delta(add("New."), confidence=confidence))
     assert decision.accepted is accepted
@@ -63,7 +64,7 @@ async def test_filter_by_confidence_threshold(confidence: float, accepted: bool)
 
 
 @pytest.mark.parametrize(
-    "operations, reason, words",
+    ("operations", "reason", "words"),
     [
         ([add("New.")], "accepted", ""),
         ([{"op": "FROB"}], "schema", "FROB"),
@@ -100,9 +101,9 @@ def test_the_first_objection_decides(operations: list[JsonValue], reason: str, w
 
 def test_several_small_deltas_do_not_take_away_what_one_may_not() -> None:
     judge, base = curator(), playbook()
-    small = [{"op": "REMOVE", "id": "b2"}, {"op": "REMOVE", "id": "b3"}]
+    small: list[JsonValue] = [{"op": "REMOVE", "id": "b2"}, {"op": "REMOVE", "id": "b3"}]
     later = base.model_copy(
-        update={"content": apply(base.content, parse_operations(list(small)), version=3).content}
+        update={"content": apply(base.content, parse_operations(small), version=3).content}
     )
     decision = judge.judge(delta({"op": "REMOVE", "id": "b4"}), later, threshold=0.7, base=base)
     assert decision.reason == "collapse"
@@ -116,7 +117,7 @@ def test_the_only_bullet_may_go() -> None:
 
 
 @pytest.mark.parametrize(
-    "operation, accepted",
+    ("operation", "accepted"),
     [
         (add("New."), False),
         (add("New.", evidence=["id-1"]), True),

@@ -46,10 +46,10 @@ async def test_migrated_tables_are_those_of_the_code(database: Database) -> None
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO context_deltas (playbook_id, changes, confidence, reasoning)"
-        " SELECT playbook_id, '{}', 1.5, '' FROM context_playbooks",
-        "INSERT INTO execution_traces (agent_id, execution_time, success, output_quality)"
-        " VALUES ('agent-123', 1, true, -0.1)",
+        """INSERT INTO context_deltas (playbook_id, changes, confidence, reasoning)
+           SELECT playbook_id, '{}', 1.5, '' FROM context_playbooks""",
+        """INSERT INTO execution_traces (agent_id, execution_time, success, output_quality)
+           VALUES ('agent-123', 1, true, -0.1)""",
         "UPDATE evolution_status SET status = 'asleep'",
         "INSERT INTO context_playbooks (agent_id, content) VALUES ('agent-123', '{}')",
         "INSERT INTO context_playbooks (agent_id, content) VALUES ('nobody', '{}')",

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.asgi import client
+from tests.fakes.context import ALICE, MALLORY, As, ContextWorld, context_app
+
+BASE = "/internal/context"
+NEW: JsonObject = {
+    "agent_id": "agent-123",
+    "initial_context": {
+        "goals": ["solve customer issues"],
+        "constraints": ["response time <5s"],
+        "capabilities": ["search", "reasoning"],
+    },
+}
+DELTA: JsonObject = {
+    "delta_id": "delta-789",
+    "changes": {"goals": ["solve customer issues", "proactive engagement"]},
+    "confidence": 0.85,
+}
+TRACE: JsonObject = {
+    "agent_id": "agent-123",
+    "task_id": "task-999",
+    "execution_time": 2.5,
+    "success": True,
+    "output_quality": 0.9,
+    "metadata": {"note": "x"},
+}
+
+
+@pytest.fixture
+async def alice(world: ContextWorld) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client(As(context_app(world), ALICE)) as http:
+        yield http
+
+
+@pytest.fixture
+async def mallory(world: ContextWorld) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client(As(context_app(world), MALLORY)) as http:
+        yield http
+
+
+async def test_the_examples_of_the_specification_work_as_written(
+    alice: httpx2.AsyncClient,
+) -> None:
+    created = await alice.post(f"{BASE}/playbooks", json=NEW)
+    assert created.status_code == 201
+    body = created.json()
+    assert body.keys() == {"playbook_id", "agent_id", "version", "content", "created_at"}
+    assert (body["agent_id"], body["version"]) == ("agent-123", 1)
+    assert body["content"] == NEW["initial_context"]
+    assert datetime.fromisoformat(body["created_at"]).tzinfo is not None
+
+    read = (await alice.get(f"{BASE}/playbooks/agent-123")).json()
+    assert read.keys() == {"playbook_id", "agent_id", "version", "content", "last_updated"}
+
+    patched = await alice.patch(f"{BASE}/playbooks/agent-123", json=DELTA)
+    assert patched.status_code == 200
+    assert patched.json() == {
+        "playbook_id": body["playbook_id"],
+        "version": 2,
+        "applied": True,
+        "rollback_available": True,
+    }
+    again = await alice.patch(f"{BASE}/playbooks/agent-123", json=DELTA)
+    assert again.json() == patched.json()
+
+    traced = await alice.post(f"{BASE}/traces", json=TRACE)
+    assert traced.status_code == 201
+    assert traced.json().keys() == {"trace_id", "captured_at"}
+    UUID(traced.json()["trace_id"])
+
+    wanted = {"agent_id": "agent-123", "force": False}
+    triggered = await alice.post(f"{BASE}/evolution/trigger", json=wanted)
+    assert triggered.status_code == 202
+    assert triggered.json() == {"enqueued": True, "position": 1}
+
+    status = await alice.get(f"{BASE}/evolution/status/agent-123")
+    assert status.json() == {
+        "agent_id": "agent-123",
+        "last_evolution": None,
+        "pending_traces": 1,
+        "deltas_generated": 0,
+        "deltas_applied": 0,
+        "status": "idle",
+    }
+
+
+async def test_unsure_deltas_are_not_applied(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    unsure = await alice.patch(f"{BASE}/playbooks/agent-123", json=DELTA | {"confidence": 0.4})
+    assert unsure.status_code == 200
+    assert unsure.json() == {
+        "playbook_id": playbook.playbook_id,
+        "version": 1,
+        "applied": False,
+        "rollback_available": False,
+    }
+
+
+async def test_history_deltas_render_and_rollback(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    for number in range(3):
+        operation: JsonObject = {"op": "ADD", "section": "checks", "text": f"Lesson {number}."}
+        body = {"delta_id": f"d{number}", "changes": {"ops": [operation]}, "confidence": 0.9}
+        await alice.patch(f"{BASE}/playbooks/agent-123", json=body)
+    page = (await alice.get(f"{BASE}/playbooks/agent-123/history?limit=2")).json()
+    assert [item["result_version"] for item in page["items"]] == [4, 3]
+    rest = (
+        await alice.get(f"{BASE}/playbooks/agent-123/history?limit=2&cursor={page['next_cursor']}")
+    ).json()
+    assert [item["kind"] for item in rest["items"]] == ["delta", "seed"]
+    assert rest["next_cursor"] is None
+
+    rendered = await alice.get(
+        f"{BASE}/playbooks/agent-123/render", params={"task": "lesson", "budget": 200}
+    )
+    assert rendered.json()["text"].startswith("## PLAYBOOK\n### goals\n- solve customer issues")
+    assert rendered.json()["stamp"]["bullets"] == ["b1", "b2", "b3"]
+
+    back = await alice.post(f"{BASE}/playbooks/agent-123/rollback", json={"version": 2})
+    assert back.json()["version"] == 5
+    read = (await alice.get(f"{BASE}/playbooks/agent-123")).json()
+    assert len(read["content"]["playbook"]["sections"]["checks"]) == 1
+
+    first = (await alice.get(f"{BASE}/playbooks/agent-123/deltas?limit=4")).json()
+    second = await alice.get(
+        f"{BASE}/playbooks/agent-123/deltas?limit=4&cursor={first['next_cursor']}"
+    )
+    items = [*first["items"], *second.json()["items"]]
+    assert len({item["delta_id"] for item in items}) == 5
+    assert {item["reason"] for item in items} == {"accepted"}
+
+
+async def test_deleting_removes_the_playbook(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    gone = await alice.delete(f"{BASE}/playbooks/agent-123")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert (await alice.get(f"{BASE}/playbooks/agent-123")).status_code == 404
+
+
+REQUESTS: list[tuple[str, str, JsonObject | None]] = [
+    ("POST", "/playbooks", NEW),
+    ("GET", "/playbooks/agent-123", None),
+    ("PATCH", "/playbooks/agent-123", DELTA),
+    ("DELETE", "/playbooks/agent-123", None),
+    ("GET", "/playbooks/agent-123/render", None),
+    ("GET", "/playbooks/agent-123/history", None),
+    ("GET", "/playbooks/agent-123/deltas", None),
+    ("POST", "/playbooks/agent-123/rollback", {"version": 1}),
+    ("POST", "/traces", TRACE),
+    ("POST", "/evolution/trigger", {"agent_id": "agent-123"}),
+    ("GET", "/evolution/status/agent-123", None),
+]
+
+
+async def test_another_tenant_s_agent_does_not_exist(
+    mallory: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    for method, path, body in REQUESTS:
+        answer = await mallory.request(method, f"{BASE}{path}", json=body)
+        assert answer.status_code == 404, (method, path)
+        assert answer.json()["code"] in {"playbook_not_found", "unknown_agent"}
+
+
+async def test_ace_routes_require_token(world: ContextWorld) -> None:
+    async with client(context_app(world)) as nobody:
+        for method, path, body in REQUESTS:
+            answer = await nobody.request(method, f"{BASE}{path}", json=body)
+            assert answer.status_code == 401, (method, path)
+
+
+NOT_THERE = [
+    ("GET", "/playbooks/nobody", None, "playbook_not_found"),
+    ("PATCH", "/playbooks/nobody", DELTA, "playbook_not_found"),
+    ("POST", "/traces", TRACE | {"agent_id": "nobody"}, "unknown_agent"),
+    ("POST", "/evolution/trigger", {"agent_id": "nobody"}, "playbook_not_found"),
+    ("GET", "/evolution/status/nobody", None, "unknown_agent"),
+    ("POST", "/playbooks/agent-123/rollback", {"version": 1}, "playbook_version_not_found"),
+]
+CONFLICTS: list[tuple[str, str, JsonObject, int, str]] = [
+    ("POST", "/playbooks", NEW, 409, "playbook_exists"),
+    (
+        "PATCH",
+        "/playbooks/agent-123",
+        DELTA | {"expected_version": 9},
+        409,
+        "playbook_version_conflict",
+    ),
+    (
+        "PATCH",
+        "/playbooks/agent-123",
+        DELTA | {"changes": {"ops": [{"op": "FROB"}]}},
+        422,
+        "invalid_operation",
+    ),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"changes": {"goals": None}}, 422, "invalid_content"),
+    (
+        "PATCH",
+        "/playbooks/agent-123",
+        DELTA | {"changes": {"playbook": {}}},
+        422,
+        "invalid_content",
+    ),
+    (
+        "POST",
+        "/playbooks",
+        {"agent_id": "new", "initial_context": {"playbook": 1}},
+        422,
+        "invalid_content",
+    ),
+    (
+        "POST",
+        "/playbooks",
+        {"agent_id": "new", "initial_context": {"x": "y" * (1 << 20)}},
+        413,
+        "playbook_too_large",
+    ),
+]
+
+
+async def test_what_cannot_be_done_is_a_typed_error(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    for method, path, absent, code in NOT_THERE:
+        answer = await alice.request(method, f"{BASE}{path}", json=absent)
+        assert (answer.status_code, answer.json()["code"]) == (404, code), (method, path)
+    for method, path, given, status, code in CONFLICTS:
+        answer = await alice.request(method, f"{BASE}{path}", json=given)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), given
+
+
+async def test_a_full_queue_is_429_with_the_time_to_wait(
+    alice: httpx2.AsyncClient, world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    config = ACEConfig(ace_worker_queue_size=1)
+    full = ContextWorld(world.database, world.cache, world.supervisor, world.clock, config)
+    full.queue.put("somebody")
+    async with client(As(context_app(full), ALICE)) as http:
+        answer = await http.post(f"{BASE}/evolution/trigger", json={"agent_id": "agent-123"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "evolution_queue_full")
+    assert answer.json()["retry_after"] == 1.0
+
+
+def without(body: JsonObject, name: str) -> JsonObject:
+    return {key: value for key, value in body.items() if key != name}
+
+
+MALFORMED: list[tuple[str, str, JsonValue]] = [
+    ("POST", "/playbooks", without(NEW, "agent_id")),
+    ("POST", "/playbooks", NEW | {"agent_id": ""}),
+    ("POST", "/playbooks", NEW | {"agent_id": "x" * 256}),
+    ("POST", "/playbooks", NEW | {"agent_id": "a\x00b"}),
+    ("POST", "/playbooks", NEW | {"initial_context": ["goals"]}),
+    ("POST", "/playbooks", NEW | {"initial_context": {"a": "\x00"}}),
+    ("POST", "/playbooks", NEW | {"initial_context": {"a": 2**70}}),
+    ("POST", "/playbooks", NEW | {"colour": "red"}),
+    ("POST", "/playbooks", []),
+    ("PATCH", "/playbooks/agent-123", without(DELTA, "delta_id")),
+    ("PATCH", "/playbooks/agent-123", without(DELTA, "changes")),
+    ("PATCH", "/playbooks/agent-123", without(DELTA, "confidence")),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"confidence": 1.5}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"confidence": "sure"}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"changes": {"a": "\x00"}}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"reasoning": "\x00"}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"expected_version": 0}),
+    ("PATCH", "/playbooks/a%00b", DELTA),
+    ("GET", "/playbooks/a%00b", None),
+    ("GET", "/playbooks/agent-123/render?budget=1", None),
+    ("GET", "/playbooks/agent-123/history?limit=0", None),
+    ("GET", "/playbooks/agent-123/history?cursor=x", None),
+    ("GET", "/playbooks/agent-123/deltas?cursor=x", None),
+    ("POST", "/playbooks/agent-123/rollback", {"version": 0}),
+    ("POST", "/traces", without(TRACE, "success")),
+    ("POST", "/traces", TRACE | {"execution_time": -1}),
+    ("POST", "/traces", TRACE | {"output_quality": 1.1}),
+    ("POST", "/traces", TRACE | {"task_id": "x" * 256}),
+    ("POST", "/traces", TRACE | {"task_id": "\x00"}),
+    ("POST", "/traces", TRACE | {"error_message": "\x00"}),
+    ("POST", "/traces", TRACE | {"metadata": {"\x00": 1}}),
+    ("POST", "/traces", TRACE | {"metadata": "x"}),
+    ("POST", "/evolution/trigger", {"force": True}),
+    ("POST", "/evolution/trigger", {"agent_id": "agent-123", "force": "perhaps"}),
+]
+
+
+async def test_malformed_requests_are_refused_by_name(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    for method, path, body in MALFORMED:
+        answer = await alice.request(method, f"{BASE}{path}", json=body)
+        assert answer.status_code == 422, (method, path, body)
+        assert answer.json()["detail"], (method, path)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"{", b'{"agent_id": "a", "initial_context": {"x": NaN}}', b"\xff"]
+)
+async def test_what_is_no_json_is_refused(alice: httpx2.AsyncClient, raw: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answer = await alice.post(f"{BASE}/playbooks", content=raw, headers=headers)
+    assert answer.status_code in {400, 422}
+
+
+async def test_every_route_is_documented_with_examples(alice: httpx2.AsyncClient) -> None:
+    document = (await alice.get("/openapi.json")).json()
+    paths = {path for path in document["paths"] if path.startswith(BASE)}
+    assert len(paths) == 9
+    schemas = document["components"]["schemas"]
+    assert schemas["DeltaRequest"]["properties"]["delta_id"]["examples"] == ["delta-789"]
