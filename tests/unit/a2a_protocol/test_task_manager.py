@@ -14,6 +14,7 @@ from agentcore.a2a_protocol.store import TaskRows
 from agentcore.a2a_protocol.task_manager import TaskManager, status_text, with_status
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import RecordingObserver
 from tests.fakes.clock import ManualClock
@@ -66,8 +67,8 @@ class Process:
 
     async def end(self, record: TaskRecord, state: TaskState, text: str = "") -> None:
         """Write the end as the task store does."""
-        message = {"parts": [{"text": text}]}
-        body = with_status(record.body, state, self.clock.now(), message)  # type: ignore[arg-type]
+        message: JsonObject = {"parts": [{"text": text}]}
+        body = with_status(record.body, state, self.clock.now(), message)
         ended = replace(record, state=state, version=record.version + 1, body=body)
         written = await self.rows.update(ended)
         assert written is not None
@@ -243,11 +244,11 @@ async def test_cancelling_a_task_that_nobody_runs_here(process: Process) -> None
 
 
 def test_a_new_status_moves_the_message_before_it_into_the_history(clock: ManualClock) -> None:
-    before = {
+    before: JsonObject = {
         "status": {"state": "x", "message": {"messageId": "1"}},
         "history": [{"messageId": "0"}],
     }
-    body = with_status(before, TaskState.FAILED, clock.now(), {"messageId": "2"})  # type: ignore[arg-type]
+    body = with_status(before, TaskState.FAILED, clock.now(), {"messageId": "2"})
     assert body["history"] == [{"messageId": "0"}, {"messageId": "1"}]
     assert body["status"] == {
         "state": "TASK_STATE_FAILED",
@@ -265,5 +266,5 @@ def test_a_new_status_moves_the_message_before_it_into_the_history(clock: Manual
         ({"status": {"message": {"parts": [{"text": "a"}, {"url": "u"}, {"text": "b"}]}}}, "a\nb"),
     ],
 )
-def test_the_text_of_a_status(body: dict[str, object], text: str) -> None:
-    assert status_text(body) == text  # type: ignore[arg-type]  # JSON, written out
+def test_the_text_of_a_status(body: JsonObject, text: str) -> None:
+    assert status_text(body) == text

@@ -73,7 +73,9 @@ def test_a_task_survives_its_row(clock: ManualClock) -> None:
     )
     task.metadata.update({"agent_id": "poet"})
     body = task_to_json(task)
-    assert task_from_json(jsonvalue.loads(jsonvalue.dumps(body))) == task  # type: ignore[arg-type]
+    stored = jsonvalue.loads(jsonvalue.dumps(body))
+    assert isinstance(stored, dict)
+    assert task_from_json(stored) == task
     assert state_of(task) is TaskState.WORKING
     assert struct_to_json(task) == {"agent_id": "poet"}
     assert body["status"] == {"state": "TASK_STATE_WORKING", "timestamp": "2026-01-01T00:00:00Z"}

@@ -34,8 +34,12 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-# Their log lines repeat, with a stack trace, what the caller is told anyway.
-NOISY = ("a2a.server.routes.jsonrpc_dispatcher", "a2a.compat.v0_3.jsonrpc_adapter")
+# Their log lines repeat, some with a stack trace, what the caller is told anyway.
+NOISY = (
+    "a2a.compat.v0_3.jsonrpc_adapter",
+    "a2a.server.request_handlers.request_handler",
+    "a2a.server.routes.jsonrpc_dispatcher",
+)
 # A task that waits for its client is let go from memory after this many seconds.
 PARKED_SECONDS = 300.0
 
