@@ -40,8 +40,11 @@ class Session:
         self._socket = socket
 
     async def raw(self, text: str | bytes) -> Frame:
-        await self._socket.send(text)
+        await self.send(text)
         return await self.next()
+
+    async def send(self, text: str | bytes) -> None:
+        await self._socket.send(text)
 
     async def next(self) -> Frame:
         frame: Frame = json.loads(await self._socket.recv())
@@ -160,7 +163,7 @@ async def check_unknown_sessions_cannot_be_attached(subject: Subject) -> None:
 
 async def check_close_is_answered_by_closing(subject: Subject) -> None:
     async with session(subject) as one:
-        await one._socket.send('{"type":"close"}')  # noqa: SLF001 -- it has no answer frame
+        await one.send('{"type":"close"}')
         assert await one.closed() == 1000
 
 
@@ -191,7 +194,7 @@ async def check_a_cut_socket_frees_its_slot(subject: Subject) -> None:
         async with session(subject) as one:
             await _admitted(one)
             await one.observe("reset", {})
-            await one._socket.send(json.dumps({"type": "step", "data": subject.action}))  # noqa: SLF001
+            await one.send(json.dumps({"type": "step", "data": subject.action}))
             one.cut()
         await _free(subject)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl
 
-from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import retry
@@ -85,7 +85,7 @@ class OpenEnvClient:
         token: str = "",
         connect_timeout: float = 10.0,
         max_episode_steps: int | None = None,
-        clock: Clock | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """``timeout`` bounds a step or reset; ``max_episode_steps`` truncates on this side."""
         self.base_url = _base_url(str(env_url))
@@ -94,7 +94,7 @@ class OpenEnvClient:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connect_timeout = connect_timeout
         self._limit = max_episode_steps
-        self._clock: Clock = SystemClock() if clock is None else clock
+        self._clock = clock
         self._info: EnvironmentInfo | None = None
         self._encoder: ActionEncoder | None = None
         self._connection: Connection | None = None

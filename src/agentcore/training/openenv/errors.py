@@ -47,6 +47,12 @@ class OpenEnvSpecError(OpenEnvError):
     code, http_status, rpc_code, retryable = "openenv_spec_error", 502, RPC_UPSTREAM, False
 
 
+class FactoryFailed(OpenEnvError):
+    """A server of ours cannot make its environment."""
+
+    code, http_status, rpc_code, retryable = "openenv_factory_failed", 500, RPC_UPSTREAM, False
+
+
 class OpenEnvResetError(OpenEnvError):
     code, http_status, rpc_code, retryable = "openenv_reset_failed", 502, RPC_UPSTREAM, False
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentcore.kit.errors import AgentCoreError, InvalidInput
+from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInput
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step, field_errors
@@ -29,7 +29,12 @@ LONGEST_FAULT = 500
 class InvalidRequest(InvalidInput):
     """A request breaks the protocol; ``errors`` has ``loc``, ``msg`` and ``type`` per fault."""
 
-    code = "openenv_invalid_request"
+    code, http_status, rpc_code, retryable = (
+        "openenv_invalid_request",
+        422,
+        RPC_INVALID_PARAMS,
+        False,
+    )
 
     def __init__(self, *errors: JsonObject) -> None:
         super().__init__(str(errors[0]["msg"]))

@@ -19,7 +19,7 @@ from agentcore.kit.errors import AgentCoreError, RequestTooLarge, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps, loads
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
-from agentcore.training.openenv.errors import CapacityReached, OpenEnvError
+from agentcore.training.openenv.errors import CapacityReached, FactoryFailed, OpenEnvError
 from agentcore.training.openenv.hosting import (
     EnvironmentHost,
     InvalidRequest,
@@ -36,15 +36,10 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 LARGEST_BODY = 16 * 1024 * 1024
+DEFAULT_LIMITS = EnvironmentServerConfig.model_validate({})
+IDS = Ids()
 
 log = structlog.get_logger()
-
-
-class FactoryFailed(OpenEnvError):
-    """The server could not make an environment."""
-
-    code = "openenv_factory_failed"
-    http_status = 500
 
 
 class EnvironmentServer:
@@ -173,12 +168,11 @@ def environment_app(
     name: str,
     factory: EnvironmentFactory,
     *,
-    config: EnvironmentServerConfig | None = None,
-    ids: Ids | None = None,
+    config: EnvironmentServerConfig = DEFAULT_LIMITS,
+    ids: Ids = IDS,
 ) -> Starlette:
     """The server of ``factory``'s environments; it has no start or stop of its own."""
-    limits = EnvironmentServerConfig.model_validate({}) if config is None else config
-    server = EnvironmentServer(name, factory, limits, Ids() if ids is None else ids)
+    server = EnvironmentServer(name, factory, config, ids)
     return Starlette(
         routes=[
             Route("/health", server.health),
