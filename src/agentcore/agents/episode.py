@@ -25,10 +25,13 @@ METHODS = {"discover_agents": "agent.discover", "delegate_task": "agent.delegate
 SYSTEM = """You are {agent_id}, an agent that acts in the environment {name}.
 {description}
 
-Each turn you see one observation as JSON. Answer with exactly one JSON object
-{{"type": "...", "parameters": {{...}}}} and nothing else. It must match this schema:
+Each turn you see one observation as JSON. Answer with exactly one JSON object{form}
+and nothing else. It must match this schema:
 {schema}
 {playbook}"""
+TYPED_FORM = ' {"type": "...", "parameters": {...}}'
+# Environments of others take their own members as they are; the type then says nothing.
+PLAIN = "act"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,7 @@ class EpisodePlayer:
         self, plan: EpisodePlan, report: EpisodeReport, rendered: Rendered, opened: JsonObject
     ) -> AsyncGenerator[StepReport]:
         session_id = str(opened["session_id"])
+        space = action_space(opened)
         system = system_prompt(plan, opened, rendered)
         reset: JsonObject = {"session_id": session_id}
         if plan.seed is not None:
@@ -165,7 +169,7 @@ class EpisodePlayer:
                 turn(system, observation), trace_id=f"{plan.agent_id}:{session_id}"
             )
             report.thought(thought)
-            action = read_action(thought.text)
+            action = read_action(thought.text, typed=is_typed(space))
             if action is None:
                 unreadable += 1
                 report.violations["The reply was not one JSON action"] += 1
@@ -191,15 +195,37 @@ class EpisodePlayer:
         return await self._world.call("task.execute", params)
 
 
+def action_space(opened: JsonObject) -> JsonObject:
+    """The JSON Schema of the environment's actions; empty where it gives none."""
+    match opened:
+        case {"environment": {"action_space": dict(space)}}:
+            return space
+        case _:
+            return {}
+
+
+def is_typed(space: JsonObject) -> bool:
+    """Whether actions are told apart by a member ``type``, at the top or in every alternative."""
+    properties = space.get("properties")
+    if isinstance(properties, dict):
+        return "type" in properties and "parameters" in properties
+    branches = space.get("oneOf", space.get("anyOf"))
+    if not isinstance(branches, list):
+        return True
+    return all(isinstance(branch, dict) and is_typed(branch) for branch in branches)
+
+
 def system_prompt(plan: EpisodePlan, opened: JsonObject, rendered: Rendered) -> str:
     """Static parts first, so that a provider's prefix cache serves all turns and episodes."""
     info = opened.get("environment")
     info = info if isinstance(info, dict) else {}
+    space = action_space(opened)
     return SYSTEM.format(
         agent_id=plan.agent_id,
         name=plan.environment,
         description=info.get("description") or "",
-        schema=dumps(info.get("action_space")).decode(),
+        form=TYPED_FORM if is_typed(space) else "",
+        schema=dumps(space).decode(),
         playbook=f"\n{rendered.text}" if rendered.text else "",
     )
 
@@ -211,8 +237,8 @@ def turn(system: str, observation: JsonValue) -> Messages:
     )
 
 
-def read_action(text: str) -> ChosenAction | None:
-    """The first JSON object with a ``type`` in a model's reply; None when there is none."""
+def read_action(text: str, *, typed: bool = True) -> ChosenAction | None:
+    """The first JSON object in a model's reply that is an action; None when there is none."""
     decoder = json.JSONDecoder()
     start = text.find("{")
     while start != -1:
@@ -220,13 +246,19 @@ def read_action(text: str) -> ChosenAction | None:
             value, _ = decoder.raw_decode(text, start)
         except ValueError:
             value = None
-        if isinstance(value, dict) and isinstance(value.get("type"), str):
-            parameters = value.get("parameters", {})
-            return ChosenAction(
-                type=value["type"], parameters=parameters if isinstance(parameters, dict) else {}
-            )
+        if isinstance(value, dict) and (action := _action(value, typed=typed)) is not None:
+            return action
         start = text.find("{", start + 1)
     return None
+
+
+def _action(value: JsonObject, *, typed: bool) -> ChosenAction | None:
+    kind, parameters = value.get("type"), value.get("parameters", {})
+    if isinstance(kind, str) and (typed or "parameters" in value):
+        return ChosenAction(
+            type=kind, parameters=parameters if isinstance(parameters, dict) else {}
+        )
+    return None if typed else ChosenAction(type=PLAIN, parameters=value)
 
 
 def _number(value: JsonValue) -> float:

@@ -11,6 +11,7 @@ from agentcore.agents.episode import (
     EpisodePlan,
     EpisodePlayer,
     EpisodeReport,
+    is_typed,
     read_action,
 )
 from agentcore.kit.errors import AgentCoreError, Unavailable
@@ -135,6 +136,37 @@ async def test_the_session_is_closed_when_a_step_fails() -> None:
 def test_the_first_object_with_a_type_is_the_action(text: str, kind: str | None) -> None:
     found = read_action(text)
     assert (found.type if found else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ('{"message": "hi"}', {"message": "hi"}),
+        ('{"type": "say", "parameters": {"message": "hi"}}', {"message": "hi"}),
+        ('{"type": "loud"}', {"type": "loud"}),
+    ],
+)
+def test_an_untyped_environment_gets_the_object_itself(text: str, parameters: JsonObject) -> None:
+    found = read_action(text, typed=False)
+    assert found is not None
+    assert found.parameters == parameters
+
+
+TYPED: JsonObject = {"properties": {"type": {}, "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    ("space", "typed"),
+    [
+        (TYPED, True),
+        ({"properties": {"message": {}}}, False),
+        ({"oneOf": [TYPED, TYPED]}, True),
+        ({"anyOf": [TYPED, {"properties": {"x": {}}}]}, False),
+        ({}, True),
+    ],
+)
+def test_the_schema_says_how_actions_look(space: JsonObject, typed: bool) -> None:
+    assert is_typed(space) is typed
 
 
 @given(st.text(alphabet='{}[]":,type\\ a1', max_size=80))
