@@ -22,13 +22,15 @@ from agentcore.kit.security import Principal
 class CallerUser(User):
     """The SDK's view of a principal.
 
-    ``hosting`` is the agent that the message is for; ``failure`` the fault of ours behind an
-    internal error of the SDK, so that the caller hears the real one.
+    ``hosting`` is the agent that the message is for; ``unsaved`` the id made for a task that has
+    no row yet; ``failure`` the fault of ours behind an internal error of the SDK, so that the
+    caller hears the real one.
     """
 
     def __init__(self, principal: Principal) -> None:
         self.principal = principal
         self.hosting: Hosting | None = None
+        self.unsaved: str | None = None
         self.failure: AgentCoreError | None = None
 
     @property

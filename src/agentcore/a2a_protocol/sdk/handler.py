@@ -72,7 +72,7 @@ class TurnBuilder(RequestContextBuilder):
             named = str(struct_to_json(stored.task).get(AGENT_ID) or named)
         with protocol_errors():
             user_of(context).hosting = self._hosted.choose(named)
-        return RequestContext(
+        turn = RequestContext(
             context,
             params,
             task_id=task_id,
@@ -81,6 +81,9 @@ class TurnBuilder(RequestContextBuilder):
             task_id_generator=self._ids,
             context_id_generator=self._ids,
         )
+        if task_id is None:
+            user_of(context).unsaved = turn.task_id
+        return turn
 
 
 class BoundedRequestHandler(DefaultRequestHandler):
