@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from agentcore.kit.embedded import open_embedded
+from agentcore.kit.embedded.binaries import postgres_folder
 from agentcore.kit.embedded.layout import Home
 from agentcore.kit.jsonvalue import JsonObject
 from tests.unit.kit.embedded.homes import client, fresh_home, processes_of, server_pid, wait_until
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 NOBODY, NAMELESS = 65534, 54321
 # In a chroot the kernel refuses user namespaces, as a container's seccomp filter does.
 CHROOT = 'mount --rbind / "$0" && cd "$0" && exec chroot "$0" "$@"'
+# The wheel below a folder that only root may enter, as in an environment below /root.
+HIDE = 'cp -a "$1" "$0" && mount --bind "$0" "$1" && chmod 700 "$1" && shift && exec "$@"'
 
 
 @pytest.fixture
@@ -111,3 +114,24 @@ async def test_data_made_in_a_namespace_is_handed_over_where_there_is_none(
         answer = root.answer()
         assert "failed" not in answer, answer
         assert await ask(answer, "TABLE kept") is None
+
+
+def test_binaries_below_a_folder_of_roots_are_copied_for_the_account(
+    home: Path, chroot: tuple[str, ...]
+) -> None:
+    hidden = home.parent / "wheel"
+    wheel = postgres_folder().parents[1]
+    hide = ("unshare", "-m", "/bin/sh", "-c", HIDE, str(hidden), str(wheel))
+    outside = Home(home).outside
+    try:
+        with client(home, prefix=(*hide, *chroot)) as root:
+            answer = root.answer()
+            assert "failed" not in answer, answer
+            assert str(outside) in pid_command(server_pid(home, "postgres"))
+        wait_until(lambda: not processes_of(home), "a process was left behind")
+    finally:
+        shutil.rmtree(outside, ignore_errors=True)
+
+
+def pid_command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")

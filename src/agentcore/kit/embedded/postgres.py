@@ -56,7 +56,7 @@ _SETTINGS = {
 }
 # A killed postmaster's backends may outlive it for a moment; its successor must wait for them.
 _NOT_YET = "the database system is starting up"
-_PASSING = ("pre-existing shared memory block",)
+_PASSING = "pre-existing shared memory block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,9 @@ class Postgres:
         return Launch(command=tuple(command), uid=account.uid, gid=account.gid)
 
     def reason(self, said: str) -> Reason:
-        return Reason(self._complaint(said), passes=any(phrase in said for phrase in _PASSING))
+        if complaint := self._complaint(said):
+            return Reason(complaint, passes=complaint.startswith(_PASSING))
+        return Reason("it ended without a word", known=False)
 
     def _initialise(self, initdb: Path, account: Account) -> None:
         """Build beside the final place and rename, so that a kill leaves nothing half-made."""
@@ -133,8 +135,9 @@ class Postgres:
                 os.chown(new, account.uid, account.gid)
             done = account.run(str(initdb), "-D", str(new), *_INITDB, seconds=_INITDB_SECONDS)
             if done.returncode != 0:
+                complaint = self._complaint(done.stdout) or f"initdb ended with {done.returncode}"
                 raise StartupError(
-                    f"cannot create a database in {self.home.path}: {self._complaint(done.stdout)}",
+                    f"cannot create a database in {self.home.path}: {complaint}",
                     hint="set AGENTCORE_HOME to a folder with room, or set AGENTCORE_DATABASE_URL",
                 )
             new.rename(data)
@@ -162,8 +165,8 @@ class Postgres:
         with suppress(OSError):
             room = os.statvfs(self.home.path)
             if room.f_bavail == 0:
-                return "no space left on device"
-        return text.strip().splitlines()[-1] if text.strip() else "it said nothing"
+                return "No space left on device"
+        return ""
 
 
 def _first_number(path: Path) -> int | None:

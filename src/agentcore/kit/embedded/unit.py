@@ -29,6 +29,8 @@ StopSteps = tuple[tuple[signal.Signals, float], ...]
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _LOG_LIMIT_BYTES = 4 * 1024 * 1024
 _WATCHDOG_START_SECONDS = 30
+# A server that ends without a word was killed, most likely; perhaps not again.
+_WORDLESS_ATTEMPTS = 4
 
 log = structlog.get_logger(__name__)
 
@@ -42,9 +44,11 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
+    """``passes``: another attempt will succeed. ``known``: the server said it itself."""
+
     text: str
     passes: bool = False
-    """Another attempt may succeed."""
+    known: bool = True
 
 
 _BUSY = Reason("it is still starting or recovering")
@@ -133,7 +137,7 @@ class Unit:
                     os.close(alive)
 
     def _ensure(self, patience: Patience) -> None:
-        written = -1
+        attempts = written = 0
         reason = Reason("it does not answer")
         while True:
             # In this order: while the lock is held here, nobody can start one.
@@ -152,22 +156,23 @@ class Unit:
                         log.warning("embedded server has no watchdog", server=self.name)
                         return
                     if probe == "silent":
-                        if written >= 0:
-                            reason = self._judge(written)
-                        written = self._launch(alive, patience, first=written < 0)
+                        if attempts:
+                            reason = self._judge(attempts, written)
+                        attempts += 1
+                        written = self._launch(alive)
+                        if attempts == 1:
+                            patience.look_closely()
                 finally:
                     os.close(alive)
             if not patience.pause():
                 raise self._overdue(patience, reason)
 
-    def _launch(self, alive: int, patience: Patience, *, first: bool) -> int:
+    def _launch(self, alive: int) -> int:
         """Start it; what it says stands in the log from the returned offset on."""
         launch = self._server.prepare()
         written = self._rotate_log()
         log.info("embedded server starting", server=self.name, home=str(self._home.path))
         self._watchdog(alive, "run", str(launch.uid), str(launch.gid), *launch.command)
-        if first:
-            patience.look_closely()
         return written
 
     def _adopt(self, alive: int) -> bool:
@@ -204,10 +209,10 @@ class Unit:
                     f"cannot start the watchdog of {self.name}: {error}", hint=f"see {self._log}"
                 ) from error
 
-    def _judge(self, written: int) -> Reason:
+    def _judge(self, attempts: int, written: int) -> Reason:
         """Why the last attempt ended. Raises when that is final."""
         reason = self._server.reason(self._said(written))
-        if not reason.passes:
+        if not reason.passes and (reason.known or attempts >= _WORDLESS_ATTEMPTS):
             raise StartupError(
                 f"{self.name} ended while starting in {self._home.path}: {reason.text}",
                 hint=f"see {self._log}",

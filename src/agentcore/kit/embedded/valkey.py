@@ -76,4 +76,4 @@ class Valkey:
 
     def reason(self, said: str) -> Reason:
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        return Reason(lines[-1] if lines else "it said nothing")
+        return Reason(lines[-1] if lines else "it said nothing", known=False)

@@ -13,6 +13,7 @@ Arguments: CLIENTS_FILE ALIVE_FD SIGNAL:SECONDS,... run UID GID COMMAND... | ado
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import select
@@ -20,26 +21,19 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
 
 ADOPTED_POLL_SECONDS = 0.1
 # A service manager sends these to the whole group on shutdown, while clients still drain: only
 # the clients' end may stop the server.
 GROUP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-
 # Neither the client's secrets nor its PGPORT are the server's business.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
 
 
-class Ended(Exception):
-    """The server's process is gone."""
-
-
 class Child:
-    """A server that this process starts; its end arrives as SIGCHLD."""
+    """A server that this process starts."""
 
     def __init__(self, uid: int, gid: int, command: list[str]) -> None:
-        signal.signal(signal.SIGCHLD, self._reap)
         self.pid = os.fork()
         if self.pid == 0:
             _become(uid, gid, command)
@@ -47,9 +41,8 @@ class Child:
     def send(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def _reap(self, _number: int, _frame: FrameType | None) -> None:
-        if os.waitpid(-1, os.WNOHANG)[0]:
-            raise Ended
+    def wait(self) -> None:
+        os.waitpid(self.pid, 0)
 
 
 class Adopted:
@@ -58,8 +51,6 @@ class Adopted:
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
         self._pidfd = pidfd
-        signal.signal(signal.SIGALRM, self._look)
-        signal.setitimer(signal.ITIMER_REAL, ADOPTED_POLL_SECONDS, ADOPTED_POLL_SECONDS)
 
     def send(self, number: int) -> None:
         if sys.platform == "linux" and self._pidfd >= 0:
@@ -67,20 +58,19 @@ class Adopted:
         else:
             os.kill(self.pid, number)
 
-    def _look(self, _number: int, _frame: FrameType | None) -> None:
+    def wait(self) -> None:
         if self._pidfd >= 0:
-            if select.select([self._pidfd], [], [], 0)[0]:
-                raise Ended
+            select.select([self._pidfd], [], [])
             return
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            raise Ended from None
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(self.pid, 0)
+                time.sleep(ADOPTED_POLL_SECONDS)
 
 
 def _become(uid: int, gid: int, command: list[str]) -> None:
     """The child's side of the fork; a stop signal that came since then takes effect here."""
-    for number in (*GROUP_SIGNALS, signal.SIGCHLD):
+    for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
@@ -95,12 +85,21 @@ def _become(uid: int, gid: int, command: list[str]) -> None:
         os._exit(127)
 
 
-def _stop(server: Child | Adopted, steps: list[str]) -> None:
-    """Send each signal in turn, harder ones last, until ``Ended`` interrupts the wait."""
-    for step in steps:
-        number, seconds = step.split(":")
-        server.send(int(number))
-        time.sleep(float(seconds))
+def _stop_after_clients(server: Child | Adopted, clients: int, steps: str) -> None:
+    """Wait for the clients' end, then send each signal in turn, harder ones last."""
+    with suppress(OSError):
+        fcntl.flock(clients, fcntl.LOCK_EX)
+    with suppress(ProcessLookupError):
+        for step in steps.split(","):
+            number, seconds = step.split(":")
+            server.send(int(number))
+            time.sleep(float(seconds))
+
+
+def _note(alive: int, pid: int) -> None:
+    """Write down whom the next watchdog may adopt."""
+    os.ftruncate(alive, 0)
+    os.pwrite(alive, f"{pid}\n".encode(), 0)
 
 
 def watch(arguments: list[str]) -> None:
@@ -108,29 +107,20 @@ def watch(arguments: list[str]) -> None:
     os.set_inheritable(int(alive), False)
     clients = os.open(clients_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     # From here on nothing but the server's end may end this process: not even a full disk.
-    try:
-        server: Child | Adopted
-        if mode == "run":
-            server = Child(int(rest[0]), int(rest[1]), rest[2:])
-        else:
-            os.set_inheritable(max(int(rest[1]), 0), False)
-            server = Adopted(int(rest[0]), int(rest[1]))
-        for number in GROUP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        with suppress(OSError):
-            _note(int(alive), server.pid)
-        with suppress(OSError):
-            fcntl.flock(clients, fcntl.LOCK_EX)
-        _stop(server, steps.split(","))
-    except (Ended, ProcessLookupError):
-        return
-
-
-def _note(alive: int, pid: int) -> None:
-    """Write down whom the next watchdog may adopt."""
-    os.ftruncate(alive, 0)
-    os.pwrite(alive, f"{pid}\n".encode(), 0)
+    server: Child | Adopted
+    if mode == "run":
+        server = Child(int(rest[0]), int(rest[1]), rest[2:])
+    else:
+        server = Adopted(int(rest[0]), int(rest[1]))
+    for number in GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with suppress(OSError):
+        _note(int(alive), server.pid)
+    # Two blocking waits, two threads: a signal handler could miss what happens between them.
+    _thread.start_new_thread(_stop_after_clients, (server, clients, steps))
+    server.wait()
+    os._exit(0)
 
 
 def main(arguments: list[str]) -> None:

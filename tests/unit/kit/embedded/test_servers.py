@@ -90,7 +90,7 @@ async def test_joining_costs_milliseconds(home: Path, cache_only: EmbeddedServer
         async with open_embedded(home, database=False) as servers:
             costs.append(time.monotonic() - started)
             assert servers == cache_only
-    assert min(costs) < 0.05
+    assert min(costs) < 0.1
 
 
 async def test_the_last_of_several_openings_counts(home: Path) -> None:
@@ -99,7 +99,7 @@ async def test_the_last_of_several_openings_counts(home: Path) -> None:
             pass
         await asyncio.sleep(0.1)
         assert await answers(outer.redis_url)
-    assert wait_until(lambda: not processes_of(home), "a process was left behind") < 2
+    assert wait_until(lambda: not processes_of(home), "a process was left behind") < 5
 
 
 async def test_a_missing_cache_is_a_reason_and_not_a_failure(
@@ -165,7 +165,7 @@ def test_clients_share_the_server_and_it_outlives_each_but_the_last(home: Path) 
         assert pid in processes_of(home)
         second.kill()
         took = wait_until(lambda: not processes_of(home), "a process was left behind")
-    assert took < 2
+    assert took < 5
 
 
 def test_a_system_without_such_servers_runs_degraded(home: Path) -> None:

@@ -28,7 +28,7 @@ import os, socket, sys, time
 address, busy, verdict = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 print("hello", flush=True)
 if verdict:
-    sys.exit(verdict)
+    sys.exit(0 if verdict == "0" else verdict)
 begin = time.monotonic()
 listener = socket.socket(socket.AF_UNIX)
 if os.path.exists(address):
@@ -77,7 +77,8 @@ class StandIn:
         return processes.runs(pid, str(self.address))
 
     def reason(self, said: str) -> Reason:
-        return Reason(said.strip().rpartition("\n")[2], passes="passing" in said)
+        words = said.strip().rpartition("\n")[2]
+        return Reason(words, passes="passing" in said, known=words != "hello")
 
 
 @pytest.fixture
@@ -173,6 +174,13 @@ def test_what_passes_is_tried_again_until_patience_ends(place: Home) -> None:
     with in_use(place), pytest.raises(StartupError, match=r"within 0.5 s: passing trouble"):
         Unit(place, server).ensure(Patience(0.5))
     assert len(server.launches) > 1
+
+
+def test_a_server_that_ends_without_a_word_gets_some_more_attempts(place: Home) -> None:
+    server = StandIn(place, verdict="0")
+    with in_use(place), pytest.raises(StartupError, match=r"standin ended.*: hello$"):
+        Unit(place, server).ensure(Patience(10))
+    assert len(server.launches) == 4
 
 
 def test_a_killed_server_is_started_anew(place: Home) -> None:

@@ -53,4 +53,4 @@ def test_its_last_line_says_why_it_ended(place: Home) -> None:
     server = Valkey(place)
     assert server.reason("1:M * fine\n1:M # Failed opening Unix socket\n\n").text.endswith("socket")
     assert server.reason("").text == "it said nothing"
-    assert not server.reason("").passes
+    assert not server.reason("").known
