@@ -149,27 +149,20 @@ def _ungrounded(delta: ContextDelta, operations: Sequence[Operation]) -> _Object
     return _Objection("ungrounded", "no quote of its evidence stands in the traces")
 
 
-def _effective(operations: Sequence[Operation], playbook: ContextPlaybook) -> tuple[Operation, ...]:
+def _effective(
+    operations: Sequence[Operation], playbook: ContextPlaybook
+) -> tuple[Operation, ...]:
     """Without the operations that would only raise the version."""
     draft = Draft.of(playbook.content)
+    return tuple(operation for operation in operations if not _changes_nothing(operation, draft))
 
-    def effective(operation: Operation) -> bool:
-        if isinstance(operation, Update):
-            bullet = draft.place(operation.id).bullet
-            return (operation.text or bullet.text) != bullet.text or (
-                operation.status or bullet.status
-            ) != bullet.status
-        if isinstance(operation, Move):
-            return draft.place(operation.id).section != operation.section
-        return True
 
-    return tuple(
-        operation
-        for operation in operations
-        if not isinstance(operation, Update | Move)
-        or operation.id not in draft
-        or effective(operation)
-    )
+def _changes_nothing(operation: Operation, draft: Draft) -> bool:
+    if isinstance(operation, Update):
+        bullet = draft.place(operation.id).bullet
+        same_text = operation.text in {None, bullet.text}
+        return same_text and operation.status in {None, bullet.status}
+    return isinstance(operation, Move) and draft.place(operation.id).section == operation.section
 
 
 def _idle(operations: Sequence[Operation]) -> _Objection | None:
