@@ -1,0 +1,72 @@
+"""The programs of docs/how-to/connect-an-agent.md, run as they are printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx2
+import pytest
+
+from agentcore.kit.db import Database
+from tests.fakes.a2a import a2a, app_of, served
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-an-agent.md"
+
+
+@pytest.fixture(scope="module")
+def page() -> SimpleNamespace:
+    """All names that the page's Python blocks define."""
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(block, str(PAGE), "exec"), names)
+    return SimpleNamespace(**names)
+
+
+@asynccontextmanager
+async def serving(
+    database: Database, page: SimpleNamespace
+) -> AsyncIterator[tuple[str, A2ARuntime]]:
+    async with a2a(database) as runtime, served(app_of(runtime)) as url:
+        runtime.hosted.add(page.SHOUTER)
+        yield url
+
+
+async def test_the_programs(database: Database, page: SimpleNamespace) -> None:
+    async with serving(database, page) as url:
+        assert await page.talk(url, "token", "hello") == "echo: hello"
+        assert await page.introduce(url, "token") == ["summarizer"]
+        assert await page.introduce(url, "token") == ["summarizer"]
+
+
+async def test_the_agent(database: Database, page: SimpleNamespace) -> None:
+    def message(text: str, **members: str) -> dict[str, object]:
+        return {
+            "messageId": f"m-{text}",
+            "role": "ROLE_USER",
+            "parts": [{"text": text}],
+            "metadata": {"agent_id": "shouter"},
+            **members,
+        }
+
+    async with (
+        serving(database, page) as url,
+        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http,
+    ):
+
+        async def send(text: str, **members: str) -> dict[str, object]:
+            params = {"message": message(text, **members)}
+            document = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params}
+            task: dict[str, object] = (await http.post("/a2a", json=document)).json()["result"][
+                "task"
+            ]
+            return task
+
+        asked = await send("")
+        told = await send("hear me", taskId=str(asked["id"]))
+    assert "what shall I shout?" in str(asked["status"])
+    assert "HEAR ME" in str(told["status"])
+    assert "'letters': 7" in str(told["artifacts"])
