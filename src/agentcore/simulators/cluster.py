@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -118,9 +119,12 @@ class SimulatedCluster:
             headers={"content-type": "application/x-ndjson", "cache-control": "no-cache"}
         )
         await response.prepare(request)
-        while True:
-            await response.write(dumps(self.status()) + b"\n")
-            await self._clock.sleep(STATUS_PERIOD_SECONDS)
+        # The reader decides when it ends.
+        with suppress(ConnectionResetError):
+            while True:
+                await response.write(dumps(self.status()) + b"\n")
+                await self._clock.sleep(STATUS_PERIOD_SECONDS)
+        return response
 
     async def _models(self, request: web.Request) -> web.Response:
         owner = "vllm-frontend-rs" if self.config.role == "head" else "parallax"

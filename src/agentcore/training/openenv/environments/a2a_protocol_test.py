@@ -112,7 +112,9 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
             or self.completed_tasks >= len(self.tasks)
             or len(self.violations) > MOST_VIOLATIONS
         )
-        return Step(self._observation(), reward, terminated, info={"violations": faults})
+        score = self.completed_tasks / len(self.tasks)
+        info: JsonObject = {"violations": faults, "score": score}
+        return Step(self._observation(), reward, terminated, info=info)
 
     def _discover(self, params: JsonObject, faults: list[JsonValue]) -> float:
         wanted = params.get("capabilities")
