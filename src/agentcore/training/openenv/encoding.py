@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, cast
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Encoding = Literal["typed", "tool", "flat"]
 Checker = Callable[[JsonObject], list[JsonObject]]
 LIST_TOOLS = "list_tools"
+# Keywords of JSON Schema that describe and constrain nothing by themselves.
+ANNOTATIONS = frozenset({"title", "description", "examples", "$defs"})
 MOST_FAULTS = 20
 SCHEMAS_KEPT = 64
 LONGEST_FAULT = 300
@@ -35,7 +38,7 @@ class ActionEncoder:
         self._takes_metadata = (
             "metadata" in self._properties or action_space.get("additionalProperties") is not False
         )
-        self._faults = _checker(action_space)
+        self._faults = _nothing_wrong if _takes_any(action_space) else _checker(action_space)
 
     def encode(self, action: Action) -> JsonObject:
         """The ``data`` of a step frame.
@@ -123,6 +126,17 @@ def _properties(schema: JsonObject) -> JsonObject:
 
 def _object(value: JsonValue) -> JsonObject:
     return value if isinstance(value, dict) else {}
+
+
+def _takes_any(action_space: JsonObject) -> bool:
+    """Whether the space asks no more than every ``Action`` keeps: then checking is lost time."""
+    asked = {name: value for name, value in action_space.items() if name not in ANNOTATIONS}
+    envelope = action_envelope("")
+    return asked == {name: value for name, value in envelope.items() if name not in ANNOTATIONS}
+
+
+def _nothing_wrong(_: JsonObject) -> list[JsonObject]:
+    return []
 
 
 def _checker(schema: JsonObject) -> Checker:
