@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from agentcore.ace.content import Bullet
@@ -20,6 +21,9 @@ from agentcore.ace.operations import (
     Update,
 )
 from agentcore.kit.jsonvalue import JsonObject
+
+# A busy machine is no fault of an example.
+unhurried = settings(deadline=None)
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 texts = st.sampled_from(["Check twice.", "check  twice", "Ask first.", "Cite the source.", "Ü 🜁"])

@@ -52,6 +52,7 @@ def leaves(value: JsonValue) -> list[str]:
     return ["scalar"]
 
 
+@strategies.unhurried
 @given(strategies.owned, strategies.owned)
 def test_nothing_is_lost_by_omission(content: JsonObject, changes: JsonObject) -> None:
     try:

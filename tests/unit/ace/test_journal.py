@@ -62,6 +62,7 @@ def lived(
     return playbook, entries
 
 
+@strategies.unhurried
 @given(strategies.owned, st.lists(strategies.batches, max_size=5))
 def test_any_version_is_rebuilt_and_gone_back_to(
     content: JsonObject, batches: list[list[Operation]]

@@ -41,6 +41,7 @@ def stored(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
     return parse_operations(raw, internal=True)
 
 
+@strategies.unhurried
 @given(strategies.owned, st.lists(strategies.batches, max_size=5))
 def test_undoing_a_batch_restores_the_content_exactly(
     content: JsonObject, batches: list[list[Operation]]
@@ -54,6 +55,7 @@ def test_undoing_a_batch_restores_the_content_exactly(
         content = done.content
 
 
+@strategies.unhurried
 @given(strategies.owned, st.lists(strategies.batches, max_size=6))
 def test_replaying_the_log_gives_the_content(
     seed: JsonObject, batches: list[list[Operation]]
@@ -68,6 +70,7 @@ def test_replaying_the_log_gives_the_content(
     assert replay(seed, log) == Draft.of(content).content()
 
 
+@strategies.unhurried
 @given(strategies.owned, strategies.batches)
 def test_a_batch_is_applied_whole_or_not_at_all(
     content: JsonObject, batch: list[Operation]
@@ -77,6 +80,7 @@ def test_a_batch_is_applied_whole_or_not_at_all(
     assert content == before
 
 
+@strategies.unhurried
 @given(strategies.batches)
 def test_what_is_stored_reads_back_the_same(batch: list[Operation]) -> None:
     assert stored(tuple(batch)) == tuple(batch)

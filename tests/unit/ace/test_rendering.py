@@ -89,6 +89,7 @@ def test_an_empty_playbook_renders_to_nothing(content: JsonObject) -> None:
     assert (rendered.text, rendered.tokens, rendered.stamp.bullets) == ("", 0, ())
 
 
+@strategies.unhurried
 @given(strategies.owned, strategies.batches, st.text(max_size=30), st.integers(0, 120))
 def test_the_budget_is_kept_and_the_page_is_stable(
     content: JsonObject, batch: list[Operation], task: str, budget: int

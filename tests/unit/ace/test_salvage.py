@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agentcore.ace.salvage import deltas_in
 from agentcore.kit.jsonvalue import JsonObject
+from tests.unit.ace import strategies
 
 A: JsonObject = {
     "changes": {"ops": [{"op": "ADD", "text": 'say "hi", {then} [go]'}]},
@@ -68,6 +69,7 @@ def test_proposing_nothing_is_an_answer() -> None:
     assert deltas_in('{"deltas": []}') == []
 
 
+@strategies.unhurried
 @given(st.text(st.sampled_from('{}[]",:\\ \ndelts"0a<think>/'), max_size=300))
 def test_no_answer_breaks_the_reader(answer: str) -> None:
     found = deltas_in(f'{answer}{{"deltas": [{answer}')
