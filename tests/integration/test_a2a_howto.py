@@ -27,9 +27,7 @@ def page() -> SimpleNamespace:
 
 
 @asynccontextmanager
-async def serving(
-    database: Database, page: SimpleNamespace
-) -> AsyncIterator[tuple[str, A2ARuntime]]:
+async def serving(database: Database, page: SimpleNamespace) -> AsyncIterator[str]:
     async with a2a(database) as runtime, served(app_of(runtime)) as url:
         runtime.hosted.add(page.SHOUTER)
         yield url

@@ -181,14 +181,19 @@ class HostedExecutor(AgentExecutor):
         work = self._supervisor.spawn(name, hosting.agent.handle(message, task))
         run.stop = work.cancel
         try:
+            await self._finished(work, run)
+        finally:
+            self._manager.pause(run)
+        await self._conclude(work, task)
+
+    async def _finished(self, work: asyncio.Task[None], run: Run) -> None:
+        try:
             await asyncio.wait({work})
         finally:
-            if not work.done():
+            if not work.done():  # the client cancelled, or the service stops
                 run.cancelled = True
                 work.cancel()
                 await asyncio.wait({work}, timeout=self._cancel_seconds)
-            self._manager.pause(run)
-        await self._conclude(work, task)
 
     async def _conclude(self, work: asyncio.Task[None], task: HostedTask) -> None:
         if task.ended or task.cancelled:
