@@ -232,7 +232,6 @@ async def _contexts(ground: Ground, gateway: Gateway) -> AsyncIterator[Contexts]
         ids=ids,
         metrics=metrics,
     )
-    metrics.watch(generator.breaker)
     evolution = Evolution(
         config,
         store,

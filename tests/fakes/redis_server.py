@@ -33,7 +33,7 @@ class RedisServer:
         )
         try:
             async with asyncio.timeout(10):
-                while not socket.exists():  # noqa: ASYNC110 -- another process makes it
+                while not socket.exists():
                     await asyncio.sleep(0.01)
             yield cls(process.pid, f"unix://{socket}")
         finally:

@@ -19,7 +19,7 @@ from tests.fakes.redis_server import RedisServer
 
 async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 -- watches state that signals nothing
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -1,0 +1,69 @@
+"""Everything wired, in this process, on the tests' own servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentcore.agents.playbook_agent import AGENT_ID
+from agentcore.bootstrap import bootstrap
+from agentcore.kit.drain import Drain
+from agentcore.kit.embedded import EmbeddedServers
+from agentcore.kit.errors import StartupError
+from agentcore.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str, servers: EmbeddedServers) -> Settings:
+    environ = {
+        "AGENTCORE_HOME": str(tmp_path),
+        "AGENTCORE_DATABASE_URL": database_url,
+        "AGENTCORE_REDIS_URL": str(servers.redis_url),
+        "AGENTCORE_CACHE__NAMESPACE": tmp_path.name,
+    }
+    return load_settings(environ=environ)
+
+
+async def test_all_parts_run_and_all_stop(settings: Settings, registry: CollectorRegistry) -> None:
+    async with bootstrap(settings, registry) as services:
+        probes = services.probes(Drain())
+        checks = {name: await probe() for name, probe in probes.items()}
+        assert all(check.ok and not check.degraded for check in checks.values()), checks
+        assert [hosting.agent_id for hosting in services.a2a.hosted] == [AGENT_ID]
+        assert "environment.open" in services.a2a.registry.names()
+        running = services.ground.supervisor.health()
+        assert {"cache", "gateway ledger", "a2a-tasks"} <= running.keys()
+
+
+async def test_two_services_fit_into_one_process(
+    settings: Settings, registry: CollectorRegistry
+) -> None:
+    async with bootstrap(settings, registry), bootstrap(settings, CollectorRegistry()) as second:
+        await second.ground.database.ping()
+
+
+async def test_draining_turns_readiness_red(
+    settings: Settings, registry: CollectorRegistry
+) -> None:
+    drain = Drain()
+    async with bootstrap(settings, registry) as services:
+        await drain.drain(1)
+        assert not (await services.probes(drain)["accepting"]()).ok
+
+
+async def test_a_weak_secret_stops_the_start(
+    settings: Settings, registry: CollectorRegistry
+) -> None:
+    weak = load_settings(
+        environ={
+            "AGENTCORE_HOME": str(settings.home),
+            "AGENTCORE_DATABASE_URL": settings.database.url,
+            "AGENTCORE_REDIS_URL": settings.cache.url,
+            "AGENTCORE_SECURITY__JWT_SECRET": "weak",
+        }
+    )
+    with pytest.raises(StartupError, match="4 characters"):
+        async with bootstrap(weak, registry):
+            pass
