@@ -1,0 +1,1 @@
+"""Measurements of AgentCore against what else does its work: ``python -m benchmarks``."""

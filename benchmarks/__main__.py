@@ -1,0 +1,33 @@
+"""``python -m benchmarks gateway``: measure, print, save."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import gateway, report
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    suites = parser.add_subparsers(dest="suite", required=True)
+    suite = suites.add_parser("gateway", help="overhead of the LLM gateway")
+    suite.add_argument("--quick", action="store_true", help="a short run: is everything alive?")
+    suite.add_argument("--seconds", type=float, default=3.0, help="per scenario and target")
+    suite.add_argument("--rounds", type=int, default=3, help="of all scenarios and targets")
+    suite.add_argument("--target", action="append", default=[], help="only this one; repeatable")
+    suite.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and picture")
+    options = parser.parse_args(arguments)
+    seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
+    measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
+    path = report.save(measured, options.results)
+    report.plot(measured, path.with_suffix(".png"))
+    print(report.table(measured))
+    print(f"\n{path}\n{path.with_suffix('.png')}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

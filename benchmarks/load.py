@@ -1,0 +1,160 @@
+"""The load generator, a process of its own: ``python -m benchmarks.load CORE ANSWER``.
+
+Reads a :class:`Job` as JSON from its input and writes an :class:`Outcome` to the file ANSWER.
+
+Closed loop: each connection asks again when it was answered. Open loop: requests begin at moments
+of a Poisson process and latency counts from that moment, however busy the target is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import uvloop
+
+from benchmarks.http1 import Messages, length_of, request
+from benchmarks.processes import pin
+
+SEED = 20260101
+
+
+@dataclass(frozen=True)
+class Job:
+    port: int
+    path: str
+    body: str
+    headers: dict[str, str] = field(default_factory=dict)
+    mode: Literal["closed", "open", "stream"] = "closed"
+    connections: int = 1
+    seconds: float = 1.0
+    rate: float = 100.0
+
+
+@dataclass
+class Outcome:
+    """Seconds per request: to the whole answer, in a stream to its first content."""
+
+    latencies: list[float]
+    errors: int
+    elapsed: float
+
+
+class Client(Messages):
+    """One connection; ``ask`` resolves with the moment of the answer."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self._raw = raw
+        self._answered: asyncio.Future[float] | None = None
+        self.errors = 0
+
+    def ask(self) -> asyncio.Future[float]:
+        self._answered = asyncio.get_running_loop().create_future()
+        self.transport.write(self._raw)
+        return self._answered
+
+    def message(self, head: bytes, body: bytes) -> None:
+        if not head.startswith(b"HTTP/1.1 200"):
+            self.errors += 1
+        self._resolve()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._answered is not None and not self._answered.done():
+            self.errors += 1
+            self._answered.cancel()
+
+    def _resolve(self) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(time.perf_counter())
+
+
+class StreamClient(Client):
+    """Resolves at the first content; ``ended`` is set with the last chunk."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self.ended = asyncio.Event()
+        self._tail = b""
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"HTTP/1.1") and not data.startswith(b"HTTP/1.1 200"):
+            self.errors += 1
+            if length_of(data.partition(b"\r\n\r\n")[0]):
+                self._resolve()
+                self.ended.set()
+                return
+        if b'"content"' in data:
+            self._resolve()
+        self._tail = (self._tail + data)[-16:]
+        if self._tail.endswith(b"0\r\n\r\n"):
+            self.ended.set()
+
+
+async def run(job: Job) -> Outcome:
+    raw = request("POST", job.path, f"127.0.0.1:{job.port}", job.body.encode(), job.headers)
+    loop = asyncio.get_running_loop()
+    kind = StreamClient if job.mode == "stream" else Client
+    clients = []
+    for _ in range(job.connections):
+        _, client = await loop.create_connection(lambda: kind(raw), "127.0.0.1", job.port)
+        clients.append(client)
+    began = time.perf_counter()
+    end = began + job.seconds
+    if job.mode == "open":
+        latencies = await _open_loop(clients, job, began)
+    else:
+        parts = await asyncio.gather(*(_closed_loop(client, end) for client in clients))
+        latencies = [latency for part in parts for latency in part]
+    elapsed = time.perf_counter() - began
+    for client in clients:
+        client.transport.close()
+    return Outcome(latencies, sum(client.errors for client in clients), elapsed)
+
+
+async def _closed_loop(client: Client, end: float) -> list[float]:
+    latencies: list[float] = []
+    while (began := time.perf_counter()) < end:
+        if isinstance(client, StreamClient):
+            client.ended.clear()
+        latencies.append(await client.ask() - began)
+        if isinstance(client, StreamClient):
+            await client.ended.wait()
+    return latencies
+
+
+async def _open_loop(clients: list[Client], job: Job, began: float) -> list[float]:
+    chance = random.Random(SEED)
+    free = deque(clients)
+    released = asyncio.Event()
+    latencies: list[float] = []
+
+    async def one(due: float) -> None:
+        while not free:
+            released.clear()
+            await released.wait()
+        client = free.popleft()
+        latencies.append(await client.ask() - due)
+        free.append(client)
+        released.set()
+
+    async with asyncio.TaskGroup() as group:
+        due = began
+        while due < began + job.seconds:
+            due += chance.expovariate(job.rate)
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(one(due))
+    return latencies
+
+
+if __name__ == "__main__":
+    pin(int(sys.argv[1]))
+    outcome = uvloop.run(run(Job(**json.load(sys.stdin))))
+    Path(sys.argv[2]).write_text(json.dumps(asdict(outcome)))

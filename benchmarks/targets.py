@@ -1,0 +1,166 @@
+"""What is measured: AgentCore, the bare minimum, and the peers that are installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.processes import TARGET_CORE, free_port, running
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started target; ``pid`` 0 where nothing stands between load and upstream."""
+
+    port: int
+    pid: int
+    path: str = "/v1/chat/completions"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Start = Callable[[int], AbstractContextManager[Running]]
+
+
+@dataclass(frozen=True)
+class Target:
+    name: str
+    start: Start
+    needs: str = ""
+
+    @property
+    def installed(self) -> bool:
+        return not self.needs or shutil.which(self.needs) is not None
+
+
+@contextmanager
+def direct(upstream: int) -> Iterator[Running]:
+    yield Running(upstream, 0)
+
+
+@contextmanager
+def passthrough(upstream: int) -> Iterator[Running]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.passthrough", str(port)]
+    command.append(f"http://127.0.0.1:{upstream}")
+    with running(command, port, core=TARGET_CORE) as process:
+        yield Running(port, process.pid)
+
+
+@contextmanager
+def agentcore(upstream: int) -> Iterator[Running]:
+    """The service as ``agentcore serve`` starts it: auth, routing, ledger, metrics, logs."""
+    port = free_port()
+    url = f"http://127.0.0.1:{upstream}"
+    providers = [
+        {
+            "name": "cluster",
+            "kind": "parallax",
+            "base_url": url,
+            "private": True,
+            "models": {"mock": "mock"},
+        },
+        {
+            "name": "api",
+            "kind": "compatible",
+            "base_url": f"{url}/v1",
+            "models": {"mock": "mock"},
+            "price_model": "gpt-5-mini",
+        },
+    ]
+    with tempfile.TemporaryDirectory(prefix="acb-") as home:
+        env = {
+            "AGENTCORE_HOME": home,
+            "AGENTCORE_LLM_GATEWAY__PROVIDERS": json.dumps(providers),
+        }
+        command = [sys.executable, "-m", "agentcore", "serve", "--port", str(port)]
+        with running(command, port, core=TARGET_CORE, env=env) as process:
+            _ready(f"http://127.0.0.1:{port}/health/ready")
+            key = _key(env)
+            yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})
+        _gone(Path(home))
+
+
+@contextmanager
+def litellm(upstream: int) -> Iterator[Running]:
+    port = free_port()
+    model = {
+        "model_name": "mock",
+        "litellm_params": {
+            "model": "openai/mock",
+            "api_base": f"http://127.0.0.1:{upstream}/v1",
+            "api_key": "k",
+        },
+    }
+    with tempfile.TemporaryDirectory(prefix="acb-") as folder:
+        config = Path(folder, "litellm.yaml")
+        config.write_text(json.dumps({"model_list": [model]}))  # JSON is YAML
+        command = ["litellm", "--config", str(config), "--port", str(port), "--num_workers", "1"]
+        env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        with running(command, port, core=TARGET_CORE, env=env) as process:
+            yield Running(port, process.pid)
+
+
+@contextmanager
+def portkey(upstream: int) -> Iterator[Running]:
+    port = free_port()
+    command = ["portkey-gateway", f"--port={port}", "--headless"]
+    headers = {
+        "x-portkey-provider": "openai",
+        "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",
+        "authorization": "Bearer k",
+    }
+    with running(command, port, core=TARGET_CORE) as process:
+        yield Running(port, process.pid, headers=headers)
+
+
+TARGETS = (
+    Target("direct", direct),
+    Target("starlette+aiohttp", passthrough),
+    Target("agentcore", agentcore),
+    Target("litellm", litellm, needs="litellm"),
+    Target("portkey", portkey, needs="portkey-gateway"),
+)
+
+
+def _key(env: dict[str, str]) -> str:
+    command = [sys.executable, "-m", "agentcore", "keys", "create"]
+    made = subprocess.run(
+        [*command, "--subject", "bench", "--scope", "llm"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout.strip()
+
+
+def _ready(url: str) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            if httpx2.get(url, timeout=2).status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} did not become ready")
+
+
+def _gone(home: Path) -> None:
+    """The embedded servers stop a moment after their last client; their files go with ``home``."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end and list(home.glob("**/postmaster.pid")):
+        time.sleep(0.1)
