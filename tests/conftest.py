@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from agentcore.kit.cache import Cache, CacheConfig, open_cache
+from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.db import Database, DatabaseConfig, open_database, parse_url
+from agentcore.kit.db import Database, open_database, parse_url
 from agentcore.kit.db_migrations import head, migrate, scripts
 from agentcore.kit.embedded import EmbeddedServers, open_embedded
 from agentcore.kit.ids import Ids
+from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 

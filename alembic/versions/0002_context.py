@@ -13,6 +13,20 @@ OF_AGENT = {"refcolumns": ["agents.agent_id"], "ondelete": "CASCADE"}
 
 
 def upgrade() -> None:
+    _create_playbooks()
+    _create_deltas()
+    _create_traces()
+    _create_status()
+
+
+def downgrade() -> None:
+    op.drop_table("evolution_status")
+    op.drop_table("execution_traces")
+    op.drop_table("context_deltas")
+    op.drop_table("context_playbooks")
+
+
+def _create_playbooks() -> None:
     op.create_table(
         "context_playbooks",
         sa.Column(
@@ -32,6 +46,9 @@ def upgrade() -> None:
     )
     op.create_index("idx_playbooks_agent", "context_playbooks", ["agent_id"])
     op.create_index("idx_playbooks_updated", "context_playbooks", [sa.text("updated_at DESC")])
+
+
+def _create_deltas() -> None:
     op.create_table(
         "context_deltas",
         sa.Column("delta_id", UUID(), server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -56,6 +73,9 @@ def upgrade() -> None:
     op.create_index("idx_deltas_playbook", "context_deltas", ["playbook_id"])
     op.create_index("idx_deltas_confidence", "context_deltas", [sa.text("confidence DESC")])
     op.create_index("idx_deltas_applied", "context_deltas", ["applied", sa.text("applied_at DESC")])
+
+
+def _create_traces() -> None:
     op.create_table(
         "execution_traces",
         sa.Column("trace_id", UUID(), server_default=sa.text("gen_random_uuid()"), nullable=False),
@@ -82,6 +102,9 @@ def upgrade() -> None:
     op.create_index(
         "idx_traces_success", "execution_traces", ["success", sa.text("captured_at DESC")]
     )
+
+
+def _create_status() -> None:
     op.create_table(
         "evolution_status",
         sa.Column("agent_id", sa.String(255), nullable=False),
@@ -102,10 +125,3 @@ def upgrade() -> None:
     op.create_index(
         "idx_evolution_status", "evolution_status", ["status", sa.text("last_evolution DESC")]
     )
-
-
-def downgrade() -> None:
-    op.drop_table("evolution_status")
-    op.drop_table("execution_traces")
-    op.drop_table("context_deltas")
-    op.drop_table("context_playbooks")

@@ -40,12 +40,12 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def agentcore(
-    *arguments: str, home: Path, seconds: float = 60.0, **settings: str
+    *arguments: str, home: Path, env: Mapping[str, str] | None = None, seconds: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "agentcore", *arguments],
-        env=clean_environment(AGENTCORE_HOME=str(home), **settings),
+        env=clean_environment(AGENTCORE_HOME=str(home), **(env or {})),
         cwd=home if home.is_dir() else None,
         capture_output=True,
         text=True,
@@ -131,7 +131,7 @@ class Deployment:
         options = [option for scope in scopes or ("admin",) for option in ("--scope", scope)]
         made = agentcore(
             "token", "--subject", subject, "--tenant", tenant, *options,
-            home=self.home, **self.settings,
+            home=self.home, env=self.settings,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
         return made.stdout.strip()

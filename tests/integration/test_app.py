@@ -106,13 +106,15 @@ def test_unknown_routes_and_methods_are_problems(http: httpx2.Client) -> None:
     assert wrong.json()["code"] == "method_not_allowed"
 
 
-def test_below_v1_errors_have_the_shape_of_openai(http: httpx2.Client) -> None:
+def test_below_v1_errors_have_the_shape_of_openai(
+    deployment: Deployment, http: httpx2.Client
+) -> None:
     for answer, status in [
         (http.get("/v1/nothing"), 404),
         (http.get("/v1/chat/completions"), 405),
         (http.post("/v1/chat/completions", content=b"{"), 400),
         (http.post("/v1/chat/completions", json={"model": "nobody", "messages": []}), 400),
-        (httpx2.get(str(http.base_url) + "v1/models"), 401),
+        (httpx2.get(f"{deployment.url}/v1/models"), 401),
     ]:
         assert answer.status_code in {status, 404 if status == 400 else status}
         assert {"message", "type", "param", "code"} <= answer.json()["error"].keys()

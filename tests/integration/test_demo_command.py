@@ -11,7 +11,7 @@ def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
     with short_home() as home:
         ended = agentcore(
             "demo", "--rounds", "3", "--agents", "1", "--episodes", "10",
-            home=home, seconds=170, TMPDIR=str(home), COLUMNS="100",
+            home=home, seconds=170, env={"TMPDIR": str(home), "COLUMNS": "100"},
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout + ended.stderr
         found = re.findall(r"round \d: reward +(-?[\d.]+)", ended.stdout)

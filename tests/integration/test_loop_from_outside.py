@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
-import httpx
 import httpx2
 import openai
 import pytest
-from a2a.client import ClientConfig, create_client
+from a2a.client import ClientCallContext, ClientConfig, create_client
+from a2a.client.auth import AuthInterceptor, CredentialService
 from a2a.types import Message, Part, Role, SendMessageRequest, StreamResponse, TaskState
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import (  # type: ignore[import-untyped]  # ships no types
+    MessageToDict,
+    ParseDict,
+)
 
-from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.deployment import Deployment, deployed, providers, simulated_cluster
 from tests.peers.launch import upstream_openenv
 
@@ -52,15 +55,27 @@ def play(environment: str, seed: int, most: int) -> Message:
     return Message(message_id=str(uuid4()), role=Role.ROLE_USER, parts=[part])
 
 
+class OneToken(CredentialService):
+    """The same token for whichever scheme the agent card declares."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def get_credentials(
+        self, security_scheme_name: str, context: ClientCallContext | None
+    ) -> str:
+        return self._token
+
+
 async def ask(service: Deployment, token: str, message: Message) -> list[StreamResponse]:
-    headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
-        client = await create_client(service.url, ClientConfig(httpx_client=http, streaming=True))
+    signing = AuthInterceptor(OneToken(token))
+    config = ClientConfig(streaming=True)
+    async with await create_client(service.url, config, interceptors=[signing]) as client:
         request = SendMessageRequest(message=message)
         return [event async for event in client.send_message(request)]
 
 
-def episode(events: list[StreamResponse]) -> JsonObject:
+def episode(events: list[StreamResponse]) -> dict[str, Any]:
     found = [
         MessageToDict(part.data)
         for event in events
@@ -116,13 +131,15 @@ async def test_foreign_programs_drive_the_whole_loop(service: Deployment) -> Non
         await eventually(http, path, "last_evolution", 1)
 
 
-async def eventually(http: httpx2.AsyncClient, path: str, member: str, least: int) -> JsonObject:
+async def eventually(
+    http: httpx2.AsyncClient, path: str, member: str, least: int
+) -> dict[str, Any]:
     """The answer at ``path`` once ``member`` is a number, list or text of at least ``least``."""
     async with asyncio.timeout(20):
         while True:
-            answer: JsonObject = (await http.get(path)).json()
+            answer: dict[str, Any] = (await http.get(path)).json()
             value = answer.get(member)
-            size = value if isinstance(value, int) else len(value or ())  # type: ignore[arg-type]
+            size = value if isinstance(value, int) else len(value or ())
             if size >= least:
                 return answer
             await asyncio.sleep(0.05)

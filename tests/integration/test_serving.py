@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -175,7 +176,7 @@ def test_what_cannot_start_says_why_in_one_line(
 ) -> None:
     more = {name: value for name, value in settings.items() if name != "AGENTCORE_HOME"}
     home = Path(settings.get("AGENTCORE_HOME", refused_home))
-    ended = agentcore("serve", "--port", str(free_port()), home=home, **more)
+    ended = agentcore("serve", "--port", str(free_port()), home=home, env=more)
     assert ended.returncode == 2, ended.stderr
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
@@ -186,7 +187,7 @@ def test_what_cannot_start_says_why_in_one_line(
 def test_an_unreachable_redis_refuses_the_start_unless_told_otherwise() -> None:
     nowhere = {"AGENTCORE_REDIS_URL": "redis://127.0.0.1:1/0"}
     with short_home() as home:
-        ended = agentcore("serve", "--port", str(free_port()), home=home, **nowhere)
+        ended = agentcore("serve", "--port", str(free_port()), home=home, env=nowhere)
         assert ended.returncode == 2
         assert "Redis cannot be reached" in ended.stderr
     with deployed(**nowhere, AGENTCORE_CACHE__REQUIRED="false") as running:
@@ -194,17 +195,21 @@ def test_an_unreachable_redis_refuses_the_start_unless_told_otherwise() -> None:
         assert checks["cache"]["degraded"] is True
 
 
-def test_a_foreign_database_is_migrated_by_command_only(database_url: str) -> None:
+async def test_a_foreign_database_is_migrated_by_command_only(database_url: str) -> None:
+    await asyncio.to_thread(migrate_by_command, database_url)
+
+
+def migrate_by_command(database_url: str) -> None:
     settings = {"AGENTCORE_DATABASE_URL": database_url.replace("+asyncpg", "")}
     with short_home() as home:
-        taken_back = agentcore("db", "downgrade", "0001", home=home, **settings)
+        taken_back = agentcore("db", "downgrade", "0001", home=home, env=settings)
         assert taken_back.returncode == 0, taken_back.stderr
-        ended = agentcore("serve", "--port", str(free_port()), home=home, **settings)
+        ended = agentcore("serve", "--port", str(free_port()), home=home, env=settings)
         assert ended.returncode == 2
         assert "agentcore db upgrade" in ended.stderr
-        raised = agentcore("db", "upgrade", home=home, **settings)
+        raised = agentcore("db", "upgrade", home=home, env=settings)
         assert "0001 -> " in raised.stdout
-        checked = agentcore("db", "check", home=home, **settings)
+        checked = agentcore("db", "check", home=home, env=settings)
         assert "schema and code agree" in checked.stdout
     with deployed(**settings) as running:
         assert all_good(running)

@@ -67,7 +67,18 @@ def status(config: ConfigFile = None) -> None:
     home = command_settings(config).home
     typer.echo(f"home {home}")
     for line in embedded.status(home):
-        typer.echo(line)
+        typer.echo(str(line))
+
+
+@app.command()
+def stop(config: ConfigFile = None) -> None:
+    """Stop embedded servers of the home that nobody uses any more."""
+    from agentcore.cli.config import command_settings
+    from agentcore.kit import embedded
+
+    home = command_settings(config).home
+    embedded.stop(home)
+    typer.echo(f"nothing runs in {home}")
 
 
 def _with_database(config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:

@@ -33,6 +33,14 @@ ATTEMPTS = 5
 # serialization_failure, deadlock_detected, too_many_connections, cannot_connect_now,
 # admin_shutdown, crash_shutdown: rolled back for certain, so the unit may run again.
 TRANSIENT = frozenset({"40001", "40P01", "53300", "57P03", "57P01", "57P02"})
+# The driver's internal error is what a server that dies while preparing a statement looks like.
+LOST = (
+    OSError,
+    TimeoutError,
+    PoolTimeout,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,
+)
 
 
 class StorageUnavailable(AgentCoreError):
@@ -109,7 +117,7 @@ class Database:
     async def _commit(self, connection: AsyncConnection) -> None:
         try:
             await connection.commit()
-        except (DBAPIError, OSError) as exc:
+        except (DBAPIError, *LOST) as exc:
             if isinstance(exc, DBAPIError) and not _broken(exc):
                 raise
             raise CommitUnknown(

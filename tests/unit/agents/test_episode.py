@@ -15,7 +15,7 @@ from agentcore.agents.episode import (
     read_action,
 )
 from agentcore.kit.errors import AgentCoreError, Unavailable
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.agent_doors import FixedPlaybooks, ScriptedMind, ScriptedWorld
 
 DELEGATE = (
@@ -24,14 +24,14 @@ DELEGATE = (
 RESPOND = '{"type": "respond_to_task", "parameters": {"status": "success"}}'
 
 
-def result(reward: float, *, done: bool = False, **info: object) -> JsonObject:
+def result(reward: float, *, done: bool = False, **info: JsonValue) -> JsonObject:
     return {
         "observation": {"n": 1},
         "reward": reward,
         "terminated": done,
         "truncated": False,
         "info": {**info},
-    }  # type: ignore[dict-item]  # info is JSON by construction of the tests
+    }
 
 
 async def play(

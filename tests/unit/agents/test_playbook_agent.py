@@ -35,6 +35,9 @@ class RecordedTask:
     async def artifact(self, name: str, *parts: Part | str | JsonObject) -> None:
         self.artifacts.extend(part for part in parts if isinstance(part, dict))
 
+    async def ask(self, question: str) -> None:
+        self.ended = ("asked", question)
+
     async def complete(self, result: str | JsonObject | None = None) -> None:
         self.ended = ("completed", result)
 

@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 import pytest
 from redis.asyncio import Redis
 
-from agentcore.kit.cache import Cache, CacheConfig, LocalCache, open_cache
+from agentcore.kit.cache import Cache, LocalCache, open_cache
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.errors import StartupError
+from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.redis_server import RedisServer

@@ -8,16 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from agentcore.kit.db import (
-    CommitUnknown,
-    Database,
-    DatabaseConfig,
-    StorageUnavailable,
-    open_database,
-    parse_url,
-)
+from agentcore.kit.db import CommitUnknown, Database, StorageUnavailable, open_database, parse_url
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.errors import StartupError
+from agentcore.kit.models import DatabaseConfig
 from tests.fakes.tcp_proxy import TcpProxy
 
 

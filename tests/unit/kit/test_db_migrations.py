@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from agentcore.kit.db import Database, DatabaseConfig, open_database
+from agentcore.kit.db import Database, open_database
 from agentcore.kit.db_migrations import (
     SchemaOutdated,
     current,
@@ -16,6 +16,7 @@ from agentcore.kit.db_migrations import (
     scripts,
 )
 from agentcore.kit.errors import StartupError
+from agentcore.kit.models import DatabaseConfig
 
 
 async def test_the_code_and_the_migrations_agree(database: Database) -> None:

@@ -10,7 +10,7 @@ from tests.fakes.deployment import Deployment, agentcore, free_port, short_home
 
 
 def run(deployment: Deployment, *arguments: str) -> str:
-    ended = agentcore(*arguments, home=deployment.home, COLUMNS="200")
+    ended = agentcore(*arguments, home=deployment.home, env={"COLUMNS": "200"})
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     return ended.stdout
@@ -22,6 +22,13 @@ def test_data_commands_show_the_schema_and_the_servers(deployment: Deployment) -
     status = run(deployment, "db", "status")
     assert "postgres: ready, in use" in status
     assert "valkey: ready, in use" in status
+
+
+def test_servers_that_are_in_use_are_not_stopped(deployment: Deployment) -> None:
+    refused = agentcore("db", "stop", home=deployment.home)
+    assert refused.returncode == 1
+    with short_home() as elsewhere:
+        assert "nothing runs" in agentcore("db", "stop", home=elsewhere).stdout
 
 
 def test_tokens_say_who_and_for_how_long(deployment: Deployment) -> None:
