@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shutil
 import subprocess
 import tomllib
 from collections import Counter
@@ -113,11 +114,14 @@ def traces(path: PurePosixPath, text: str) -> Iterator[str]:
 
 def kept_files() -> list[Path]:
     """What the repository holds; in an unpacked archive, everything but caches."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode == 0 and listed.stdout:
-        names = listed.stdout.split("\0")
+    git = shutil.which("git")
+    listed = ""
+    if git is not None:
+        listed = subprocess.run(
+            [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout
+    if listed:
+        names = listed.split("\0")
     else:
         skipped = (".venv", ".git", "__pycache__")
         names = [

@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx2
 
+from tests.fakes.process_table import living
+
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -68,19 +70,8 @@ def short_home() -> Iterator[Path]:
 
 
 def processes_of(home: Path) -> list[int]:
-    """Processes that name ``home`` in their command line or work in it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            folder = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if str(home) in command or folder.startswith(str(home)):
-            found.append(int(entry.name))
-    return found
+    """Processes that name ``home`` in their command line."""
+    return [row.pid for row in living() if str(home) in row.command and row.pid != os.getpid()]
 
 
 def wait_until(condition: Any, what: str, seconds: float = 30.0) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from agentcore.kit.embedded.layout import Home
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.process_table import living
 
 CLIENT = """
 import asyncio, json, sys
@@ -133,15 +134,7 @@ def python_of(user: int) -> str:
 
 def processes_of(home: Path) -> dict[int, str]:
     """Every living process whose command names the home: servers, watchdogs and clients."""
-    listing = subprocess.run(
-        ["ps", "-ww", "-A", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
-    )
-    rows = (line.split(None, 2) for line in listing.stdout.splitlines())
-    return {
-        int(row[0]): row[2]
-        for row in rows
-        if len(row) == 3 and str(home) in row[2] and row[1][0] != "Z"
-    }
+    return {row.pid: row.command for row in living() if str(home) in row.command}
 
 
 def pid_of(home: Path, *words: str) -> int:

@@ -15,6 +15,7 @@ import pytest
 from agentcore.kit.embedded import watchdog
 from agentcore.kit.embedded.locks import try_lock
 from agentcore.kit.embedded.processes import open_pidfd, runs
+from tests.fakes.process_table import living, parent_of
 from tests.unit.kit.embedded.homes import wait_until
 
 SLEEP = "/bin/sleep"
@@ -113,7 +114,7 @@ def test_signals_to_the_whole_group_do_not_reach_through_it(
     """A service manager's SIGTERM for everybody must not take the server from draining clients."""
     watched.start("run", "-1", "-1", sys.executable, "-c", STUBBORN, steps="9:5")
     wait_until(lambda: has_become(watched.pid, STUBBORN), "the server did not start")
-    guard = _parent(watched.pid)
+    guard = parent_of(watched.pid)
     os.kill(guard, number)
     time.sleep(0.05)
     assert not watched.is_over()
@@ -194,13 +195,6 @@ def _orphan() -> Iterator[int]:
             os.kill(pid, signal.SIGKILL)
 
 
-def _parent(pid: int) -> int:
-    listing = subprocess.run(
-        ["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=True
-    )
-    return int(listing.stdout)
-
-
 def _ignores(pid: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
@@ -232,5 +226,4 @@ def test_no_room_for_notes_or_words_does_not_end_it(watched: Watched) -> None:
 
 
 def _commands_with(word: str) -> int:
-    listing = subprocess.check_output(["ps", "-ww", "-A", "-o", "stat=,args="], text=True)
-    return sum(word in line and line[0] != "Z" for line in listing.splitlines())
+    return sum(word in row.command for row in living())
