@@ -213,6 +213,7 @@ def card_response(runtime: A2ARuntime, url: str, request: Request) -> Response:
     card = runtime.cards.at(url)
     headers = {
         "etag": card.etag,
+        "last-modified": card.modified,
         "cache-control": f"public, max-age={runtime.config.card_max_age}",
         "vary": "host",
     }

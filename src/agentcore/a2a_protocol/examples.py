@@ -99,5 +99,5 @@ TASK: JsonObject = {
     "id": "0198a1c0-0000-7000-8000-000000000001",
     "contextId": "0198a1c0-0000-7000-8000-000000000002",
     "status": {"state": "TASK_STATE_COMPLETED", "timestamp": "2026-01-01T00:00:00Z"},
-    "metadata": {"agent_id": "playbook-agent"},
+    "metadata": {"agentId": "playbook-agent"},
 }

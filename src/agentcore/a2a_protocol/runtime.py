@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 
 import structlog
 
@@ -40,8 +41,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RenderedCard:
+    """``modified`` is an HTTP date."""
+
     body: bytes
     etag: str
+    modified: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Cards:
     registry: MethodRegistry
     version: str
     auth: bool
+    clock: Clock
     made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
 
     def at(self, url: str) -> RenderedCard:
@@ -64,7 +69,8 @@ class Cards:
             facts = CardFacts(version=self.version, auth=self.auth, hosted=hosted, methods=methods)
             body = jsonvalue.dumps(for_both_versions(platform_card(self.config, facts, url)))
             digest = hashlib.sha256(body).hexdigest()[:32]
-            self.made[key] = RenderedCard(body, f'"{digest}"')
+            modified = format_datetime(self.clock.now(), usegmt=True)
+            self.made[key] = RenderedCard(body, f'"{digest}"', modified)
         return self.made[key]
 
 
@@ -120,7 +126,14 @@ async def open_runtime(
         ids=on.ids,
     )
     hosted, registry = HostedAgents(), MethodRegistry()
-    cards = Cards(config=config, hosted=hosted, registry=registry, version=version, auth=auth)
+    cards = Cards(
+        config=config,
+        hosted=hosted,
+        registry=registry,
+        version=version,
+        auth=auth,
+        clock=on.clock,
+    )
     handler = _handler(config, on, rows=rows, manager=manager, cards=cards)
     tasks = SdkTasks(handler)
     register_methods(registry, agents, tasks)

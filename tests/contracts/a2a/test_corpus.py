@@ -105,7 +105,8 @@ CASES = [
         V1,
         status=204,
     ),
-    Case("0.3 without id", notification("message/send", message=old_message()), -32600),
+    Case("0.3 without id", notification("message/send", message=old_message()), -32602),
+    Case("unknown 0.3 without id", notification("message/fly"), -32601),
     # Versions
     Case("1.9", SEND, -32009, 1, headers={"a2a-version": "1.9"}),
     Case("absent is 0.3", SEND, -32009, 1),

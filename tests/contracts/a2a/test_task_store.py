@@ -35,7 +35,7 @@ def task(task_id: str = "t1", state: TaskState = TaskState.WORKING, seconds: flo
         status=status(state, NOW + timedelta(seconds=seconds)),
         history=[pb.Message(message_id="m", role=pb.Role.ROLE_USER, parts=[part_to("hello")])],
     )
-    made.metadata.update({"agent_id": "poet"})
+    made.metadata.update({"agentId": "poet"})
     return made
 
 

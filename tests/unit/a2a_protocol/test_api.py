@@ -36,6 +36,7 @@ async def http(runtime: A2ARuntime) -> AsyncIterator[httpx2.AsyncClient]:
 async def test_the_card_can_be_kept(http: httpx2.AsyncClient) -> None:
     first = await http.get(CARD)
     assert first.headers["cache-control"] == "public, max-age=7"
+    assert first.headers["last-modified"].endswith(" GMT")
     assert at(first.json(), "supportedInterfaces", 0, "url") == "http://test/a2a"
     for known in (first.headers["etag"], f'"x", W/{first.headers["etag"]}', "*"):
         again = await http.get(CARD, headers={"if-none-match": known})

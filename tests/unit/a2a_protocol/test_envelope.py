@@ -68,7 +68,6 @@ REFUSED: list[tuple[str, bytes, int, JsonValue]] = [
     ("half a surrogate", b'{"jsonrpc":"2.0","id":"s","method":"a.b","params":{"x":"\\ud800"}}',
      -32602, "s"),
     ("half a surrogate and more", b'{"jsonrpc":"2.0","id":1,"x":"\\ud800", nope}', -32700, None),
-    ("0.3 without an id", b'{"jsonrpc":"2.0","method":"tasks/get","params":{}}', -32600, None),
     ("an empty batch", b"[]", -32600, None),
     ("a long batch", b"[1,2,3,4]", -32600, None),
 ]  # fmt: skip
@@ -96,6 +95,14 @@ def test_a_call_without_an_id_is_a_notification() -> None:
     call = one(b'{"jsonrpc":"2.0","method":"a.b"}')
     assert isinstance(call, Call)
     assert call.notification
+
+
+def test_methods_of_0_3_are_answered_even_without_an_id() -> None:
+    raw = b'{"jsonrpc":"2.0","method":"tasks/get"}'
+    alone, (batched,) = one(raw), parse(b"[" + raw + b"]", LIMITS).items
+    assert isinstance(alone, Call)
+    assert isinstance(batched, Call)
+    assert (alone.notification, batched.notification) == (False, True)
 
 
 @pytest.mark.parametrize("params", [b"", b',"params":null', b',"params":{}'])

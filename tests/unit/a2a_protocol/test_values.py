@@ -71,13 +71,13 @@ def test_a_task_survives_its_row(clock: ManualClock) -> None:
         history=[pb.Message(message_id="m", role=pb.Role.ROLE_USER, parts=[part_to("x")])],
         artifacts=[pb.Artifact(artifact_id="a", parts=[part_to({"n": 1})])],
     )
-    task.metadata.update({"agent_id": "poet"})
+    task.metadata.update({"agentId": "poet"})
     body = task_to_json(task)
     stored = jsonvalue.loads(jsonvalue.dumps(body))
     assert isinstance(stored, dict)
     assert task_from_json(stored) == task
     assert state_of(task) is TaskState.WORKING
-    assert struct_to_json(task) == {"agent_id": "poet"}
+    assert struct_to_json(task) == {"agentId": "poet"}
     assert body["status"] == {"state": "TASK_STATE_WORKING", "timestamp": "2026-01-01T00:00:00Z"}
 
 

@@ -64,8 +64,8 @@ class TurnBuilder(RequestContextBuilder):
         if params is not None:
             # The names that a client may use to say which agent it means, most specific first.
             said = (struct_to_json(params.message), struct_to_json(params))
-            named = next((str(meta[AGENT_ID]) for meta in said if meta.get(AGENT_ID)), "")
-            named = named or context.tenant
+            names = (meta.get(key) for meta in said for key in ("agent_id", AGENT_ID))
+            named = next((str(name) for name in names if name), context.tenant)
         if task_id is not None and (stored := await self._store.get(task_id, context)):
             # The SDK would make up a new context for a turn that names only its task.
             context_id = context_id or stored.task.context_id

@@ -30,8 +30,8 @@ from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 
-# Where a task's body says which hosted agent it belongs to.
-AGENT_ID = "agent_id"
+# Where a task says in its metadata which agent it belongs to; the names of the wire are camelCase.
+AGENT_ID = "agentId"
 
 log = structlog.get_logger()
 
