@@ -55,11 +55,21 @@ def demo(
     ] = 12,
     agents: Annotated[int, typer.Option(min=1, max=8, help="Agents that learn.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the environments.")] = 7,
+    picture: Annotated[
+        Path | None, typer.Option(help="Save what is shown as an SVG picture.")
+    ] = None,
 ) -> None:
     """Run the whole loop on embedded defaults and show what improved."""
     from agentcore.cli.demo.command import DemoPlan, run_demo
 
-    plan = DemoPlan(rounds=rounds, episodes=episodes, agents=agents, seed=seed, stay=stay)
+    plan = DemoPlan(
+        rounds=rounds,
+        episodes=episodes,
+        agents=agents,
+        seed=seed,
+        stay=stay,
+        picture=picture,
+    )
     raise typer.Exit(run_demo(plan))
 
 

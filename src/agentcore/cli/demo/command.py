@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,12 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agentcore.cli.demo.peers import AgentCoreApi
 from agentcore.cli.demo.processes import START_SECONDS, Running, died, running
-from agentcore.cli.demo.report import summary, table
+from agentcore.cli.demo.report import scale, summary, table
 from agentcore.cli.demo.rounds import Learners, Round
 from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.errors import StartupError
@@ -27,6 +29,9 @@ from agentcore.settings import load_settings, token_authority
 # Fewer than the episodes that play at once, so that some calls overflow to the API.
 CLUSTER_CAPACITY = 8
 POLL_SECONDS = 0.05
+TITLE = "python3 dev.py demo"
+# The picture shall show the same without a network: no font of another server's.
+PICTURE = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +41,18 @@ class DemoPlan:
     agents: int = 2
     seed: int = 7
     stay: bool = False
+    picture: Path | None = None
 
 
 def run_demo(plan: DemoPlan) -> int:
-    console = Console()
+    console = Console(record=plan.picture is not None)
     home = Path(tempfile.mkdtemp(prefix="agentcore-demo-"))
     try:
         port = 8001 if plan.stay else 0
         with running(home, port=port, capacity=CLUSTER_CAPACITY) as started:
             asyncio.run(_demo(plan, started, console))
+            if plan.picture is not None:
+                console.save_svg(str(plan.picture), title=TITLE, code_format=PICTURE)
             if plan.stay:
                 _stay(started, console)
     finally:
@@ -55,7 +63,8 @@ def run_demo(plan: DemoPlan) -> int:
 async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:
     console.print(
         f"[bold]AgentCore demo[/bold]  service {started.url}, a simulated Parallax cluster of "
-        f"{CLUSTER_CAPACITY} slots and a simulated API behind it"
+        f"{CLUSTER_CAPACITY} slots and a simulated API behind it",
+        highlight=False,
     )
     async with open_http() as http, _ready(started, http) as service:
         learners = Learners(
@@ -67,8 +76,8 @@ async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:
         )
         rounds = await _learn(plan, learners, console)
     console.print(table(rounds))
-    for line in summary(rounds):
-        console.print(line)
+    for line in [*summary(rounds), scale(range(plan.seed, plan.seed + plan.episodes))]:
+        console.print(line, highlight=False)
 
 
 async def _learn(plan: DemoPlan, learners: Learners, console: Console) -> list[Round]:
@@ -81,7 +90,9 @@ async def _learn(plan: DemoPlan, learners: Learners, console: Console) -> list[R
         TextColumn("episodes"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    # A recording would keep every state of the bar.
+    still = plan.picture is not None
+    with Progress(*columns, console=console, transient=True, disable=still) as progress:
         bar = progress.add_task("", total=plan.rounds * plan.agents * plan.episodes)
         for number in range(1, plan.rounds + 1):
             progress.update(bar, description=f"round {number} of {plan.rounds}: playing")
@@ -89,7 +100,8 @@ async def _learn(plan: DemoPlan, learners: Learners, console: Console) -> list[R
             rounds.append(played)
             console.print(
                 f"round {number}: reward {played.mean:6.2f} ± {played.half_width:.2f}, "
-                f"playbook v{max(played.versions)}"
+                f"playbook v{max(played.versions)}",
+                highlight=False,
             )
             if number < plan.rounds:
                 progress.update(bar, description=f"round {number} of {plan.rounds}: learning")

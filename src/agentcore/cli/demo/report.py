@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from rich import box
 from rich.table import Table
 
 from agentcore.cli.demo.rounds import Bill, Round, interval
+from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
+from agentcore.training.openenv.environments.policies import (
+    A2ANaivePolicy,
+    A2AReferencePolicy,
+    score,
+)
 
 
 def table(rounds: Sequence[Round]) -> Table:
@@ -71,6 +77,17 @@ def summary(rounds: Sequence[Round]) -> list[str]:
             "self-hosted calls at their marginal price of zero."
         ),
     ]
+
+
+def scale(seeds: Iterable[int]) -> str:
+    """What the rewards mean: policies that know nothing and everything, on the same seeds."""
+    known = list(seeds)
+    naive = score(A2AProtocolTestEnv(), lambda _: A2ANaivePolicy(), known)
+    reference = score(A2AProtocolTestEnv(), lambda _: A2AReferencePolicy(), known)
+    return (
+        f"Scale: on these seeds the naive policy scores {naive.mean:.2f}, the reference policy "
+        f"{reference.mean:.2f}."
+    )
 
 
 def versions(played: Round) -> str:
