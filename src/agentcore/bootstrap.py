@@ -163,7 +163,7 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
                 ids=ground.ids,
             )
         )
-        contexts = await stack.enter_async_context(_contexts(ground, gateway))
+        contexts = _contexts(ground, gateway)
         a2a = await stack.enter_async_context(_a2a(ground, contexts))
         environments = await stack.enter_async_context(_environments(ground))
         rpc.register_methods(a2a.registry, environments)
@@ -206,8 +206,7 @@ async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         )
 
 
-@asynccontextmanager
-async def _contexts(ground: Ground, gateway: Gateway) -> AsyncIterator[Contexts]:
+def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
     config, clock, ids = ground.settings.ace, ground.clock, ground.ids
     metrics = ACEMetrics(ground.registry)
     store, directory = ContextStore(ground.database), Directory()
@@ -249,7 +248,7 @@ async def _contexts(ground: Ground, gateway: Gateway) -> AsyncIterator[Contexts]
         supervisor=ground.supervisor,
         clock=clock,
     )
-    yield Contexts(manager=manager, worker=worker, directory=directory)
+    return Contexts(manager=manager, worker=worker, directory=directory)
 
 
 @asynccontextmanager
@@ -277,11 +276,10 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
 @asynccontextmanager
 async def _environments(ground: Ground) -> AsyncIterator[EnvironmentSessions]:
     settings = ground.settings
-    host = settings.server.host if settings.loopback else "127.0.0.1"
     sessions = EnvironmentSessions(
         settings.training,
         bundled=BUNDLED,
-        base_url=lambda: f"http://{host}:{settings.server.port}/envs",
+        base_url=lambda: f"{settings.server.own_url}/envs",
         token=_session_token(ground),
         clock=ground.clock,
         ids=ground.ids,

@@ -21,6 +21,7 @@ from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.ace.models import ACEConfig
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import StartupError
+from agentcore.kit.http import origin
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.security import TokenAuthority, generated_secret
 from agentcore.llm_gateway.models import GatewayConfig
@@ -36,6 +37,8 @@ ALIASES = {
     "AGENTCORE_REDIS_URL": ("cache", "url"),
 }
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Addresses to listen on that nobody can connect to everywhere, and what stands for them here.
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 class ServerConfig(BaseModel):
@@ -53,6 +56,11 @@ class ServerConfig(BaseModel):
         "info", description="Least severity that is logged."
     )
     log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
+
+    @property
+    def own_url(self) -> str:
+        """Where processes of this machine reach the service."""
+        return origin(WILDCARDS.get(self.host, self.host), self.port)
 
 
 class SecurityConfig(BaseModel):

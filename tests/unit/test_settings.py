@@ -106,3 +106,19 @@ def test_a_secret_is_never_quoted() -> None:
 def test_a_foreign_address_is_fine_with_an_own_secret() -> None:
     environ = {"AGENTCORE_SERVER__HOST": "0.0.0.0", "AGENTCORE_SECURITY__JWT_SECRET": "x" * 40}
     assert not load_settings(environ=environ).loopback
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8001"),
+        ("localhost", "http://localhost:8001"),
+        ("::1", "http://[::1]:8001"),
+        ("0.0.0.0", "http://127.0.0.1:8001"),
+        ("::", "http://[::1]:8001"),
+        ("10.0.0.5", "http://10.0.0.5:8001"),
+    ],
+)
+def test_the_own_url_is_one_that_this_machine_can_call(host: str, url: str) -> None:
+    environ = {"AGENTCORE_SERVER__HOST": host, "AGENTCORE_SECURITY__JWT_SECRET": "x" * 40}
+    assert load_settings(environ=environ).server.own_url == url

@@ -69,7 +69,7 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     from agentcore.settings import token_authority
 
     settings = command_settings(config)
-    address = url or f"http://{settings.server.host}:{settings.server.port}"
+    address = url or settings.server.own_url
     bearer = token or token_authority(settings).issue(
         subject="cli", tenant="default", scopes=["admin"], lifetime=timedelta(hours=1)
     )

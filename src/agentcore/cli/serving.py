@@ -16,6 +16,7 @@ import uvicorn
 
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import StartupError
+from agentcore.kit.http import origin
 from agentcore.kit.servers import open_servers
 from agentcore.observability.logs import configure_logs, quiet_logger
 from agentcore.settings import Settings, load_settings
@@ -53,7 +54,7 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
         update={"server": settings.server.model_copy(update={"port": port})}
     )
     with listening, warming(settings):
-        return _serve_at(listening, settings, f"http://{host}:{port}")
+        return _serve_at(listening, settings, origin(host, port))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The process's one HTTP client pool for the data path."""
+"""The process's one HTTP client pool for the data path, and how addresses are written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 1024
 KEEPALIVE_SECONDS = 60.0
+
+
+def origin(host: str, port: int) -> str:
+    """The URL of a server without a path; IPv6 addresses get their brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager

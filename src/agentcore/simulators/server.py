@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from agentcore.kit.clock import Clock, SystemClock
+from agentcore.kit.http import origin
 from agentcore.simulators.cluster import SimulatedCluster
 from agentcore.simulators.errors import ClusterAddressUnavailable
 from agentcore.simulators.faults import FaultBoard
@@ -97,4 +98,4 @@ async def _listen(runner: web.AppRunner, config: ClusterConfig) -> None:
 
 def _url(runner: web.AppRunner) -> str:
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return origin(host, port)
