@@ -104,6 +104,13 @@ class Holder:
         except StartupError as error:
             self.error = error
             raise
+        except Exception as error:
+            log.exception("the service failed")
+            self.error = StartupError(
+                f"the service failed: {type(error).__name__}: {error}",
+                hint="this is a fault of AgentCore itself; its log has the whole story",
+            )
+            raise
         finally:
             self._services = None
 

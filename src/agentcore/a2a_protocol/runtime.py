@@ -14,15 +14,12 @@ from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.card import CardFacts, platform_card
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.hosting import HostedAgents
+from agentcore.a2a_protocol.late import LateSdk
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
-from agentcore.a2a_protocol.sdk.cards import for_both_versions, to_proto
-from agentcore.a2a_protocol.sdk.executor import HostedExecutor
-from agentcore.a2a_protocol.sdk.handler import BoundedRequestHandler, SdkMethods, TurnBuilder
-from agentcore.a2a_protocol.sdk.task_store import PostgresTaskStore, RowFollower
-from agentcore.a2a_protocol.sdk.tasks import SdkTasks
+from agentcore.a2a_protocol.sdk.needs import SdkNeeds
 from agentcore.a2a_protocol.store import AgentStore, TaskRows
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.kit import jsonvalue
@@ -33,8 +30,6 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 
 MOST_CARDS = 64
-# What the SDK needs a card for, its capabilities, does not depend on the address.
-NOWHERE = "http://localhost/a2a"
 
 log = structlog.get_logger()
 
@@ -61,6 +56,8 @@ class Cards:
     made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
 
     def at(self, url: str) -> RenderedCard:
+        from agentcore.a2a_protocol.sdk.cards import for_both_versions
+
         hosted, methods = tuple(self.hosted), tuple(self.registry.names())
         key = (url, methods, *(hosting.agent_id for hosting in hosted))
         if key not in self.made:
@@ -84,6 +81,7 @@ class A2ARuntime:
     manager: TaskManager
     dispatcher: Dispatcher
     cards: Cards
+    sdk: LateSdk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,52 +132,42 @@ async def open_runtime(
         auth=auth,
         clock=on.clock,
     )
-    handler = _handler(config, on, rows=rows, manager=manager, cards=cards)
-    tasks = SdkTasks(handler)
-    register_methods(registry, agents, tasks)
-    dispatcher = Dispatcher(
-        registry, SdkMethods(handler), config=config, metrics=on.metrics, clock=on.clock
+    sdk = LateSdk(
+        SdkNeeds(
+            config=config,
+            rows=rows,
+            manager=manager,
+            hosted=hosted,
+            supervisor=on.supervisor,
+            clock=on.clock,
+            ids=on.ids,
+            version=version,
+            auth=auth,
+        ),
+        on.clock,
     )
+    register_methods(registry, agents, sdk)
+    dispatcher = Dispatcher(registry, sdk, config=config, metrics=on.metrics, clock=on.clock)
     on.supervisor.start("a2a-tasks", manager.watch)
+    on.supervisor.start("a2a-sdk", sdk.warm)
     try:
         yield A2ARuntime(
             config=config,
             agents=agents,
             hosted=hosted,
             registry=registry,
-            tasks=tasks,
+            tasks=sdk,
             manager=manager,
             dispatcher=dispatcher,
             cards=cards,
+            sdk=sdk,
         )
     finally:
-        await _close(handler, manager)
+        await _close(sdk, manager)
 
 
-def _handler(
-    config: A2AConfig, on: Surroundings, *, rows: TaskRows, manager: TaskManager, cards: Cards
-) -> BoundedRequestHandler:
-    store = PostgresTaskStore(rows, manager, on.clock)
-    executor = HostedExecutor(
-        manager,
-        supervisor=on.supervisor,
-        clock=on.clock,
-        ids=on.ids,
-        cancel_seconds=config.cancel_seconds,
-    )
-    facts = CardFacts(version=cards.version, auth=cards.auth, hosted=(), methods=())
-    return BoundedRequestHandler(
-        executor,
-        store,
-        card=to_proto(platform_card(config, facts, NOWHERE)),
-        turns=TurnBuilder(store, cards.hosted, on.ids),
-        follower=RowFollower(rows, on.clock, config.follow_seconds),
-        blocking_seconds=config.blocking_seconds,
-    )
-
-
-async def _close(handler: BoundedRequestHandler, manager: TaskManager) -> None:
-    await handler.aclose()
+async def _close(sdk: LateSdk, manager: TaskManager) -> None:
+    await sdk.aclose()
     try:
         await manager.close()
     except AgentCoreError as error:
