@@ -85,12 +85,15 @@ class PlaybookAgent:
             max_steps=request.max_steps,
         )
         report = EpisodeReport(plan)
-        async for step in player.play(plan, report):
-            if step.number % PROGRESS_EVERY == 0:
-                await task.progress(
-                    f"step {step.number}: {step.action}, reward so far {report.reward:.2f}"
-                )
-        self._report(report, task)
+        try:
+            async for step in player.play(plan, report):
+                if step.number % PROGRESS_EVERY == 0:
+                    await task.progress(
+                        f"step {step.number}: {step.action}, reward so far {report.reward:.2f}"
+                    )
+        finally:
+            # What a broken-off episode has cost belongs into its trace, too.
+            _tell(report, task)
         result: JsonObject = {**report.metadata(), "success": report.success}
         await task.artifact("episode", result)
         if report.success:
@@ -111,11 +114,12 @@ class PlaybookAgent:
         task.report(tokens=thought.tokens, cost_usd=thought.cost_usd, playbook=rendered.stamp)
         await task.complete(thought.text)
 
-    def _report(self, report: EpisodeReport, task: TaskHandle) -> None:
-        task.report(
-            tokens=report.tokens,
-            cost_usd=report.cost_usd,
-            output_quality=report.quality,
-            playbook=report.stamp,
-            metadata=report.metadata(),
-        )
+
+def _tell(report: EpisodeReport, task: TaskHandle) -> None:
+    task.report(
+        tokens=report.tokens,
+        cost_usd=report.cost_usd,
+        output_quality=report.quality,
+        playbook=report.stamp,
+        metadata=report.metadata(),
+    )

@@ -9,6 +9,7 @@ import pytest
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.a2a_protocol.ports import InboundMessage
 from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, own_id
+from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from tests.fakes.agent_doors import FixedPlaybooks, ScriptedMind, ScriptedWorld
@@ -109,6 +110,21 @@ async def test_an_episode_without_success_fails_the_task_with_its_reasons() -> N
     assert task.ended is not None
     assert task.ended[0] == "failed"
     assert "Task not found (x1)" in str(task.ended[1])
+
+
+async def test_an_episode_that_breaks_off_still_tells_what_it_cost() -> None:
+    class DyingWorld(ScriptedWorld):
+        async def call(self, method: str, params: JsonObject) -> JsonObject:
+            if self.methods().count("task.execute") == 2:
+                raise Unavailable("the environment is gone")
+            return await super().call(method, params)
+
+    task = RecordedTask()
+    world = DyingWorld([{"observation": {}, "reward": 1.0, "info": {}}] * 2)
+    request: JsonObject = {"play": {"environment": "test"}}
+    await agent(ScriptedMind(ACTION), world).handle(message(data=request), task)
+    assert task.ended == ("failed", "the environment is gone")
+    assert task.told["tokens"] == 30
 
 
 @pytest.mark.parametrize(
