@@ -84,8 +84,11 @@ def test_refusals_of_the_service_and_its_absence_are_one_line(deployment: Deploy
     missing = agentcore("ace", "show", "nobody", "--url", deployment.url, home=deployment.home)
     assert missing.returncode == 1
     assert "nobody" in missing.stderr
+    refused = agentcore("models", "--url", deployment.url, "--token", "none", home=deployment.home)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("agentcore: the token is not valid")
     away = agentcore("models", "--url", f"http://127.0.0.1:{free_port()}", home=deployment.home)
     assert away.returncode == 1
     assert "no AgentCore answers" in away.stderr
-    for ended in (missing, away):
+    for ended in (missing, refused, away):
         assert "Traceback" not in ended.stderr

@@ -29,10 +29,11 @@ class ServiceClient:
         return self._request("POST", path, body=body)
 
     def rpc(self, method: str, params: JsonObject) -> JsonObject:
-        """One dotted JSON-RPC call; raises ``InvalidInput`` with the peer's message on error."""
+        """One dotted JSON-RPC call; raises ``InvalidInput`` in the service's words on error."""
         answer = self.post("/a2a", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         if isinstance(error := answer.get("error"), dict):
-            raise InvalidInput(str(error.get("message")))
+            data = error.get("data")
+            raise _refusal(str(error.get("message")), data if isinstance(data, dict) else {})
         result = answer.get("result")
         return result if isinstance(result, dict) else {"result": result}
 
@@ -55,9 +56,9 @@ class ServiceClient:
             ) from exc
         content = _content(response)
         if response.status_code >= 400:
-            detail = content.get("detail", response.text[:200])
-            hint = content.get("hint")
-            raise InvalidInput(str(detail), hint=hint if isinstance(hint, str) else "")
+            error = content.get("error")
+            said = error.get("message") if isinstance(error, dict) else content.get("detail")
+            raise _refusal(str(said or response.text[:200]), content)
         return content
 
 
@@ -75,6 +76,11 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     )
     headers = {"authorization": f"Bearer {bearer}"}
     return ServiceClient(httpx2.Client(headers=headers, timeout=TIMEOUT), address.rstrip("/"))
+
+
+def _refusal(detail: str, told: JsonObject) -> InvalidInput:
+    hint = told.get("hint")
+    return InvalidInput(detail, hint=hint if isinstance(hint, str) else "")
 
 
 def _content(response: httpx2.Response) -> JsonObject:

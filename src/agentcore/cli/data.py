@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
+
+from agentcore.cli.config import ConfigFile, command_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 app = typer.Typer(help="Schema migrations and the embedded servers.", no_args_is_help=True)
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 
 
 @app.command()
@@ -61,7 +62,6 @@ def check(config: ConfigFile = None) -> None:
 @app.command()
 def status(config: ConfigFile = None) -> None:
     """Show the embedded servers of the home directory."""
-    from agentcore.cli.config import command_settings
     from agentcore.kit import embedded
 
     home = command_settings(config).home
@@ -73,7 +73,6 @@ def status(config: ConfigFile = None) -> None:
 @app.command()
 def stop(config: ConfigFile = None) -> None:
     """Stop embedded servers of the home that nobody uses any more."""
-    from agentcore.cli.config import command_settings
     from agentcore.kit import embedded
 
     home = command_settings(config).home
@@ -84,7 +83,6 @@ def stop(config: ConfigFile = None) -> None:
 def _with_database(config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
     import asyncio
 
-    from agentcore.cli.config import command_settings
     from agentcore.kit.storage import open_any_schema
 
     settings = command_settings(config)

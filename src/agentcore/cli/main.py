@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from agentcore.cli import data, remote, simulate, tokens
+from agentcore.cli.config import ConfigFile
 
 app = typer.Typer(
     name="agentcore",
@@ -23,10 +24,6 @@ app.add_typer(tokens.keys, name="keys")
 app.add_typer(simulate.app, name="simulate")
 app.command("token")(tokens.token)
 remote.attach(app)
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Settings file (TOML).", show_default=False)
-]
 
 
 @app.command()

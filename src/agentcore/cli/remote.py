@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from agentcore.cli.config import ConfigFile
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 Url = Annotated[
@@ -17,7 +17,6 @@ Token = Annotated[
     str | None,
     typer.Option("--token", envvar="AGENTCORE_DEV_TOKEN", help="A token instead of an own one."),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 
 env = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 ace = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from agentcore.simulators.models import ClusterConfig
 
 app = typer.Typer(help="Simulators of what cannot run on every machine.", no_args_is_help=True)
 
@@ -54,7 +57,7 @@ def cluster(
     run_cluster(config, typer.echo)
 
 
-def _config(values: dict[str, Any], faults: list[str]) -> Any:
+def _config(values: dict[str, str | int | float], faults: list[str]) -> ClusterConfig:
     from pydantic import ValidationError
 
     from agentcore.kit.errors import StartupError

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcore.cli.config import ConfigFile, command_settings
+
 if TYPE_CHECKING:
     from agentcore.llm_gateway.keys import ApiKeys
 
 keys = typer.Typer(help="API keys: long-lived, revocable, hashed at rest.", no_args_is_help=True)
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 Subject = Annotated[str, typer.Option(help="Who the credential is for.")]
 Tenant = Annotated[str, typer.Option(help="Whose data it may see.")]
 Scopes = Annotated[
@@ -35,7 +36,6 @@ def token(
     config: ConfigFile = None,
 ) -> None:
     """Print a JSON Web Token."""
-    from agentcore.cli.config import command_settings
     from agentcore.settings import token_authority
 
     settings = command_settings(config)
@@ -112,7 +112,6 @@ def revoke_key(key_id: str, tenant: Tenant = "default", config: ConfigFile = Non
 
 @asynccontextmanager
 async def _keys(config: Path | None) -> AsyncIterator[ApiKeys]:
-    from agentcore.cli.config import command_settings
     from agentcore.kit.clock import SYSTEM_CLOCK
     from agentcore.kit.servers import open_servers
     from agentcore.kit.storage import open_schema
