@@ -43,7 +43,9 @@ class VersionNotFound(NotFound):
     def __init__(self, agent_id: str, asked: int, newest: int) -> None:
         super().__init__(
             f"the playbook of {agent_id!r} has no version {asked} to go back to",
-            hint=f"give a version from 1 to {newest - 1}",
+            hint=f"give a version from 1 to {newest - 1}"
+            if newest > 1
+            else "version 1 is the first and only one",
         )
 
 

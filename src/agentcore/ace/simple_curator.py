@@ -149,9 +149,7 @@ def _ungrounded(delta: ContextDelta, operations: Sequence[Operation]) -> _Object
     return _Objection("ungrounded", "no quote of its evidence stands in the traces")
 
 
-def _effective(
-    operations: Sequence[Operation], playbook: ContextPlaybook
-) -> tuple[Operation, ...]:
+def _effective(operations: Sequence[Operation], playbook: ContextPlaybook) -> tuple[Operation, ...]:
     """Without the operations that would only raise the version."""
     draft = Draft.of(playbook.content)
     return tuple(operation for operation in operations if not _changes_nothing(operation, draft))
