@@ -49,9 +49,12 @@ class Upstream:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    close_next: bool = False
     in_flight: int = 0
     cut_off: int = 0
     status_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _known: set[object] = field(default_factory=set)
 
     @property
     def v1(self) -> str:
@@ -71,6 +74,16 @@ class Upstream:
             raise
         finally:
             self.in_flight -= 1
+
+    async def meet(self, request: web.Request, handler: Behaviour) -> web.StreamResponse:
+        """Counts connections; with ``close_next`` the next request finds its one closed."""
+        if request.protocol not in self._known:
+            self._known.add(request.protocol)
+            self.connections += 1
+        elif self.close_next and request.transport is not None:
+            self.close_next = False
+            request.transport.abort()
+        return await handler(request)
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         self.headers.append(dict(request.headers))
@@ -106,7 +119,12 @@ class Upstream:
 @asynccontextmanager
 async def llm_upstream() -> AsyncIterator[Upstream]:
     upstream = Upstream()
-    app = web.Application()
+
+    @web.middleware
+    async def meet(request: web.Request, handler: Behaviour) -> web.StreamResponse:
+        return await upstream.meet(request, handler)
+
+    app = web.Application(middlewares=[meet])
     app.router.add_post("/v1/chat/completions", upstream.chat)
     app.router.add_get("/v1/models", upstream.list_models)
     app.router.add_get("/cluster/status_json", upstream.status_json)

@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.http import open_http
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.accounts import Accounts
@@ -25,6 +23,7 @@ from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import ProviderConfig, Timeouts
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import Call
 from tests.fakes.llm_upstream import (
     Behaviour,
@@ -101,9 +100,10 @@ async def upstreams() -> AsyncIterator[list[Upstream]]:
 
 
 @pytest.fixture(scope="module")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_http() as session:
-        yield session
+async def pool() -> AsyncIterator[ConnectionPool]:
+    opened = ConnectionPool(SystemClock())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +129,10 @@ def planned(plan: Plan, kind: str, number: int, upstream: Upstream) -> ProviderC
 
 
 def routed(
-    configured: list[ProviderConfig], http: aiohttp.ClientSession, prices: PriceBook
+    configured: list[ProviderConfig], pool: ConnectionPool, prices: PriceBook
 ) -> HybridRouter:
     clock = SystemClock()
-    built = [build_provider(each, http, clock) for each in configured]
+    built = [build_provider(each, pool, clock) for each in configured]
     accounts = Accounts(
         prices=prices,
         metrics=GatewayMetrics(CollectorRegistry()),
@@ -155,7 +155,7 @@ def routed(
 @given(plans=PLANS, calls=CALLS)
 async def test_private_bytes_never_leave(
     upstreams: list[Upstream],
-    http: aiohttp.ClientSession,
+    pool: ConnectionPool,
     prices: PriceBook,
     plans: list[Plan],
     calls: list[tuple[str | None, bool, str]],
@@ -166,7 +166,7 @@ async def test_private_bytes_never_leave(
         upstream.behaviours = [BEHAVIOURS[name] for name in plan.behaviours]
         upstream.tell(status="available" if plan.ready else "waiting")
         configured.append(planned(plan, kind, number, upstream))
-    router = routed(configured, http, prices)
+    router = routed(configured, pool, prices)
     for provider in router.providers:
         await provider.get_available_models()
     endpoint = OpenAIEndpoint(lambda: router, clock=SystemClock(), max_body_bytes=100_000)

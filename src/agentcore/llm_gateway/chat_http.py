@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
-from yarl import URL
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
@@ -147,27 +146,25 @@ Reply = PlainReply | StreamReply
 
 
 class ChatEndpoint:
+    """``prefix`` is what stands between the transport's base URL and ``/chat/completions``."""
+
     def __init__(
         self,
         transport: Transport,
         *,
         provider: str,
-        base_url: str,
-        api_key: str | None,
         timeouts: Timeouts,
         clock: Clock,
+        prefix: str = "",
         max_concurrency: int | None = None,
     ) -> None:
         self.slots = Slots(max_concurrency)
         self._transport = transport
         self._provider = provider
-        self._chat = URL(f"{base_url}/chat/completions")
-        self._models = URL(f"{base_url}/models")
+        self._chat = transport.head("POST", f"{prefix}/chat/completions")
+        self._models = transport.head("GET", f"{prefix}/models")
         self._timeouts = timeouts
         self._clock = clock
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if api_key is not None:
-            self._headers["Authorization"] = f"Bearer {api_key}"
 
     async def send(self, call: ChatCall, model: str) -> Reply:
         """Ask for ``model``, the provider's own name for what the caller wants.
@@ -198,8 +195,8 @@ class ChatEndpoint:
                 self.slots.release()
 
     async def _ask(self, call: ChatCall, model: str, limits: _Limits) -> Reply:
-        exchange = await self._transport.post(
-            self._chat, upstream_body(call, model), self._headers, seconds=limits.beginning()
+        exchange = await self._transport.request(
+            self._chat, upstream_body(call, model), seconds=limits.beginning()
         )
         kept = False
         try:
@@ -218,8 +215,8 @@ class ChatEndpoint:
 
     async def models(self) -> list[str]:
         """The names under which the provider says it serves."""
-        exchange = await self._transport.get(
-            self._models, self._headers, seconds=self._timeouts.first_byte
+        exchange = await self._transport.request(
+            self._models, b"", seconds=self._timeouts.first_byte
         )
         try:
             if exchange.status != 200:
@@ -248,11 +245,16 @@ class ChatEndpoint:
             exchange.status,
             raw,
             self._provider,
-            retry_after=_seconds(exchange.header("Retry-After")),
+            retry_after=_seconds(exchange.header(b"retry-after")),
         )
 
 
-def _seconds(header: str | None) -> float | None:
+def json_headers(api_key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    return headers if api_key is None else {**headers, "Authorization": f"Bearer {api_key}"}
+
+
+def _seconds(header: bytes | None) -> float | None:
     """Retry-After in seconds; its date form says nothing a clock of ours could trust."""
     if header is None:
         return None

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from agentcore.kit.clock import Clock
@@ -24,6 +23,7 @@ from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridR
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.store import CallStore
+from agentcore.llm_gateway.transport import ConnectionPool
 
 log = structlog.get_logger()
 
@@ -42,7 +42,6 @@ class Gateway:
 async def open_gateway(
     config: GatewayConfig,
     *,
-    http: aiohttp.ClientSession,
     database: Database,
     supervisor: Supervisor,
     metrics: GatewayMetrics,
@@ -51,8 +50,9 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """A gateway with its background tasks running; leaving it writes what is left to write.
 
-    Enter it behind the database and the HTTP pool: it must close before they do.
+    Enter it behind the database: it must close before that does.
     """
+    pool = ConnectionPool(clock)
     calls = CallStore(lambda: database)
     ledger = Ledger(
         calls.write,
@@ -62,7 +62,7 @@ async def open_gateway(
         buffer=config.ledger_buffer,
     )
     prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
-    providers = {each.name: build_provider(each, http, clock) for each in config.providers}
+    providers = {each.name: build_provider(each, pool, clock) for each in config.providers}
     router = HybridRouter(
         [each for each in providers.values() if each.destination.self_hosted],
         {name: each for name, each in providers.items() if not each.destination.self_hosted},
@@ -78,16 +78,15 @@ async def open_gateway(
     try:
         yield Gateway(router=router, calls=calls, ledger=ledger, providers=providers)
     finally:
+        pool.close()
         await _write_rest(ledger)
 
 
-def build_provider(
-    config: ProviderConfig, http: aiohttp.ClientSession, clock: Clock
-) -> BaseLLMProvider:
+def build_provider(config: ProviderConfig, pool: ConnectionPool, clock: Clock) -> BaseLLMProvider:
     build = ParallaxProvider if config.kind == "parallax" else OpenAIProvider
     return build(
         config.url,
-        http=http,
+        pool=pool,
         clock=clock,
         destination=Destination(
             config.name, private=config.private, self_hosted=config.on_own_hardware

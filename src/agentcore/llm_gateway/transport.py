@@ -1,113 +1,225 @@
-"""The data path's HTTP: one exchange with a provider, its limits, and its faults by name."""
+"""The data path's HTTP: pooled connections, one exchange at a time, faults by name."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import re
+import socket
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import aiohttp
-from yarl import URL
-
+from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.connection import Connection
 from agentcore.llm_gateway.errors import (
     UpstreamMalformed,
     UpstreamTimeout,
-    UpstreamTruncated,
     UpstreamUnavailable,
 )
 
 # A complete answer larger than this is an attack or a bug.
 LARGEST_ANSWER = 64 * 1024 * 1024
+IDLE_SECONDS = 30.0
+IDLE_PER_ORIGIN = 256
+URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[[^\]]+\]|[^/:]+)(?::(?P<port>\d+))?(?P<path>/.*)?"
+)
+
+
+class Origin(NamedTuple):
+    host: str
+    port: int
+    encrypted: bool
+
+
+class ConnectionPool:
+    """Connections of the process to its providers; whoever opens it closes it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._idle: dict[Origin, deque[Connection]] = {}
+        self._encryption: ssl.SSLContext | None = None
+
+    def take(self, origin: Origin) -> Connection | None:
+        """An idle connection, the most recently used first; None if there is none."""
+        idle = self._idle.get(origin)
+        oldest = self._clock.monotonic() - IDLE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if not connection.usable:
+                continue
+            if connection.idle_since >= oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def connect(self, origin: Origin, provider: str, seconds: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    origin.host,
+                    origin.port,
+                    ssl=self._context() if origin.encrypted else None,
+                )
+        except TimeoutError as exc:
+            raise UpstreamTimeout(
+                f"{provider} cannot be reached within {seconds:g} s", provider=provider
+            ) from exc
+        except OSError as exc:
+            raise UpstreamUnavailable(
+                f"{provider} cannot be reached: {_reason(exc)}", provider=provider
+            ) from exc
+        return connection
+
+    def give_back(self, origin: Origin, connection: Connection) -> None:
+        idle = self._idle.setdefault(origin, deque())
+        if not connection.usable or len(idle) >= IDLE_PER_ORIGIN:
+            connection.abort()
+            return
+        connection.idle_since = self._clock.monotonic()
+        idle.append(connection)
+
+    def close(self) -> None:
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().abort()
+
+    def _context(self) -> ssl.SSLContext:
+        # Reading the certificates takes 10 ms: only where a provider needs them.
+        if self._encryption is None:
+            self._encryption = ssl.create_default_context()
+        return self._encryption
 
 
 class Exchange:
     """One answer whose body is still to be read; ``close`` is owed, more than once is fine."""
 
-    __slots__ = ("_provider", "_response", "status")
+    __slots__ = ("_connection", "_origin", "_pool", "_provider", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, provider: str) -> None:
-        self._response = response
+    def __init__(
+        self, connection: Connection, origin: Origin, pool: ConnectionPool, provider: str
+    ) -> None:
+        self._connection: Connection | None = connection
+        self._origin = origin
+        self._pool = pool
         self._provider = provider
-        self.status = response.status
+        self.status = connection.status
 
-    def header(self, name: str) -> str | None:
-        return self._response.headers.get(name)
+    def header(self, name: bytes) -> bytes | None:
+        """``name`` in lower case."""
+        return self._open.header(name)
 
     async def read(self, seconds: float) -> bytes:
-        """The whole body, within ``seconds``."""
+        """The whole body, in parts that come within ``seconds`` all together."""
+        connection = self._open
+        if connection.complete:
+            return await connection.chunk(seconds)
         parts: list[bytes] = []
         size = 0
-        with _naming(self._provider, "while answering", broken=UpstreamTruncated):
-            async with asyncio.timeout(seconds):
-                while part := await self._response.content.readany():
-                    parts.append(part)
-                    size += len(part)
-                    if size > LARGEST_ANSWER:
-                        raise UpstreamMalformed(
-                            f"the answer of {self._provider} exceeds {LARGEST_ANSWER} bytes",
-                            provider=self._provider,
-                        )
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        end = asyncio.get_running_loop().time() + seconds
+        while part := await connection.chunk(end - asyncio.get_running_loop().time()):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST_ANSWER:
+                raise UpstreamMalformed(
+                    f"the answer of {self._provider} exceeds {LARGEST_ANSWER} bytes",
+                    provider=self._provider,
+                )
+        return b"".join(parts)
 
     async def chunk(self, seconds: float) -> bytes:
         """The next bytes; empty at the end of the body."""
-        with _naming(self._provider, "in the middle of a stream", broken=UpstreamTruncated):
-            async with asyncio.timeout(seconds):
-                return await self._response.content.readany()
+        return await self._open.chunk(seconds)
 
     def close(self) -> None:
-        """Give the connection back, or cut it when the body was not read to its end."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        """Give the connection back, or cut it when the answer did not come to its end."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(self._origin, connection)
+
+    @property
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("the exchange is closed")
+        return self._connection
 
 
 class Transport:
-    def __init__(self, http: aiohttp.ClientSession, provider: str, *, connect: float) -> None:
-        self._http = http
+    """Requests to one base URL, with the same headers each."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        base_url: str,
+        *,
+        provider: str,
+        connect_seconds: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._pool = pool
         self._provider = provider
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
+        self._connect_seconds = connect_seconds
+        self._origin, self._base_path, host = _parse(base_url)
+        lines = {"Host": host, "Accept-Encoding": "identity", **headers}
+        # Set values are ours or an operator's; a line break would forge a header.
+        self._lines = "".join(f"{name}: {_line(value)}\r\n" for name, value in lines.items())
 
-    async def post(
-        self, url: URL, body: bytes, headers: Mapping[str, str], *, seconds: float
+    def head(self, method: str, path: str) -> bytes:
+        """The constant part of a request's head: up to and with ``Content-Length:``."""
+        start = f"{method} {self._base_path}{path} HTTP/1.1\r\n{self._lines}Content-Length: "
+        return start.encode("latin-1")
+
+    async def request(self, head: bytes, body: bytes, *, seconds: float) -> Exchange:
+        """Send a request; returns when its answer's head has arrived, within ``seconds``."""
+        whole_head = b"%b%d\r\n\r\n" % (head, len(body))
+        connection = self._pool.take(self._origin)
+        if connection is not None:
+            try:
+                return await self._ask(connection, whole_head, body, seconds)
+            except UpstreamUnavailable:
+                if not connection.untouched:
+                    raise
+                # It had been closed while idle; the request cannot have been read.
+        connection = await self._pool.connect(
+            self._origin, self._provider, min(seconds, self._connect_seconds)
+        )
+        return await self._ask(connection, whole_head, body, seconds)
+
+    async def _ask(
+        self, connection: Connection, head: bytes, body: bytes, seconds: float
     ) -> Exchange:
-        """Send ``body``; returns when the answer's head has arrived, within ``seconds``."""
-        return await self._request("POST", url, body, headers, seconds)
-
-    async def get(self, url: URL, headers: Mapping[str, str], *, seconds: float) -> Exchange:
-        return await self._request("GET", url, None, headers, seconds)
-
-    async def _request(
-        self, method: str, url: URL, body: bytes | None, headers: Mapping[str, str], seconds: float
-    ) -> Exchange:
-        with _naming(self._provider, "before it answered", broken=UpstreamUnavailable):
-            async with asyncio.timeout(seconds):
-                response = await self._http.request(
-                    method,
-                    url,
-                    data=body,
-                    headers=headers,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                )
-        return Exchange(response, self._provider)
+        connection.send(head, body, provider=self._provider)
+        try:
+            await connection.answered(seconds)
+        except BaseException:
+            connection.abort()
+            raise
+        return Exchange(connection, self._origin, self._pool, self._provider)
 
 
-@contextmanager
-def _naming(
-    provider: str, when: str, *, broken: type[UpstreamUnavailable | UpstreamTruncated]
-) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as exc:
-        raise UpstreamTimeout(f"{provider} fell silent {when}", provider=provider) from exc
-    except aiohttp.ClientConnectorError as exc:
-        raise UpstreamUnavailable(
-            f"{provider} cannot be reached: {exc.os_error.strerror or exc.os_error}",
-            provider=provider,
-        ) from exc
-    except (aiohttp.ClientError, OSError) as exc:
-        raise broken(
-            f"the connection to {provider} broke {when} ({type(exc).__name__})", provider=provider
-        ) from exc
+def _parse(base_url: str) -> tuple[Origin, str, str]:
+    found = URL.fullmatch(base_url)
+    if found is None:
+        raise ValueError(f"{base_url!r} is no http or https address")
+    encrypted = found["scheme"] == "https"
+    port = int(found["port"] or (443 if encrypted else 80))
+    host = found["host"] if found["port"] is None else f"{found['host']}:{found['port']}"
+    name = found["host"].strip("[]")
+    return Origin(name, port, encrypted), (found["path"] or "").rstrip("/"), host
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words; asyncio's and those of TLS and DNS are kept where it has none."""
+    if isinstance(error, ssl.SSLError | socket.gaierror) or not error.errno:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
+def _line(value: str) -> str:
+    if "\r" in value or "\n" in value:
+        raise ValueError("a header value contains a line break")
+    return value

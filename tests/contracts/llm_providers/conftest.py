@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
 
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.http import open_http
 from agentcore.llm_gateway.gateway import build_provider
 from agentcore.llm_gateway.models import ProviderConfig, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
 SERVED = "qwen3-8b"
@@ -17,9 +16,10 @@ TIMEOUTS = Timeouts(connect=0.5, first_byte=0.3, idle=0.3, total=0.5)
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_http() as session:
-        yield session
+async def pool() -> AsyncIterator[ConnectionPool]:
+    opened = ConnectionPool(SystemClock())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -47,5 +47,5 @@ def config(request: pytest.FixtureRequest, upstream: Upstream) -> ProviderConfig
 
 
 @pytest.fixture
-def provider(config: ProviderConfig, http: aiohttp.ClientSession) -> BaseLLMProvider:
-    return build_provider(config, http, SystemClock())
+def provider(config: ProviderConfig, pool: ConnectionPool) -> BaseLLMProvider:
+    return build_provider(config, pool, SystemClock())

@@ -3,11 +3,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 
-import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from agentcore.kit.http import open_http
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.metrics import GatewayMetrics
@@ -15,6 +14,7 @@ from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConf
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
@@ -73,9 +73,10 @@ def build(accounts: Accounts, clock: ManualClock, ids: Ids) -> Build:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with open_http() as session:
-        yield session
+async def pool() -> AsyncIterator[ConnectionPool]:
+    opened = ConnectionPool(SystemClock())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

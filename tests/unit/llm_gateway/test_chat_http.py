@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
 from agentcore.kit.clock import SystemClock
-from agentcore.llm_gateway.chat_http import ChatEndpoint
+from agentcore.llm_gateway.chat_http import ChatEndpoint, json_headers
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
 from agentcore.llm_gateway.models import Timeouts
-from agentcore.llm_gateway.transport import Transport
+from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from tests.fakes.llm_upstream import Upstream, answers, fails
 
 
 @pytest.fixture
-def endpoint(http: aiohttp.ClientSession, upstream: Upstream) -> ChatEndpoint:
+def endpoint(pool: ConnectionPool, upstream: Upstream) -> ChatEndpoint:
+    transport = Transport(
+        pool, upstream.v1, provider="p", connect_seconds=1, headers=json_headers("key")
+    )
     return ChatEndpoint(
-        Transport(http, "p", connect=1),
+        transport,
         provider="p",
-        base_url=upstream.v1,
-        api_key="key",
         timeouts=Timeouts.model_validate({}),
         clock=SystemClock(),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-import aiohttp
 import httpx2
 import pytest
 from fastapi import FastAPI
@@ -66,7 +65,6 @@ def config(upstream: Upstream) -> GatewayConfig:
 @pytest.fixture
 async def gateway(
     config: GatewayConfig,
-    http: aiohttp.ClientSession,
     database: Database,
     supervisor: Supervisor,
     registry: CollectorRegistry,
@@ -74,7 +72,6 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     async with open_gateway(
         config,
-        http=http,
         database=database,
         supervisor=supervisor,
         metrics=GatewayMetrics(registry),
@@ -144,7 +141,6 @@ async def test_a_window_is_checked(client: httpx2.AsyncClient, window: str) -> N
 
 async def test_leaving_writes_what_is_pending(
     config: GatewayConfig,
-    http: aiohttp.ClientSession,
     database: Database,
     registry: CollectorRegistry,
     ids: Ids,
@@ -155,7 +151,6 @@ async def test_leaving_writes_what_is_pending(
         Supervisor(clock) as supervisor,
         open_gateway(
             config,
-            http=http,
             database=database,
             supervisor=supervisor,
             metrics=GatewayMetrics(registry),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
 import pytest
 
 from agentcore.kit.clock import SystemClock
@@ -18,6 +17,7 @@ from agentcore.llm_gateway.ingress import OpenAIEndpoint, refuse
 from agentcore.llm_gateway.models import CallRecord, Timeouts
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import ANN, Call
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
@@ -40,10 +40,10 @@ Asking = Callable[..., Call]
 
 
 @pytest.fixture
-def remote(upstream: Upstream, http: aiohttp.ClientSession) -> OpenAIProvider:
+def remote(upstream: Upstream, pool: ConnectionPool) -> OpenAIProvider:
     return OpenAIProvider(
         upstream.v1,
-        http=http,
+        pool=pool,
         clock=SystemClock(),
         destination=Destination("cheap"),
         models={"m": "theirs"},

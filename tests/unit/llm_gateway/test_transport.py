@@ -1,18 +1,18 @@
-"""Faults of real connections; the conformance suite of the providers has the rest."""
+"""The pool and one base URL; test_connection.py has the faults of connections."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
+from dataclasses import dataclass
 
-import aiohttp
 import pytest
-from yarl import URL
 
+from agentcore.kit.clock import SystemClock
 from agentcore.llm_gateway import transport as module
-from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamTimeout, UpstreamUnavailable
-from agentcore.llm_gateway.transport import Transport
-from tests.fakes.llm_upstream import Upstream, answers
+from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamUnavailable
+from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_upstream import Upstream, answers, delta, stalls, streams
 
 
 def closed_port() -> int:
@@ -21,72 +21,108 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass
+class Asking:
+    pool: ConnectionPool
+
+    async def __call__(self, url: str, method: str = "GET", body: bytes = b"") -> Exchange:
+        base, _, path = url.rpartition("/")
+        transport = Transport(self.pool, base, provider="p", connect_seconds=1, headers={})
+        return await transport.request(transport.head(method, f"/{path}"), body, seconds=1)
+
+
 @pytest.fixture
-def transport(http: aiohttp.ClientSession) -> Transport:
-    return Transport(http, "p", connect=0.2)
+def ask(pool: ConnectionPool) -> Asking:
+    return Asking(pool)
 
 
-async def test_nobody_there(transport: Transport) -> None:
-    url = URL(f"http://127.0.0.1:{closed_port()}/")
-    with pytest.raises(UpstreamUnavailable, match="p cannot be reached: Connect"):
-        await transport.get(url, {}, seconds=1)
+async def test_nobody_there(ask: Asking) -> None:
+    with pytest.raises(UpstreamUnavailable, match="p cannot be reached: Connection refused"):
+        await ask(f"http://127.0.0.1:{closed_port()}/x")
 
 
-async def test_no_such_host(transport: Transport) -> None:
+async def test_no_such_host(ask: Asking) -> None:
+    with pytest.raises(UpstreamUnavailable, match="p cannot be reached"):
+        await ask("http://no-such-host.invalid/x")
+
+
+async def test_no_encryption_where_it_is_asked_for(ask: Asking, upstream: Upstream) -> None:
     with pytest.raises(UpstreamUnavailable):
-        await transport.get(URL("http://no-such-host.invalid/"), {}, seconds=5)
+        await ask(f"{upstream.url.replace('http:', 'https:')}/x")
 
 
-async def test_no_encryption_where_it_is_asked_for(
-    transport: Transport, upstream: Upstream
-) -> None:
-    with pytest.raises(UpstreamUnavailable):
-        await transport.get(URL(upstream.url.replace("http:", "https:")), {}, seconds=1)
-
-
-@pytest.mark.parametrize(
-    "greeting",
-    [b"", b"HTTP/1.1 banana\r\n\r\n", b"\x16\x03\x01\x00garbage", b"HTTP/1.1 200 OK\r\nX:"],
-    ids=["silence", "no status", "noise", "half a head"],
-)
-async def test_what_does_not_speak_http(transport: Transport, greeting: bytes) -> None:
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(greeting)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(UpstreamUnavailable):
-            await transport.get(URL(f"http://127.0.0.1:{port}/"), {}, seconds=1)
-
-
-async def test_a_body_that_drips_is_cut_off_in_time(transport: Transport) -> None:
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"x")
-            await asyncio.sleep(0.01)
-
-    server = await asyncio.start_server(drip, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        exchange = await transport.get(URL(f"http://127.0.0.1:{port}/"), {}, seconds=1)
-        with pytest.raises(UpstreamTimeout):
-            await exchange.read(0.05)
+async def test_a_connection_is_used_again(ask: Asking, upstream: Upstream) -> None:
+    for _ in range(5):
+        exchange = await ask(f"{upstream.v1}/models")
+        assert exchange.status == 200
+        await exchange.read(1)
         exchange.close()
+        exchange.close()
+    assert upstream.connections == 1
+
+
+async def test_an_answer_not_read_to_its_end_costs_the_connection(
+    ask: Asking, upstream: Upstream
+) -> None:
+    upstream.behaviour = streams(delta("a"), then=stalls())
+    exchange = await ask(f"{upstream.v1}/chat/completions", "POST", b"{}")
+    exchange.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await exchange.chunk(1)
+    (await ask(f"{upstream.v1}/models")).close()
+    assert upstream.connections == 2
+
+
+async def test_an_old_connection_is_not_trusted(upstream: Upstream, clock: ManualClock) -> None:
+    pool = ConnectionPool(clock)
+    ask = Asking(pool)
+    for _ in range(2):
+        exchange = await ask(f"{upstream.v1}/models")
+        await exchange.read(1)
+        exchange.close()
+        clock.advance(module.IDLE_SECONDS + 1)
+    assert upstream.connections == 2
+    pool.close()
+
+
+async def test_a_connection_closed_while_idle_is_replaced_unseen(
+    ask: Asking, upstream: Upstream
+) -> None:
+    exchange = await ask(f"{upstream.v1}/models")
+    await exchange.read(1)
+    exchange.close()
+    upstream.close_next = True
+    exchange = await ask(f"{upstream.v1}/models")
+    assert exchange.status == 200
+    exchange.close()
+    assert upstream.connections == 2
 
 
 async def test_an_endless_answer_is_refused(
-    transport: Transport, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    ask: Asking, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LARGEST_ANSWER", 1000)
-    upstream.behaviour = answers(b"x" * 5000)
-    url = URL(f"{upstream.v1}/chat/completions")
-    exchange = await transport.post(url, b"{}", {}, seconds=1)
+    upstream.catalogue = answers(b"x" * 900_000)
+    exchange = await ask(f"{upstream.v1}/models")
     with pytest.raises(UpstreamMalformed, match="exceeds 1000 bytes"):
         await exchange.read(1)
     exchange.close()
+
+
+async def test_headers_are_sent_and_cannot_be_forged(upstream: Upstream) -> None:
+    pool = ConnectionPool(SystemClock())
+    headers = {"Authorization": "Bearer k", "X-Y": "z"}
+    transport = Transport(pool, upstream.v1, provider="p", connect_seconds=1, headers=headers)
+    (await transport.request(transport.head("GET", "/models"), b"", seconds=1)).close()
+    assert upstream.headers[0]["X-Y"] == "z"
+    assert upstream.headers[0]["Host"] == upstream.url.removeprefix("http://")
+    with pytest.raises(ValueError, match="line break"):
+        Transport(pool, "http://h", provider="p", connect_seconds=1, headers={"A": "b\r\nC: d"})
+    pool.close()
+
+
+@pytest.mark.parametrize("url", ["ftp://h", "h", "http://", ""])
+def test_what_is_no_address(url: str) -> None:
+    pool = ConnectionPool(SystemClock())
+    with pytest.raises(ValueError, match="is no http or https address"):
+        Transport(pool, url, provider="p", connect_seconds=1, headers={})

@@ -10,12 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.http import open_http
 from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.gateway import build_provider
@@ -24,6 +22,7 @@ from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConfig
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import Call
 from tests.fakes.llm_upstream import PAUSE, Behaviour, answers, event, fails, llm_upstream, streams
 
@@ -57,7 +56,7 @@ def seen(call: Call) -> dict[str, Any]:
     }
 
 
-def router_to(provider: ProviderConfig, http: aiohttp.ClientSession) -> HybridRouter:
+def router_to(provider: ProviderConfig, pool: ConnectionPool) -> HybridRouter:
     clock = SystemClock()
     prices = PriceBook([provider], reference_model="gpt-5-mini", clock=clock)
     lines: list[CallRecord] = []
@@ -67,7 +66,7 @@ def router_to(provider: ProviderConfig, http: aiohttp.ClientSession) -> HybridRo
         record=lines.append,
         clock=clock,
     )
-    built = build_provider(provider, http, clock)
+    built = build_provider(provider, pool, clock)
     own = provider.on_own_hardware
     return HybridRouter(
         [built] if own else [],
@@ -82,7 +81,8 @@ def router_to(provider: ProviderConfig, http: aiohttp.ClientSession) -> HybridRo
 async def test_exchange(path: Path) -> None:
     recorded = json.loads(path.read_text())
     kind = recorded["provider"]
-    async with llm_upstream() as upstream, open_http() as http:
+    pool = ConnectionPool(SystemClock())
+    async with llm_upstream() as upstream:
         upstream.behaviour = answering(recorded["upstream_answer"])
         provider = ProviderConfig(
             name="provider",
@@ -91,9 +91,10 @@ async def test_exchange(path: Path) -> None:
             models={recorded["request"]["model"]: recorded["upstream_request"]["model"]},
             price=FREE,
         )
-        router = router_to(provider, http)
+        router = router_to(provider, pool)
         await router.accounts.prices.load()
         endpoint = OpenAIEndpoint(lambda: router, clock=SystemClock(), max_body_bytes=100_000)
         call = await Call(endpoint, json.dumps(recorded["request"]).encode()).run()
         assert upstream.bodies == [recorded["upstream_request"]]
+        pool.close()
         assert seen(call) == {"status": 200, **recorded["answer"]}

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import aiohttp
 import orjson
 import structlog
-from yarl import URL
 
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.chat_http import ChatEndpoint, PlainReply, Reply, StreamReply
+from agentcore.llm_gateway.chat_http import (
+    ChatEndpoint,
+    PlainReply,
+    Reply,
+    StreamReply,
+    json_headers,
+)
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
@@ -40,7 +44,7 @@ from agentcore.llm_gateway.parallax.models import (
     health_of,
     status_of,
 )
-from agentcore.llm_gateway.transport import Exchange, Transport
+from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
 
 PARALLAX = Destination("parallax", self_hosted=True)
 RECONNECT_SECONDS = 1.0
@@ -70,7 +74,7 @@ class ParallaxClusterManager:
         self,
         cluster_url: str,
         *,
-        http: aiohttp.ClientSession,
+        pool: ConnectionPool,
         clock: Clock,
         destination: Destination = PARALLAX,
         api_key: str | None = None,
@@ -79,14 +83,19 @@ class ParallaxClusterManager:
         max_concurrency: int | None = None,
     ) -> None:
         self.destination = destination
-        self._status_stream = URL(f"{cluster_url}/cluster/status")
-        self._status_once = URL(f"{cluster_url}/cluster/status_json")
-        self._transport = Transport(http, destination.name, connect=timeouts.connect)
+        self._transport = Transport(
+            pool,
+            cluster_url,
+            provider=destination.name,
+            connect_seconds=timeouts.connect,
+            headers=json_headers(api_key),
+        )
+        self._status_stream = self._transport.head("GET", "/cluster/status")
+        self._status_once = self._transport.head("GET", "/cluster/status_json")
         self._endpoint = ChatEndpoint(
             self._transport,
+            prefix="/v1",
             provider=destination.name,
-            base_url=f"{cluster_url}/v1",
-            api_key=api_key,
             timeouts=timeouts,
             clock=clock,
             max_concurrency=max_concurrency,
@@ -209,7 +218,7 @@ class ParallaxClusterManager:
             await self._clock.sleep(RECONNECT_SECONDS)
 
     async def _follow(self) -> None:
-        exchange = await self._transport.get(self._status_stream, {}, seconds=LOST_AFTER)
+        exchange = await self._transport.request(self._status_stream, b"", seconds=LOST_AFTER)
         try:
             self._expect_status(exchange)
             pending = b""
@@ -226,7 +235,7 @@ class ParallaxClusterManager:
         if self._heard.at is not None:
             return
         try:
-            exchange = await self._transport.get(self._status_once, {}, seconds=ASK_SECONDS)
+            exchange = await self._transport.request(self._status_once, b"", seconds=ASK_SECONDS)
             try:
                 self._expect_status(exchange)
                 self._report(await exchange.read(ASK_SECONDS))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import aiohttp
-
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply
+from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply, json_headers
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
-from agentcore.llm_gateway.transport import Transport
+from agentcore.llm_gateway.transport import ConnectionPool, Transport
 
 OPENAI = Destination("openai")
 CATALOG_SECONDS = 300.0
@@ -29,7 +27,7 @@ class OpenAIProvider(BaseLLMProvider):
         self,
         base_url: str,
         *,
-        http: aiohttp.ClientSession,
+        pool: ConnectionPool,
         clock: Clock,
         destination: Destination = OPENAI,
         api_key: str | None = None,
@@ -38,11 +36,16 @@ class OpenAIProvider(BaseLLMProvider):
         max_concurrency: int | None = None,
     ) -> None:
         super().__init__(destination, clock)
-        self._endpoint = ChatEndpoint(
-            Transport(http, destination.name, connect=timeouts.connect),
+        transport = Transport(
+            pool,
+            base_url,
             provider=destination.name,
-            base_url=base_url,
-            api_key=api_key,
+            connect_seconds=timeouts.connect,
+            headers=json_headers(api_key),
+        )
+        self._endpoint = ChatEndpoint(
+            transport,
+            provider=destination.name,
             timeouts=timeouts,
             clock=clock,
             max_concurrency=max_concurrency,

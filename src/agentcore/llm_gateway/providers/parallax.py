@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import aiohttp
-
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
@@ -13,6 +11,7 @@ from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeo
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 
 
 class ParallaxProvider(BaseLLMProvider):
@@ -22,7 +21,7 @@ class ParallaxProvider(BaseLLMProvider):
         self,
         cluster_url: str,
         *,
-        http: aiohttp.ClientSession,
+        pool: ConnectionPool,
         clock: Clock,
         destination: Destination = PARALLAX,
         api_key: str | None = None,
@@ -33,7 +32,7 @@ class ParallaxProvider(BaseLLMProvider):
         super().__init__(destination, clock)
         self.cluster_manager = ParallaxClusterManager(
             cluster_url,
-            http=http,
+            pool=pool,
             clock=clock,
             destination=destination,
             api_key=api_key,

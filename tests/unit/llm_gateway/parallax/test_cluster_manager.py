@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
 import pytest
 
 from agentcore.kit.supervisor import Supervisor
@@ -19,6 +18,7 @@ from agentcore.llm_gateway.errors import (
 from agentcore.llm_gateway.models import LLMRequest, Timeouts
 from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import LOST_AFTER, STALE_AFTER
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
 
@@ -27,10 +27,8 @@ HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": 
 
 
 @pytest.fixture
-def manager(
-    upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock
-) -> ParallaxClusterManager:
-    return ParallaxClusterManager(upstream.url, http=http, clock=clock, timeouts=QUICK)
+def manager(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxClusterManager:
+    return ParallaxClusterManager(upstream.url, pool=pool, clock=clock, timeouts=QUICK)
 
 
 @pytest.fixture
@@ -75,11 +73,11 @@ async def test_silence_is_first_stuck_and_then_down(
 
 
 async def test_a_lost_cluster_is_found_again(
-    http: aiohttp.ClientSession, clock: ManualClock, supervisor: Supervisor
+    pool: ConnectionPool, clock: ManualClock, supervisor: Supervisor
 ) -> None:
     async with llm_upstream() as upstream:
         upstream.tell()
-        manager = ParallaxClusterManager(upstream.url, http=http, clock=clock, timeouts=QUICK)
+        manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, timeouts=QUICK)
         supervisor.start("watch", manager.watch)
         await becomes(lambda: manager.health == "ready")
     await becomes(lambda: clock.slept != [])
@@ -101,19 +99,19 @@ async def test_asking_needs_no_watch(manager: ParallaxClusterManager) -> None:
 
 
 async def test_a_foreign_server_is_told_from_a_scheduler(
-    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+    pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
     upstream.status = None
-    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock)
     assert not await manager.is_healthy()
     assert "base_url must be the scheduler's" in manager.trouble
 
 
 async def test_configured_names_win(
-    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+    pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
     manager = ParallaxClusterManager(
-        upstream.url, http=http, clock=clock, models={"small": "Qwen/Qwen3-8B"}, max_concurrency=3
+        upstream.url, pool=pool, clock=clock, models={"small": "Qwen/Qwen3-8B"}, max_concurrency=3
     )
     assert manager.served_models() == ("small",)
     assert manager.upstream_model("small") == "Qwen/Qwen3-8B"
@@ -123,9 +121,9 @@ async def test_configured_names_win(
 
 
 async def test_the_lower_limit_counts(
-    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream
+    pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
-    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock, max_concurrency=30)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, max_concurrency=30)
     capacity = await manager.get_capacity()
     assert (capacity.limit, capacity.source) == (8, "reported")
 
@@ -190,7 +188,7 @@ async def test_its_failures_have_the_clusters_names(
 
 
 async def test_a_first_answer_that_is_late_proves_nothing(
-    http: aiohttp.ClientSession, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    pool: ConnectionPool, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stuck(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -202,7 +200,7 @@ async def test_a_first_answer_that_is_late_proves_nothing(
     server = await asyncio.start_server(stuck, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        manager = ParallaxClusterManager(f"http://127.0.0.1:{port}", http=http, clock=clock)
+        manager = ParallaxClusterManager(f"http://127.0.0.1:{port}", pool=pool, clock=clock)
         assert not await manager.is_healthy()
         assert manager.health == "unknown"
         assert manager.capacity.has_availability()
@@ -210,9 +208,9 @@ async def test_a_first_answer_that_is_late_proves_nothing(
 
 @pytest.mark.parametrize("line", [b"{}\n", b"not json\n", b"\xff\n"])
 async def test_a_bad_report_is_no_status(
-    http: aiohttp.ClientSession, clock: ManualClock, upstream: Upstream, line: bytes
+    pool: ConnectionPool, clock: ManualClock, upstream: Upstream, line: bytes
 ) -> None:
     upstream.reporting = answers(line, "application/x-ndjson")
-    manager = ParallaxClusterManager(upstream.url, http=http, clock=clock)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock)
     assert not await manager.is_healthy()
     assert "reports no cluster status" in manager.trouble

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
-import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,6 +32,7 @@ from agentcore.llm_gateway.models import CallRecord, Condition, LLMRequest
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter, RoutedStream
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, drops, says, streams
@@ -329,8 +329,8 @@ async def test_prices_are_waited_for(
 
 
 @pytest.fixture
-def remote(upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock) -> OpenAIProvider:
-    return OpenAIProvider(upstream.v1, http=http, clock=clock, models={"m": "theirs"})
+def remote(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
+    return OpenAIProvider(upstream.v1, pool=pool, clock=clock, models={"m": "theirs"})
 
 
 async def test_a_stream_is_routed(

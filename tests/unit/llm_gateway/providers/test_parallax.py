@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
 from agentcore.llm_gateway.models import LLMRequest
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Upstream
 
 
 @pytest.fixture
-def provider(
-    upstream: Upstream, http: aiohttp.ClientSession, clock: ManualClock
-) -> ParallaxProvider:
-    return ParallaxProvider(cluster_url=upstream.url, http=http, clock=clock)
+def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxProvider:
+    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock)
 
 
 async def test_the_specified_use(provider: ParallaxProvider) -> None:
