@@ -35,7 +35,6 @@ from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.db import Database
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import InternalError
-from agentcore.kit.http import open_http
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import (
     Authenticator,
@@ -151,11 +150,9 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
     """Everything running; leaving the context stops it in reverse order."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(_ground(settings, registry))
-        http = await stack.enter_async_context(open_http())
         gateway = await stack.enter_async_context(
             open_gateway(
                 settings.llm_gateway,
-                http=http,
                 database=ground.database,
                 supervisor=ground.supervisor,
                 metrics=GatewayMetrics(registry),
