@@ -177,8 +177,8 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreErr
 
 def error_response(path: str, error: AgentCoreError) -> Response:
     headers = {}
-    if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if error.retry_after_header is not None:
+        headers["retry-after"] = error.retry_after_header
     if error.http_status == 401:
         headers["www-authenticate"] = 'Bearer realm="agentcore"'
     media_type, body = _render(path, error)

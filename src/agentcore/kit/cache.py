@@ -18,7 +18,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import AuthenticationError, RedisError
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
-from agentcore.kit.errors import StartupError
+from agentcore.kit.errors import StartupError, first_line
 from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 
@@ -153,7 +153,7 @@ class Cache:
     def lose(self, error: Exception) -> None:
         """Work from memory until :meth:`watch` finds Redis again."""
         if self._reachable:
-            log.warning("cache lost, working from memory", reason=_line(error))
+            log.warning("cache lost, working from memory", reason=first_line(error))
             self._reachable = False
             self._local.clear()
 
@@ -233,7 +233,7 @@ def _connect(url: str, config: CacheConfig) -> Redis:
         )
     except ValueError as exc:
         raise StartupError(
-            f"the Redis URL cannot be used: {_line(exc)}",
+            f"the Redis URL cannot be used: {first_line(exc)}",
             hint="AGENTCORE_REDIS_URL=redis://:password@host:6379/0",
         ) from exc
 
@@ -245,18 +245,13 @@ async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> Non
     except (RedisError, OSError, TimeoutError) as exc:
         if isinstance(exc, AuthenticationError) or isinstance(exc.__cause__, AuthenticationError):
             raise StartupError(
-                f"Redis refuses the credentials: {_line(exc)}",
+                f"Redis refuses the credentials: {first_line(exc)}",
                 hint="check user and password in AGENTCORE_REDIS_URL",
             ) from exc
         if config.required:
             raise StartupError(
-                f"Redis cannot be reached: {_line(exc)}",
+                f"Redis cannot be reached: {first_line(exc)}",
                 hint="is it running, and is AGENTCORE_REDIS_URL right? "
                 "AGENTCORE_CACHE__REQUIRED=false starts without it",
             ) from exc
         cache.lose(exc)
-
-
-def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentcore.kit import jsonvalue
-from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError
+from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError, first_line
 from agentcore.kit.models import DatabaseConfig
 from agentcore.kit.resilience import retry
 
@@ -102,16 +102,11 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
-        except (
-            OSError,
-            PoolTimeout,
-            asyncpg.PostgresConnectionError,
-            TimeoutError,
-        ) as exc:
-            raise TransientFault(f"the database cannot be reached: {_line(exc)}") from exc
+        except LOST as exc:
+            raise TransientFault(f"the database cannot be reached: {first_line(exc)}") from exc
         except DBAPIError as exc:
             if _broken(exc) or _sqlstate(exc) in TRANSIENT:
-                raise TransientFault(f"the database gave up: {_line(exc.orig)}") from exc
+                raise TransientFault(f"the database gave up: {first_line(exc.orig)}") from exc
             raise
 
     async def _commit(self, connection: AsyncConnection) -> None:
@@ -192,7 +187,7 @@ async def _first_contact(engine: AsyncEngine) -> None:
 def _refusal(where: str, error: Exception) -> StartupError:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     state = str(getattr(cause, "sqlstate", "") or "")
-    reason = _line(cause).removeprefix("<class 'asyncpg.exceptions.").strip()
+    reason = first_line(cause).removeprefix("<class 'asyncpg.exceptions.").strip()
     if state == "3D000":
         return StartupError(f"the database of {where} does not exist", hint="createdb makes it")
     if state.startswith("28"):
@@ -215,8 +210,3 @@ def _broken(error: DBAPIError) -> bool:
     if _sqlstate(error) in TRANSIENT:
         return False
     return error.connection_invalidated or _sqlstate(error).startswith("08")
-
-
-def _line(error: BaseException | None) -> str:
-    text_of = str(error).strip().splitlines()
-    return text_of[0] if text_of else type(error).__name__

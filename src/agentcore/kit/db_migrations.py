@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 import agentcore
 from agentcore.kit.db import Database
-from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError
+from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, InvalidInput, StartupError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -35,9 +35,13 @@ def scripts() -> Path:
     return carried if carried.is_dir() else package.parents[1] / "alembic"
 
 
+def revisions() -> list[str]:
+    """Oldest first; files are named ``NNNN_slug.py`` and NNNN is the revision's id."""
+    return sorted(path.name[:4] for path in (scripts() / "versions").glob("[0-9]*_*.py"))
+
+
 def head() -> str:
-    """The newest revision; files are named ``NNNN_slug.py`` and NNNN is the revision's id."""
-    return max(path.name[:4] for path in (scripts() / "versions").glob("[0-9]*_*.py"))
+    return revisions()[-1]
 
 
 async def current(database: Database) -> str | None:
@@ -57,6 +61,10 @@ async def migrate(database: Database, revision: str | None = None) -> tuple[str 
     imported when there is something to do.
     """
     target = head() if revision is None else revision
+    if target not in revisions():
+        raise InvalidInput(
+            f"there is no schema {target!r}", hint=f"schemas are: {', '.join(revisions())}"
+        )
     before = await current(database)
     if before == target:
         return before, target

@@ -7,6 +7,7 @@ one number per kind of failure, told apart by ``data.code``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -50,6 +51,11 @@ class AgentCoreError(Exception):
         """Seconds until a repetition makes sense, where known."""
         value = self.context.get("retry_after")
         return float(value) if isinstance(value, int | float) else None
+
+    @property
+    def retry_after_header(self) -> str | None:
+        """The same as whole seconds (RFC 9110, section 10.2.3), never too early."""
+        return None if self.retry_after is None else str(max(1, math.ceil(self.retry_after)))
 
 
 class InvalidInput(AgentCoreError):
@@ -151,6 +157,12 @@ def rpc_error(error: AgentCoreError) -> JsonObject:
         "retryable": error.retryable,
     }
     return {"code": error.rpc_code, "message": error.detail, "data": data}
+
+
+def first_line(error: BaseException | None) -> str:
+    """What a library's error says, fit for one line; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from agentcore.kit.db_migrations import (
     head,
     migrate,
     require_head,
-    scripts,
+    revisions,
 )
-from agentcore.kit.errors import StartupError
+from agentcore.kit.errors import InvalidInput, StartupError
 from agentcore.kit.models import DatabaseConfig
 
 
@@ -24,8 +24,7 @@ async def test_the_code_and_the_migrations_agree(database: Database) -> None:
 
 
 async def test_every_migration_can_be_taken_back(database: Database) -> None:
-    revisions = sorted(path.name[:4] for path in (scripts() / "versions").glob("[0-9]*.py"))
-    for revision in reversed(revisions[:-1]):
+    for revision in reversed(revisions()[:-1]):
         assert (await migrate(database, revision))[1] == revision
         assert await current(database) == revision
     with pytest.raises(SchemaOutdated, match=f"needs {head()}"):
@@ -35,9 +34,14 @@ async def test_every_migration_can_be_taken_back(database: Database) -> None:
     assert await differences(database) == []
 
 
+async def test_an_unknown_schema_is_refused_by_name(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="no schema 'zzz'") as caught:
+        await migrate(database, "zzz")
+    assert head() in caught.value.hint
+
+
 async def test_several_processes_migrate_once(database: Database, database_url: str) -> None:
-    first = min(path.name[:4] for path in (scripts() / "versions").glob("[0-9]*.py"))
-    await migrate(database, first)
+    await migrate(database, revisions()[0])
 
     async def another() -> None:
         async with open_database(DatabaseConfig(), database_url) as opened:

@@ -46,6 +46,15 @@ def test_retry_after_is_read_from_the_context() -> None:
     assert Unavailable("busy").retry_after is None
 
 
+@pytest.mark.parametrize(("seconds", "header"), [(0, "1"), (0.2, "1"), (1.2, "2"), (7, "7")])
+def test_the_header_never_asks_too_early(seconds: float, header: str) -> None:
+    assert Unavailable("busy", retry_after=seconds).retry_after_header == header
+
+
+def test_nothing_known_is_no_header() -> None:
+    assert Unavailable("busy").retry_after_header is None
+
+
 def test_translating_keeps_the_cause_and_leaves_others_alone() -> None:
     with pytest.raises(Unavailable, match="refused") as caught, translating({OSError: Unavailable}):
         raise ConnectionRefusedError("refused")

@@ -16,7 +16,6 @@ from pathlib import Path
 PROTOCOL = 196608
 CANNOT_CONNECT_NOW = "57P03"
 INVALID_CATALOG = "3D000"
-DUPLICATE_DATABASE = "42P04"
 
 
 @dataclass(frozen=True, slots=True)
