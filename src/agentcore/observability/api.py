@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry
@@ -22,12 +24,13 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    status: str
+    status: Literal["alive", "ready", "not ready"]
     version: str
     checks: dict[str, Check] = {}
 
 
 Probe = Callable[[], Awaitable[Check]]
+PROBE_SECONDS = 2.0
 
 READY = {
     "status": "ready",
@@ -72,6 +75,9 @@ def router(
 
 async def _ask(probe: Probe) -> Check:
     try:
-        return await probe()
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await probe()
     except AgentCoreError as error:
         return Check(ok=False, detail=error.detail)
+    except TimeoutError:
+        return Check(ok=False, detail=f"no answer within {PROBE_SECONDS} s")

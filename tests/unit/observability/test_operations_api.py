@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -7,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter
 
 from agentcore.kit.errors import Unavailable
+from agentcore.observability import api
 from agentcore.observability.api import Check, Probe, router
 from tests.fakes.asgi import client
 
@@ -46,6 +48,21 @@ async def test_readiness_is_what_all_parts_say(
     assert (answer.status_code, answer.json()["status"]) == (status, word)
     if status == 503 and probes:
         assert answer.json()["checks"]["b"]["detail"] == "the database is away"
+
+
+async def test_a_part_that_does_not_answer_is_not_waited_for(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PROBE_SECONDS", 0.01)
+
+    async def silent() -> Check:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with client(app(registry, {"a": good, "b": silent})) as http:
+        answer = await http.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["b"]["detail"] == "no answer within 0.01 s"
 
 
 @pytest.mark.parametrize(

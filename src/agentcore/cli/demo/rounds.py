@@ -21,7 +21,7 @@ MODEL = "playbook-7b"
 CONCURRENCY = 12
 SETTLE_SECONDS = 20.0
 POLL_SECONDS = 0.05
-# Two-sided 95 % quantiles of Student's t for small samples, then the normal's.
+# Two-sided 95 % quantiles of Student's t by degrees of freedom; between two, the wider one counts.
 T_QUANTILES = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 9: 2.26, 11: 2.20, 23: 2.07, 29: 2.05}
 
 GOALS: JsonObject = {"goals": ["complete all tasks", "follow the A2A protocol"]}
