@@ -23,6 +23,7 @@ from agentcore.a2a_protocol import api as a2a_api
 from agentcore.ace import api as context_api
 from agentcore.bootstrap import Services, bootstrap
 from agentcore.kit.access import Access, Rule
+from agentcore.kit.bodies import BodyLimit
 from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.drain import Drain, DrainGate
 from agentcore.kit.errors import (
@@ -71,6 +72,12 @@ RULES = (
     Rule("/internal/costs", "metrics"),
     Rule("/console", "admin"),
 )
+# A playbook is the largest thing sent there, and it may have one MiB.
+LARGEST_INTERNAL_BODY = 4 * 1024 * 1024
+CREDENTIALS = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
 DESCRIPTION = """One service behind the whole life of a fleet of LLM agents.
 
 Send `Authorization: Bearer <token>` or `x-api-key: <key>`; `agentcore token --help` makes one.
@@ -137,6 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
+    app.add_middleware(BodyLimit, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse)
     app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
     app.add_middleware(
         Access,
@@ -163,7 +171,7 @@ def startup_error_of(app: FastAPI) -> StartupError | None:
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
     """Answer with ``error`` in the form that the path's clients read."""
-    if scope["path"].startswith("/v1/"):
+    if scope["type"] == "http" and scope["path"].startswith("/v1/"):
         await refuse_chat(send, error)
         return
     response = error_response(scope["path"], error)
@@ -230,17 +238,22 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
     app.include_router(environment_api.router(lambda: holder.services.environments))
     for mount in environment_mounts(BUNDLED, settings.training.server):
         app.mount(f"/envs{mount.path}", mount.app)
-    _document_v1(app)
+    _document(app)
 
 
-def _document_v1(app: FastAPI) -> None:
-    """The gateway's plain ASGI routes, written into what FastAPI knows by itself."""
+def _document(app: FastAPI) -> None:
+    """Add what FastAPI does not know: the gateway's plain ASGI routes, and who may call what."""
     known = app.openapi
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
             document = known()
             document["paths"].update(openapi_paths())
+            document.setdefault("components", {})["securitySchemes"] = CREDENTIALS
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    opened = any(rule.scope == "" and rule.covers(path) for rule in RULES)
+                    operation["security"] = [] if opened else [{name: []} for name in CREDENTIALS]
         return app.openapi_schema or known()
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

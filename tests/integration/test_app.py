@@ -8,7 +8,10 @@ import re
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
+from agentcore.app import LARGEST_INTERNAL_BODY
 from tests.fakes.deployment import Deployment
 
 
@@ -73,6 +76,17 @@ def test_each_route_needs_its_scope(
     assert httpx2.request(method, url, headers=headers).status_code not in {401, 403}
 
 
+def test_the_document_says_which_routes_need_a_credential(deployment: Deployment) -> None:
+    document = httpx2.get(f"{deployment.url}/openapi.json").json()
+    assert document["components"]["securitySchemes"].keys() == {"bearer", "api_key"}
+    open_paths = {
+        path
+        for path, operations in document["paths"].items()
+        if all(operation["security"] == [] for operation in operations.values())
+    }
+    assert open_paths == {"/health/live", "/health/ready", "/.well-known/agent-card.json"}
+
+
 def test_no_documented_route_is_open_by_accident(deployment: Deployment) -> None:
     document = httpx2.get(f"{deployment.url}/openapi.json").json()
     opened = {
@@ -127,6 +141,22 @@ def test_below_v1_errors_have_the_shape_of_openai(
 def test_the_rpc_endpoint_answers_in_json_rpc(http: httpx2.Client, body: bytes, code: int) -> None:
     answer = http.post("/a2a", content=body, headers={"content-type": "application/json"})
     assert answer.json()["error"]["code"] == code
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/internal/nothing", "/envs/nothing/ws"])
+def test_a_websocket_without_a_credential_is_refused_as_such(
+    deployment: Deployment, path: str
+) -> None:
+    url = f"{deployment.url.replace('http', 'ws', 1)}{path}"
+    with pytest.raises(InvalidStatus) as refused, connect(url):
+        pass
+    assert refused.value.response.status_code == 401
+
+
+def test_bodies_below_internal_are_bounded(http: httpx2.Client) -> None:
+    trace = {"agent_id": "a", "error_message": "x" * LARGEST_INTERNAL_BODY}
+    answer = http.post("/internal/context/traces", json=trace)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
 
 
 def test_malformed_and_invalid_bodies_say_what_is_wrong(http: httpx2.Client) -> None:
