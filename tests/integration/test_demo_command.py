@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 
-from tests.fakes.deployment import agentcore, processes_of, short_home, wait_until
+from tests.fakes.deployment import (
+    agentcore,
+    clean_environment,
+    processes_of,
+    short_home,
+    wait_until,
+)
 
 
 def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
@@ -25,5 +34,22 @@ def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
         assert total == own + api > 100
         assert own > api > 0
         assert re.search(r"v1\b.*\n.*v\d", ended.stdout)
+        wait_until(lambda: not processes_of(home), "all of the demo's processes are gone")
+        assert not list(home.glob("agentcore-demo-*"))
+
+
+def test_a_demo_that_is_told_to_stop_leaves_nothing_behind() -> None:
+    with short_home() as home:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "agentcore", "demo"],
+            env=clean_environment(AGENTCORE_HOME=str(home), TMPDIR=str(home)),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert demo.stdout is not None
+        assert "AgentCore demo" in demo.stdout.readline()
+        demo.terminate()
+        demo.communicate(timeout=60)
+        assert demo.returncode == 128 + signal.SIGTERM
         wait_until(lambda: not processes_of(home), "all of the demo's processes are gone")
         assert not list(home.glob("agentcore-demo-*"))

@@ -22,13 +22,13 @@ def test_the_written_configuration_is_one_that_the_service_takes(tmp_path: Path)
 
 
 def test_a_process_that_died_is_named_with_its_last_words(tmp_path: Path) -> None:
-    (tmp_path / "service.log").write_text("starting\nagentcore: no room\n")
+    (tmp_path / "service.log").write_text("starting\nagentcore: no room\n  hint: make some\n")
     alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     dead = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     dead.wait()
     running = Running(url="", home=tmp_path, config=tmp_path, processes=(alive, alive, dead))
     error = died(running)
     assert error is not None
-    assert "service ended with code 3: agentcore: no room" in error.detail
+    assert "service ended with code 3: no room" in error.detail
     assert died(Running(url="", home=tmp_path, config=tmp_path, processes=(alive,) * 3)) is None
     alive.communicate(b"\n")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import aiohttp
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -46,8 +49,8 @@ class DemoPlan:
 
 def run_demo(plan: DemoPlan) -> int:
     console = Console(record=plan.picture is not None)
-    home = Path(tempfile.mkdtemp(prefix="agentcore-demo-"))
-    try:
+    signal.signal(signal.SIGTERM, _leave)
+    with _home() as home:
         port = 8001 if plan.stay else 0
         with running(home, port=port, capacity=CLUSTER_CAPACITY) as started:
             asyncio.run(_demo(plan, started, console))
@@ -55,9 +58,26 @@ def run_demo(plan: DemoPlan) -> int:
                 console.save_svg(str(plan.picture), title=TITLE, code_format=PICTURE)
             if plan.stay:
                 _stay(started, console)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
     return 0
+
+
+def _leave(number: int, _: FrameType | None) -> NoReturn:
+    """End as by Ctrl-C, so that nothing stays behind; what takes things down is not disturbed."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """A directory for the time of the demo; kept where an error names a log in it."""
+    home = Path(tempfile.mkdtemp(prefix="agentcore-demo-"))
+    with ExitStack() as cleanup:
+        cleanup.callback(shutil.rmtree, home, ignore_errors=True)
+        try:
+            yield home
+        except StartupError:
+            cleanup.pop_all()
+            raise
 
 
 async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:

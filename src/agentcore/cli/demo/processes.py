@@ -108,18 +108,23 @@ def free_port() -> int:
 
 
 def died(running: Running) -> StartupError | None:
-    """Which of the processes has ended, with the last line of its log."""
+    """Which of the processes has ended, and what it said of it."""
     names = ("cluster", "api", "service")
     for name, process in zip(names, running.processes, strict=True):
         if process.poll() is not None:
             log = running.home / f"{name}.log"
-            lines = log.read_text(errors="replace").strip().splitlines()
             return StartupError(
-                f"the demo's {name} ended with code {process.returncode}: "
-                f"{lines[-1] if lines else 'it said nothing'}",
+                f"the demo's {name} ended with code {process.returncode}: {_last_words(log)}",
                 hint=f"its log is {log}",
             )
     return None
+
+
+def _last_words(log: Path) -> str:
+    """The refusal in the form of the command line, without its hint; else the last line."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    refusals = [line for line in lines if line.startswith("agentcore: ")]
+    return (refusals or lines or ["it said nothing"])[-1].removeprefix("agentcore: ")
 
 
 @contextmanager
