@@ -1,0 +1,67 @@
+"""A bound on request bodies for routes that read them whole before anybody looks at them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentcore.kit.access import Refuse
+from agentcore.kit.errors import RequestTooLarge
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class BodyLimit:
+    """ASGI middleware: a body below ``prefix`` is read here, and refused when it is too large."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str, most: int, refuse: Refuse) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._most = most
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in BODY_HEADERS}
+        if not headers:
+            await self._app(scope, receive, send)
+            return
+        messages = None
+        if _announced(headers.get(b"content-length", b"")) <= self._most:
+            messages = await self._read(receive)
+        if messages is None:
+            error = RequestTooLarge(f"the body has more than {self._most} bytes")
+            await self._refuse(scope, receive, send, error)
+            return
+        await self._app(scope, _replay(messages, receive), send)
+
+    async def _read(self, receive: Receive) -> list[Message] | None:
+        """The messages of the whole body; None when it is too large."""
+        messages: list[Message] = []
+        size = 0
+        while True:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._most:
+                return None
+            messages.append(message)
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                return messages
+
+
+def _announced(length: bytes) -> int:
+    return int(length) if length.isdigit() else 0
+
+
+def _replay(messages: list[Message], receive: Receive) -> Receive:
+    waiting = iter(messages)
+
+    async def again() -> Message:
+        message = next(waiting, None)
+        return await receive() if message is None else message
+
+    return again
