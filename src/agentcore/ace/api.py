@@ -29,6 +29,8 @@ from agentcore.kit.security import principal_of
 AgentId = Annotated[Identifier, Path(description="The agent's id.", examples=["agent-123"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 
+# Versions are PostgreSQL integers.
+LAST_VERSION = 2**31 - 1
 NOT_GIVEN = "not given"
 _CONTEXT: JsonObject = {
     "goals": ["solve customer issues"],
@@ -60,12 +62,15 @@ class DeltaRequest(_Request):
     expected_version: int | None = Field(
         default=None,
         ge=1,
+        le=LAST_VERSION,
         description="The version that the delta was made for; 409 if what it touches has changed.",
     )
 
 
 class RollbackRequest(_Request):
-    version: int = Field(ge=1, examples=[2], description="The version whose content comes back.")
+    version: int = Field(
+        ge=1, le=LAST_VERSION, examples=[2], description="The version whose content comes back."
+    )
 
 
 class TraceRequest(_Request):
@@ -237,7 +242,8 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         request: Request,
         limit: Limit = 50,
         cursor: Annotated[
-            int | None, Query(ge=1, description="The next_cursor of the page before.")
+            int | None,
+            Query(ge=1, le=LAST_VERSION, description="The next_cursor of the page before."),
         ] = None,
     ) -> DeltaPage:
         """The versions of the playbook, newest first."""
