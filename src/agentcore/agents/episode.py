@@ -244,7 +244,9 @@ def read_action(text: str, *, typed: bool = True) -> ChosenAction | None:
     while start != -1:
         try:
             value, _ = decoder.raw_decode(text, start)
-        except ValueError:
+            dumps(value)
+        except (ValueError, TypeError, RecursionError):
+            # Not JSON, or nothing that could be sent: too deep, lone surrogates, endless numbers.
             value = None
         if isinstance(value, dict) and (action := _action(value, typed=typed)) is not None:
             return action

@@ -130,6 +130,11 @@ async def test_the_session_is_closed_when_a_step_fails() -> None:
         ('{"kind": "a"} {"type": "z"}', "z"),
         ('{"type": 1}', None),
         ("no action", None),
+        ('{"type": "a", "parameters": {"x": "\\ud800"}}', None),
+        ('{"type": "a", "parameters": {"x": %s}}' % ("9" * 40), None),
+        ('{"type":' * 5000, None),
+        ('{"type": "a", "parameters": {"x": ' + "[" * 3000, None),
+        ('{"type": "a", "parameters": {"x": "\\ud800"}} {"type": "b"}', "b"),
         ("", None),
     ],
 )
