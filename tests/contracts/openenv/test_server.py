@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Message, Scope
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.client import Action, OpenEnvClient
@@ -260,3 +261,21 @@ async def test_many_sessions_at_once_never_mix() -> None:
 
         together = await asyncio.gather(*(play(seed) for seed in range(64)))
         assert together == [await play(seed) for seed in range(64)]
+
+
+async def test_who_leaves_inside_the_body_is_no_fault_of_the_server() -> None:
+    parts: list[Message] = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": "/step", "headers": []}
+    await environment_app("moody", Moody)(scope, receive, send)
+    assert sent[0]["status"] == 400

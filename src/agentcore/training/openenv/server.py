@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from agentcore.kit.errors import AgentCoreError, RequestTooLarge, problem
+from agentcore.kit.errors import AgentCoreError, MalformedRequest, RequestTooLarge, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps, loads
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
@@ -218,10 +219,13 @@ def _in_body(entry: JsonObject) -> JsonObject:
 
 async def _body(request: Request) -> JsonObject:
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > LARGEST_BODY:
-            raise RequestTooLarge(f"the body has more than {LARGEST_BODY} bytes")
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > LARGEST_BODY:
+                raise RequestTooLarge(f"the body has more than {LARGEST_BODY} bytes")
+    except ClientDisconnect as exc:
+        raise MalformedRequest("the connection closed inside the request's body") from exc
     try:
         body = loads(bytes(data or b"{}"))
     except ValueError as exc:
