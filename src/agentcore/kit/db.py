@@ -149,6 +149,8 @@ def build_engine(config: DatabaseConfig, url: str) -> AsyncEngine:
         max_overflow=config.max_overflow,
         pool_timeout=config.pool_timeout,
         pool_use_lifo=True,
+        # Errors are logged, and what is stored are prompts, traces and hashes of keys.
+        hide_parameters=True,
         json_serializer=lambda value: jsonvalue.dumps(value).decode(),
         json_deserializer=jsonvalue.loads,
         connect_args={

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import CommitUnknown, Database, StorageUnavailable, open_database, parse_url
@@ -147,3 +147,15 @@ async def test_units_of_work_run_side_by_side(database: Database) -> None:
                 for _ in range(5)
             )
         )
+
+
+async def test_what_was_to_be_stored_never_appears_in_errors(database: Database) -> None:
+    secret = "what a user said"
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT :said, 1/0"), {"said": secret})
+
+    with pytest.raises(DBAPIError) as failed:
+        await database.run(work)
+    assert "division by zero" in str(failed.value)
+    assert secret not in str(failed.value)
