@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -25,6 +25,7 @@ from agentcore.kit.http import origin
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.security import TokenAuthority, generated_secret
 from agentcore.llm_gateway.models import GatewayConfig
+from agentcore.observability.logs import LogFormat, LogLevel
 from agentcore.training.openenv.models import TrainingConfig
 
 PREFIX = "AGENTCORE_"
@@ -36,6 +37,9 @@ ALIASES = {
     "AGENTCORE_DATABASE_URL": ("database", "url"),
     "AGENTCORE_REDIS_URL": ("cache", "url"),
 }
+# Variables of the command line and of dev.py, which set nothing of the service.
+OF_THE_COMMAND = frozenset({"AGENTCORE_CONFIG", "AGENTCORE_TOKEN"})
+OF_DEV = "AGENTCORE_DEV_"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Addresses to listen on that nobody can connect to everywhere, and what stands for them here.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -47,15 +51,13 @@ class ServerConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     public_url: str = Field(
-        "", description="How others reach this service; empty: http://host:port."
+        "", description="How others reach this service; empty: as the request at hand did."
     )
     drain_seconds: float = Field(
         30.0, ge=0, description="Seconds that requests in flight may take after SIGTERM."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity that is logged."
-    )
-    log_format: Literal["json", "console"] = Field("json", description="Form of the log lines.")
+    log_level: LogLevel = Field("info", description="Least severity that is logged.")
+    log_format: LogFormat = Field("json", description="Form of the log lines.")
 
     @property
     def own_url(self) -> str:
@@ -98,13 +100,13 @@ class Settings(BaseModel):
     )
     server: ServerConfig = Field(default_factory=ServerConfig)
     security: SecurityConfig = Field(default_factory=SecurityConfig)
-    database: DatabaseConfig = Field(default_factory=lambda: DatabaseConfig.model_validate({}))
-    cache: CacheConfig = Field(default_factory=lambda: CacheConfig.model_validate({}))
-    llm_gateway: GatewayConfig = Field(default_factory=lambda: GatewayConfig.model_validate({}))
-    ace: ACEConfig = Field(default_factory=lambda: ACEConfig.model_validate({}))
-    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig.model_validate({}))
-    agents: AgentsConfig = Field(default_factory=lambda: AgentsConfig.model_validate({}))
-    a2a: A2AConfig = Field(default_factory=lambda: A2AConfig.model_validate({}))
+    database: DatabaseConfig = Field(default_factory=DatabaseConfig)
+    cache: CacheConfig = Field(default_factory=CacheConfig)
+    llm_gateway: GatewayConfig = Field(default_factory=GatewayConfig)
+    ace: ACEConfig = Field(default_factory=ACEConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    agents: AgentsConfig = Field(default_factory=AgentsConfig)
+    a2a: A2AConfig = Field(default_factory=A2AConfig)
 
     @property
     def loopback(self) -> bool:
@@ -164,9 +166,9 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
             _put(values, ALIASES[name], text)
         elif name.startswith("ACE_") and name.lower() in ACEConfig.model_fields:
             _put(values, ("ace", name.lower()), text)
-        elif name.startswith(PREFIX) and name != "AGENTCORE_CONFIG":
-            if name.startswith("AGENTCORE_DEV_"):  # of dev.py, not of the service
-                continue
+        elif name in OF_THE_COMMAND or name.startswith(OF_DEV):
+            continue
+        elif name.startswith(PREFIX):
             steps = tuple(name.removeprefix(PREFIX).lower().split("__"))
             _put(values, steps, _parsed(text))
     return values

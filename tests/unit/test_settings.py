@@ -108,6 +108,13 @@ def test_a_foreign_address_is_fine_with_an_own_secret() -> None:
     assert not load_settings(environ=environ).loopback
 
 
+def test_variables_of_the_command_line_are_no_settings() -> None:
+    others = {"AGENTCORE_TOKEN": "t", "AGENTCORE_DEV_DOWNLOAD_PYTHON": "1"}
+    assert load_settings(environ=others) == load_settings(environ={})
+    with pytest.raises(StartupError, match="unknown setting tokens"):
+        load_settings(environ={"AGENTCORE_TOKENS": "t"})
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [

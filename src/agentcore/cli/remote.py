@@ -15,7 +15,7 @@ Url = Annotated[
 ]
 Token = Annotated[
     str | None,
-    typer.Option("--token", envvar="AGENTCORE_DEV_TOKEN", help="A token instead of an own one."),
+    typer.Option("--token", envvar="AGENTCORE_TOKEN", help="A token instead of an own one."),
 ]
 
 env = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)

@@ -19,6 +19,7 @@ from websockets.protocol import State
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.errors import (
+    PASSING,
     CapacityReached,
     OpenEnvConnectionError,
     OpenEnvError,
@@ -29,7 +30,6 @@ from agentcore.training.openenv.errors import (
 
 LARGEST_FRAME = 100 * 1024 * 1024
 FAREWELL_SECONDS = 2.0
-PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class Refused(Exception):

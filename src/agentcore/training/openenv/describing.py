@@ -10,6 +10,7 @@ import httpx2
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 from agentcore.training.openenv.errors import (
+    PASSING,
     OpenEnvConnectionError,
     OpenEnvHTTPError,
     OpenEnvRetryError,
@@ -18,7 +19,6 @@ from agentcore.training.openenv.errors import (
 from agentcore.training.openenv.models import Capacity, EnvironmentInfo
 
 LARGEST_ANSWER = 16 * 1024 * 1024
-PASSING = frozenset({429, 500, 502, 503, 504})
 _MODES: Mapping[str, Literal["simulation", "production"]] = {
     "simulation": "simulation",
     "production": "production",

@@ -16,6 +16,9 @@ from agentcore.kit.errors import (
 )
 from agentcore.kit.jsonvalue import JsonObject
 
+# HTTP statuses of a server that may answer when it is asked again.
+PASSING = frozenset({429, 500, 502, 503, 504})
+
 
 class OpenEnvError(AgentCoreError):
     """Anything that an environment, its server or the way to it did wrong."""

@@ -124,7 +124,7 @@ class TrainingConfig(_Value):
         (), description="Environments on other servers that callers may open by name."
     )
     server: EnvironmentServerConfig = Field(
-        default_factory=lambda: EnvironmentServerConfig.model_validate({}),
+        default_factory=EnvironmentServerConfig,
         description="Limits of the bundled environments' servers.",
     )
     max_sessions: int = Field(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 LARGEST_BODY = 16 * 1024 * 1024
-DEFAULT_LIMITS = EnvironmentServerConfig.model_validate({})
+DEFAULT_LIMITS = EnvironmentServerConfig()
 IDS = Ids()
 
 log = structlog.get_logger()
