@@ -26,6 +26,7 @@ class Asked:
     model: str
     max_tokens: int
     trace_id: str
+    private: bool = False
 
 
 @dataclass
@@ -41,10 +42,16 @@ class ScriptedModel:
     most_running: int = 0
 
     async def complete(
-        self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
+        self,
+        messages: Sequence[PromptMessage],
+        *,
+        model: str,
+        max_tokens: int,
+        trace_id: str,
+        private: bool = False,
     ) -> Completion:
         prompt = "\n".join(message.content for message in messages)
-        self.asked.append(Asked(prompt, model, max_tokens, trace_id))
+        self.asked.append(Asked(prompt, model, max_tokens, trace_id, private))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:

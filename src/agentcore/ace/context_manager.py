@@ -31,6 +31,7 @@ from agentcore.ace.models import (
 )
 from agentcore.ace.playbook_cache import CachedPlaybook, PlaybookCache
 from agentcore.ace.ports import AgentDirectory, AgentOwner
+from agentcore.ace.privacy import MARKED, marked
 from agentcore.ace.rendering import render
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
@@ -89,6 +90,7 @@ class ContextManager:
             await self._agents.ensure(agent_id, principal)
         owner = await self._owner(agent_id, principal, UnknownAgent)
         playbook = await self._ledger.create(agent_id, initial_context)
+        await self._keep_private(agent_id, principal)
         await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
         return playbook
 
@@ -124,6 +126,7 @@ class ContextManager:
             PlaybookVersionConflict: it has.
         """
         owner = await self._owner(agent_id, principal, PlaybookNotFound)
+        await self._keep_private(agent_id, principal)
         outcome = await self._ledger.apply(agent_id, delta, expected_version)
         await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook))
         return outcome
@@ -164,7 +167,7 @@ class ContextManager:
         Every ``ace_evolution_interval`` traces start an evolution.
         """
         await self._owner(agent_id, principal, UnknownAgent)
-        stored = trace.model_copy(
+        stored = marked(trace, principal).model_copy(
             update={"agent_id": agent_id, "trace_id": _trace_id(agent_id, trace.trace_id)}
         )
         try:
@@ -251,6 +254,18 @@ class ContextManager:
         if owner is None or (principal is not None and owner.tenant != principal.tenant):
             raise missing(agent_id)
         return owner
+
+    async def _keep_private(self, agent_id: str, principal: Principal | None) -> None:
+        """Mark the playbook that a private caller writes into."""
+        if principal is None or not principal.private:
+            return
+
+        async def work(unit: Unit) -> None:
+            playbook = await unit.playbooks.of(agent_id, lock=True)
+            if playbook is not None:
+                await unit.playbooks.annotate(playbook, **MARKED)
+
+        await self._store.run(work)
 
     async def _fetched(self, agent_id: str) -> CachedPlaybook:
         owner = await self._owner(agent_id, None, PlaybookNotFound)

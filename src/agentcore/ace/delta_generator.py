@@ -15,6 +15,7 @@ from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ports import Completion, LanguageModel, PromptMessage
+from agentcore.ace.privacy import is_private
 from agentcore.ace.prompt import DELTA_GENERATION_PROMPT, ComposedPrompt, compose
 from agentcore.ace.salvage import deltas_in
 from agentcore.ace.screening import scrubbed
@@ -110,7 +111,8 @@ class DeltaGenerator:
         if self._breaker.state == "open":
             self._breaker.admit()
         booking = await self._budget.reserve(playbook, provenance)
-        completion = await self._call(prompt, booking, playbook.agent_id)
+        private = is_private(playbook, traces)
+        completion = await self._call(prompt, booking, playbook.agent_id, private=private)
         cost = self._cost(completion, provenance.cost_usd)
         items = self._parse_llm_response(completion.text)
         outcome: JsonObject = {
@@ -151,11 +153,13 @@ class DeltaGenerator:
         self._metrics.llm_tokens.labels(type="completion").inc(completion_tokens)
         return self._price(prompt_tokens, completion_tokens)
 
-    async def _call(self, prompt: ComposedPrompt, booking: Entry, agent_id: str) -> Completion:
+    async def _call(
+        self, prompt: ComposedPrompt, booking: Entry, agent_id: str, *, private: bool
+    ) -> Completion:
         self._metrics.llm_requests.inc()
         try:
             async with self._breaker.guard(ignoring=NO_FAULT_OF_THE_MODEL):
-                return await self._complete(prompt, booking.delta.delta_id)
+                return await self._complete(prompt, booking.delta.delta_id, private=private)
         except AgentCoreError as error:
             self._metrics.llm_errors.inc()
             if not isinstance(error, DeadlineExceeded):
@@ -163,7 +167,9 @@ class DeltaGenerator:
                 await self._budget.settle(booking, agent_id, Decimal(0), outcome=outcome)
             raise
 
-    async def _complete(self, prompt: ComposedPrompt, trace_id: str) -> Completion:
+    async def _complete(
+        self, prompt: ComposedPrompt, trace_id: str, *, private: bool
+    ) -> Completion:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 return await self._llm.complete(
@@ -171,6 +177,7 @@ class DeltaGenerator:
                     model=self._config.ace_llm_model,
                     max_tokens=self._answer_tokens,
                     trace_id=trace_id,
+                    private=private,
                 )
         except TimeoutError as exc:
             raise DeadlineExceeded(

@@ -30,6 +30,7 @@ from agentcore.ace.models import (
     ExecutionTrace,
 )
 from agentcore.ace.operations import parse_operations
+from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
@@ -211,6 +212,8 @@ class Evolution:
         if after.version != current.version:
             await unit.playbooks.advance(after, expected=current.version)
         await unit.playbooks.annotate(after, **{MARK: _asked_meanwhile(current).as_json()})
+        if is_private(claim.playbook, claim.traces):
+            await unit.playbooks.annotate(after, **MARKED)
         applied = sum(entry.delta.applied for entry in entries if entry.kind == "delta")
         status = await unit.status.get(agent_id)
         seen = claim.traces[-1].captured_at

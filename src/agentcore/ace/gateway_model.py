@@ -16,14 +16,20 @@ class Router(Protocol):
 
 
 class GatewayLanguageModel:
-    """Traces are the fleet's own experience: they are asked about privately where that is set."""
+    """With ``private`` every call is private, not only those about private callers' traces."""
 
     def __init__(self, router: Router, *, private: bool) -> None:
         self._router = router
         self._private = private
 
     async def complete(
-        self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
+        self,
+        messages: Sequence[PromptMessage],
+        *,
+        model: str,
+        max_tokens: int,
+        trace_id: str,
+        private: bool = False,
     ) -> Completion:
         answer = await self._router.route_request(
             LLMRequest(
@@ -34,7 +40,7 @@ class GatewayLanguageModel:
                 temperature=0.0,
                 max_tokens=max_tokens,
                 trace_id=trace_id,
-                requires_privacy=self._private,
+                requires_privacy=private or self._private,
                 priority="low",
                 subject=SUBJECT,
             )

@@ -8,6 +8,7 @@ from agentcore.a2a_protocol.ports import AgentEvent, TaskOutcome
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.errors import PlaybookExists, UnknownAgent
 from agentcore.ace.models import ExecutionTrace, storable
+from agentcore.ace.privacy import MARKED, is_private_metadata
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject
 
@@ -54,6 +55,8 @@ class ContextObserver:
 
 def _metadata(outcome: TaskOutcome) -> JsonObject:
     metadata: JsonObject = {**_kept(outcome.metadata), "tokens": outcome.tokens}
+    if is_private_metadata(outcome.metadata):
+        metadata.update(MARKED)
     if outcome.cost_usd is not None:
         metadata["cost_usd"] = str(outcome.cost_usd)
     if outcome.playbook is not None:

@@ -46,7 +46,16 @@ class Completion:
 
 class LanguageModel(Protocol):
     async def complete(
-        self, messages: Sequence[PromptMessage], *, model: str, max_tokens: int, trace_id: str
+        self,
+        messages: Sequence[PromptMessage],
+        *,
+        model: str,
+        max_tokens: int,
+        trace_id: str,
+        private: bool = False,
     ) -> Completion:
-        """One answer of at most ``max_tokens`` tokens; what fails raises an ``AgentCoreError``."""
+        """One answer of at most ``max_tokens`` tokens; what fails raises an ``AgentCoreError``.
+
+        Messages that are ``private`` reach private providers only.
+        """
         ...

@@ -19,7 +19,7 @@ LONGEST_STRING = 400
 MOST_ITEMS = 12
 DEEPEST = 4
 # Kept out of prompts: what AgentCore itself wrote into the metadata, and what only costs tokens.
-OWN_KEYS = frozenset({"playbook", "tokens", "cost_usd", "tenant", "principal"})
+OWN_KEYS = frozenset({"playbook", "tokens", "cost_usd", "tenant", "principal", "private"})
 FAILURES_PER_SUCCESS = 3
 
 

@@ -62,6 +62,9 @@ class PlaybookAgent:
         self._playbooks = playbooks
 
     async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
+        if message.principal.private:
+            # The trace of this task may only be shown to private providers.
+            task.report(metadata={"private": True})
         asked = next((data["play"] for data in message.data if "play" in data), None)
         try:
             if asked is None:

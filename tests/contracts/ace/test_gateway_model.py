@@ -90,3 +90,11 @@ async def test_the_gateway_is_asked_for_exactly_this_call(private: bool) -> None
     assert asked.messages == [{"role": "user", "content": "hello"}]
     assert asked.requires_privacy is private
     assert (completion.prompt_tokens, completion.completion_tokens) == (7, 2)
+
+
+async def test_private_messages_are_asked_about_privately() -> None:
+    router = Answering(answered("hi"), None)
+    await GatewayLanguageModel(router, private=False).complete(
+        [PromptMessage("user", "hello")], model="m", max_tokens=16, trace_id="t", private=True
+    )
+    assert router.asked[0].requires_privacy

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -96,6 +96,13 @@ async def test_a_play_request_is_played_and_reported() -> None:
     assert task.told["tokens"] == 70
     assert task.told["quality"] == 1.0
     assert playbooks.asked == [own_id("acme")], "each tenant learns for itself"
+
+
+async def test_a_private_callers_task_says_so_whatever_becomes_of_it() -> None:
+    task = RecordedTask()
+    asked = replace(message(data={"play": "nonsense"}), principal=replace(ANN, private=True))
+    await agent(ScriptedMind(ACTION), ScriptedWorld([])).handle(asked, task)
+    assert task.told["metadata"] == {"private": True}
 
 
 async def test_an_episode_without_success_fails_the_task_with_its_reasons() -> None:
