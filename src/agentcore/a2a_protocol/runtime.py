@@ -106,7 +106,30 @@ async def open_runtime(
     listeners: Sequence[LifecycleListener] = (),
 ) -> AsyncIterator[A2ARuntime]:
     """Serve agents and tasks; leaving it fails the tasks that are still running here."""
-    rows = TaskRows(on.database)
+    cards = Cards(
+        config=config,
+        hosted=HostedAgents(),
+        registry=MethodRegistry(),
+        version=version,
+        auth=auth,
+        clock=on.clock,
+    )
+    runtime = _runtime(on, cards, observers, listeners)
+    on.supervisor.start("a2a-tasks", runtime.manager.watch)
+    on.supervisor.start("a2a-sdk", runtime.sdk.warm)
+    try:
+        yield runtime
+    finally:
+        await _close(runtime.sdk, runtime.manager)
+
+
+def _runtime(
+    on: Surroundings,
+    cards: Cards,
+    observers: Sequence[TaskObserver],
+    listeners: Sequence[LifecycleListener],
+) -> A2ARuntime:
+    rows, config, registry = TaskRows(on.database), cards.config, cards.registry
     manager = TaskManager(
         rows,
         observers=observers,
@@ -123,47 +146,30 @@ async def open_runtime(
         clock=on.clock,
         ids=on.ids,
     )
-    hosted, registry = HostedAgents(), MethodRegistry()
-    cards = Cards(
+    needs = SdkNeeds(
         config=config,
-        hosted=hosted,
-        registry=registry,
-        version=version,
-        auth=auth,
+        rows=rows,
+        manager=manager,
+        hosted=cards.hosted,
+        supervisor=on.supervisor,
         clock=on.clock,
+        ids=on.ids,
+        version=cards.version,
+        auth=cards.auth,
     )
-    sdk = LateSdk(
-        SdkNeeds(
-            config=config,
-            rows=rows,
-            manager=manager,
-            hosted=hosted,
-            supervisor=on.supervisor,
-            clock=on.clock,
-            ids=on.ids,
-            version=version,
-            auth=auth,
-        ),
-        on.clock,
-    )
+    sdk = LateSdk(needs, on.clock)
     register_methods(registry, agents, sdk)
-    dispatcher = Dispatcher(registry, sdk, config=config, metrics=on.metrics, clock=on.clock)
-    on.supervisor.start("a2a-tasks", manager.watch)
-    on.supervisor.start("a2a-sdk", sdk.warm)
-    try:
-        yield A2ARuntime(
-            config=config,
-            agents=agents,
-            hosted=hosted,
-            registry=registry,
-            tasks=sdk,
-            manager=manager,
-            dispatcher=dispatcher,
-            cards=cards,
-            sdk=sdk,
-        )
-    finally:
-        await _close(sdk, manager)
+    return A2ARuntime(
+        config=config,
+        agents=agents,
+        hosted=cards.hosted,
+        registry=registry,
+        tasks=sdk,
+        manager=manager,
+        dispatcher=Dispatcher(registry, sdk, config=config, metrics=on.metrics, clock=on.clock),
+        cards=cards,
+        sdk=sdk,
+    )
 
 
 async def _close(sdk: LateSdk, manager: TaskManager) -> None:

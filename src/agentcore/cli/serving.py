@@ -38,8 +38,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining", seconds=self._drain_seconds)
-        if not await self._drain.drain(self._drain_seconds):
-            log.warning("requests were still running when the drain time was over")
+        # A second signal means now.
+        if not await self._drain.drain(self._drain_seconds, hurry=lambda: self.force_exit):
+            log.warning("requests were still running when the service stopped")
         await super().shutdown(sockets)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from agentcore.kit.access import Refuse
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 RETRY_AFTER = 5
+GLANCE_SECONDS = 0.1
 
 
 class Draining(AgentCoreError):
@@ -36,15 +39,19 @@ class Drain:
         if self._in_flight == 0:
             self._idle.set()
 
-    async def drain(self, seconds: float) -> bool:
-        """Refuse new requests, wait for those in flight; False when ``seconds`` were too short."""
+    async def drain(self, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> bool:
+        """Refuse new requests, wait for those in flight.
+
+        False when they took longer than ``seconds``, or somebody was in a ``hurry``.
+        """
         self.draining = True
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
+                while not self._idle.is_set() and not hurry():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(GLANCE_SECONDS):
+                            await self._idle.wait()
+        return self._idle.is_set()
 
 
 class DrainGate:

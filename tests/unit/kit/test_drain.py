@@ -43,3 +43,13 @@ async def test_draining_gives_up_when_the_time_is_over() -> None:
     assert not await drain.drain(0.01)
     drain.left()
     assert await drain.drain(0.01)
+
+
+async def test_a_hurry_ends_the_draining() -> None:
+    drain, hurried = Drain(), asyncio.Event()
+    drain.entered()
+    draining = asyncio.ensure_future(drain.drain(60, hurry=hurried.is_set))
+    await asyncio.sleep(0)
+    hurried.set()
+    async with asyncio.timeout(5):
+        assert not await draining
