@@ -9,21 +9,21 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.clearance import Destination
-from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.metrics import ANSWERED, LEFT, GatewayMetrics, Series
 from agentcore.llm_gateway.models import CallRecord, ChatCall, Reason, TokenUsage
 from agentcore.llm_gateway.prices import Price, PriceBook
 
 Status = str
-SUCCESS: Status = "success"
-CANCELLED: Status = "cancelled"
+SUCCESS: Status = ANSWERED
+CANCELLED: Status = LEFT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended at the provider that carried it last. Moments are of the monotonic clock."""
 
     id: UUID
@@ -95,10 +95,7 @@ class Accounts:
 
     def failed_attempt(self, outcome: Outcome) -> None:
         """A provider failed before the caller saw anything; somebody else may still answer."""
-        there = outcome.destination
-        self.metrics.series(there.name, outcome.call.model, self_hosted=there.self_hosted).failed(
-            outcome.status
-        )
+        self._series(outcome).ended(outcome.status)
 
     def write_off(self, outcome: Outcome) -> None:
         """Nobody answered: one line for the call, whose attempts are counted already."""
@@ -119,19 +116,21 @@ class Accounts:
         self._record(self._line(outcome, seconds, cost, equivalent))
         return cost
 
-    def _count(self, outcome: Outcome, seconds: float, cost: Decimal | None) -> None:
+    def _series(self, outcome: Outcome) -> Series:
         there = outcome.destination
-        series = self.metrics.series(there.name, outcome.call.model, self_hosted=there.self_hosted)
-        if outcome.status == SUCCESS:
-            waited = outcome.first_chunk
-            series.succeeded(seconds, None if waited is None else waited - outcome.began)
-        elif outcome.status == CANCELLED:
-            series.cancelled()
+        return self.metrics.series(there.name, outcome.call.model, self_hosted=there.self_hosted)
+
+    def _count(self, outcome: Outcome, seconds: float, cost: Decimal | None) -> None:
+        series = self._series(outcome)
+        answered = outcome.status == SUCCESS
+        if answered:
+            first = outcome.first_chunk
+            series.succeeded(seconds, None if first is None else first - outcome.began)
         else:
-            series.failed(outcome.status)
+            series.ended(outcome.status)
         if outcome.usage is not None:
             series.used(outcome.usage, cost)
-        elif outcome.status == SUCCESS:
+        elif answered:
             series.uncounted()
 
     def _tally(
@@ -147,13 +146,13 @@ class Accounts:
             stats.record_parallax_request(seconds * 1000)
             if cost is not None and equivalent is not None and equivalent > cost:
                 stats.cost_savings += equivalent - cost
-                self.metrics.savings.inc(float(equivalent - cost))
+                self.metrics.savings += float(equivalent - cost)
             return
         stats.record_api_request(
             provider=outcome.destination.name, latency_ms=seconds * 1000, cost=cost
         )
         if outcome.reason == "cluster_saturated" and cost is not None:
-            self.metrics.overflow.inc(float(cost))
+            self.metrics.overflow += float(cost)
 
     def _line(
         self, outcome: Outcome, seconds: float, cost: Decimal | None, equivalent: Decimal | None

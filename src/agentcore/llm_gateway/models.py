@@ -1,4 +1,7 @@
-"""Values that cross the gateway: how it is configured, what is asked, answered and taken."""
+"""Values that cross the gateway: how it is configured, what is asked, answered and taken.
+
+What is made for every call is a NamedTuple: it costs a quarter of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 from uuid import UUID
 
 import orjson
@@ -153,8 +156,7 @@ class GatewayConfig(BaseModel):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class TokenUsage:
+class TokenUsage(NamedTuple):
     """``prompt_tokens`` includes ``cached_tokens``; ``completion_tokens`` includes reasoning."""
 
     prompt_tokens: int
@@ -164,8 +166,7 @@ class TokenUsage:
     reasoning_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatCall:
+class ChatCall(NamedTuple):
     """One chat completion on its way, as the data path sees it.
 
     ``body`` is the caller's document; it is shared, never changed. ``deadline`` is a moment of the
@@ -253,8 +254,7 @@ class ModelInfo:
     exclusive_provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """What a provider can take at this moment.
 
     ``available`` false excludes it for ``why``; ``has_capacity`` false means saturated. ``load`` is
@@ -270,8 +270,7 @@ class Condition:
 READY = Condition()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """One line of the ledger. Unknown is None, never 0."""
 
     id: UUID

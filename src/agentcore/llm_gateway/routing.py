@@ -7,7 +7,6 @@ list bounds the fallbacks: whoever is not a candidate is never tried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from agentcore.kit.errors import AgentCoreError
@@ -46,8 +45,7 @@ class ProviderState(NamedTuple):
     retry_after: float = RETRY_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingDecision:
+class RoutingDecision(NamedTuple):
     """``candidates`` in the order of trial, ``provider`` first; ``exclusions``: name = reason."""
 
     provider: str
@@ -93,19 +91,26 @@ def decide(
         ParallaxClusterUnavailableError: only the own cluster serves it, and it is unavailable.
         NoEligibleProvider: everybody who serves the model is unavailable.
     """
-    exclusions = {
-        state.name: why for state in snapshot if (why := _why_not(call, state)) is not None
-    }
-    eligible = [state for state in snapshot if state.name not in exclusions]
-    ready = [state for state in eligible if state.has_capacity]
-    if not ready:
-        raise _refusal(call, snapshot, eligible, exclusions)
-    own = sorted((state for state in ready if state.self_hosted), key=_load)
-    api = optimizer.rank(call, [state for state in ready if not state.self_hosted])
-    candidates = tuple(state.name for state in (*own, *api))
-    for state in eligible:
-        if not state.has_capacity:
+    own: list[ProviderState] = []
+    api: list[ProviderState] = []
+    saturated: list[ProviderState] = []
+    exclusions: dict[str, str] = {}
+    for state in snapshot:
+        why = _why_not(call, state)
+        if why is not None:
+            exclusions[state.name] = why
+        elif not state.has_capacity:
             exclusions[state.name] = state.why or "saturated"
+            saturated.append(state)
+        else:
+            (own if state.self_hosted else api).append(state)
+    if not own and not api:
+        raise _refusal(call, snapshot, saturated, exclusions)
+    if len(own) > 1:
+        own.sort(key=_load)
+    if len(api) > 1:
+        api = optimizer.rank(call, api)
+    candidates = tuple([state.name for state in (*own, *api)])
     reason = _reason(call, snapshot, own_ready=bool(own))
     return RoutingDecision(candidates[0], reason, candidates, exclusions)
 
@@ -113,10 +118,11 @@ def decide(
 def _reason(call: ChatCall, snapshot: Sequence[ProviderState], *, own_ready: bool) -> Reason:
     if call.requires_privacy:
         return "privacy_required"
+    if own_ready:
+        # Served by own hardware, so no API has it alone.
+        return "default" if call.priority == "low" else "cost_optimization"
     if model_info(call.model, snapshot).exclusive_provider is not None:
         return "exclusive_model"
-    if own_ready:
-        return "default" if call.priority == "low" else "cost_optimization"
     if any(state.self_hosted and state.serves for state in snapshot):
         return "cluster_saturated"
     return "default"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+import orjson
 from sqlalchemy import (
     Boolean,
     Column,
@@ -22,10 +23,10 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
@@ -70,6 +71,11 @@ api_keys = Table(
     Index("ix_api_keys_tenant", "tenant", "created_at"),
 )
 
+WRITE = text(
+    "INSERT INTO llm_calls SELECT * FROM json_populate_recordset(NULL::llm_calls, :rows) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+
 
 class CallStore:
     """``database`` is asked for at each call: it opens after the routes are declared."""
@@ -78,12 +84,14 @@ class CallStore:
         self._database = database
 
     async def write(self, records: Sequence[CallRecord]) -> None:
-        """All or none; records already there are left alone."""
-        rows = [_row(record) for record in records]
+        """All or none; records already there are left alone.
+
+        The batch travels as one JSON document: PostgreSQL takes it apart, not this event loop.
+        """
+        rows = orjson.dumps([_row(record) for record in records], default=str).decode()
 
         async def work(connection: AsyncConnection) -> None:
-            statement = upsert(llm_calls).on_conflict_do_nothing(index_elements=["id"])
-            await connection.execute(statement, rows)
+            await connection.execute(WRITE, {"rows": rows})
 
         await self._database().run(work)
 

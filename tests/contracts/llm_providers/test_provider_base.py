@@ -23,7 +23,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
-from agentcore.llm_gateway.models import ChatCall, LLMRequest, ProviderConfig, TokenUsage
+from agentcore.llm_gateway.models import LLMRequest, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from tests.contracts.llm_providers.conftest import SERVED
 from tests.fakes.llm_upstream import (
@@ -89,9 +89,7 @@ BAD_ENDS: dict[str, tuple[list[bytes], Behaviour | None, type[UpstreamError]]] =
 
 def cleared(provider: BaseLLMProvider, **changes: Any) -> Cleared:
     stream = bool(changes.pop("stream", False))
-    call = HELLO.call(stream=stream)
-    fields = {name: getattr(call, name) for name in ChatCall.__dataclass_fields__}
-    return Cleared(ChatCall(**{**fields, **changes}), provider.destination)
+    return Cleared(HELLO.call(stream=stream)._replace(**changes), provider.destination)
 
 
 async def read(reply: StreamReply, into: list[bytes] | None = None) -> bytes:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -34,8 +33,7 @@ API = Outcome(
     first_chunk=0.5,
     usage=USAGE,
 )
-OWN = replace(
-    API,
+OWN = API._replace(
     destination=Destination("cluster", self_hosted=True),
     price=FlatPrice(ONE / 10, ONE / 10, ONE / 10),
     reason="cost_optimization",
@@ -77,14 +75,14 @@ async def test_an_answer_of_own_hardware(
 
 
 async def test_savings_are_never_negative(accounts: Accounts) -> None:
-    accounts.settle(replace(OWN, price=FlatPrice(ONE * 9, ONE * 9, ONE * 9)))
+    accounts.settle(OWN._replace(price=FlatPrice(ONE * 9, ONE * 9, ONE * 9)))
     assert accounts.stats.cost_savings == 0
 
 
 async def test_a_cancelled_call_counts_as_such(
     accounts: Accounts, lines: list[CallRecord], registry: CollectorRegistry
 ) -> None:
-    assert accounts.settle(replace(OWN, status=CANCELLED, usage=None)) is None
+    assert accounts.settle(OWN._replace(status=CANCELLED, usage=None)) is None
     assert lines[0].status == "cancelled"
     assert lines[0].cost_usd is None
     assert accounts.stats.total_requests == 0
@@ -95,21 +93,21 @@ async def test_a_cancelled_call_counts_as_such(
 async def test_an_answer_without_usage_has_no_known_cost(
     accounts: Accounts, registry: CollectorRegistry
 ) -> None:
-    assert accounts.settle(replace(API, usage=None)) is None
+    assert accounts.settle(API._replace(usage=None)) is None
     assert value(registry, "llm_unpriced_requests_total", provider="cheap") == 1
 
 
 async def test_what_a_failed_stream_used_is_paid(
     accounts: Accounts, lines: list[CallRecord]
 ) -> None:
-    assert accounts.settle(replace(API, status="upstream_truncated")) == Decimal("1.5")
+    assert accounts.settle(API._replace(status="upstream_truncated")) == Decimal("1.5")
     assert lines[0].status == "upstream_truncated"
 
 
 async def test_attempts_are_counted_and_calls_are_written(
     accounts: Accounts, lines: list[CallRecord], registry: CollectorRegistry
 ) -> None:
-    lost = replace(OWN, status="parallax_timeout", usage=None)
+    lost = OWN._replace(status="parallax_timeout", usage=None)
     accounts.failed_attempt(lost)
     assert lines == []
     accounts.write_off(lost)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -60,7 +59,7 @@ async def test_writing_twice_counts_once(database: Database) -> None:
 
 async def test_unknown_stays_unknown(database: Database) -> None:
     calls = CallStore(lambda: database)
-    bare = replace(record(), usage=None, cost_usd=None, api_equivalent_usd=None, ttft_ms=None)
+    bare = record()._replace(usage=None, cost_usd=None, api_equivalent_usd=None, ttft_ms=None)
     await calls.write([bare])
     line = (await calls.summary(tenant=None, since=AT))[0]
     assert line.cost_usd is None
@@ -70,7 +69,7 @@ async def test_unknown_stays_unknown(database: Database) -> None:
 
 async def test_one_odd_name_does_not_block_a_batch(database: Database) -> None:
     calls = CallStore(lambda: database)
-    await calls.write([replace(record(), subject="a\x00b", trace_id="\x00"), record()])
+    await calls.write([record()._replace(subject="a\x00b", trace_id="\x00"), record()])
     assert (await calls.summary(tenant="acme", since=AT))[0].calls == 2
 
 
@@ -79,10 +78,10 @@ async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: D
     await calls.write(
         [
             record(),
-            replace(record(), provider="api", kind="api", cost_usd=Decimal("0.5")),
-            replace(record(), provider="api", kind="api", cost_usd=Decimal("0.25")),
-            replace(record(), tenant="rival"),
-            replace(record(), at=AT - timedelta(seconds=1)),
+            record()._replace(provider="api", kind="api", cost_usd=Decimal("0.5")),
+            record()._replace(provider="api", kind="api", cost_usd=Decimal("0.25")),
+            record()._replace(tenant="rival"),
+            record()._replace(at=AT - timedelta(seconds=1)),
         ]
     )
     lines = await calls.summary(tenant="acme", since=AT)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
-from agentcore.llm_gateway.metrics import GatewayMetrics
+from agentcore.llm_gateway.metrics import LATENCY, GatewayMetrics
 from agentcore.llm_gateway.models import TokenUsage
 
 SPECIFIED = (
@@ -35,6 +38,44 @@ def test_the_slowest_stall_has_a_bucket(registry: CollectorRegistry) -> None:
     name = "parallax_request_latency_seconds_bucket"
     assert registry.get_sample_value(name, {"model": "m", "le": "80.0"}) == 0
     assert registry.get_sample_value(name, {"model": "m", "le": "160.0"}) == 1
+
+
+def test_self_hosted_series_add_up_by_model(registry: CollectorRegistry) -> None:
+    metrics = GatewayMetrics(registry)
+    for name in ("one", "two"):
+        series = metrics.series(name, "m", self_hosted=True)
+        series.succeeded(0.2, None)
+        series.ended("parallax_timeout")
+    value = registry.get_sample_value
+    assert value("parallax_requests_total", {"status": "success", "model": "m"}) == 2
+    assert value("parallax_requests_total", {"status": "error", "model": "m"}) == 2
+    assert value("parallax_errors_total", {"error_type": "parallax_timeout"}) == 2
+    assert value("parallax_request_latency_seconds_count", {"model": "m"}) == 2
+    assert value("parallax_request_latency_seconds_sum", {"model": "m"}) == 0.4
+    assert value("llm_requests_total", {"provider": "one", "status": "success"}) == 1
+
+
+@given(st.lists(st.floats(0, 400)))
+def test_buckets_are_cumulative_and_complete(values: list[float]) -> None:
+    registry = CollectorRegistry()
+    series = GatewayMetrics(registry).series("p", "m", self_hosted=False)
+    for value in values:
+        series.succeeded(value, None)
+    name = "gen_ai_client_operation_duration_seconds"
+    labels = {"provider": "p", "model": "m"}
+    for bound in (*LATENCY, float("inf")):
+        known = registry.get_sample_value(
+            f"{name}_bucket", {**labels, "le": "+Inf" if bound == float("inf") else str(bound)}
+        )
+        assert known == sum(value <= bound for value in values)
+    assert registry.get_sample_value(f"{name}_count", labels) == len(values)
+
+
+def test_the_page_can_be_written_and_read(registry: CollectorRegistry) -> None:
+    GatewayMetrics(registry).series("p", "m", self_hosted=True).succeeded(0.2, 0.1)
+    page = generate_latest(registry).decode()
+    families = {family.name for family in text_string_to_metric_families(page)}
+    assert {"llm_requests", "parallax_request_latency_seconds"} <= families
 
 
 def test_an_unknown_cost_is_counted_and_not_zero(registry: CollectorRegistry) -> None:

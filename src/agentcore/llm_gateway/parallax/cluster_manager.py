@@ -128,6 +128,10 @@ class ParallaxClusterManager:
         )
 
     @property
+    def has_slot(self) -> bool:
+        return self._slots.free
+
+    @property
     def load(self) -> float:
         return self._slots.load
 

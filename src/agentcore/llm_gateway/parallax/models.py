@@ -10,6 +10,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.models import LLMRequest
 
 Health = Literal["unknown", "ready", "degraded", "not_ready", "down"]
+USABLE: frozenset[Health] = frozenset({"unknown", "ready", "degraded"})
 CapacitySource = Literal["configured", "reported", "unknown"]
 
 # The scheduler writes a line every second; when its event loop is stuck, none for 15 s and more.
@@ -68,8 +69,7 @@ class Capacity:
     models: tuple[str, ...] | None
 
     def has_availability(self) -> bool:
-        usable = self.health in {"unknown", "ready", "degraded"}
-        return usable and (self.limit is None or self.in_flight < self.limit)
+        return self.health in USABLE and (self.limit is None or self.in_flight < self.limit)
 
     def can_handle_request(self, request: LLMRequest) -> bool:
         return self.has_availability() and (self.models is None or request.model in self.models)

@@ -7,8 +7,9 @@ and nobody else. From the first byte on the call belongs to its provider.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from agentcore.kit.clock import Clock
@@ -62,8 +63,7 @@ class _Target:
     cool_until: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a provider began to answer. ``cost`` of a stream is known only on the ledger."""
 
     id: UUID
@@ -112,7 +112,7 @@ class RoutedStream:
     def _settle(self, status: Status) -> None:
         if not self._settled:
             self._settled = True
-            outcome = replace(self._outcome, status=status, usage=self._reply.usage)
+            outcome = self._outcome._replace(status=status, usage=self._reply.usage)
             self._accounts.settle(outcome)
 
 
@@ -225,7 +225,7 @@ class HybridRouter:
                 if not _may_move(error):
                     break
         if lost is not None and failure is not None:
-            self.accounts.write_off(replace(lost, status=failure.code))
+            self.accounts.write_off(lost._replace(status=failure.code))
         raise _final(call, failure)
 
     def _decide(self, call: ChatCall) -> RoutingDecision:
@@ -262,21 +262,21 @@ class HybridRouter:
             raise
         except BaseException:
             target.breaker.released()
-            self.accounts.settle(replace(outcome, status=CANCELLED))
+            self.accounts.settle(outcome._replace(status=CANCELLED))
             raise
         if isinstance(reply, StreamReply):
-            begun = replace(outcome, first_chunk=self._clock.monotonic())
+            begun = outcome._replace(first_chunk=self._clock.monotonic())
             stream = RoutedStream(reply, begun, target, self.accounts)
             return Answer(outcome.id, there.name, decision, outcome.reason, stream)
         target.breaker.succeeded()
-        cost = self.accounts.settle(replace(outcome, usage=reply.usage))
+        cost = self.accounts.settle(outcome._replace(usage=reply.usage))
         return Answer(outcome.id, there.name, decision, outcome.reason, reply, cost)
 
     def _failed(self, target: _Target, outcome: Outcome, error: AgentCoreError) -> None:
         if isinstance(error, UpstreamRateLimited) and not error.context.get("own_limit"):
             pause = COOLING_SECONDS if error.retry_after is None else error.retry_after
             target.cool_until = self._clock.monotonic() + min(pause, LONGEST_COOLING)
-        self.accounts.failed_attempt(replace(outcome, status=error.code))
+        self.accounts.failed_attempt(outcome._replace(status=error.code))
 
     def _reason(self, decision: RoutingDecision, name: str) -> Reason:
         """A call that falls over from own hardware to an API could not be carried by the first."""

@@ -9,7 +9,7 @@ from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
-from agentcore.llm_gateway.parallax.models import ClusterStats
+from agentcore.llm_gateway.parallax.models import USABLE, ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 
@@ -57,14 +57,15 @@ class ParallaxProvider(BaseLLMProvider):
         return self.cluster_manager.served_models()
 
     def condition(self) -> Condition:
-        capacity = self.cluster_manager.capacity
+        manager = self.cluster_manager
         # Never heard is worth a try: a call that fails to connect falls over at once.
-        available = capacity.health in {"unknown", "ready", "degraded"}
+        available = manager.health in USABLE
+        free = manager.has_slot
         return Condition(
             available=available,
-            has_capacity=capacity.has_availability() or not available,
-            load=self.cluster_manager.load,
-            why=self.cluster_manager.trouble,
+            has_capacity=free,
+            load=manager.load,
+            why="" if available and free else manager.trouble,
         )
 
     async def watch(self) -> None:
