@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.ports import LifecycleListener
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.ace.api import router
@@ -64,6 +65,7 @@ class ContextWorld:
         self.queue = EvolutionQueue(config.ace_worker_queue_size, retry_after=1.0)
         self.agents = AgentLifecycleManager(
             AgentStore(self.database),
+            hosted=HostedAgents(),
             listeners=self.listeners,
             supervisor=self.supervisor,
             clock=clock,

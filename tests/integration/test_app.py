@@ -208,3 +208,38 @@ def test_one_tenant_does_not_see_another(deployment: Deployment) -> None:
         trace = {"agent_id": "red-agent", "task_id": "t", "execution_time": 1, "success": True}
         assert blue.post("/internal/context/traces", json=trace).status_code == 404
         assert blue.get("/internal/agents/red-agent").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/internal/agents/%00", "/internal/tasks/%00", "/internal/tasks?context_id=%00"]
+)
+def test_what_no_row_can_hold_is_refused_before_the_database(
+    http: httpx2.Client, path: str
+) -> None:
+    assert http.get(path).status_code == 422
+
+
+def test_one_private_header_of_several_is_enough(http: httpx2.Client) -> None:
+    """The cluster of this deployment is private; another model's provider does not exist."""
+    ask = {"model": "playbook-7b", "messages": [{"role": "user", "content": "hello"}]}
+    for values in (("1", "0"), ("0", "1")):
+        headers = [("x-agentcore-private", value) for value in values]
+        answer = http.post("/v1/chat/completions", json=ask, headers=headers)
+        assert answer.headers["x-agentcore-reason"] == "privacy_required"
+
+
+def test_a_nesting_that_cannot_be_passed_on_is_the_callers_fault(http: httpx2.Client) -> None:
+    deep = "[" * 900 + "]" * 900
+    body = f'{{"model": "playbook-7b", "messages": [{{"role": "user", "content": {deep}}}]}}'
+    answer = http.post("/v1/chat/completions", content=body)
+    assert answer.status_code == 400
+    assert "nested too deep" in answer.json()["error"]["message"]
+
+
+def test_no_tenant_takes_another_ones_agent(deployment: Deployment) -> None:
+    with deployment.client("admin", tenant="red") as red:
+        for taken in ("playbook-agent", "playbook-agent.blue"):
+            made = red.post(
+                "/internal/context/playbooks", json={"agent_id": taken, "initial_context": {}}
+            )
+            assert made.status_code in {404, 409}, made.text

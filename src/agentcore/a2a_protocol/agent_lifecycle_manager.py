@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from agentcore.a2a_protocol import cursors
 from agentcore.a2a_protocol.discovery import Match, Wish, rank
-from agentcore.a2a_protocol.errors import AgentNotFound, InvalidParams, NotTheOwner
+from agentcore.a2a_protocol.errors import AgentIdTaken, AgentNotFound, InvalidParams, NotTheOwner
+from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.models.agent_card import AgentCard, AgentRecord, AgentStatus
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.ports import AgentEvent, LifecycleListener
@@ -39,12 +40,14 @@ class AgentLifecycleManager:
         self,
         store: AgentStore,
         *,
+        hosted: HostedAgents,
         listeners: Sequence[LifecycleListener],
         supervisor: Supervisor,
         clock: Clock,
         ids: Ids,
     ) -> None:
         self._store = store
+        self._hosted = hosted
         self._listeners = tuple(listeners)
         self._supervisor = supervisor
         self._clock = clock
@@ -144,6 +147,8 @@ class AgentLifecycleManager:
             await asyncio.wait(telling)
 
     def _record(self, agent_id: str, principal: Principal) -> AgentRecord:
+        if self._hosted.reserves(agent_id, principal.tenant):
+            raise AgentIdTaken(agent_id)
         now = self._clock.now()
         return AgentRecord(
             agent_id=agent_id,

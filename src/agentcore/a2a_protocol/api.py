@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -43,6 +43,9 @@ Errors of calls are answers with status 200. Streams are Server-Sent Events.
 """
 
 
+# PostgreSQL's text holds every character but NUL.
+STORABLE = r"^[^\x00]*$"
+Id = Annotated[str, Path(max_length=1024, pattern=STORABLE)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Most rows of one page.")]
 Cursor = Annotated[
     str | None, Query(max_length=4096, description="The next_cursor of the page before.")
@@ -139,7 +142,7 @@ def _internal(runtime: Runtime) -> APIRouter:
         return AgentList(agents=listed, next_cursor=found.next_cursor)
 
     @api.get("/agents/{agent_id}", summary="One agent", responses=_example(examples.AGENT))
-    async def agent(agent_id: str, request: Request) -> JsonObject:
+    async def agent(agent_id: Id, request: Request) -> JsonObject:
         found = await runtime().agents.get(agent_id, principal_of(request.scope))
         return {**found.summary(), "card": found.card}
 
@@ -147,7 +150,7 @@ def _internal(runtime: Runtime) -> APIRouter:
     async def tasks(
         request: Request,
         state: Annotated[TaskState | None, Query(description="Only in this state.")] = None,
-        context_id: Annotated[str | None, Query(max_length=1024)] = None,
+        context_id: Annotated[str | None, Query(max_length=1024, pattern=STORABLE)] = None,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> TaskList:
@@ -156,7 +159,7 @@ def _internal(runtime: Runtime) -> APIRouter:
         return TaskList.model_validate(page)
 
     @api.get("/tasks/{task_id}", summary="One task", responses=_example(examples.TASK))
-    async def task(task_id: str, request: Request) -> JsonObject:
+    async def task(task_id: Id, request: Request) -> JsonObject:
         return await runtime().tasks.get(principal_of(request.scope), task_id)
 
     return api

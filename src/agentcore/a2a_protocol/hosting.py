@@ -21,6 +21,11 @@ class Hosting:
     skills: tuple[JsonObject, ...] = ()
 
 
+def tenant_id(agent_id: str, tenant: str) -> str:
+    """A hosted agent as one tenant knows it: what it learns from one is not shown to another."""
+    return f"{agent_id}.{tenant}"
+
+
 class HostedAgents:
     """The first agent added answers messages that name none."""
 
@@ -34,6 +39,17 @@ class HostedAgents:
 
     def __iter__(self) -> Iterator[Hosting]:
         return iter(self._hosted.values())
+
+    def reserves(self, agent_id: str, tenant: str) -> bool:
+        """Whether the id is a hosted agent's own, or its name in another tenant."""
+        return any(
+            agent_id == hosting.agent_id
+            or (
+                agent_id.startswith(f"{hosting.agent_id}.")
+                and agent_id != tenant_id(hosting.agent_id, tenant)
+            )
+            for hosting in self
+        )
 
     def choose(self, named: str) -> Hosting:
         """The agent under ``named``, or the first one when it is empty.

@@ -141,6 +141,7 @@ def _runtime(
     )
     agents = AgentLifecycleManager(
         AgentStore(on.database),
+        hosted=cards.hosted,
         listeners=listeners,
         supervisor=on.supervisor,
         clock=on.clock,

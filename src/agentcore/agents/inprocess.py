@@ -45,6 +45,7 @@ class GatewayMind:
         self._model = model
 
     async def think(self, messages: Messages, *, trace_id: str) -> Thought:
+        self._principal.require("llm")
         answer = await self._router.route_request(
             LLMRequest(
                 model=self._model,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from agentcore.a2a_protocol.hosting import tenant_id
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
 from agentcore.agents.episode import MOST_STEPS, EpisodePlan, EpisodePlayer, EpisodeReport
 from agentcore.agents.ports import Mind, Playbooks, World
@@ -33,8 +34,8 @@ PROGRESS_EVERY = 5
 
 
 def own_id(tenant: str) -> str:
-    """The agent as one tenant knows it: what it learns from one is not shown to another."""
-    return f"{AGENT_ID}.{tenant}"
+    """The agent as one tenant knows it."""
+    return tenant_id(AGENT_ID, tenant)
 
 
 class PlayRequest(BaseModel):

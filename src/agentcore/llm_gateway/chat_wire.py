@@ -58,9 +58,9 @@ def parse_body(raw: bytes) -> JsonObject:
         raise _invalid("messages", "must hold objects with 'role' and 'content'")
     if not isinstance(body.get("stream") or False, bool):
         raise _invalid("stream", "must be true or false")
-    options = body.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        raise _invalid("stream_options", "must be an object")
+    for name in ("stream_options", "metadata"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            raise _invalid(name, "must be an object")
     return body
 
 
@@ -89,7 +89,11 @@ def upstream_body(call: ChatCall, model: str) -> bytes:
         options = call.body.get("stream_options")
         known = options if isinstance(options, dict) else {}
         body["stream_options"] = {**known, "include_usage": True}
-    return orjson.dumps(body)
+    try:
+        return orjson.dumps(body)
+    except TypeError as exc:
+        # It could be read: orjson writes fewer levels than it reads.
+        raise _invalid("messages", "are nested too deep") from exc
 
 
 def usage_of(usage: JsonValue) -> TokenUsage | None:

@@ -7,7 +7,7 @@ and no validation library is between the socket and the router.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -46,6 +46,7 @@ STREAM_HEADERS: list[Header] = [
 # A caller that leaves earlier is noticed then: a watch for every quick answer costs more.
 WATCH_AFTER_SECONDS = 0.05
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
+NO_SOCKETS = 1008
 NO = frozenset({b"", b"0", b"false", b"no"})
 
 
@@ -80,6 +81,10 @@ class OpenAIEndpoint:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await receive()
+            await send({"type": "websocket.close", "code": NO_SOCKETS, "reason": "HTTP only"})
+            return
         try:
             await self._serve(scope, receive, send)
         except AgentCoreError as error:
@@ -223,7 +228,8 @@ async def _relay(answer: Answer, stream: RoutedStream, send: Send) -> None:
 
 def _call(raw: bytes, scope: Scope, clock: Clock) -> ChatCall:
     body = parse_body(raw)
-    headers = dict(scope["headers"])
+    presented: list[Header] = scope["headers"]
+    headers = dict(presented)
     principal = principal_of(scope)
     principal.require("llm")
     return ChatCall(
@@ -231,7 +237,7 @@ def _call(raw: bytes, scope: Scope, clock: Clock) -> ChatCall:
         body=body,
         stream=body.get("stream") is True,
         wants_usage=wants_usage(body),
-        requires_privacy=_private(headers, principal) or is_marked_private(body),
+        requires_privacy=_private(presented, principal) or is_marked_private(body),
         priority=_priority(headers),
         max_tokens=max_tokens_of(body),
         prompt_bytes=len(raw),
@@ -242,10 +248,13 @@ def _call(raw: bytes, scope: Scope, clock: Clock) -> ChatCall:
     )
 
 
-def _private(headers: MutableMapping[bytes, bytes], principal: Principal) -> bool:
-    """Anything but a plain no makes a request private: a typing error must not expose it."""
-    given = headers.get(b"x-agentcore-private")
-    return principal.private or (given is not None and given.strip().lower() not in NO)
+def _private(headers: Iterable[Header], principal: Principal) -> bool:
+    """Anything but a plain no makes a request private: a typing error must not expose it.
+
+    Of several headers one is enough, whatever the others say.
+    """
+    given = [value for name, value in headers if name == b"x-agentcore-private"]
+    return principal.private or any(value.strip().lower() not in NO for value in given)
 
 
 def _priority(headers: MutableMapping[bytes, bytes]) -> Priority:

@@ -10,6 +10,7 @@ from agentcore.a2a_protocol.errors import (
     InvalidParams,
     NotTheOwner,
 )
+from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.models.agent_card import AgentCard, AgentStatus
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.store import AgentStore
@@ -37,6 +38,7 @@ def agents(
 ) -> AgentLifecycleManager:
     return AgentLifecycleManager(
         AgentStore(database),
+        hosted=HostedAgents(),
         listeners=(listener, RecordingListener()),
         supervisor=supervisor,
         clock=clock,

@@ -35,3 +35,18 @@ def test_without_agents_there_is_nobody_to_ask() -> None:
 def test_an_id_is_hosted_once() -> None:
     with pytest.raises(ValueError, match="'a'"):
         hosted("a", "a")
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "reserved"),
+    [
+        ("house", True),
+        ("house.acme", False),
+        ("house.other", True),
+        ("house.acme.more", True),
+        ("household", False),
+        ("somebody", False),
+    ],
+)
+def test_no_tenant_takes_the_name_of_another_ones_agent(agent_id: str, reserved: bool) -> None:
+    assert hosted("house").reserves(agent_id, "acme") is reserved

@@ -5,6 +5,7 @@ import pytest
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
 from agentcore.a2a_protocol.errors import InvalidParams, SessionRequired, TaskNotFound
+from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.methods import register_methods
 from agentcore.a2a_protocol.models.task import TaskQuery
 from agentcore.a2a_protocol.store import AgentStore
@@ -47,7 +48,12 @@ def shelf() -> TaskShelf:
 @pytest.fixture
 async def registry(database: Database, supervisor: Supervisor, shelf: TaskShelf) -> MethodRegistry:
     agents = AgentLifecycleManager(
-        AgentStore(database), listeners=(), supervisor=supervisor, clock=SystemClock(), ids=Ids()
+        AgentStore(database),
+        hosted=HostedAgents(),
+        listeners=(),
+        supervisor=supervisor,
+        clock=SystemClock(),
+        ids=Ids(),
     )
     methods = MethodRegistry()
     register_methods(methods, agents, shelf)

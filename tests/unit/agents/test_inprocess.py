@@ -14,7 +14,7 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, TokenUsage
 
-PRIVATE = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a"}), private=True)
+PRIVATE = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a", "llm"}), private=True)
 
 
 class Echo:
@@ -41,6 +41,14 @@ async def test_the_mind_asks_for_its_caller_and_as_privately() -> None:
     assert (thought.text, thought.tokens, thought.cost_usd) == ("yes", 7, Decimal("0.5"))
     asked = router.asked[0]
     assert (asked.requires_privacy, asked.tenant, asked.subject) == (True, "acme", "ann")
+
+
+async def test_who_may_not_ask_models_may_not_ask_them_through_an_agent() -> None:
+    router = Echo()
+    caller = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a"}))
+    with pytest.raises(Forbidden, match="'llm'"):
+        await GatewayMind(router, caller, "m").think([], trace_id="t")
+    assert router.asked == []
 
 
 class Word(BaseModel):

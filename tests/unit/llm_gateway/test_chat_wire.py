@@ -95,9 +95,15 @@ def test_privacy_is_a_yes_unless_it_is_a_plain_no(value: object) -> None:
     assert is_marked_private(parse_body(raw(metadata={"agentcore_private": value})))
 
 
-@pytest.mark.parametrize("metadata", [{}, None, "x", {"agentcore_private": False}])
+@pytest.mark.parametrize("metadata", [{}, None, {"agentcore_private": False}])
 def test_no_mark_is_no_mark(metadata: object) -> None:
     assert not is_marked_private(parse_body(raw(metadata=metadata)))
+
+
+@pytest.mark.parametrize("metadata", ["x", [{"agentcore_private": True}], 1])
+def test_metadata_that_could_hide_a_mark_is_refused(metadata: object) -> None:
+    with pytest.raises(InvalidChatRequest, match="metadata"):
+        parse_body(raw(metadata=metadata))
 
 
 def test_a_limit_has_two_names() -> None:
