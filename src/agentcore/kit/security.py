@@ -27,6 +27,7 @@ SCOPES: tuple[str, ...] = get_args(Scope)
 API_KEY_PREFIX = "ac_"
 ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
+LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,19 @@ class Principal:
                 f"the credential of {self.subject!r} lacks the scope {scope!r}",
                 hint=f"issue one with: agentcore token --subject {self.subject} --scope {scope}",
             )
+
+
+def check_name(what: str, value: str) -> None:
+    """Refuse a subject or tenant that ids and rows could not hold.
+
+    Raises:
+        InvalidInput: empty, longer than 128 characters, or with characters that do not print.
+    """
+    if not 0 < len(value) <= LONGEST_NAME or not value.isprintable():
+        raise InvalidInput(
+            f"the {what} {value[:LONGEST_NAME]!r} cannot be used",
+            hint=f"1 to {LONGEST_NAME} printable characters",
+        )
 
 
 class KeyLookup(Protocol):
@@ -107,6 +121,8 @@ class TokenAuthority:
             raise InvalidInput(
                 f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}"
             )
+        check_name("subject", subject)
+        check_name("tenant", tenant)
         now = self._clock.now()
         claims = {
             "sub": subject,
@@ -136,9 +152,15 @@ class TokenAuthority:
         except jwt.InvalidTokenError as exc:
             # PyJWT's messages describe the token's form and never quote the secret.
             raise Unauthenticated(f"the token is not valid: {exc}", hint=_HINT) from exc
+        subject, tenant = str(claims["sub"]), str(claims.get("tenant", "default"))
+        try:
+            check_name("subject", subject)
+            check_name("tenant", tenant)
+        except InvalidInput as exc:
+            raise Unauthenticated(exc.detail, hint=exc.hint) from exc
         return Principal(
-            subject=str(claims["sub"]),
-            tenant=str(claims.get("tenant", "default")),
+            subject=subject,
+            tenant=tenant,
             scopes=frozenset(str(claims.get("scope", "")).split()),
             private=claims.get("private") is True,
         )

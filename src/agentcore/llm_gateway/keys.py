@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput, NotFound
-from agentcore.kit.security import API_KEY_PREFIX, SCOPES, Principal
+from agentcore.kit.security import API_KEY_PREFIX, SCOPES, Principal, check_name
 from agentcore.llm_gateway.models import ApiKey
 from agentcore.llm_gateway.store import KeyStore
 
@@ -45,6 +45,8 @@ class ApiKeys:
             raise InvalidInput(
                 f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}"
             )
+        check_name("subject", subject)
+        check_name("tenant", tenant)
         key = ApiKey(
             key_id=secrets.token_hex(ID_BYTES),
             subject=subject,

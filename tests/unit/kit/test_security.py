@@ -111,6 +111,16 @@ def test_an_unknown_scope_is_named(authority: TokenAuthority) -> None:
         authority.issue(subject="x", tenant="t", scopes=["everything"], lifetime=HOUR)
 
 
+@pytest.mark.parametrize("name", ["", "x" * 129, "a\x00b", "line\nbreak"])
+def test_names_that_no_row_could_hold_are_refused(authority: TokenAuthority, name: str) -> None:
+    for owner in ({"subject": name, "tenant": "t"}, {"subject": "s", "tenant": name}):
+        with pytest.raises(InvalidInput, match="cannot be used"):
+            authority.issue(**owner, scopes=["llm"], lifetime=HOUR)
+    foreign = jwt.encode({"sub": "s", "tenant": name, "exp": 9999999999}, SECRET, algorithm="HS256")
+    with pytest.raises(Unauthenticated, match="cannot be used"):
+        authority.verify(foreign)
+
+
 def test_a_short_secret_is_refused() -> None:
     with pytest.raises(StartupError, match="5 characters"):
         TokenAuthority("short", SystemClock())
