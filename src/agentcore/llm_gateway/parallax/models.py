@@ -38,23 +38,17 @@ class NodeStats:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """One status report. ``max_running_request`` is a total, never what is left of it."""
+    """One status report. ``max_running_request`` is a total, never what is left of it.
+
+    ``serving`` is our judgement: a report says available with nobody there to serve.
+    """
 
     status: str
     model_name: str
     nodes: tuple[NodeStats, ...]
     need_more_nodes: bool
     max_running_request: int | None
-
-    @property
-    def serving(self) -> bool:
-        """The report's own word is not enough: it says available with nobody there to serve."""
-        return (
-            self.status == "available"
-            and not self.need_more_nodes
-            and any(node.status == "available" for node in self.nodes)
-            and self.max_running_request != 0
-        )
+    serving: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +106,20 @@ def status_of(report: JsonValue) -> ClusterStatus:
     status = _text(known, "status")
     if status is None:
         raise ValueError("not a cluster status")
-    nodes = known.get("node_list")
-    limit = known.get("max_running_request")
+    listed = known.get("node_list")
+    nodes = [node for node in listed if isinstance(node, dict)] if isinstance(listed, list) else []
+    limit = _whole(known, "max_running_request")
+    lacking = known.get("need_more_nodes") is True
     return ClusterStatus(
         status=status,
         model_name=_text(known, "model_name") or "",
-        nodes=tuple(_node(node) for node in nodes if isinstance(node, dict))
-        if isinstance(nodes, list)
-        else (),
-        need_more_nodes=known.get("need_more_nodes") is True,
-        max_running_request=limit if isinstance(limit, int) else None,
+        nodes=tuple(_node(node) for node in nodes),
+        need_more_nodes=lacking,
+        max_running_request=limit,
+        serving=status == "available"
+        and not lacking
+        and limit != 0
+        and any(node.get("status") == "available" for node in nodes),
     )
 
 
