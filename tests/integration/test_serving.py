@@ -68,32 +68,26 @@ def test_no_acknowledged_write_is_lost_by_a_kill() -> None:
         with running.client("admin") as http:
             context = {"agent_id": "worker", "initial_context": {"goals": ["live"]}}
             assert http.post("/internal/context/playbooks", json=context).status_code == 201
-            for round_number in range(2):
-                stop = threading.Event()
-                writer = threading.Thread(
-                    target=write, args=(http, acknowledged, round_number, stop)
-                )
-                writer.start()
-                time.sleep(0.7)
-                running.kill()
-                stop.set()
-                writer.join()
-                running.start()
-        assert len(acknowledged) > 10
+            stop = threading.Event()
+            writer = threading.Thread(target=write, args=(http, acknowledged, stop))
+            writer.start()
+            wait_until(lambda: len(acknowledged) > 50, "some writes are acknowledged")
+            running.kill()
+            stop.set()
+            writer.join()
+        running.start()
         with running.client("admin") as http:
             status = http.get("/internal/context/evolution/status/worker").json()
-        # Of each round, one write may have been stored without its answer getting through.
-        assert len(acknowledged) <= status["pending_traces"] <= len(acknowledged) + 2
+        # One write may have been stored without its answer getting through.
+        assert 0 <= status["pending_traces"] - len(acknowledged) <= 1
         assert len(set(acknowledged)) == len(acknowledged)
 
 
-def write(
-    http: httpx2.Client, acknowledged: list[str], round_number: int, stop: threading.Event
-) -> None:
+def write(http: httpx2.Client, acknowledged: list[str], stop: threading.Event) -> None:
     for number in range(10_000):
         if stop.is_set():
             return
-        trace = {**TRACE, "task_id": f"r{round_number}-{number}"}
+        trace = {**TRACE, "task_id": f"task-{number}"}
         try:
             answer = http.post("/internal/context/traces", json=trace)
         except httpx2.TransportError:

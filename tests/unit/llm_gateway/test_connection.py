@@ -31,7 +31,7 @@ async def connected(serve: Serve) -> AsyncIterator[Connection]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):  # the client has gone
             pass
         finally:
             writer.close()
