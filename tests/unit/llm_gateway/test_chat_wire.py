@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentcore.kit.errors import Forbidden, NotFound, Unauthenticated
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -70,18 +73,103 @@ def test_null_is_as_good_as_absent() -> None:
     parse_body(raw(stream=None, stream_options=None, max_tokens=None))
 
 
-def test_only_the_model_changes_on_the_way_up() -> None:
-    body = parse_body(raw(user="u", metadata={"a": "b"}, stream=False))
-    call = ChatCall(model="m", body=body)
-    assert json.loads(upstream_body(call, "other/m")) == {**body, "model": "other/m"}
-    assert body["model"] == "m"
+def asked(document: bytes) -> ChatCall:
+    body = parse_body(document)
+    return ChatCall(
+        model=str(body["model"]),
+        body=body,
+        raw=document,
+        stream=body.get("stream") is True,
+        wants_usage=wants_usage(body),
+    )
+
+
+def test_the_callers_own_bytes_go_up() -> None:
+    document = b' {"model" : "m\\u4e2d" ,"n": 1.0e0,"messages":[{"content":"\\u2014 model"}]}'
+    call = asked(document)
+    assert upstream_body(call, call.model) == document
+    renamed = document.replace(b'"m\\u4e2d"', b'"other/m"')
+    assert upstream_body(call, "other/m") == renamed
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"model":"evil","model":"m","messages":[{}]}',
+        b'{"mod\\u0065l":"evil","model":"m","messages":[{}]}',
+        b'{"model":"m","mod\\u0065l":"m","messages":[{"model":"m"}]}',
+        b'{"mod\\u0065l":"m","messages":[{"model":"m"}]}',
+    ],
+)
+def test_no_second_model_is_smuggled_to_a_provider(document: bytes) -> None:
+    sent = upstream_body(asked(document), "theirs")
+    pairs = json.loads(sent, object_pairs_hook=list)
+    assert [value for name, value in pairs if name == "model"] == ["theirs"]
+
+
+def test_usage_is_asked_for_in_front() -> None:
+    document = raw(stream=True)
+    sent = upstream_body(asked(document), "m")
+    assert sent == b'{"stream_options":{"include_usage":true},' + document[1:]
+    assert json.loads(sent)["stream"] is True
 
 
 def test_usage_is_added_to_streams_and_other_options_stay() -> None:
-    body = parse_body(raw(stream=True, stream_options={"continuous_usage_stats": True}))
-    sent = json.loads(upstream_body(ChatCall(model="m", body=body, stream=True), "m"))
+    call = asked(raw(stream=True, stream_options={"continuous_usage_stats": True}))
+    sent = json.loads(upstream_body(call, "m"))
     assert sent["stream_options"] == {"continuous_usage_stats": True, "include_usage": True}
-    assert body["stream_options"] == {"continuous_usage_stats": True}
+    assert call.body["stream_options"] == {"continuous_usage_stats": True}
+
+
+TEXT = st.text() | st.sampled_from(['"model"', "model", '\\"model\\": "x"', "{", '{"model":"m"}'])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+RESERVED = {"model", "messages", "stream", "stream_options"}
+
+
+@given(
+    st.dictionaries(TEXT.filter(lambda key: key not in RESERVED), VALUES, max_size=4),
+    TEXT.filter(bool),
+    TEXT.filter(bool),
+    st.booleans(),
+    st.sampled_from([None, {}, {"include_usage": True}, {"include_usage": False, "x": 1}]),
+    st.randoms(),
+    st.sampled_from([None, 2]),
+    st.booleans(),
+)
+def test_only_the_model_and_the_asked_for_usage_change_on_the_way_up(
+    extras: dict[str, Any],
+    model: str,
+    theirs: str,
+    stream: bool,
+    options: dict[str, Any] | None,
+    chance: Random,
+    indent: int | None,
+    ascii_only: bool,
+) -> None:
+    document: dict[str, Any] = {
+        **extras,
+        "model": model,
+        "messages": [{"role": "model", **extras}],
+        "stream": stream,
+    }
+    if options is not None:
+        document["stream_options"] = options
+    members = list(document.items())
+    chance.shuffle(members)
+    try:
+        sent = json.dumps(dict(members), indent=indent, ensure_ascii=ascii_only).encode()
+        expected_model = theirs.encode().decode()
+    except UnicodeEncodeError:
+        return
+    call = asked(sent)
+    expected = {**document, "model": expected_model}
+    if stream and not call.wants_usage:
+        expected["stream_options"] = {**(options or {}), "include_usage": True}
+    assert json.loads(upstream_body(call, expected_model)) == expected
 
 
 def test_who_asks_for_usage() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -82,7 +83,7 @@ def test_a_request_becomes_the_wires_document() -> None:
         "max_tokens": 5,
     }
     assert (call.requires_privacy, call.priority, call.trace_id) == (True, "high", "t")
-    assert call.prompt_bytes > 20
+    assert orjson.loads(call.raw) == call.body
     assert request.call(stream=True).body["stream"] is True
 
 
