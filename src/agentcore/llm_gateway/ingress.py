@@ -34,6 +34,7 @@ Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON_TYPE: Header = (b"content-type", b"application/json")
@@ -170,6 +171,22 @@ class OpenAIEndpoint:
                 f"no provider serves the model {model!r}", hint="GET /v1/models lists them"
             )
         await _json(send, 200, orjson.dumps(_model(model, providers)))
+
+
+class OpenAIDoor:
+    """ASGI middleware that answers ``/v1/*`` itself and hands on everything else.
+
+    To be added first, so that it stands behind all other middleware and in front of the
+    framework's own, which costs as much as the rest of the way.
+    """
+
+    def __init__(self, app: Application, *, endpoint: Application) -> None:
+        self._app = app
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        here = scope["type"] == "http" and scope["path"].startswith("/v1/")
+        await (self._endpoint if here else self._app)(scope, receive, send)
 
 
 async def refuse(send: Send, error: AgentCoreError) -> None:

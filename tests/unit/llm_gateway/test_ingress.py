@@ -13,7 +13,7 @@ from agentcore.kit.errors import Unauthenticated
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.errors import UpstreamRateLimited
-from agentcore.llm_gateway.ingress import OpenAIEndpoint, refuse
+from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint, refuse
 from agentcore.llm_gateway.models import CallRecord, Timeouts
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
@@ -311,6 +311,25 @@ async def test_refusals_of_the_application_have_the_same_shape() -> None:
     assert json.loads(sent[1]["body"])["error"]["code"] == "unauthenticated"
     await refuse(send, UpstreamRateLimited("later", retry_after=0.2))
     assert (b"retry-after", b"1") in sent[2]["headers"]
+
+
+async def test_the_door_takes_what_is_its_own() -> None:
+    def naming(name: str) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": name.encode()})
+
+        return app
+
+    door = OpenAIDoor(naming("framework"), endpoint=naming("gateway"))
+    for path, name in (
+        ("/v1/models", b"gateway"),
+        ("/v1/", b"gateway"),
+        ("/v1", b"framework"),
+        ("/v11/models", b"framework"),
+        ("/internal/v1/x", b"framework"),
+    ):
+        assert (await Call(door, path=path).run()).body == name
 
 
 async def test_many_at_once(asking: Asking, upstream: Upstream) -> None:
