@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import threading
@@ -84,9 +85,13 @@ def warming(settings: Settings) -> Iterator[None]:
 
 
 def _serve_at(listening: socket.socket, settings: Settings, url: str) -> int:
+    # Nothing of what is imported here becomes garbage: looking for it would only take time.
+    gc.disable()
     from agentcore.app import create_app, drain_of, startup_error_of
 
     app = create_app(settings)
+    gc.freeze()
+    gc.enable()
     server = build_server(app, drain_of(app), settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

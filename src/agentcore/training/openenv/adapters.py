@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agentcore.a2a_protocol.models.jsonrpc import JsonRpcRequest, JsonRpcResponse
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from agentcore.training.openenv.client import OpenEnvClient
 from agentcore.training.openenv.errors import ActionMappingError
 from agentcore.training.openenv.models import Action, Observation, StepResult
+
+if TYPE_CHECKING:
+    from agentcore.training.openenv.client import OpenEnvClient
 
 # They describe the call, not the action; see docs/adr/0004-adapter-context-fields.md.
 CONTEXT_FIELDS = ("trace_id", "source_agent", "target_agent", "session_id", "timestamp")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,8 +16,6 @@ from agentcore.kit.errors import AgentCoreError, StartupError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.adapters import A2AOpenEnvAdapter
-from agentcore.training.openenv.client import OpenEnvClient
-from agentcore.training.openenv.describing import describe
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import (
     EnvironmentNotFoundError,
@@ -29,6 +28,10 @@ from agentcore.training.openenv.models import (
     RemoteEnvironment,
     TrainingConfig,
 )
+
+# The client, with its HTTP and WebSocket libraries, is loaded when the first session opens.
+if TYPE_CHECKING:
+    from agentcore.training.openenv.client import OpenEnvClient
 
 LONGEST_REAP_PAUSE = 30.0
 
@@ -182,6 +185,8 @@ class EnvironmentSessions:
         """One environment; the server of a remote one is asked what it is."""
         remote = self._remote.get(name)
         if remote is not None:
+            from agentcore.training.openenv.describing import describe
+
             info = await describe(
                 str(remote.url).rstrip("/"),
                 headers=_bearer(remote.token.get_secret_value()),
@@ -205,6 +210,8 @@ class EnvironmentSessions:
             target, token = f"{self._base_url().rstrip('/')}/{environment}", self._token()
         else:
             raise self._unknown(environment)
+        from agentcore.training.openenv.client import OpenEnvClient
+
         return OpenEnvClient(
             target,
             timeout=self._config.step_seconds,
