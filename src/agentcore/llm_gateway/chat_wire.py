@@ -33,6 +33,8 @@ ERROR_TYPES = {
 BUSY_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "overloaded_error"})
 CALLERS_CODES = frozenset({"invalid_request_error", "context_length_exceeded"})
 LONGEST_QUOTE = 300
+# Levels that are certainly written; fewer opening brackets than that cannot be nested deeper.
+LEVELS = 200
 # With it a member's name can be spelt in a second way.
 ESCAPED_ASCII = b"\\u00"
 MODEL_KEY = b'"model"'
@@ -67,7 +69,17 @@ def parse_body(raw: bytes) -> JsonObject:
     for name in ("stream_options", "metadata"):
         if body.get(name) is not None and not isinstance(body[name], dict):
             raise _invalid(name, "must be an object")
+    if raw.count(b"[") + raw.count(b"{") > LEVELS:
+        _check_depth(body)
     return body
+
+
+def _check_depth(body: JsonObject) -> None:
+    """orjson writes fewer levels than it reads: what it cannot write cannot be passed on."""
+    try:
+        orjson.dumps(body)
+    except TypeError as exc:
+        raise _invalid("messages", "are nested too deep") from exc
 
 
 def max_tokens_of(body: Mapping[str, JsonValue]) -> int | None:

@@ -288,3 +288,23 @@ def test_a_stream_ends_with_an_error_event() -> None:
     event = error_event(UpstreamUnavailable("gone"))
     assert event.startswith(b"data: {")
     assert event.endswith(b"}\n\n")
+
+
+def nested(depth: int) -> bytes:
+    deep = "[" * depth + "]" * depth
+    return f'{{"model": "m", "messages": [{{"x": {deep}}}]}}'.encode()
+
+
+@pytest.mark.parametrize("depth", [1, 100, 150, 230])
+def test_whatever_is_accepted_can_be_passed_on(depth: int) -> None:
+    call = asked(nested(depth))
+    again = call._replace(body={**call.body, "stream_options": {}}, stream=True)
+    for each in (call, again):
+        assert json.loads(upstream_body(each, "theirs"))["model"] == "theirs"
+
+
+@pytest.mark.parametrize("depth", [260, 400, 1000])
+def test_what_is_nested_deeper_is_refused(depth: int) -> None:
+    with pytest.raises(InvalidChatRequest, match="nested too deep") as caught:
+        parse_body(nested(depth))
+    assert caught.value.context["param"] == "messages"
