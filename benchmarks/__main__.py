@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from benchmarks import gateway, report
@@ -19,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     suite.add_argument("--rounds", type=int, default=3, help="of all scenarios and targets")
     suite.add_argument("--target", action="append", default=[], help="only this one; repeatable")
     suite.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and picture")
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(given or ["gateway"])
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
     measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
     path = report.save(measured, options.results)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# What the gateway promises; the same numbers are in docs/how-to/benchmark.md.
 Figures = dict[str, dict[str, Any]]
+# What the gateway promises; the same numbers are in docs/how-to/benchmark.md.
 GOALS: tuple[tuple[str, str, float, Callable[[Figures, Figures], float]], ...] = (
     ("CPU per request, c16", "us", 180.0, lambda own, _: own["c16"]["cpu_us"]),
     ("CPU per request, 64 kB", "us", 260.0, lambda own, _: own["64k"]["cpu_us"]),
@@ -43,11 +43,9 @@ COLUMNS: tuple[str, ...] = (
 
 
 def table(report: dict[str, Any]) -> str:
-    columns = ("target", "c1 p50/p99 ms", "x direct", "c16 req/s", "CPU us/req", "64k CPU us")
-    columns += ("open500 p50/p99 ms", "first content c1/c16 ms", "RSS MiB", "errors")
     rows = [COLUMNS]
     rows += [_row(result, report) for result in report["results"]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
