@@ -40,6 +40,7 @@ from agentcore.kit.errors import (
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.llm_gateway import api as gateway_api
+from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.ingress import refuse as refuse_chat
 from agentcore.llm_gateway.openapi import openapi_paths
 from agentcore.observability import api as operations
@@ -144,6 +145,14 @@ def create_app(settings: Settings) -> FastAPI:
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
+    app.add_middleware(
+        OpenAIDoor,
+        endpoint=OpenAIEndpoint(
+            lambda: holder.services.gateway.router,
+            clock=SYSTEM_CLOCK,
+            max_body_bytes=settings.llm_gateway.max_body_bytes,
+        ),
+    )
     app.add_middleware(BodyLimit, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse)
     app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
     app.add_middleware(
@@ -220,14 +229,6 @@ def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry)
 
 def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
     clock = SYSTEM_CLOCK
-    app.router.routes.insert(
-        0,
-        gateway_api.v1(
-            lambda: holder.services.gateway,
-            clock,
-            max_body_bytes=settings.llm_gateway.max_body_bytes,
-        ),
-    )
     app.include_router(gateway_api.router(lambda: holder.services.gateway, clock))
     app.include_router(
         context_api.router(lambda: holder.services.contexts, clock=lambda: clock, ids=Ids)

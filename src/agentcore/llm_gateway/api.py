@@ -1,4 +1,4 @@
-"""Routes of the gateway: ``/v1`` as plain ASGI, statistics and costs as REST."""
+"""Routes of the gateway beside ``/v1``: statistics and costs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.routing import Mount
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.gateway import Gateway
-from agentcore.llm_gateway.ingress import OpenAIEndpoint
 from agentcore.llm_gateway.models import CostLine
 
 HOURS = {"h": 1, "d": 24}
@@ -115,12 +113,6 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
         return _summary(since.isoformat(), lines, pending=gateway().ledger.pending)
 
     return api
-
-
-def v1(gateway: Callable[[], Gateway], clock: Clock, *, max_body_bytes: int) -> Mount:
-    """The OpenAI-compatible routes; put it in front of the framework's own routes."""
-    endpoint = OpenAIEndpoint(lambda: gateway().router, clock=clock, max_body_bytes=max_body_bytes)
-    return Mount("/v1", app=endpoint)
 
 
 def _summary(since: str, lines: list[CostLine], *, pending: int) -> CostSummary:

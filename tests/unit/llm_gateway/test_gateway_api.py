@@ -16,8 +16,9 @@ from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
-from agentcore.llm_gateway.api import router, v1
+from agentcore.llm_gateway.api import router
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
+from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.llm_gateway.store import CallStore
@@ -85,7 +86,8 @@ async def gateway(
 def application(gateway: Gateway) -> As:
     app = FastAPI()
     clock = SystemClock()
-    app.router.routes.insert(0, v1(lambda: gateway, clock, max_body_bytes=10_000))
+    endpoint = OpenAIEndpoint(lambda: gateway.router, clock=clock, max_body_bytes=10_000)
+    app.add_middleware(OpenAIDoor, endpoint=endpoint)
     app.include_router(router(lambda: gateway, clock))
     return As(app)
 
