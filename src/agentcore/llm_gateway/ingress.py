@@ -252,12 +252,12 @@ def _call(raw: bytes, scope: Scope, clock: Clock) -> ChatCall:
     return ChatCall(
         model=str(body["model"]),
         body=body,
-        raw=raw,
         stream=body.get("stream") is True,
         wants_usage=wants_usage(body),
         requires_privacy=_private(presented, principal) or is_marked_private(body),
         priority=_priority(headers),
         max_tokens=max_tokens_of(body),
+        prompt_bytes=len(raw),
         tenant=principal.tenant,
         subject=principal.subject,
         trace_id=str(scope["state"].get("trace_id", "")),

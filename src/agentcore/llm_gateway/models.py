@@ -169,18 +169,18 @@ class TokenUsage(NamedTuple):
 class ChatCall(NamedTuple):
     """One chat completion on its way, as the data path sees it.
 
-    ``body`` is the caller's document and ``raw`` its bytes; both are shared, never changed.
-    ``deadline`` is a moment of the monotonic clock.
+    ``body`` is the caller's document; it is shared, never changed. ``deadline`` is a moment of the
+    monotonic clock.
     """
 
     model: str
     body: Mapping[str, JsonValue]
-    raw: bytes
     stream: bool = False
     wants_usage: bool = False
     requires_privacy: bool = False
     priority: Priority = "medium"
     max_tokens: int | None = None
+    prompt_bytes: int = 0
     tenant: str = "default"
     subject: str = ""
     trace_id: str = ""
@@ -218,11 +218,11 @@ class LLMRequest:
         return ChatCall(
             model=self.model,
             body=body,
-            raw=orjson.dumps(body),
             stream=stream,
             requires_privacy=self.requires_privacy,
             priority=self.priority,
             max_tokens=self.max_tokens,
+            prompt_bytes=len(orjson.dumps(body)),
             tenant=self.tenant,
             subject=self.subject,
             trace_id=self.trace_id,

@@ -63,7 +63,7 @@ class CostOptimizer:
     def rank(self, call: ChatCall, available: Sequence[ProviderState]) -> list[ProviderState]:
         if len(available) == 1:
             return list(available)
-        prompt = len(call.raw) // BYTES_PER_TOKEN
+        prompt = call.prompt_bytes // BYTES_PER_TOKEN
         completion = call.max_tokens or ASSUMED_COMPLETION
         return sorted(available, key=lambda state: _expected(state, prompt, completion))
 

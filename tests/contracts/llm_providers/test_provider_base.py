@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
 from agentcore.kit.clock import SystemClock
@@ -90,8 +89,6 @@ BAD_ENDS: dict[str, tuple[list[bytes], Behaviour | None, type[UpstreamError]]] =
 
 def cleared(provider: BaseLLMProvider, **changes: Any) -> Cleared:
     stream = bool(changes.pop("stream", False))
-    if "body" in changes:
-        changes["raw"] = orjson.dumps(changes["body"])
     return Cleared(HELLO.call(stream=stream)._replace(**changes), provider.destination)
 
 

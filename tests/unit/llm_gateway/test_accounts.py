@@ -20,7 +20,7 @@ from agentcore.llm_gateway.prices import FlatPrice
 from tests.fakes.clock import ManualClock
 
 ONE = Decimal(1)
-CALL = ChatCall(model="m", body={}, raw=b"{}", tenant="acme", requires_privacy=True)
+CALL = ChatCall(model="m", body={}, tenant="acme", requires_privacy=True)
 USAGE = TokenUsage(1_000_000, 500_000, 1_500_000)
 API = Outcome(
     id=Ids().new(),

@@ -6,8 +6,8 @@ from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import PrivacyViolationError
 from agentcore.llm_gateway.models import ChatCall
 
-OPEN = ChatCall(model="m", body={}, raw=b"{}")
-PRIVATE = ChatCall(model="m", body={}, raw=b"{}", requires_privacy=True)
+OPEN = ChatCall(model="m", body={})
+PRIVATE = ChatCall(model="m", body={}, requires_privacy=True)
 VAULT = Destination("vault", private=True)
 WORLD = Destination("world")
 

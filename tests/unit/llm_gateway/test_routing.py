@@ -44,12 +44,9 @@ def decided(
     *states: ProviderState,
     private: bool = False,
     priority: Priority = "medium",
-    raw: bytes = b"{}",
     **more: Any,
 ) -> RoutingDecision:
-    call = ChatCall(
-        model="m", body={}, raw=raw, requires_privacy=private, priority=priority, **more
-    )
+    call = ChatCall(model="m", body={}, requires_privacy=private, priority=priority, **more)
     return decide(call, states, CostOptimizer())
 
 
@@ -113,8 +110,8 @@ def test_an_unknown_price_comes_last() -> None:
 def test_long_answers_weigh_the_output_price() -> None:
     talker = CHEAP._replace(price=FlatPrice(Decimal(9), Decimal(1), Decimal(9)))
     reader = DEAR._replace(price=FlatPrice(Decimal(1), Decimal(9), Decimal(1)))
-    assert decided(talker, reader, raw=b"x" * 40, max_tokens=900).provider == "cheap"
-    assert decided(talker, reader, raw=b"x" * 4000, max_tokens=9).provider == "dear"
+    assert decided(talker, reader, prompt_bytes=40, max_tokens=900).provider == "cheap"
+    assert decided(talker, reader, prompt_bytes=4000, max_tokens=9).provider == "dear"
 
 
 def test_every_exclusion_has_its_reason() -> None:
@@ -178,7 +175,7 @@ def test_a_saturated_refusal_says_when_to_return() -> None:
 
 
 def test_the_optimizer_selects() -> None:
-    call = ChatCall(model="m", body={}, raw=b"{}")
+    call = ChatCall(model="m", body={})
     assert CostOptimizer().select_provider(call, [DEAR, CHEAP]) is CHEAP
 
 
