@@ -44,6 +44,7 @@ from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.ingress import refuse as refuse_chat
 from agentcore.llm_gateway.openapi import openapi_paths
 from agentcore.observability import api as operations
+from agentcore.observability.logs import line_writer
 from agentcore.observability.requests import RequestMetrics, RequestScope
 from agentcore.settings import Settings
 from agentcore.training.openenv import api as environment_api
@@ -162,7 +163,11 @@ def create_app(settings: Settings) -> FastAPI:
         refuse=refuse,
     )
     app.add_middleware(
-        RequestScope, metrics=RequestMetrics(registry), clock=SYSTEM_CLOCK, ids=Ids()
+        RequestScope,
+        metrics=RequestMetrics(registry),
+        clock=SYSTEM_CLOCK,
+        ids=Ids(),
+        write=line_writer(),
     )
     return app
 

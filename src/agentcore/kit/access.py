@@ -49,7 +49,8 @@ class Access:
     ) -> None:
         self._app = app
         self._authenticator = authenticator
-        self._rules = sorted(rules, key=lambda rule: -len(rule.prefix))
+        ordered = sorted(rules, key=lambda rule: -len(rule.prefix))
+        self._rules = [(rule, rule.prefix.rstrip("/") + "/") for rule in ordered]
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,7 +71,7 @@ class Access:
 
     def needed(self, path: str, method: str) -> str | None:
         """The scope for the request; empty for none, None for any credential (unknown routes)."""
-        for rule in self._rules:
-            if rule.covers(path):
+        for rule, below in self._rules:
+            if path.startswith(below) or path == rule.prefix:
                 return rule.needs(method)
         return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import orjson
@@ -15,7 +17,12 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 # What a credential looks like by the name of its key; values of such keys never reach a log.
 SECRET_NAMES = ("authorization", "api_key", "apikey", "password", "secret", "token")
+LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 COUNTS = ("tokens", "token_count", "prompt_tokens", "completion_tokens", "total_tokens")
+
+
+class JsonHandler(logging.StreamHandler[TextIO]):
+    """Tells :func:`line_writer` that lines are JSON."""
 
 
 def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
@@ -45,7 +52,7 @@ def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(target)
+    handler = (JsonHandler if form == "json" else logging.StreamHandler)(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -60,6 +67,29 @@ def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = 
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
+
+
+def line_writer() -> Callable[..., None]:
+    """``log.info`` for lines of one fixed form, at a tenth of its price.
+
+    To be asked for after :func:`configure_logs`; without JSON logs it is ``log.info`` itself. Its
+    values are written as they are: never hand it what could be a secret.
+    """
+    root = logging.getLogger()
+    handler = root.handlers[0] if root.handlers else None
+    if not isinstance(handler, JsonHandler):
+        info: Callable[..., None] = structlog.get_logger().info
+        return info
+    stream = handler.stream
+
+    def write(event: str, **members: object) -> None:
+        if root.level > logging.INFO:
+            return
+        line = {**members, "event": event, "level": "info", "timestamp": datetime.now(UTC)}
+        stream.write(orjson.dumps(line, option=LINE).decode())
+        stream.flush()
+
+    return write
 
 
 def quiet_logger(name: str, *, without: tuple[str, ...]) -> None:

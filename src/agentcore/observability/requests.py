@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # W3C Trace Context, level 1, section 3.2: version-traceid-parentid-flags, ids not all zero.
 TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 QUIET = ("/health/", "/metrics")
 
 log = structlog.get_logger()
@@ -39,16 +41,36 @@ class RequestMetrics:
         self.in_flight = Gauge(
             "http_requests_in_flight", "Requests being answered", registry=registry
         )
+        # Label children, looked up once: routes, methods and statuses are few.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        key = (route, method, status)
+        found = self._children.get(key)
+        if found is None:
+            found = self.requests.labels(route, method, str(status)), self.duration.labels(route)
+            self._children[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
 
 class RequestScope:
     """ASGI middleware; outermost, so that also refusals carry ids, logs and metrics."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics,
+        clock: Clock,
+        ids: Ids,
+        write: Callable[..., None] = log.info,
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._clock = clock
         self._ids = ids
+        self._write = write
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,9 +84,8 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message.get("headers", ()))
-                headers.append((b"x-request-id", request_id.encode()))
-                message = {**message, "headers": headers}
+                given = message.get("headers", ())
+                message["headers"] = [*given, (b"x-request-id", request_id.encode())]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -74,28 +95,32 @@ class RequestScope:
             await self._app(scope, receive, sending)
         finally:
             self._metrics.in_flight.dec()
-            self._record(scope, status, self._clock.monotonic() - began)
+            self._record(scope, status or 499, self._clock.monotonic() - began)
 
     def _identify(self, scope: Scope) -> tuple[str, str]:
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.fullmatch(given) else str(self._ids.new())
-        parent = TRACEPARENT.fullmatch(headers.get(b"traceparent", b"").strip())
-        trace_id = parent.group(1).decode() if parent else self._ids.new().hex
+        given = parent = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = REQUEST_ID.fullmatch(value)
+            elif name == b"traceparent":
+                parent = TRACEPARENT.fullmatch(value.strip())
+        own = None if given and parent else self._ids.new()
+        request_id = given.group().decode() if given else str(own)
+        trace_id = parent.group(1).decode() if parent else own.hex if own else ""
         scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace_id)
         return request_id, trace_id
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = route_template(scope)
-        self._metrics.requests.labels(route, _method(scope), str(status or 499)).inc()
-        self._metrics.duration.labels(route).observe(seconds)
+        self._metrics.answered(route_template(scope), _method(scope), status, seconds)
         if not scope["path"].startswith(QUIET):
-            log.info(
+            self._write(
                 "request",
                 method=scope["method"],
                 path=scope["path"],
-                status=status or 499,
+                status=status,
                 seconds=round(seconds, 4),
+                request_id=scope["state"]["request_id"],
+                trace_id=scope["state"]["trace_id"],
             )
 
 
@@ -106,5 +131,4 @@ def route_template(scope: Scope) -> str:
 
 
 def _method(scope: Scope) -> str:
-    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
-    return scope["method"] if scope["method"] in known else "other"
+    return scope["method"] if scope["method"] in METHODS else "other"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from agentcore.observability.logs import configure_logs, quiet_logger
+from agentcore.observability.logs import configure_logs, line_writer, quiet_logger
 
 
 @pytest.fixture
@@ -66,3 +66,22 @@ def test_a_quiet_logger_drops_what_it_is_told_to(written: io.StringIO) -> None:
     logging.getLogger("loud.library").error("Traceback (most recent call last)")
     logging.getLogger("loud.library").error("something else")
     assert [line["event"] for line in lines(written)] == ["something else"]
+
+
+def test_the_line_writer_writes_what_the_logger_would(written: io.StringIO) -> None:
+    write = line_writer()
+    write("request", status=200, request_id="r1")
+    structlog.get_logger().info("request", status=200, request_id="r1")
+    fast, slow = lines(written)
+    assert fast.keys() == slow.keys()
+    assert {name: value for name, value in fast.items() if name != "timestamp"} == {
+        name: value for name, value in slow.items() if name != "timestamp"
+    }
+    assert str(fast["timestamp"]).endswith("Z")
+
+
+def test_the_line_writer_keeps_to_the_level(written: io.StringIO) -> None:
+    write = line_writer()
+    logging.getLogger().setLevel("WARNING")
+    write("request", status=200)
+    assert written.getvalue() == ""
