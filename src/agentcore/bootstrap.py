@@ -190,7 +190,7 @@ async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         database = await stack.enter_async_context(open_schema(settings.database, servers))
         redis_url = settings.cache.url or servers.redis_url
         cache = await stack.enter_async_context(
-            open_cache(settings.cache, redis_url, supervisor, clock)
+            open_cache(settings.cache, redis_url, supervisor, clock, late=not settings.cache.url)
         )
         yield Ground(
             settings=settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,7 @@ class TcpProxy:
         finally:
             server.close()
             proxy.cut()
+            shutil.rmtree(proxy._folder, ignore_errors=True)
 
     def database_url(self, name: str) -> str:
         return f"postgresql+asyncpg://agentcore@/{name}?host={self._folder}"

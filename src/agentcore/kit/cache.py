@@ -10,23 +10,27 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
-from redis.exceptions import AuthenticationError, RedisError
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import StartupError, first_line
 from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+    from redis.asyncio.client import PubSub
+
 T = TypeVar("T")
 Handler = Callable[[bytes], None]
 
 LOCAL_ENTRIES = 4096
 PROBE_SECONDS = 0.5
+# Long enough for readiness to be told first.
+QUIET_SECONDS = 0.3
 MOST_DIRTY = 10_000
 
 log = structlog.get_logger()
@@ -69,9 +73,17 @@ class Cache:
     """Bytes by key with a time to live, and messages to every process of the installation."""
 
     def __init__(
-        self, redis: Redis | None, *, namespace: str, timeout: float, clock: Clock
+        self,
+        redis: Redis | None,
+        *,
+        namespace: str,
+        timeout: float,
+        clock: Clock,
+        late: Callable[[], Redis] | None = None,
     ) -> None:
+        """``late`` makes the client behind the start, when :meth:`watch` runs."""
         self._redis = redis
+        self._late = late
         self._namespace = namespace
         self._timeout = timeout
         self._clock = clock
@@ -130,15 +142,23 @@ class Cache:
 
     async def watch(self) -> None:
         """Receive messages and notice Redis going and coming back; runs until cancelled."""
+        if self._redis is None and self._late is not None:
+            await self._clock.sleep(QUIET_SECONDS)
+            self._redis = await asyncio.to_thread(self._late)
         if self._redis is None:
             return
         while True:
             try:
                 await self._recover(self._redis)
                 await self._receive(self._redis)
-            except (RedisError, OSError, TimeoutError) as error:
+            except _faults() as error:
                 self.lose(error)
             await self._clock.sleep(PROBE_SECONDS)
+
+    async def aclose(self) -> None:
+        if self._redis is not None:
+            with suppress(*_faults()):
+                await self._redis.aclose()
 
     async def _ask(self, command: Callable[[Redis], Awaitable[T]]) -> tuple[bool, T | None]:
         if self._redis is None:
@@ -146,7 +166,7 @@ class Cache:
         try:
             async with asyncio.timeout(self._timeout):
                 return True, await command(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        except _faults() as error:
             self.lose(error)
             return False, None
 
@@ -192,7 +212,7 @@ class Cache:
             handler(message)
 
     def _mark(self, *keys: str) -> None:
-        if self._redis is None:
+        if self._redis is None and self._late is None:
             return
         self._dirty.update(keys)
         while len(self._dirty) > MOST_DIRTY:
@@ -209,22 +229,35 @@ async def open_cache(
     url: str | None,
     supervisor: Supervisor,
     clock: Clock = SYSTEM_CLOCK,
+    *,
+    late: bool = False,
 ) -> AsyncIterator[Cache]:
-    """A cache at ``url``; None gives the degraded one for good."""
-    redis = _connect(url, config) if url else None
-    cache = Cache(redis, namespace=config.namespace, timeout=config.timeout, clock=clock)
+    """A cache at ``url``; None gives the degraded one for good.
+
+    ``late`` connects behind the start, for a server that is known to run: loading the client
+    takes a good part of it.
+    """
+    wanted = None if url is None else partial(_connect, url, config)
+    redis = wanted() if wanted is not None and not late else None
+    cache = Cache(
+        redis,
+        namespace=config.namespace,
+        timeout=config.timeout,
+        clock=clock,
+        late=wanted if late else None,
+    )
     try:
         if redis is not None:
             await _first_contact(redis, cache, config)
         supervisor.start("cache", cache.watch)
         yield cache
     finally:
-        if redis is not None:
-            with suppress(RedisError, OSError):
-                await redis.aclose()
+        await cache.aclose()
 
 
 def _connect(url: str, config: CacheConfig) -> Redis:
+    from redis.asyncio import Redis
+
     try:
         return Redis.from_url(
             url,
@@ -242,8 +275,8 @@ async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> Non
     try:
         async with asyncio.timeout(config.timeout * 2):
             await redis.ping()
-    except (RedisError, OSError, TimeoutError) as exc:
-        if isinstance(exc, AuthenticationError) or isinstance(exc.__cause__, AuthenticationError):
+    except _faults() as exc:
+        if _is_refusal(exc) or _is_refusal(exc.__cause__):
             raise StartupError(
                 f"Redis refuses the credentials: {first_line(exc)}",
                 hint="check user and password in AGENTCORE_REDIS_URL",
@@ -255,3 +288,15 @@ async def _first_contact(redis: Redis, cache: Cache, config: CacheConfig) -> Non
                 "AGENTCORE_CACHE__REQUIRED=false starts without it",
             ) from exc
         cache.lose(exc)
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    from redis.exceptions import RedisError
+
+    return RedisError, OSError, TimeoutError
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    from redis.exceptions import AuthenticationError
+
+    return isinstance(error, AuthenticationError)

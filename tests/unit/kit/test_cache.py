@@ -108,6 +108,22 @@ async def test_losing_redis_for_good_costs_no_error(
         assert await cache.get("key") == b"new"
 
 
+async def test_a_late_cache_serves_at_once_and_forgets_nothing_it_wrote(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    async with open_cache(CacheConfig(), redis_server.url, supervisor) as before:
+        await before.set("key", b"old", ttl=600)
+    async with Supervisor() as other:
+        async with open_cache(CacheConfig(), redis_server.url, other, late=True) as cache:
+            assert cache.degraded
+            await cache.set("key", b"new", ttl=600)
+            assert await cache.get("key") == b"new"
+            await eventually(lambda: not cache.degraded)
+            assert await cache.get("key") != b"old"
+            await cache.set("more", b"more", ttl=600)
+            assert await cache.get("more") == b"more"
+
+
 async def test_an_unreachable_redis_refuses_the_start(supervisor: Supervisor) -> None:
     with pytest.raises(StartupError, match="Redis cannot be reached"):
         async with open_cache(CacheConfig(), "redis://127.0.0.1:1/0", supervisor):
