@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import httpx2
@@ -30,7 +29,7 @@ TRACE = {"agent_id": "worker", "execution_time": 1.5, "success": True, "output_q
 
 def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
     with (
-        simulated_cluster("--latency", "1.0") as cluster,
+        simulated_cluster("--latency", "2.0") as cluster,
         deployed(AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(cluster=cluster)) as running,
         running.client("llm") as http,
     ):
@@ -43,7 +42,7 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
         threads = [threading.Thread(target=complete, args=(stream,)) for stream in (False, True)]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        wait_until(lambda: at_work(cluster) == 2, "both requests run")
         assert running.process is not None
         running.process.send_signal(signal.SIGTERM)
         wait_until(lambda: refuses(running), "new requests are refused")
@@ -53,6 +52,11 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
         assert any(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
         assert running.process.wait(20) == 0
         wait_until(lambda: not processes_of(running.home), "no process is left")
+
+
+def at_work(cluster: str) -> int:
+    running: int = httpx2.get(f"{cluster}/simulator/requests").json()["running"]
+    return running
 
 
 def refuses(running: Deployment) -> bool:
