@@ -210,7 +210,7 @@ def migrate_by_command(database_url: str) -> None:
         checked = agentcore("db", "check", home=home, env=settings)
         assert "schema and code agree" in checked.stdout
     with deployed(**settings) as running:
-        assert all_good(running)
+        wait_until(lambda: all_good(running), "the embedded cache is connected")
 
 
 def test_without_auth_everybody_on_this_machine_may_call() -> None:
