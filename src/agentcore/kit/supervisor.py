@@ -14,6 +14,7 @@ from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 30.0
+CANCEL_AGAIN = 1.0
 # A task that lived this long had recovered: its next failure starts the backoff anew.
 RECOVERED_AFTER = 60.0
 
@@ -68,10 +69,12 @@ class Supervisor:
         return dict(self._health)
 
     async def stop(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel every task and wait for its end; one that swallows it is cancelled again."""
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN)
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         health = self._health[name]
