@@ -33,6 +33,7 @@ class Messages(asyncio.Protocol):
         self._buffer = buffer
 
     def message(self, head: bytes, body: bytes) -> None:
+        """One whole message has arrived; the client and the upstream each do their own with it."""
         raise NotImplementedError
 
 
