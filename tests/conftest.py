@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
@@ -25,6 +26,21 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 
 LOCK = 4711
+HEAD = head()
+# Half a second faster than a new database for each test.
+EMPTY = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+ WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$ DECLARE name text; BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR name IN SELECT tablename FROM pg_tables
+               WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+  LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
+  FOR name IN SELECT sequencename FROM pg_sequences
+               WHERE schemaname = 'public' AND last_value IS NOT NULL
+  LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', name); END LOOP;
+END $$
+"""
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +66,7 @@ def _template() -> str:
     digest = hashlib.sha256()
     for script in sorted((scripts() / "versions").glob("*.py")):
         digest.update(script.read_bytes())
-    return f"template_{head()}_{digest.hexdigest()[:12]}"
+    return f"template_{HEAD}_{digest.hexdigest()[:12]}"
 
 
 def _url(servers: EmbeddedServers, name: str) -> str:
@@ -84,15 +100,43 @@ async def template(servers: EmbeddedServers) -> str:
     return name
 
 
-@pytest.fixture
-async def database_url(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
-    """The URL of a database of this test's own, migrated and empty."""
+@asynccontextmanager
+async def _copy(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
     name = f"t_{Ids().new().hex}"
     async with _maintenance(servers) as connection:
         copy = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"
         await connection.execute(text(copy))
+    try:
         yield _url(servers, name)
-        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    finally:
+        async with _maintenance(servers) as connection:
+            await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+async def workers_database(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
+    async with _copy(servers, template) as url:
+        yield url
+
+
+@pytest.fixture
+async def own_database_url(servers: EmbeddedServers, template: str) -> AsyncIterator[str]:
+    """The URL of a database for a test that changes its schema: made, and slow to make."""
+    async with _copy(servers, template) as url:
+        yield url
+
+
+@pytest.fixture
+async def database_url(workers_database: str) -> AsyncIterator[str]:
+    """The URL of a database that only this test uses now, migrated and empty."""
+    yield workers_database
+    connection = await asyncpg.connect(workers_database.replace("+asyncpg", ""))
+    try:
+        await connection.execute(EMPTY)
+        found = await connection.fetchval("SELECT version_num FROM alembic_version")
+        assert found == HEAD, "this test changes the schema: let it use own_database_url"
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

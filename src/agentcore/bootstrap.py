@@ -210,11 +210,12 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
     queue = EvolutionQueue(
         config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
     )
+    cache = PlaybookCache(config, ground.cache, clock=clock, metrics=metrics)
     manager = ContextManager(
         config,
         store,
         PlaybookLedger(config, store, clock=clock, ids=ids),
-        PlaybookCache(config, ground.cache, clock=clock, metrics=metrics),
+        cache,
         directory,
         queue=queue,
         clock=clock,
@@ -233,6 +234,7 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
         store,
         generator,
         SimpleCurator(manager.playbook_of),
+        cache=cache,
         clock=clock,
         ids=ids,
         metrics=metrics,
@@ -241,7 +243,6 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
         config,
         queue,
         evolution,
-        publish=manager.publish,
         supervisor=ground.supervisor,
         clock=clock,
     )

@@ -91,6 +91,7 @@ class ContextWorld:
             self.store,
             self.generator,
             self.curator,
+            cache=self.playbooks,
             clock=clock,
             ids=ids,
             metrics=self.metrics,
@@ -99,7 +100,6 @@ class ContextWorld:
             config,
             self.queue,
             self.evolution,
-            publish=self.contexts.publish,
             supervisor=self.supervisor,
             clock=clock,
         )

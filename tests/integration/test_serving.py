@@ -193,8 +193,8 @@ def test_an_unreachable_redis_refuses_the_start_unless_told_otherwise() -> None:
         assert checks["cache"]["degraded"] is True
 
 
-async def test_a_foreign_database_is_migrated_by_command_only(database_url: str) -> None:
-    await asyncio.to_thread(migrate_by_command, database_url)
+async def test_a_foreign_database_is_migrated_by_command_only(own_database_url: str) -> None:
+    await asyncio.to_thread(migrate_by_command, own_database_url)
 
 
 def migrate_by_command(database_url: str) -> None:

@@ -89,9 +89,10 @@ class ContextManager:
         if owner is None and principal is not None:
             await self._agents.ensure(agent_id, principal)
         owner = await self._owner(agent_id, principal, UnknownAgent)
-        playbook = await self._ledger.create(agent_id, initial_context)
-        await self._keep_private(agent_id, principal)
-        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
+        with self._cache.writing(agent_id):
+            playbook = await self._ledger.create(agent_id, initial_context)
+            await self._keep_private(agent_id, principal)
+            await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
         return playbook
 
     async def get_playbook(
@@ -127,8 +128,11 @@ class ContextManager:
         """
         owner = await self._owner(agent_id, principal, PlaybookNotFound)
         await self._keep_private(agent_id, principal)
-        outcome = await self._ledger.apply(agent_id, delta, expected_version)
-        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook))
+        with self._cache.writing(agent_id):
+            outcome = await self._ledger.apply(agent_id, delta, expected_version)
+            await self._cache.written(
+                CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook)
+            )
         return outcome
 
     async def rollback(
@@ -136,16 +140,20 @@ class ContextManager:
     ) -> DeltaOutcome:
         """Make the content of an earlier version the newest one."""
         owner = await self._owner(agent_id, principal, PlaybookNotFound)
-        outcome = await self._ledger.rollback(agent_id, version)
-        await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook))
+        with self._cache.writing(agent_id):
+            outcome = await self._ledger.rollback(agent_id, version)
+            await self._cache.written(
+                CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook)
+            )
         return outcome
 
     async def delete_playbook(self, agent_id: str, *, principal: Principal | None = None) -> None:
         """Remove the playbook with all its deltas; traces stay."""
         await self._owner(agent_id, principal, PlaybookNotFound)
-        if not await self._store.run(lambda unit: unit.playbooks.delete(agent_id)):
-            raise PlaybookNotFound(agent_id)
-        await self._cache.deleted(agent_id)
+        with self._cache.writing(agent_id):
+            if not await self._store.run(lambda unit: unit.playbooks.delete(agent_id)):
+                raise PlaybookNotFound(agent_id)
+            await self._cache.deleted(agent_id)
 
     async def render(
         self,
@@ -226,12 +234,6 @@ class ContextManager:
         return await self._store.run(
             lambda unit: unit.deltas.page(playbook.playbook_id, after=after, limit=limit)
         )
-
-    async def publish(self, playbook: ContextPlaybook) -> None:
-        """Show readers of this process a version that was written past this object."""
-        owner = await self._agents.owner(playbook.agent_id)
-        if owner is not None:
-            await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
 
     async def forget(self, agent_id: str) -> None:
         """Call when the agent was removed: the database has cascaded, the cache has not."""

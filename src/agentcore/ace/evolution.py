@@ -30,6 +30,7 @@ from agentcore.ace.models import (
     ExecutionTrace,
 )
 from agentcore.ace.operations import parse_operations
+from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.store import ContextStore, Unit
@@ -94,6 +95,7 @@ class Evolution:
         generator: DeltaGenerator,
         curator: SimpleCurator,
         *,
+        cache: PlaybookCache,
         clock: Clock,
         ids: Ids,
         metrics: ACEMetrics,
@@ -102,6 +104,7 @@ class Evolution:
         self._store = store
         self._generator = generator
         self._curator = curator
+        self._cache = cache
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
@@ -142,9 +145,11 @@ class Evolution:
     async def _carry_out(self, claim: Claim) -> Evolved:
         generation = await self._generator.generate(claim.playbook, claim.traces)
         proposals = await self._curator.deduplicate_deltas(list(generation.deltas))
-        evolved = await self._store.run(
-            lambda unit: self._commit(unit, claim, proposals, generation)
-        )
+        with self._cache.writing(claim.playbook.agent_id):
+            evolved = await self._store.run(
+                lambda unit: self._commit(unit, claim, proposals, generation)
+            )
+            await self._cache.overtaken(evolved.playbook)
         self._metrics.deltas_applied.inc(evolved.applied)
         log.info(
             "playbook evolved",

@@ -6,6 +6,7 @@ It is only a cache. What waits is derived from the database, so a queue that die
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from agentcore.ace.errors import EvolutionQueueFull
 
@@ -42,17 +43,15 @@ class EvolutionQueue:
     async def take(self, limit: int, *, timeout: float) -> list[str]:
         """Up to ``limit`` agents, the first come first; empty when none came within ``timeout``."""
         if not self._waiting:
-            self._filled.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._filled.wait()
-            except TimeoutError:
-                return []
+        self._filled.clear()
         taken = list(self._waiting)[:limit]
         for agent_id in taken:
             del self._waiting[agent_id]
         return taken
 
     def wake(self) -> None:
-        """Let a waiting :meth:`take` return, with nothing if nothing is there."""
+        """Let the :meth:`take` that waits, or else the next one, return at once."""
         self._filled.set()

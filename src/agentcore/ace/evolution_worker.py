@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -11,7 +11,7 @@ import structlog
 from agentcore.ace.errors import EvolutionQueueFull
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.evolution_queue import EvolutionQueue
-from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.models import ACEConfig
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.supervisor import Supervisor
@@ -33,15 +33,12 @@ class EvolutionWorker:
         queue: EvolutionQueue,
         evolution: Evolution,
         *,
-        publish: Callable[[ContextPlaybook], Awaitable[None]],
         supervisor: Supervisor,
         clock: Clock,
     ) -> None:
-        """``publish`` makes an evolved playbook visible to readers of this process."""
         self._config = config
         self._queue = queue
         self._evolution = evolution
-        self._publish = publish
         self._supervisor = supervisor
         self._clock = clock
         self._stopping = False
@@ -98,8 +95,6 @@ class EvolutionWorker:
     async def _handle_evolution_request(self, agent_id: str) -> None:
         try:
             evolved = await self._evolution.evolve(agent_id)
-            if evolved is not None:
-                await self._publish(evolved.playbook)
         except AgentCoreError as error:
             # Its status says so, too; a later scan takes it up again when it has cooled down.
             log.warning("evolution failed", agent_id=agent_id, code=error.code, detail=error.detail)

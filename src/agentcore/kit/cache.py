@@ -249,8 +249,12 @@ async def open_cache(
     try:
         if redis is not None:
             await _first_contact(redis, cache, config)
-        supervisor.start("cache", cache.watch)
-        yield cache
+        watching = supervisor.start("cache", cache.watch)
+        try:
+            yield cache
+        finally:
+            # It would connect again behind the closing.
+            await supervisor.stop(watching)
     finally:
         await cache.aclose()
 

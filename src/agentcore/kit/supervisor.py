@@ -51,12 +51,12 @@ class Supervisor:
     ) -> None:
         await self.stop()
 
-    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Keep ``run`` running under ``name`` (unique); a normal return ends it."""
         if name in self._health:
             raise ValueError(f"a background task named {name!r} is already running")
         self._health[name] = TaskHealth()
-        self.spawn(name, self._keep(name, run))
+        return self.spawn(name, self._keep(name, run))
 
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` once; a failure is logged and stays with the task."""
@@ -68,9 +68,9 @@ class Supervisor:
     def health(self) -> dict[str, TaskHealth]:
         return dict(self._health)
 
-    async def stop(self) -> None:
-        """Cancel every task and wait for its end; one that swallows it is cancelled again."""
-        pending = set(self._tasks)
+    async def stop(self, *tasks: asyncio.Task[None]) -> None:
+        """Cancel ``tasks``, or all, and wait; one that swallows it is cancelled again."""
+        pending = set(tasks or self._tasks)
         while pending:
             for task in pending:
                 task.cancel()

@@ -23,7 +23,7 @@ from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.errors import OpenEnvStepError
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import environment_app, environment_mounts
-from tests.contracts.openenv.suite import CHECKS, Subject, session
+from tests.contracts.openenv.suite import CHECKS, Subject, knock, session
 from tests.fakes.openenv_servers import eventually, serving
 
 LIMIT = 3
@@ -206,7 +206,7 @@ async def test_health_is_green_where_ready_is_not(base_url: str) -> None:
             assert answer.status_code == 500
             assert answer.json()["code"] == "openenv_factory_failed"
             assert "no licence" in answer.json()["detail"]
-    async with session(Subject(f"{base_url}/broken", LIMIT, {}, lambda _: {}, {})) as one:
+    async with knock(Subject(f"{base_url}/broken", LIMIT, {}, lambda _: {}, {})) as one:
         data = (await one.next())["data"]
         assert (data["code"], data["factory_name"]) == ("FACTORY_ERROR", "broken")
         assert await one.closed() == 1000
@@ -222,7 +222,7 @@ async def test_a_factory_that_fails_takes_no_slot() -> None:
 
     app = environment_app("sometimes", sometimes, config=EnvironmentServerConfig(max_sessions=1))
     async with serving(app) as url:
-        async with session(Subject(url, 1, {}, lambda _: {}, {})) as one:
+        async with knock(Subject(url, 1, {}, lambda _: {}, {})) as one:
             assert (await one.next())["data"]["code"] == "FACTORY_ERROR"
         async with OpenEnvClient(url) as env:
             await env.reset()

@@ -233,13 +233,21 @@ async def test_rendering_stamps_what_was_shown(
     assert (rendered.stamp.playbook_id, rendered.stamp.arm) == (playbook.playbook_id, "champion")
 
 
-async def test_versions_written_elsewhere_are_shown_when_published(
+async def test_what_anybody_can_see_of_a_write_no_reader_lags_behind(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
-    written = (await world.ledger.apply("agent-123", delta(world, "x"), None)).playbook
     assert await world.contexts.get_playbook("agent-123") == playbook
-    await world.contexts.publish(written)
+    with world.playbooks.writing("agent-123"):
+        written = (await world.ledger.apply("agent-123", delta(world, "x"), None)).playbook
+        assert await world.contexts.get_playbook("agent-123") == written
+        await world.playbooks.overtaken(written)
     assert await world.contexts.get_playbook("agent-123") == written
+
+
+async def test_a_removed_agent_leaves_the_cache(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    assert await world.contexts.get_playbook("agent-123") == playbook
     await world.contexts.forget("agent-123")
     assert await world.cache.get("ace:playbook:agent-123") is None
 

@@ -62,6 +62,28 @@ async def test_a_slow_writer_does_not_lower_the_floor(one: PlaybookCache) -> Non
     assert await one.get("a") == version(5)
 
 
+async def test_while_anybody_writes_nothing_cached_counts(one: PlaybookCache) -> None:
+    await one.written(version(1))
+    with one.writing("a"):
+        with one.writing("a"):
+            assert await one.get("a") is None
+        await one.fill(version(1))
+        assert await one.get("a") is None
+        await one.written(version(2))
+    assert await one.get("a") == version(2)
+
+
+async def test_who_overtakes_leaves_nothing_older(one: PlaybookCache, other: PlaybookCache) -> None:
+    await one.written(version(4))
+    await one.overtaken(version(5).playbook)
+    assert await other.get("a") is None
+    await other.fill(version(4))
+    assert await one.get("a") is None
+    await one.written(version(6))
+    await one.overtaken(version(5).playbook)
+    assert await one.get("a") == version(6)
+
+
 async def test_a_deleted_playbook_does_not_come_back(
     one: PlaybookCache, other: PlaybookCache
 ) -> None:

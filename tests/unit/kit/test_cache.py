@@ -46,13 +46,14 @@ async def test_messages_reach_the_subscribers_of_other_processes(
     got: list[bytes] = []
     async with AsyncExitStack() as stack:
         other = Supervisor()
-        await stack.enter_async_context(other)
         listening = Cache(
             Redis.from_url(str(servers.redis_url)),
             namespace=config.namespace,
             timeout=1.0,
             clock=ManualClock(),
         )
+        stack.push_async_callback(listening.aclose)
+        stack.push_async_callback(other.stop)
         listening.subscribe("news", got.append)
         other.start("listening", listening.watch)
         speaking = await stack.enter_async_context(

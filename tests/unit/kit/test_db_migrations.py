@@ -19,6 +19,11 @@ from agentcore.kit.errors import InvalidInput, StartupError
 from agentcore.kit.models import DatabaseConfig
 
 
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    return own_database_url
+
+
 async def test_the_code_and_the_migrations_agree(database: Database) -> None:
     assert await differences(database) == []
 

@@ -19,17 +19,17 @@ async def test_with_urls_no_server_is_started(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
-async def test_an_embedded_database_is_brought_to_the_head(database_url: str) -> None:
-    config = DatabaseConfig(url=database_url)
+async def test_an_embedded_database_is_brought_to_the_head(own_database_url: str) -> None:
+    config = DatabaseConfig(url=own_database_url)
     async with open_any_schema(Path("/unused"), config) as database:
         await migrate(database, "0001")
-    servers = EmbeddedServers(database_url=database_url)
+    servers = EmbeddedServers(database_url=own_database_url)
     async with open_schema(DatabaseConfig(), servers) as database:
         assert await current(database) == head()
 
 
-async def test_an_operators_database_is_left_alone(database_url: str) -> None:
-    config = DatabaseConfig(url=database_url)
+async def test_an_operators_database_is_left_alone(own_database_url: str) -> None:
+    config = DatabaseConfig(url=own_database_url)
     async with open_any_schema(Path("/unused"), config) as database:
         await migrate(database, "0001")
     with pytest.raises(StartupError, match="schema 0001, this version needs") as caught:
