@@ -16,7 +16,7 @@ from devtools.venvs import MAIN, ROOT, WINDOWS, Venv, say
 HEARTBEAT_SECONDS = 15
 REPETITIVE = re.compile(r"Ignoring |WARNING: Retrying \(Retry\(total=[^0]")
 # Without compiled files each start of the service compiles 900 modules, for a second and more.
-UNWANTED = ("PYTHONHOME", "__PYVENV_LAUNCHER__", "PYTHONDONTWRITEBYTECODE")
+MISLEADING = ("PYTHONHOME", "__PYVENV_LAUNCHER__", "PYTHONDONTWRITEBYTECODE")
 
 
 def answer(command: Sequence[str], env: Mapping[str, str] | None = None) -> str | None:
@@ -86,7 +86,7 @@ class Step:
 
 def inside() -> dict[str, str]:
     """The environment variables of a person who has activated .venv."""
-    env = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+    env = {key: value for key, value in os.environ.items() if key not in MISLEADING}
     path = os.pathsep.join([str(MAIN.bin), env.get("PATH", os.defpath)])
     return {**env, "VIRTUAL_ENV": str(MAIN.path), "PATH": path}
 
