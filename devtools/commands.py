@@ -34,7 +34,7 @@ def test(args: Sequence[str]) -> NoReturn:
     set_up(PEERS)
     os.chdir(ROOT)
     chosen = any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for arg in args)
-    parallel = [] if chosen else ["-n", str(cores())]
+    parallel = [] if chosen else ["-n", str(cores() + 1)]  # some tests wait
     become([str(MAIN.python), "-m", "pytest", *parallel, *args])
 
 

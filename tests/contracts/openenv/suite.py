@@ -122,8 +122,8 @@ async def check_the_same_seed_gives_the_same_episode(subject: Subject) -> None:
 
 async def check_sessions_do_not_mix(subject: Subject) -> None:
     async with session(subject) as one, session(subject) as two:
-        await one.observe("reset", {"episode_id": "one"})
-        await two.observe("reset", {"episode_id": "two"})
+        await one.observe("reset", {"seed": 1, "episode_id": "one"})
+        await two.observe("reset", {"seed": 1, "episode_id": "two"})
         for _ in range(2):
             await one.observe("step", subject.action)
         await two.observe("step", subject.action)
@@ -134,7 +134,7 @@ async def check_sessions_do_not_mix(subject: Subject) -> None:
 async def check_state_has_id_and_count(subject: Subject) -> None:
     async with session(subject) as one:
         assert (await one.ask("state"))["data"]["step_count"] == 0
-        await one.observe("reset", {"episode_id": "e-1"})
+        await one.observe("reset", {"seed": 1, "episode_id": "e-1"})
         await one.observe("step", subject.action)
         answer = await one.ask("state")
         assert answer["type"] == "state"
@@ -143,7 +143,7 @@ async def check_state_has_id_and_count(subject: Subject) -> None:
 
 async def check_bad_frames_are_named_and_survived(subject: Subject) -> None:
     async with session(subject) as one:
-        await one.observe("reset", {"episode_id": "e"})
+        await one.observe("reset", {"seed": 1, "episode_id": "e"})
         await one.refused("INVALID_JSON", "{")
         await one.refused("INVALID_JSON", "")
         await one.refused("UNKNOWN_TYPE", "{}")
@@ -206,14 +206,14 @@ async def check_capacity_is_kept_and_given_back(subject: Subject) -> None:
 async def check_a_cut_socket_frees_its_slot(subject: Subject) -> None:
     for _ in range(subject.sessions + 1):
         async with session(subject) as one:
-            await one.observe("reset", {})
+            await one.observe("reset", {"seed": 1})
             await one.send(json.dumps({"type": "step", "data": subject.action}))
             one.cut()
 
 
 async def check_large_frames_pass(subject: Subject) -> None:
     async with session(subject) as one:
-        await one.observe("reset", {})
+        await one.observe("reset", {"seed": 1})
         answer = await one.ask("step", subject.filled("x" * MEGABYTES))
         assert answer["type"] in {"observation", "error"}
         assert (await one.ask("state"))["type"] == "state"
