@@ -40,7 +40,8 @@ def clean_environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("AGENTCORE_", "ACE_"))
     }
-    return {**kept, **more}
+    # A process that is aborted tells where it was.
+    return {**kept, "PYTHONFAULTHANDLER": "1", **more}
 
 
 def agentcore(
@@ -143,7 +144,12 @@ class Deployment:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"does not stop: {self.log.read_text()}") from None
 
 
 @contextmanager
