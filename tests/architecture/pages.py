@@ -14,6 +14,8 @@ SHELLS = r"(?:console|bash|sh|shell)"
 FENCE = re.compile(
     rf"^(?P<indent> *)```{SHELLS}\b[^\n]*\n(?P<body>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
 )
+LINK = re.compile(r"\]\((?!\w+:)(?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(?P<text>.+?) *$", re.MULTILINE)
 SEPARATORS = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>", "2>&1"})
 ADR_WORDS = 250
 
@@ -40,6 +42,22 @@ def _commands(line: str) -> Iterator[list[str]]:
             words = []
         elif words or not re.match(r"\w+=", word):
             words.append(word)
+
+
+def dead_links(page: Path, markdown: str) -> Iterator[str]:
+    """Relative links of a page whose file, or heading in it, is not there."""
+    for link in LINK.finditer(markdown):
+        name, _, anchor = link["target"].partition("#")
+        target = page.parent / name if name else page
+        if not target.exists():
+            yield f"{page.name}: {link['target']}: no such file"
+        elif anchor and anchor not in _anchors(target.read_text(encoding="utf-8")):
+            yield f"{page.name}: {link['target']}: no such heading"
+
+
+def _anchors(markdown: str) -> set[str]:
+    plain = (re.sub(r"[^\w\- ]", "", found["text"].lower()) for found in HEADING.finditer(markdown))
+    return {text.replace(" ", "-") for text in plain}
 
 
 def unknown_dev_command(words: list[str], known: set[str]) -> str:

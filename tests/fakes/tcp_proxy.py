@@ -19,6 +19,8 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._trigger = b""
         self.refuse = False
+        self.forge = (b"", b"")
+        """What to find in the server's answers, and what of the same length to put there."""
 
     @classmethod
     @asynccontextmanager
@@ -64,6 +66,6 @@ class TcpProxy:
                 if watched and self._trigger and self._trigger in data:
                     self.cut()
                     return
-                writer.write(data)
+                writer.write(data if watched else data.replace(*self.forge))
                 await writer.drain()
         writer.close()

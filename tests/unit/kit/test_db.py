@@ -124,6 +124,19 @@ async def test_an_unusable_url_is_one_clear_line(url: str, message: str) -> None
     assert "\n" not in caught.value.detail
 
 
+async def test_a_server_that_is_too_old_is_named(
+    proxied: tuple[Database, TcpProxy],
+) -> None:
+    database, proxy = proxied
+    async with database.begin() as connection:
+        found = str(await connection.scalar(text("SHOW server_version_num")))
+    proxy.forge = (found.encode(), b"130022")
+    with pytest.raises(StartupError, match="runs PostgreSQL 13") as caught:
+        async with open_database(DatabaseConfig(), proxy.database_url("postgres")):
+            pass
+    assert caught.value.hint == "14 or newer is needed"
+
+
 async def test_a_missing_database_is_named(servers: EmbeddedServers) -> None:
     url = parse_url(servers.database_url).set(database="nowhere")
     with pytest.raises(StartupError, match=r"nowhere\?.* does not exist"):
