@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 
+from devtools.commands import LEFT_BEHIND
 from tests.architecture.budgets import bound_names
 from tests.architecture.habits import imported_modules
 from tests.architecture.source import ROOT, Source, last_name
@@ -123,7 +124,7 @@ def kept_files() -> list[Path]:
     if listed:
         names = listed.split("\0")
     else:
-        skipped = (".venv", ".git", "__pycache__")
+        skipped = (*LEFT_BEHIND, ".git", "__pycache__")
         names = [
             path.relative_to(ROOT).as_posix()
             for path in ROOT.rglob("*")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ def test_a_number_that_no_process_has_does_not_run(pid: int) -> None:
     assert not processes.runs(pid)
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps to look with")
 def test_the_portable_look_agrees_with_proc() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as other:
         for look in (processes.runs_by_proc, processes.runs_by_ps):
