@@ -59,7 +59,6 @@ def test_a_key_is_made_listed_and_revoked(deployment: Deployment) -> None:
     ("arguments", "shown"),
     [
         (("models",), "playbook-7b"),
-        (("env", "list"), "a2a_protocol_test"),
         (("costs",), "spent $"),
         (("agents",), "agent_id"),
     ],

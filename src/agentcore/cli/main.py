@@ -10,6 +10,7 @@ import typer
 
 from agentcore.cli import data, remote, simulate, tokens
 from agentcore.cli.config import ConfigFile
+from agentcore.cli.env import group as env
 
 app = typer.Typer(
     name="agentcore",
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="db")
 app.add_typer(tokens.keys, name="keys")
 app.add_typer(simulate.app, name="simulate")
+app.add_typer(env.app, name="env")
 app.command("token")(tokens.token)
 remote.attach(app)
 

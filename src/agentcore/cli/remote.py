@@ -1,4 +1,4 @@
-"""Commands that ask a running service: environments, models, agents, costs, playbooks."""
+"""Commands that ask a running service: models, agents, costs, playbooks."""
 
 from __future__ import annotations
 
@@ -7,36 +7,17 @@ from typing import Annotated
 import typer
 
 from agentcore.cli.config import ConfigFile
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.cli.options import Token, Url
+from agentcore.cli.tables import cell_text, show_table
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="The service, e.g. http://127.0.0.1:8001."),
-]
-Token = Annotated[
-    str | None,
-    typer.Option("--token", envvar="AGENTCORE_TOKEN", help="A token instead of an own one."),
-]
-
-env = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 ace = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)
 
 
 def attach(app: typer.Typer) -> None:
-    app.add_typer(env, name="env")
     app.add_typer(ace, name="ace")
     app.command()(models)
     app.command()(agents)
     app.command()(costs)
-
-
-@env.command("list")
-def list_environments(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
-    """List the environments that can be opened."""
-    from agentcore.cli.client import connect
-
-    found = connect(url, token, config).get("/internal/environments")
-    _table(found.get("environments"), ("name", "source", "url"))
 
 
 def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
@@ -44,7 +25,7 @@ def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> N
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).get("/v1/models")
-    _table(found.get("data"), ("id", "owned_by"))
+    show_table(found.get("data"), ("id", "owned_by"))
 
 
 def agents(
@@ -57,7 +38,7 @@ def agents(
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).rpc("agent.discover", {"text": text} if text else {})
-    _table(found.get("agents"), ("agent_id", "name", "status", "capabilities"))
+    show_table(found.get("agents"), ("agent_id", "name", "status", "capabilities"))
 
 
 def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
@@ -66,7 +47,7 @@ def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> No
 
     found = connect(url, token, config).get("/internal/costs/summary")
     columns = ("provider", "kind", "calls", "prompt_tokens", "completion_tokens")
-    _table(found.get("lines"), (*columns, "cost_usd", "api_equivalent_usd"))
+    show_table(found.get("lines"), (*columns, "cost_usd", "api_equivalent_usd"))
     typer.echo(f"spent ${found.get('cost_usd')}, saved ${found.get('saved_usd')}")
 
 
@@ -108,21 +89,4 @@ def evolution_status(
 
     answer = connect(url, token, config).get(f"/internal/context/evolution/status/{agent_id}")
     for name, value in answer.items():
-        typer.echo(f"{name}: {_cell(value)}")
-
-
-def _table(rows: JsonValue, columns: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows if isinstance(rows, list) else []:
-        values: JsonObject = row if isinstance(row, dict) else {}
-        table.add_row(*(_cell(values.get(column)) for column in columns))
-    Console().print(table)
-
-
-def _cell(value: JsonValue) -> str:
-    if isinstance(value, list):
-        return ", ".join(_cell(item) for item in value)
-    return "" if value is None else str(value)
+        typer.echo(f"{name}: {cell_text(value)}")

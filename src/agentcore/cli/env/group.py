@@ -1,0 +1,10 @@
+"""The group `agentcore env`; each of its modules attaches its own commands."""
+
+from __future__ import annotations
+
+import typer
+
+from agentcore.cli.env import listing
+
+app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
+listing.attach(app)

@@ -1,0 +1,22 @@
+"""Answers of the service as tables."""
+
+from __future__ import annotations
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+
+def show_table(rows: JsonValue, columns: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows if isinstance(rows, list) else []:
+        values: JsonObject = row if isinstance(row, dict) else {}
+        table.add_row(*(cell_text(values.get(column)) for column in columns))
+    Console().print(table)
+
+
+def cell_text(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return ", ".join(cell_text(item) for item in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,38 @@
+"""What the registry needs of whatever runs environments."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agentcore.training.openenv.specs import (
+    DeployedEnvironment,
+    EnvironmentSpec,
+    Resources,
+    ResourceUsage,
+    RuntimeName,
+)
+
+
+class EnvironmentRuntime(Protocol):
+    """Runs environment servers: as processes, containers, or on Kubernetes."""
+
+    @property
+    def name(self) -> RuntimeName: ...
+
+    async def deploy(
+        self, spec: EnvironmentSpec, *, replicas: int, resources: Resources
+    ) -> DeployedEnvironment:
+        """Bring the deployment named ``spec.name`` to this state and wait until it serves.
+
+        Raises:
+            DeploymentFailed: it does not serve in time; the reason is the runtime's own.
+        """
+
+    async def undeploy(self, name: str) -> None:
+        """Remove it; raises ``DeploymentNotFound`` where there is none."""
+
+    async def list_deployed(self) -> list[DeployedEnvironment]:
+        """What runs now, by name."""
+
+    async def usage(self, name: str) -> ResourceUsage | None:
+        """None where the runtime cannot measure."""

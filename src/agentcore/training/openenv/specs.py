@@ -1,0 +1,82 @@
+"""What an environment is made of before it runs, and what is known of it while it does."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
+
+from agentcore.training.openenv.models import ENVIRONMENT_NAME, JsonMap
+
+Source = Literal["bundled", "hub", "catalog", "manual"]
+RuntimeName = Literal["local", "docker", "kubernetes"]
+Status = Literal["pending", "running", "degraded", "failed"]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvironmentSpec(_Value):
+    """A version of an environment; ``source``, ``source_id`` and ``revision`` identify it.
+
+    ``source_id`` is the repository's id on a hub, and the name elsewhere: names alone collide.
+    ``url`` is where somebody runs it; None for what is to be deployed first, from ``image``.
+    """
+
+    name: str = Field(pattern=ENVIRONMENT_NAME)
+    version: str = ""
+    url: AnyHttpUrl | None = None
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    author: str | None = None
+    license: str | None = None
+    dockerfile: str | None = None
+    deployment_config: JsonMap | None = None
+    image: str | None = None
+    source: Source = "manual"
+    source_id: str = ""
+    revision: str = ""
+
+
+class Resources(_Value):
+    """Requests and limits in Kubernetes' notation; ``gpu`` is a number of devices."""
+
+    cpu: str = "500m"
+    memory: str = "512Mi"
+    cpu_limit: str = "2000m"
+    memory_limit: str = "2Gi"
+    gpu: int = Field(0, ge=0)
+
+
+class DeployedEnvironment(_Value):
+    """``detail`` says why it is not running, in the words of what runs it."""
+
+    name: str
+    url: str
+    replicas: int
+    status: Status
+    ready: int = 0
+    version: str = ""
+    runtime: RuntimeName = "local"
+    detail: str = ""
+
+
+class ResourceUsage(_Value):
+    """Cores and bytes that all replicas use together."""
+
+    cpu_usage: float
+    memory_usage: int
+
+
+class EnvironmentMetrics(_Value):
+    """Of one deployment; None where nothing can be known, never an invented number.
+
+    ``cpu_usage`` in cores, ``memory_usage`` in bytes, ``avg_episode_duration`` in seconds.
+    """
+
+    name: str
+    cpu_usage: float | None = None
+    memory_usage: int | None = None
+    request_count: int | None = None
+    avg_episode_duration: float | None = None

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from agentcore.cli.tables import cell_text, show_table
+from agentcore.kit.jsonvalue import JsonValue
+
+
+def test_rows_are_shown_by_column(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table([{"name": "a", "tags": ["x", "y"], "url": None}, "no row"], ("name", "tags", "url"))
+    shown = capsys.readouterr().out
+    assert "x, y" in shown
+    assert "None" not in shown
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, ""), (1.5, "1.5"), ([1, [2]], "1, 2")])
+def test_cells(value: JsonValue, text: str) -> None:
+    assert cell_text(value) == text
