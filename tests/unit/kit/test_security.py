@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import Forbidden, InvalidInput, StartupError, Unauthenticated
 from agentcore.kit.security import (
+    MOST_KEPT_TOKENS,
     CredentialAuthenticator,
     OpenDoor,
     Principal,
@@ -20,6 +21,7 @@ from agentcore.kit.security import (
     generated_secret,
     principal_of,
 )
+from tests.fakes.clock import ManualClock
 
 SECRET = "s" * 48
 HOUR = timedelta(hours=1)
@@ -89,14 +91,32 @@ def test_forged_and_stale_tokens_are_refused(authority: TokenAuthority) -> None:
     forged = other.issue(subject="x", tenant="t", scopes=["admin"], lifetime=HOUR)
     stale = authority.issue(subject="x", tenant="t", scopes=["llm"], lifetime=-HOUR)
     unsigned = jwt.encode({"sub": "x", "exp": 9999999999}, "", algorithm="none")
+    timeless = jwt.encode({"sub": "x", "exp": "later"}, SECRET, algorithm="HS256")
     endless = jwt.encode({"sub": "x", "scope": "admin"}, SECRET, algorithm="HS256")
     for token, message in [
         (forged, "not valid"),
         (stale, "expired"),
         (unsigned, "not valid"),
         (endless, "not valid"),
+        (timeless, "exp"),
     ]:
         with pytest.raises(Unauthenticated, match=message):
+            authority.verify(token)
+
+
+def test_a_token_that_was_accepted_expires_all_the_same() -> None:
+    clock = ManualClock()
+    authority = TokenAuthority(SECRET, clock)
+    tokens = [
+        authority.issue(subject=f"s{number}", tenant="t", scopes=["llm"], lifetime=HOUR)
+        for number in range(MOST_KEPT_TOKENS + 2)
+    ]
+    for _ in range(2):
+        subjects = [authority.verify(token).subject for token in tokens]
+        assert subjects == [f"s{number}" for number in range(len(tokens))]
+    clock.advance(HOUR.total_seconds())
+    for token in (tokens[0], tokens[-1]):
+        with pytest.raises(Unauthenticated, match="expired"):
             authority.verify(token)
 
 
