@@ -12,10 +12,10 @@ from agentcore.a2a_protocol.models.jsonrpc import JsonRpcRequest
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.adapters import A2AOpenEnvAdapter
 from agentcore.training.openenv.client import OpenEnvClient
+from agentcore.training.openenv.environments.a2a_policies import A2AReferencePolicy
 from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.environments.examples import guess_number
-from agentcore.training.openenv.environments.policies import A2AReferencePolicy
 from agentcore.training.openenv.models import Action, Observation
 from agentcore.training.openenv.server import environment_app
 from tests.fakes.openenv_servers import ScriptedServer, sent, serving

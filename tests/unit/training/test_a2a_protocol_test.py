@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.training.openenv.environments.a2a_message import text_message
+from agentcore.training.openenv.environments.a2a_policies import solution
 from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
 from agentcore.training.openenv.environments.base import Step
-from agentcore.training.openenv.environments.policies import solution
 
 MESSAGE = text_message("m-1", "please")
 NOTHING: JsonObject = {"type": "discover_agents", "parameters": {"capabilities": []}}
