@@ -151,3 +151,28 @@ class EnvironmentSessionNotFound(AgentCoreError):
         RPC_NOT_FOUND,
         False,
     )
+
+
+class DeploymentFailed(AgentCoreError):
+    """The deployment does not serve; ``detail`` ends in the words of what runs it.
+
+    What was begun stays listed with its reason until it is deployed again or undeployed.
+    """
+
+    code, http_status, rpc_code, retryable = "deployment_failed", 502, RPC_UPSTREAM, False
+
+
+class DeploymentNotFound(AgentCoreError):
+    code, http_status, rpc_code, retryable = "deployment_not_found", 404, RPC_NOT_FOUND, False
+
+
+class InvalidDeployment(AgentCoreError):
+    """What is asked for cannot be deployed there: its name, image or resources."""
+
+    code, http_status, rpc_code, retryable = "invalid_deployment", 422, RPC_INVALID_PARAMS, False
+
+
+class RuntimeUnavailable(AgentCoreError):
+    """What runs environments cannot be reached, or lets this process do nothing."""
+
+    code, http_status, rpc_code, retryable = "runtime_unavailable", 503, RPC_UNAVAILABLE, True

@@ -24,8 +24,13 @@ class EnvironmentRuntime(Protocol):
     ) -> DeployedEnvironment:
         """Bring the deployment named ``spec.name`` to this state and wait until it serves.
 
+        The same call again changes nothing. Of calls at once for one name the last to begin wins.
+        A caller that gives up waiting (cancelled) leaves what it began running.
+
         Raises:
             DeploymentFailed: it does not serve in time; the reason is the runtime's own.
+            InvalidDeployment: this runtime cannot run such a thing.
+            RuntimeUnavailable: there is no runtime to be reached.
         """
 
     async def undeploy(self, name: str) -> None:
