@@ -50,6 +50,20 @@ class OpenEnvSpecError(OpenEnvError):
     code, http_status, rpc_code, retryable = "openenv_spec_error", 502, RPC_UPSTREAM, False
 
 
+class SchemaNotSampleable(OpenEnvError):
+    """No value that fits a JSON Schema was found; ``keyword`` of the schema stood in the way."""
+
+    code, http_status, rpc_code, retryable = "schema_not_sampleable", 502, RPC_UPSTREAM, False
+
+    def __init__(self, keyword: str, why: str = "no value was found that fits it") -> None:
+        super().__init__(
+            f"the schema's {keyword}: {why}",
+            hint="give actions yourself where they cannot be made from the schema",
+            keyword=keyword,
+        )
+        self.keyword = keyword
+
+
 class FactoryFailed(OpenEnvError):
     """A server of ours cannot make its environment."""
 
