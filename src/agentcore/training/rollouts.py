@@ -1,0 +1,266 @@
+"""rollout: episodes of a policy in an environment, with every failure kept as a record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Protocol
+
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.resilience import Deadline
+from agentcore.training.errors import PolicyFailed, RewardInvalid
+from agentcore.training.models import Episode, EpisodeFailure, Phase, RolloutResult, Transition
+from agentcore.training.openenv.models import Action, Observation
+from agentcore.training.openenv.playing import EpisodeSession, OpenSession
+from agentcore.training.openenv.policy import Policy
+
+LONGEST_FAULT = 500
+
+
+class AsyncPolicy(Protocol):
+    """A policy that waits, for a model for instance."""
+
+    async def act(self, observation: JsonObject) -> Action: ...
+
+
+# Makes the player of the episode with this seed.
+PlayerFactory = Callable[[int], Policy | AsyncPolicy]
+RewardFunction = Callable[[Transition], float]
+
+
+class EpisodeWatcher(Protocol):
+    """Is told of everything while it happens; must not wait."""
+
+    def began(self, index: int, seed: int, first: Observation, seconds: float) -> None: ...
+
+    def stepped(self, index: int, number: int, transition: Transition) -> None: ...
+
+    def ended(self, episode: Episode) -> None: ...
+
+
+class Progress:
+    """Hears of episodes as they end, in the order in which they do."""
+
+    def __init__(self, report: Callable[[Episode], None]) -> None:
+        self._report = report
+
+    def began(self, index: int, seed: int, first: Observation, seconds: float) -> None:
+        pass
+
+    def stepped(self, index: int, number: int, transition: Transition) -> None:
+        pass
+
+    def ended(self, episode: Episode) -> None:
+        self._report(episode)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPlan:
+    """How to play.
+
+    ``concurrency`` sessions play at once. ``deadline`` seconds after the start, what still plays
+    is cut off and what has not begun does not begin: both are failures. ``max_steps`` truncates
+    an episode here. ``keep_transitions`` keeps every step in the episodes, which a learner needs
+    and a benchmark does not.
+    """
+
+    concurrency: int = 1
+    deadline: float | None = None
+    max_steps: int | None = None
+    options: JsonObject | None = None
+    keep_transitions: bool = False
+
+
+DEFAULT_PLAN = RolloutPlan()
+
+
+async def rollout(
+    policy: PlayerFactory,
+    env: OpenSession,
+    episodes: int,
+    seeds: int | Iterable[int] = 0,
+    *,
+    plan: RolloutPlan = DEFAULT_PLAN,
+    reward: RewardFunction | None = None,
+    watchers: Sequence[EpisodeWatcher] = (),
+    clock: Clock = SYSTEM_CLOCK,
+) -> RolloutResult:
+    """Play ``episodes`` episodes; ``seeds`` are theirs, or the first of consecutive ones.
+
+    ``policy`` makes a player for each episode, sync or async. Whatever fails, in the environment,
+    on the way to it or in the policy, is a failure of its episode; the others go on.
+    """
+    numbered = _numbered(episodes, seeds)
+    run = _Run(policy, reward, plan, tuple(watchers), clock, Deadline(plan.deadline, clock))
+    began = clock.monotonic()
+    rest = iter(numbered)
+    async with asyncio.TaskGroup() as group:
+        players = [
+            group.create_task(_play_all(run, env(number), rest))
+            for number in range(min(max(1, plan.concurrency), episodes))
+        ]
+    played = [episode for player in players for episode in player.result()]
+    played.sort(key=lambda episode: episode.index)
+    return RolloutResult(tuple(played), clock.monotonic() - began)
+
+
+def _numbered(episodes: int, seeds: int | Iterable[int]) -> list[tuple[int, int]]:
+    listed = list(range(seeds, seeds + episodes)) if isinstance(seeds, int) else list(seeds)
+    if episodes < 1 or len(listed) != episodes:
+        raise InvalidInput(f"{episodes} episodes were given {len(listed)} seeds")
+    return list(enumerate(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    policy: PlayerFactory
+    reward: RewardFunction | None
+    plan: RolloutPlan
+    watchers: tuple[EpisodeWatcher, ...]
+    clock: Clock
+    deadline: Deadline
+
+
+@dataclass(slots=True)
+class _Played:
+    """What an episode has come to so far: it survives the failure that cuts it off."""
+
+    phase: Phase = "reset"
+    rewards: list[float] = field(default_factory=list)
+    shaped: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    last: Transition | None = None
+
+
+async def _play_all(
+    run: _Run, session: EpisodeSession, rest: Iterator[tuple[int, int]]
+) -> list[Episode]:
+    """One player's share: whoever is free takes the next seed."""
+    episodes = []
+    try:
+        for index, seed in rest:
+            episode = await _play(run, session, index, seed)
+            for watcher in run.watchers:
+                watcher.ended(episode)
+            episodes.append(episode)
+    finally:
+        await session.close()
+    return episodes
+
+
+async def _play(run: _Run, session: EpisodeSession, index: int, seed: int) -> Episode:
+    played = _Played()
+    failure: EpisodeFailure | None = None
+    began = run.clock.monotonic()
+    left = run.deadline.remaining()
+    limit = asyncio.timeout(None if left == float("inf") else left)
+    try:
+        run.deadline.check()
+        async with limit:
+            await _steps(run, session, index, seed, played)
+    except AgentCoreError as error:
+        phase = "deadline" if isinstance(error, DeadlineExceeded) else played.phase
+        failure = EpisodeFailure(phase, error.code, error.detail)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        detail = f"the rollout's {run.plan.deadline} seconds are over"
+        failure = EpisodeFailure("deadline", DeadlineExceeded.code, detail)
+    last = played.last
+    return Episode(
+        index=index,
+        seed=seed,
+        rewards=tuple(played.rewards),
+        shaped=None if run.reward is None else tuple(played.shaped),
+        terminated=last is not None and last.terminated,
+        truncated=last is not None and last.truncated,
+        seconds=run.clock.monotonic() - began,
+        step_seconds=tuple(played.seconds),
+        info={} if last is None else last.info,
+        failure=failure,
+        transitions=tuple(played.transitions),
+    )
+
+
+async def _steps(
+    run: _Run, session: EpisodeSession, index: int, seed: int, played: _Played
+) -> None:
+    clock, limit = run.clock, run.plan.max_steps
+    began = clock.monotonic()
+    first = await session.reset(seed, run.plan.options)
+    for watcher in run.watchers:
+        watcher.began(index, seed, first, clock.monotonic() - began)
+    played.phase = "policy"
+    player, observation = _player(run.policy, seed), first.state
+    while True:
+        played.phase = "policy"
+        action = await _decide(player, observation)
+        played.phase = "step"
+        asked = clock.monotonic()
+        result = await session.step(action)
+        seconds = clock.monotonic() - asked
+        # A limit of this side is a truncation, too: the environment could have gone on.
+        cut = limit is not None and len(played.rewards) + 1 >= limit and not result.terminated
+        transition = Transition(
+            observation=observation,
+            action=action,
+            reward=result.reward,
+            next_observation=result.observation.state,
+            terminated=result.terminated,
+            truncated=result.truncated or cut,
+            info=result.info,
+            seconds=seconds,
+        )
+        _keep(run, played, transition)
+        for watcher in run.watchers:
+            watcher.stepped(index, len(played.rewards), transition)
+        if transition.done:
+            return
+        observation = transition.next_observation
+
+
+def _keep(run: _Run, played: _Played, transition: Transition) -> None:
+    played.rewards.append(transition.reward)
+    played.seconds.append(transition.seconds)
+    played.last = transition
+    if run.plan.keep_transitions:
+        played.transitions.append(transition)
+    if run.reward is not None:
+        played.phase = "reward"
+        try:
+            played.shaped.append(run.reward(transition))
+        except AgentCoreError:
+            raise
+        except Exception as exc:
+            raise RewardInvalid(f"the reward function failed: {_said(exc)}") from exc
+
+
+def _player(policy: PlayerFactory, seed: int) -> Policy | AsyncPolicy:
+    try:
+        return policy(seed)
+    except AgentCoreError:
+        raise
+    except Exception as exc:
+        raise PolicyFailed(f"no player for seed {seed}: {_said(exc)}") from exc
+
+
+async def _decide(player: Policy | AsyncPolicy, observation: JsonObject) -> Action:
+    try:
+        chosen: Action | Awaitable[Action] = player.act(observation)
+        action = await chosen if isawaitable(chosen) else chosen
+    except AgentCoreError:
+        raise
+    except Exception as exc:
+        raise PolicyFailed(f"the policy failed: {_said(exc)}") from exc
+    if not isinstance(action, Action):
+        raise PolicyFailed(f"the policy returned {type(action).__name__}, not an Action")
+    return action
+
+
+def _said(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT]
