@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from agentcore.a2a_protocol import api as a2a_api
 from agentcore.ace import api as context_api
 from agentcore.bootstrap import Services, bootstrap
-from agentcore.kit.access import Access, Rule
+from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.bodies import BodyLimit
 from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.kit.drain import Drain, DrainGate
@@ -64,7 +64,7 @@ RULES = (
     Rule("/metrics", "metrics"),
     Rule("/a2a", "a2a"),
     Rule("/v1", "llm"),
-    Rule("/envs", "env:act"),
+    Rule("/envs", "env:act", instead="env:control"),
     Rule("/internal", "admin"),
     Rule("/internal/context", "context:write", reading="context:read"),
     Rule("/internal/environments", "env:control", reading="env:act"),
@@ -188,13 +188,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreErr
     if scope["type"] == "http" and scope["path"].startswith("/v1/"):
         await refuse_chat(send, error)
         return
-    response = error_response(scope["path"], error)
-    if scope["type"] == "websocket":
-        await receive()
-        if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008, "reason": error.detail[:120]})
-            return
-    await response(scope, receive, send)
+    await deny(scope, receive, send, error_response(scope["path"], error), error.detail)
 
 
 def error_response(path: str, error: AgentCoreError) -> Response:

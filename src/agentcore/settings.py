@@ -37,6 +37,12 @@ ALIASES = {
     "AGENTCORE_DATABASE_URL": ("database", "url"),
     "AGENTCORE_REDIS_URL": ("cache", "url"),
 }
+# What OpenEnv's own images are told; an environment that is served alone listens to it too.
+CONTAINER_ALIASES = {
+    "OPENENV_MODE": ("training", "server", "mode"),
+    "OPENENV_MAX_STEPS_PER_EPISODE": ("training", "server", "max_episode_steps"),
+    "LOG_LEVEL": ("server", "log_level"),
+}
 # Variables of the command line and of dev.py, which set nothing of the service.
 OF_THE_COMMAND = frozenset({"AGENTCORE_CONFIG", "AGENTCORE_TOKEN"})
 OF_DEV = "AGENTCORE_DEV_"
@@ -124,18 +130,57 @@ def load_settings(
     Raises:
         StartupError: a file that cannot be read, an unknown or an invalid setting, by its name.
     """
-    env = os.environ if environ is None else environ
-    path = config or (Path(named) if (named := env.get("AGENTCORE_CONFIG")) else None)
-    values = _from_file(path)
-    _merge(values, _from_environment(env))
-    for dotted, value in (overrides or {}).items():
-        _put(values, tuple(dotted.split(".")), value)
-    try:
-        settings = Settings.model_validate(_resolve(values, env))
-    except ValidationError as exc:
-        raise _refusal(exc) from exc
+    settings = _read(config, os.environ if environ is None else environ, overrides or {}, {})
     _check_safety(settings)
     return settings
+
+
+def load_container_settings(
+    config: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The same for an environment that is served alone.
+
+    OpenEnv's own variables count too, below ``AGENTCORE_*``, and a token of the server's own
+    stands for the secret.
+
+    Raises:
+        StartupError: as ``load_settings``.
+    """
+    env = os.environ if environ is None else environ
+    settings = _read(config, env, overrides or {}, CONTAINER_ALIASES)
+    own_token = settings.training.server.token.get_secret_value()
+    _check_safety(settings, own_token=own_token)
+    return settings
+
+
+def _read(
+    config: Path | None,
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    aliases: Mapping[str, tuple[str, ...]],
+) -> Settings:
+    path = config or (Path(named) if (named := env.get("AGENTCORE_CONFIG")) else None)
+    values = _from_file(path)
+    for name, steps in aliases.items():
+        if text := env.get(name):
+            _merge(values, _nested(steps, text.lower()))
+    _merge(values, _from_environment(env))
+    for dotted, value in overrides.items():
+        _put(values, tuple(dotted.split(".")), value)
+    try:
+        return Settings.model_validate(_resolve(values, env))
+    except ValidationError as exc:
+        raise _refusal(exc) from exc
+
+
+def _nested(steps: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for step in reversed(steps):
+        value = {step: value}
+    nested: dict[str, Any] = value
+    return nested
 
 
 def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
@@ -247,7 +292,7 @@ def _secret(dotted: str) -> bool:
     return any(part in dotted for part in ("secret", "key", "token", "password", "url"))
 
 
-def _check_safety(settings: Settings) -> None:
+def _check_safety(settings: Settings, *, own_token: str = "") -> None:
     if settings.loopback:
         return
     if not settings.security.auth:
@@ -255,6 +300,8 @@ def _check_safety(settings: Settings) -> None:
             f"authentication is off while listening on {settings.server.host}",
             hint="--no-auth works on 127.0.0.1 only",
         )
+    if own_token:
+        return
     generated = not settings.security.jwt_secret.get_secret_value()
     if generated and not settings.security.allow_generated_secret:
         raise StartupError(

@@ -94,8 +94,8 @@ def _serve_at(listening: socket.socket, settings: Settings, url: str) -> int:
     gc.enable()
     server = build_server(app, drain_of(app), settings)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(server, listening, url))
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve_until_stopped(server, listening, url))
     except SystemExit:
         # uvicorn leaves like this when the application does not start.
         if (error := startup_error_of(app)) is not None:
@@ -120,7 +120,7 @@ def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
     return Server(config, drain, settings.server.drain_seconds)
 
 
-async def _serve(server: Server, listening: socket.socket, url: str) -> None:
+async def serve_until_stopped(server: Server, listening: socket.socket, url: str) -> None:
     # uvicorn raises the signal again when it is done; by then there is nothing left to kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -141,13 +141,13 @@ def bind(settings: Settings) -> socket.socket:
         listening.close()
         raise StartupError(
             f"cannot listen on {host}:{port}: {exc.strerror}",
-            hint="stop what uses it, or give another port: agentcore serve --port 8002",
+            hint="stop what uses it, or give another port: --port 8002",
         ) from exc
     listening.set_inheritable(True)
     return listening
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it exists; it is not built for Windows."""
     try:
         import uvloop

@@ -20,12 +20,13 @@ READING = frozenset({"GET", "HEAD"})
 class Rule:
     """Requests below ``prefix`` need ``scope``; ``reading`` replaces it for GET and HEAD.
 
-    An empty scope opens the prefix to everybody.
+    An empty scope opens the prefix to everybody; ``instead`` is a scope that does as well.
     """
 
     prefix: str
     scope: str
     reading: str | None = None
+    instead: str | None = None
 
     def needs(self, method: str) -> str:
         if self.reading is not None and method in READING:
@@ -57,11 +58,12 @@ class Access:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        needed = self.needed(scope["path"], scope.get("method", "WEBSOCKET"))
+        rule = self._rule(scope["path"])
+        needed = rule.needs(scope.get("method", "WEBSOCKET")) if rule else None
         if needed != "":
             try:
                 principal = await self._authenticator().authenticate(dict(scope["headers"]))
-                if needed is not None:
+                if rule and needed and not (rule.instead and principal.may(rule.instead)):
                     principal.require(needed)
             except AgentCoreError as error:
                 await self._refuse(scope, receive, send, error)
@@ -69,9 +71,19 @@ class Access:
             scope.setdefault("state", {})["principal"] = principal
         await self._app(scope, receive, send)
 
-    def needed(self, path: str, method: str) -> str | None:
-        """The scope for the request; empty for none, None for any credential (unknown routes)."""
+    def _rule(self, path: str) -> Rule | None:
+        """The closest rule; None where there is none (unknown routes): any credential will do."""
         for rule, below in self._rules:
             if path.startswith(below) or path == rule.prefix:
-                return rule.needs(method)
+                return rule
         return None
+
+
+async def deny(scope: Scope, receive: Receive, send: Send, response: ASGIApp, reason: str) -> None:
+    """Answer with ``response``; a WebSocket that cannot have it is closed for ``reason``."""
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
+            return
+    await response(scope, receive, send)

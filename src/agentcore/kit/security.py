@@ -91,13 +91,23 @@ class CredentialAuthenticator:
         self._keys = keys
 
     async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
-        presented = _presented(headers)
+        presented = presented_credential(headers)
         if presented.startswith(API_KEY_PREFIX):
             principal = await self._keys.find(presented)
             if principal is None:
                 raise Unauthenticated("the API key is unknown or revoked", hint=_HINT)
             return principal
         return self._tokens.verify(presented)
+
+
+class TokensOnly:
+    """Accepts JWTs alone: for a server without a database of keys."""
+
+    def __init__(self, tokens: TokenAuthority) -> None:
+        self._tokens = tokens
+
+    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
+        return self._tokens.verify(presented_credential(headers))
 
 
 class TokenAuthority:
@@ -227,7 +237,12 @@ def generated_secret(path: Path) -> str:
 _HINT = "send 'Authorization: Bearer <token>' or 'x-api-key: <key>'; see: agentcore token --help"
 
 
-def _presented(headers: Mapping[bytes, bytes]) -> str:
+def presented_credential(headers: Mapping[bytes, bytes]) -> str:
+    """The bearer token or API key of a request.
+
+    Raises:
+        Unauthenticated: there is none, or it comes by another scheme.
+    """
     authorization = headers.get(b"authorization", b"").decode("latin-1")
     scheme, _, credential = authorization.partition(" ")
     if scheme.lower() == "bearer" and credential.strip():

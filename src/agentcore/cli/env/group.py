@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from agentcore.cli.env import listing
+from agentcore.cli.env import listing, serving
 
 app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 listing.attach(app)
+serving.attach(app)

@@ -112,10 +112,24 @@ class RemoteEnvironment(_Value):
 
 
 class EnvironmentServerConfig(_Value):
-    """One mounted environment server."""
+    """One environment server, mounted or on its own; the tokens are for the latter only."""
 
     max_sessions: int = Field(
-        256, ge=1, description="Most WebSocket sessions that a bundled environment serves at once."
+        256, ge=1, description="Most sessions that an environment server has at once."
+    )
+    max_episode_steps: int | None = Field(
+        None, ge=1, description="Steps after which every episode is truncated, if not before."
+    )
+    mode: Literal["simulation", "production"] = Field(
+        "simulation", description="`production` serves no HTTP /reset, /step and /state."
+    )
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token of an environment served alone, for orchestrators (`env:act` and "
+        "`env:control`); empty: the tokens of `agentcore token` are taken.",
+    )
+    agent_token: SecretStr = Field(
+        SecretStr(""), description="The same for agents: `env:act` alone."
     )
 
 

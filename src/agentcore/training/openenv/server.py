@@ -87,7 +87,9 @@ class EnvironmentServer:
 
     def make(self) -> EnvironmentHost:
         try:
-            return EnvironmentHost(self._factory(), self._ids)
+            environment = self._factory()
+            environment.step_limit = self._config.max_episode_steps
+            return EnvironmentHost(environment, self._ids)
         except Exception as exc:
             detail = f"{self.name} cannot be made: {type(exc).__name__}: {exc}"
             raise FactoryFailed(detail) from exc
@@ -95,11 +97,13 @@ class EnvironmentServer:
     def info(self) -> EnvironmentInfo:
         if self._info is None:
             try:
-                described = self._factory().info()
+                environment = self._factory()
+                environment.step_limit = self._config.max_episode_steps
+                described = environment.info()
             except Exception as exc:
                 detail = f"{self.name} cannot be described: {type(exc).__name__}: {exc}"
                 raise FactoryFailed(detail) from exc
-            self._info = described.model_copy(update={"name": self.name})
+            self._info = described.model_copy(update={"name": self.name, "mode": self._config.mode})
         return self._info.model_copy(update={"capacity": self.capacity})
 
     async def health(self, request: Request) -> Response:
@@ -174,6 +178,11 @@ def environment_app(
 ) -> Starlette:
     """The server of ``factory``'s environments; it has no start or stop of its own."""
     server = EnvironmentServer(name, factory, config, ids)
+    stateless = [
+        Route("/state", server.state),
+        Route("/reset", server.reset, methods=["POST"]),
+        Route("/step", server.step, methods=["POST"]),
+    ]
     return Starlette(
         routes=[
             Route("/health", server.health),
@@ -181,9 +190,7 @@ def environment_app(
             Route("/metadata", server.metadata),
             Route("/schema", server.schema),
             Route("/info", server.describe),
-            Route("/state", server.state),
-            Route("/reset", server.reset, methods=["POST"]),
-            Route("/step", server.step, methods=["POST"]),
+            *(stateless if config.mode == "simulation" else ()),
             WebSocketRoute("/ws", SessionSocket(server)),
         ],
         exception_handlers={AgentCoreError: _refuse},

@@ -98,6 +98,8 @@ class Environment(ABC, Generic[ActionT, StateT]):
         self.seed: int | None = None
         self.episode_id: str | None = None
         self.step_count = 0
+        # Of the server that runs it: it may shorten episodes, never lengthen them.
+        self.step_limit: int | None = None
         self._running = False
 
     @property
@@ -190,11 +192,16 @@ class Environment(ABC, Generic[ActionT, StateT]):
         if not math.isfinite(reward):
             raise OpenEnvStepError(f"{self.name} gave the reward {reward}")
         # Reaching the limit is truncation: learners must still bootstrap from this state.
-        limit = self.max_episode_steps
+        limit = self.effective_limit()
         truncated = truncated or (limit is not None and self.step_count >= limit)
         truncated = truncated and not terminated
         self._running = not (terminated or truncated)
         return Step(observation, reward, terminated, truncated, dict(info))
+
+    def effective_limit(self) -> int | None:
+        """Steps after which an episode is truncated: the lesser of the two limits."""
+        own, given = self.max_episode_steps, self.step_limit
+        return given if own is None else own if given is None else min(own, given)
 
     def visible_state(self) -> JsonObject:
         return {
@@ -219,7 +226,7 @@ class Environment(ABC, Generic[ActionT, StateT]):
             observation_space=self.observation_space(),
             action_space=self.action_space(),
             state_space=state,
-            max_episode_steps=self.max_episode_steps,
+            max_episode_steps=self.effective_limit(),
             mode="simulation",
             features=("terminated_truncated", "render") if renders else ("terminated_truncated",),
         )

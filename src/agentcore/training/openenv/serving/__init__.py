@@ -1,0 +1,1 @@
+"""The server of one environment, piece by piece; ``server`` puts them together."""

@@ -1,0 +1,72 @@
+"""An environment's server with nothing around it: its own door, its own stop."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from agentcore.kit.access import Access, Rule, deny
+from agentcore.kit.drain import Drain, DrainGate
+from agentcore.kit.errors import AgentCoreError, Unauthenticated, problem
+from agentcore.kit.jsonvalue import dumps
+from agentcore.kit.security import Authenticator, Principal, presented_credential
+from agentcore.training.openenv.models import EnvironmentServerConfig
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+# Probes carry no credentials.
+RULES = (
+    Rule("/health", ""),
+    Rule("/ready", ""),
+    Rule("/", "env:act", instead="env:control"),
+)
+ORCHESTRATOR = frozenset({"env:act", "env:control"})
+AGENT = frozenset({"env:act"})
+
+
+@dataclass(frozen=True, slots=True)
+class GivenTokens:
+    """Accepts the tokens that the operator gave, and no others."""
+
+    accepted: Sequence[tuple[str, Principal]]
+
+    async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
+        presented = presented_credential(headers).encode()
+        for token, principal in self.accepted:
+            if secrets.compare_digest(token.encode(), presented):
+                return principal
+        raise Unauthenticated("the token is not the one of this server")
+
+
+def given_tokens(config: EnvironmentServerConfig) -> GivenTokens | None:
+    """The door for the configured tokens; None where there are none."""
+    pairs = [
+        (config.token.get_secret_value(), "orchestrator", ORCHESTRATOR),
+        (config.agent_token.get_secret_value(), "agent", AGENT),
+    ]
+    accepted = [
+        (token, Principal(subject=subject, tenant="default", scopes=scopes))
+        for token, subject, scopes in pairs
+        if token
+    ]
+    return GivenTokens(accepted) if accepted else None
+
+
+def standalone_app(app: ASGIApp, authenticator: Authenticator, drain: Drain) -> ASGIApp:
+    """``app`` behind credentials; what runs when ``drain`` begins is finished."""
+    gate = DrainGate(app, drain=drain, refuse=refuse)
+    return Access(gate, authenticator=lambda: authenticator, rules=RULES, refuse=refuse)
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
+    headers = {"www-authenticate": "Bearer"} if error.http_status == 401 else {}
+    if error.retry_after_header is not None:
+        headers["retry-after"] = error.retry_after_header
+    body = dumps(problem(error, instance=scope["path"]))
+    response = Response(body, error.http_status, headers, media_type="application/problem+json")
+    await deny(scope, receive, send, response, error.detail)

@@ -1,0 +1,79 @@
+"""``agentcore env serve``: one environment by itself."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agentcore.training.openenv.client import Action, OpenEnvClient
+from agentcore.training.openenv.environments.examples import guess_number
+from tests.fakes.deployment import agentcore
+from tests.fakes.env_process import env_server
+
+# 0.4 of what a server of upstream's takes (facts: 165 MB).
+MOST_MEGABYTES = 66
+
+
+def resident_megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1000
+
+
+async def test_it_is_small_plays_and_stops_cleanly(tmp_path: Path) -> None:
+    with env_server(tmp_path, "guess_number", "--token", "abc") as server:
+        async with OpenEnvClient(server.url, token="abc") as env:
+            await env.reset(seed=1)
+            await env.step(Action(type="guess", parameters={"number": 1}))
+        if Path("/proc/self/status").exists():
+            assert resident_megabytes(server.process.pid) < MOST_MEGABYTES
+        server.process.send_signal(signal.SIGTERM)
+        log = server.rest_of_log()
+        assert server.process.returncode == 0, log
+        assert "Traceback" not in log
+
+
+async def test_an_environment_of_ones_own_listens_to_openenvs_variables(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(Path(guess_number.__file__).read_text())
+    with env_server(
+        tmp_path,
+        ".:GuessNumber",
+        "--no-auth",
+        OPENENV_MODE="production",
+        OPENENV_MAX_STEPS_PER_EPISODE="2",
+        LOG_LEVEL="INFO",
+    ) as server:
+        async with httpx2.AsyncClient(base_url=server.url) as http:
+            info = (await http.get("/info")).json()
+            assert (info["name"], info["mode"]) == ("guess_number", "production")
+            assert info["max_episode_steps"] == 2
+            assert (await http.post("/reset", json={})).status_code == 404
+
+
+def test_what_cannot_be_served_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refusals = [
+            (("guess_number", "--port", port), "cannot listen on 127.0.0.1:"),
+            (("nope",), "there is no environment 'nope'"),
+            (("guess_number", "--no-auth", "--host", "0.0.0.0"), "authentication is off"),
+        ]
+        for arguments, message in refusals:
+            ended = agentcore("env", "serve", *arguments, home=tmp_path)
+            assert ended.returncode == 2, ended.stderr
+            said, hint = ended.stderr.splitlines()
+            assert said.startswith(f"agentcore: {message}")
+            assert "hint:" in hint
+
+
+@pytest.mark.parametrize("given", ["OPENENV_MAX_STEPS_PER_EPISODE", "OPENENV_MODE"])
+def test_a_variable_that_says_nothing_is_named(given: str, tmp_path: Path) -> None:
+    ended = agentcore("env", "serve", "guess_number", home=tmp_path, env={given: "some"})
+    assert ended.returncode == 2
+    assert "setting training.server.m" in ended.stderr

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import httpx2
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from agentcore.kit.drain import Drain
+from agentcore.kit.security import OpenDoor
+from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
+from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.serving.standalone import given_tokens, standalone_app
+from tests.fakes.openenv_servers import serving
+
+CONFIG = EnvironmentServerConfig.model_validate({"token": "boss", "agent_token": "player"})
+
+
+def test_without_tokens_there_is_no_door_of_its_own() -> None:
+    assert given_tokens(EnvironmentServerConfig()) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "control"), [("boss", True), ("player", False)], ids=["orchestrator", "agent"]
+)
+async def test_each_token_has_its_scopes(token: str, control: bool) -> None:
+    door = given_tokens(CONFIG)
+    assert door is not None
+    principal = await door.authenticate({b"authorization": f"Bearer {token}".encode()})
+    assert (principal.may("env:act"), principal.may("env:control")) == (True, control)
+
+
+async def test_probes_need_no_token_and_everything_else_does() -> None:
+    door = given_tokens(CONFIG)
+    assert door is not None
+    app = standalone_app(environment_app("guess_number", GuessNumber), door, Drain())
+    async with serving(app) as url, httpx2.AsyncClient(base_url=url) as http:
+        assert (await http.get("/health")).json() == {"status": "healthy"}
+        assert (await http.get("/ready")).status_code == 200
+        for path in ("/metadata", "/schema", "/info", "/nothing"):
+            refused = await http.get(path)
+            assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+            assert refused.headers["www-authenticate"] == "Bearer"
+            wrong = await http.get(path, headers={"authorization": "Bearer boss2"})
+            assert wrong.status_code == 401
+        right = await http.get("/metadata", headers={"authorization": "Bearer player"})
+        assert right.json()["name"] == "guess_number"
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(url.replace("http", "ws") + "/ws", proxy=None)
+        assert caught.value.response.status_code == 401
+
+
+async def test_a_server_that_stops_refuses_what_is_new() -> None:
+    drain = Drain()
+    app = standalone_app(environment_app("guess_number", GuessNumber), OpenDoor(), drain)
+    async with serving(app) as url, httpx2.AsyncClient(base_url=url) as http:
+        assert (await http.post("/reset", json={})).status_code == 200
+        await drain.drain(1)
+        refused = await http.post("/reset", json={})
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        assert int(refused.headers["retry-after"]) > 0
