@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AnyHttpUrl
 
@@ -16,7 +17,7 @@ from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import retry
-from agentcore.training.openenv.connection import Connection, Refused
+from agentcore.training.openenv.connection import Connection, NotJson, Refused
 from agentcore.training.openenv.describing import describe
 from agentcore.training.openenv.encoding import ActionEncoder, decode_observation, decode_step
 from agentcore.training.openenv.errors import (
@@ -59,9 +60,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Decoded = TypeVar("Decoded", Observation, StepResult)
 Phase = Literal["idle", "playing", "over", "lost"]
 _WS_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+FIRST_CAPACITY_PAUSE, LONGEST_CAPACITY_PAUSE = 0.05, 1.0
+_CHANCE = random.Random()
 
 
 class OpenEnvClient:
@@ -84,15 +88,23 @@ class OpenEnvClient:
         *,
         token: str = "",
         connect_timeout: float = 10.0,
+        capacity_timeout: float = 0.0,
         max_episode_steps: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``timeout`` bounds a step or reset; ``max_episode_steps`` truncates on this side."""
+        """``timeout`` bounds a step or reset; ``max_episode_steps`` truncates on this side.
+
+        ``capacity_timeout`` is how long to wait for a free session where all are taken.
+        """
         self.base_url = _base_url(str(env_url))
         self.timeout = timeout
         self.max_retries = max_retries
+        scheme, _, rest = self.base_url.partition("://")
+        self._socket_url = f"{_WS_SCHEMES[scheme]}://{rest}/ws"
+        self._session_id: str | None = None
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connect_timeout = connect_timeout
+        self._capacity_timeout = capacity_timeout
         self._limit = max_episode_steps
         self._clock = clock
         self._info: EnvironmentInfo | None = None
@@ -115,15 +127,22 @@ class OpenEnvClient:
     ) -> None:
         await self.close()
 
-    async def connect(self) -> EnvironmentInfo:
+    async def connect(self, session_id: str | None = None) -> EnvironmentInfo:
         """Learn what the environment is and take a session of it.
+
+        With ``session_id`` attach to one that was made before (upstream's
+        ``openenv/session/create``), in place of the one that is held.
 
         Raises:
             OpenEnvConnectionError: nobody answers; ``CapacityReached`` when no session is free.
             OpenEnvSpecError: what answers is no OpenEnv server, or its schemas are none.
+            SessionLost: there is no session ``session_id``, or somebody else is attached.
         """
         async with self._turn:
             info, _ = await self._described()
+            if session_id is not None:
+                await self._leave()
+                self._session_id = session_id
             await self._session()
         return info
 
@@ -145,9 +164,10 @@ class OpenEnvClient:
             await self._described()
             self._phase = "idle"
             data = await self._reset_exchange({"type": "reset", "data": request})
-            observation = decode_observation(data)
+            observation = self._understood(decode_observation, data)
             self._phase, self._steps = "playing", 0
-            self._tell("reset", observation)
+            if self._events.watched:
+                self._tell("reset", observation)
         return observation
 
     async def step(self, action: Action) -> StepResult:
@@ -158,22 +178,24 @@ class OpenEnvClient:
             OpenEnvStepError: it failed. ``EpisodeOver``, ``SessionLost``, ``StepTimeout`` say how.
         """
         async with self._turn:
-            connection = self._playing()
-            _, encoder = await self._described()
+            connection, encoder = self._playing()
             frame: JsonObject = {"type": "step", "data": encoder.encode(action)}
             try:
                 data = await self._exchange(connection, frame)
             except TimeoutError as exc:
-                raise StepTimeout(
-                    f"no answer within {self.timeout} s", hint="reset starts a new session"
-                ) from exc
+                raise self._late("step") from exc
+            except NotJson as exc:
+                fault: JsonObject = {"loc": [], "msg": str(exc), "type": "json"}
+                raise OpenEnvInvalidActionError(f"{action.type}: {exc}", [fault]) from exc
             except Refused as refusal:
                 raise _step_error(refusal) from refusal
             self._steps += 1
-            result = decode_step(data, limit_reached=self._steps == self._limit)
+            limit = self._steps == self._limit
+            result = self._understood(decode_step, data, limit_reached=limit)
             if result.done:
                 self._phase = "over"
-            self._tell("done" if result.done else "step", result.observation, result)
+            if self._events.watched:
+                self._tell("done" if result.done else "step", result.observation, result)
         return result
 
     async def state(self) -> JsonObject:
@@ -203,47 +225,86 @@ class OpenEnvClient:
     async def close(self) -> None:
         """End the session; a further ``connect`` or ``reset`` opens another."""
         async with self._turn:
-            connection, self._connection = self._connection, None
-            self._phase = "idle"
             self._events.publish({"type": "closed", "step": self._steps})
             self._events.end()
-            if connection is not None:
-                await connection.close()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        connection, self._connection = self._connection, None
+        self._phase, self._session_id = "idle", None
+        if connection is not None:
+            await connection.close()
 
     async def _described(self) -> tuple[EnvironmentInfo, ActionEncoder]:
-        if self._info is None or self._encoder is None:
+        if self._info is None:
             self._info = await self._retried(
                 lambda: describe(
                     self.base_url, headers=self._headers, seconds=self._connect_timeout
                 )
             )
+        if self._encoder is None:
             self._encoder = ActionEncoder(self._info.action_space)
         return self._info, self._encoder
 
     async def _session(self) -> Connection:
         if self._connection is None or not self._connection.alive:
             self._connection = None
-            scheme, _, rest = self.base_url.partition("://")
-            url = f"{_WS_SCHEMES[scheme]}://{rest}/ws"
-            self._connection = await self._retried(
-                lambda: Connection.open(url, headers=self._headers, seconds=self._connect_timeout)
-            )
+            end = self._clock.monotonic() + self._capacity_timeout
+            self._connection = await self._retried(lambda: self._admitted(end))
         return self._connection
+
+    async def _admitted(self, end: float) -> Connection:
+        """A session of its own, as soon as one is free and before ``end``."""
+        url, pause = self._socket_url, FIRST_CAPACITY_PAUSE
+        if self._session_id is not None:
+            url += f"?session_id={quote(self._session_id, safe='')}"
+        while True:
+            try:
+                return await Connection.open(
+                    url, headers=self._headers, seconds=self._connect_timeout
+                )
+            except CapacityReached:
+                left = end - self._clock.monotonic()
+                if left <= 0:
+                    raise
+            except OpenEnvConnectionError as exc:
+                if (
+                    self._session_id is not None
+                    and exc.context.get("server_code") == "SESSION_ERROR"
+                ):
+                    hint = "it is used elsewhere or has ended: create another"
+                    raise SessionLost(f"cannot attach to the session: {exc}", hint=hint) from exc
+                raise
+            # All who wait at once must not come back at once.
+            await self._clock.sleep(min(left, pause * (0.5 + _CHANCE.random())))
+            pause = min(2 * pause, LONGEST_CAPACITY_PAUSE)
 
     async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
         passing = (OpenEnvConnectionError, OpenEnvRetryError)
         return await retry(work, on=passing, attempts=max(1, self.max_retries), clock=self._clock)
 
     async def _reset_exchange(self, frame: JsonObject) -> JsonObject:
+        before = self._connection
         connection = await self._session()
         try:
             try:
                 return await self._exchange(connection, frame)
             except SessionLost:
-                # A socket that died between episodes shows it only now; a reset begins anew.
+                # A socket that died between episodes shows it only now; a reset begins anew. One
+                # that was opened for this reset did not survive it: the next would not either.
+                if connection is not before:
+                    raise
                 return await self._exchange(await self._session(), frame)
         except TimeoutError as exc:
-            raise OpenEnvResetError(f"no answer to reset within {self.timeout} s") from exc
+            raise OpenEnvResetError(
+                f"no answer to reset within {self.timeout} s",
+                hint="raise the timeout, or look at the server's log",
+            ) from exc
+        except SessionLost as exc:
+            hint = "the server's log says why; reset tries again"
+            raise OpenEnvResetError(f"reset lost the session: {exc}", hint=hint) from exc
+        except NotJson as exc:
+            raise OpenEnvResetError(f"the options have no JSON form: {exc}") from exc
         except Refused as refusal:
             raise OpenEnvResetError(str(refusal), server_code=refusal.code) from refusal
 
@@ -254,38 +315,52 @@ class OpenEnvClient:
             try:
                 return await self._exchange(await self._session(), frame)
             except TimeoutError as exc:
-                raise StepTimeout(f"no answer within {self.timeout} s") from exc
+                raise self._late(str(frame["type"])) from exc
             except Refused as refusal:
                 raise OpenEnvError(str(refusal), server_code=refusal.code) from refusal
 
     async def _exchange(self, connection: Connection, frame: JsonObject) -> JsonObject:
         """One frame and its answer; whatever leaves the answer open gives up the session."""
         try:
-            async with asyncio.timeout(self.timeout):
-                return await connection.call(frame)
-        except Refused:
+            return await connection.call(frame, self.timeout)
+        except (Refused, NotJson):
             raise
         except BaseException:
-            # Also when cancelled: the late answer would pass for the answer to the next frame.
-            connection.abort()
-            self._connection = None
-            if self._phase == "playing":
-                self._phase = "lost"
-                self._events.publish({"type": "lost", "step": self._steps})
+            self._give_up()
             raise
 
-    def _playing(self) -> Connection:
+    def _understood(
+        self, decode: Callable[..., Decoded], data: JsonObject, **options: bool
+    ) -> Decoded:
+        """An answer that makes no sense leaves open what happened, as none at all does."""
+        try:
+            return decode(data, **options)
+        except OpenEnvSpecError:
+            if self._connection is not None:
+                self._connection.abort()
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        self._connection = None
+        if self._phase == "playing":
+            self._phase = "lost"
+            self._events.publish({"type": "lost", "step": self._steps})
+
+    def _late(self, asked: str) -> StepTimeout:
+        detail = f"no answer to {asked} within {self.timeout} s; the session is given up"
+        return StepTimeout(detail, hint="reset starts a new session; or raise the timeout")
+
+    def _playing(self) -> tuple[Connection, ActionEncoder]:
         if self._phase == "over":
             raise EpisodeOver("the episode has ended", hint="reset starts the next one")
         if self._phase == "idle":
             raise EnvironmentNotReset("no episode has begun", hint="call reset first")
-        if self._phase == "lost" or self._connection is None:
+        if self._phase == "lost" or self._connection is None or self._encoder is None:
             raise _lost()
-        return self._connection
+        return self._connection, self._encoder
 
     def _tell(self, kind: str, observation: Observation, result: StepResult | None = None) -> None:
-        if not self._events.watched:
-            return
         event: JsonObject = {
             "type": kind,
             "step": self._steps,

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
-from websockets.protocol import State
+from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.errors import (
@@ -27,9 +18,18 @@ from agentcore.training.openenv.errors import (
     OpenEnvSpecError,
     SessionLost,
 )
+from agentcore.training.openenv.websocket import LARGEST_MESSAGE, SocketClosed, WebSocket
 
-LARGEST_FRAME = 100 * 1024 * 1024
 FAREWELL_SECONDS = 2.0
+ANOTHER = "reset starts a new one"
+NOT_OPENENV = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
+# The answer that each frame gets; error frames answer all of them.
+ANSWERS: Mapping[JsonValue, str] = {
+    "reset": "observation",
+    "step": "observation",
+    "state": "state",
+    "render": "render",
+}
 
 
 class Refused(Exception):
@@ -41,10 +41,14 @@ class Refused(Exception):
         self.data = data
 
 
+class NotJson(Exception):
+    """A frame holds what JSON cannot say; nothing was sent."""
+
+
 class Connection:
     """A WebSocket session. Whoever shares it takes turns: answers carry no correlation id."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
 
     @classmethod
@@ -58,109 +62,173 @@ class Connection:
             OpenEnvConnectionError, OpenEnvHTTPError, OpenEnvSpecError: nobody serves here.
         """
         try:
-            socket = await connect(
-                url,
-                additional_headers=headers,
-                # On loopback and in a cluster compression costs more time than it saves; tunnels
-                # swallow pings and would lose the session.
-                compression=None,
-                ping_interval=None,
-                proxy=None,
-                max_size=LARGEST_FRAME,
-                open_timeout=seconds,
-                close_timeout=FAREWELL_SECONDS,
-            )
-        except (OSError, WebSocketException) as exc:
-            raise _handshake_failure(url, exc) from exc
+            socket = await WebSocket.open(url, headers=headers, seconds=seconds)
+        except TimeoutError as exc:
+            raise _silent(url, seconds) from exc
+        except (OSError, InvalidHandshake, InvalidURI) as exc:
+            raise handshake_failure(url, exc) from exc
         connection = cls(socket)
         try:
-            async with asyncio.timeout(seconds):
-                await connection.call({"type": "state"})
+            await connection.call({"type": "state"}, seconds)
         except Refused:
             # An environment that cannot tell its state is still an environment.
             return connection
         except TimeoutError as exc:
-            connection.abort()
-            raise OpenEnvConnectionError(f"{url} gives no answer within {seconds} s") from exc
+            raise _silent(url, seconds) from exc
         except SessionLost as exc:
-            raise OpenEnvConnectionError(f"{url} closed the session: {exc}") from exc
-        except BaseException:
-            connection.abort()
-            raise
+            raise OpenEnvConnectionError(
+                f"{url} closed the session: {exc}", hint="the server's log says why", **exc.context
+            ) from exc
         return connection
 
     @property
     def alive(self) -> bool:
-        return self._socket.state is State.OPEN
+        return not self._socket.ended
 
-    async def call(self, frame: JsonObject) -> JsonObject:
+    async def call(self, frame: JsonObject, seconds: float) -> JsonObject:
         """Send one frame and return the ``data`` of its answer.
 
-        After any error but ``Refused`` the connection is of no further use.
+        After any error but the first two, and when cancelled, the connection is closed: a late
+        answer would pass for the answer to the next frame.
 
         Raises:
+            NotJson: the frame cannot be sent; the connection is as it was.
             Refused: an error frame that leaves the session usable.
+            TimeoutError: no answer within ``seconds``.
             SessionLost: the socket is closed, or the server ended the session.
             CapacityReached: the server had no room for the session.
+            OpenEnvSpecError: the answer is none.
         """
-        # A refusal may wait behind a close: read before concluding that the sending failed.
-        with suppress(ConnectionClosed):
-            await self._socket.send(dumps(frame), text=True)
+        socket = self._socket
         try:
-            answer = _parsed(await self._socket.recv(decode=False))
-        except ConnectionClosed as exc:
-            raise SessionLost(
-                f"the server closed the session ({_closing(exc)})", hint="reset starts a new one"
-            ) from exc
-        data = answer.get("data")
-        if not isinstance(data, dict):
-            self.abort()
-            raise OpenEnvSpecError("the server sent a frame without data")
-        if answer.get("type") == "error":
-            raise _error(data)
-        return data
+            message = dumps(frame)
+        except TypeError as exc:
+            raise NotJson(str(exc)) from exc
+        try:
+            if socket.unread:
+                raise _unasked(_parsed(await socket.receive(seconds)))
+            socket.send(message)
+            answer = _parsed(await socket.receive(seconds))
+            kind, data = answer.get("type"), answer.get("data")
+            if kind == ANSWERS[frame["type"]] and isinstance(data, dict):
+                return data
+            raise _failure(answer, f"a frame {frame['type']!r}")
+        except Refused:
+            raise
+        except SocketClosed as end:
+            socket.abort()
+            raise _lost(end) from end
+        except BaseException:
+            socket.abort()
+            raise
 
     def abort(self) -> None:
         """Drop the socket at once, without a farewell; the server frees the session on its own."""
-        self._socket.transport.abort()
+        self._socket.abort()
 
     async def close(self) -> None:
         """Say goodbye; on return the server has freed the session, unless it is slow to."""
-        with suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._socket.send('{"type":"close"}')
-                await self._socket.wait_closed()
-        await self._socket.close()
+        self._socket.send(b'{"type":"close"}')
+        await self._socket.closed(FAREWELL_SECONDS)
 
 
-def _error(data: JsonObject) -> Refused | OpenEnvError:
+def handshake_failure(url: str, exc: Exception) -> OpenEnvError:
+    if isinstance(exc, InvalidStatus):
+        response = exc.response
+        said = f"{url} answers the WebSocket handshake with"
+        location = response.headers.get("Location", "")
+        return status_failure(said, response.status_code, location=location)
+    if isinstance(exc, ssl.SSLError):
+        return tls_failure(url, exc)
+    if isinstance(exc, InvalidMessage):
+        detail = f"{url} does not speak WebSocket: {exc.__cause__ or exc}"
+        return OpenEnvSpecError(detail, hint="is the port right, and http or https?")
+    if isinstance(exc, InvalidURI | InvalidHandshake):
+        return OpenEnvSpecError(f"{url} does not speak WebSocket: {exc}", hint=NOT_OPENENV)
+    return unreachable(url, exc)
+
+
+def status_failure(said: str, status: int, *, location: str = "") -> OpenEnvError:
+    """What a status that is not the expected one means for the caller."""
+    detail = f"{said} HTTP {status}"
+    if status in PASSING:
+        return OpenEnvConnectionError(detail, upstream_status=status)
+    if status in {401, 403}:
+        return OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
+    if status == 407:
+        hint = "a proxy stands between; environments are reached directly"
+        return OpenEnvHTTPError(detail, hint=hint, upstream_status=status)
+    if 300 <= status < 400:
+        hint = f"redirects are not followed; give the URL it points to: {location or 'not said'}"
+        return OpenEnvHTTPError(detail, hint=hint, upstream_status=status, location=location)
+    if status in {200, 404, 405, 426}:
+        return OpenEnvSpecError(detail, hint=NOT_OPENENV, upstream_status=status)
+    return OpenEnvHTTPError(detail, hint=NOT_OPENENV, upstream_status=status)
+
+
+def tls_failure(url: str, exc: ssl.SSLError) -> OpenEnvConnectionError:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return OpenEnvConnectionError(
+            f"{url} shows a certificate that does not verify: {exc.verify_message}",
+            hint="give the authority that signed it in the environment variable SSL_CERT_FILE",
+        )
+    return OpenEnvConnectionError(
+        f"{url} does not speak TLS as it should: {exc.reason or exc}",
+        hint="is it a plain server? Then the URL begins with http:",
+    )
+
+
+def unreachable(url: str, exc: Exception) -> OpenEnvConnectionError:
+    detail = f"{url} cannot be reached: {str(exc) or type(exc).__name__}"
+    return OpenEnvConnectionError(detail, hint="does the server run, and are host and port right?")
+
+
+def _silent(url: str, seconds: float) -> OpenEnvConnectionError:
+    return OpenEnvConnectionError(
+        f"{url} gives no answer within {seconds} s",
+        hint="the server is busy or hangs: look at its log, or raise connect_timeout",
+    )
+
+
+def _failure(answer: JsonObject, asked: str) -> Refused | OpenEnvError:
+    """What an answer means that is not the wanted one."""
+    kind, data = answer.get("type"), answer.get("data")
+    if not isinstance(data, dict):
+        return OpenEnvSpecError("the server sent a frame without data", hint=NOT_OPENENV)
+    if kind != "error":
+        detail = f"the server answers {asked} with one of type {str(kind)[:80]!r}"
+        return OpenEnvSpecError(detail, hint=NOT_OPENENV)
     code, message = str(data.get("code", "UNKNOWN")), str(data.get("message", "no message"))
     if code == "CAPACITY_REACHED":
         active, most = _count(data.get("active_sessions")), _count(data.get("max_sessions"))
         return CapacityReached(message, active, most)
     if code in {"SESSION_ERROR", "FACTORY_ERROR"}:
-        return SessionLost(f"the server ended the session: {message}", server_code=code)
+        ended = f"the server ended the session: {message}"
+        return SessionLost(ended, hint=ANOTHER, server_code=code)
     return Refused(code, message, data)
 
 
-def _handshake_failure(url: str, exc: Exception) -> OpenEnvError:
-    if isinstance(exc, InvalidStatus):
-        status = exc.response.status_code
-        detail = f"{url} answers the WebSocket handshake with HTTP {status}"
-        if status in PASSING:
-            return OpenEnvConnectionError(detail, upstream_status=status)
-        if status in {401, 403}:
-            return OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
-        return OpenEnvSpecError(detail, hint="is the path prefix right?", upstream_status=status)
-    if isinstance(exc, InvalidURI | InvalidHandshake):
-        return OpenEnvSpecError(f"{url} does not speak WebSocket: {exc}")
-    return OpenEnvConnectionError(f"{url} cannot be reached: {str(exc) or type(exc).__name__}")
+def _unasked(frame: JsonObject) -> OpenEnvError:
+    """A server speaks unasked only to end the session."""
+    failure = _failure(frame, "nothing")
+    if isinstance(failure, Refused):
+        return OpenEnvSpecError(f"the server sent an error unasked: {failure}", hint=NOT_OPENENV)
+    return failure
 
 
-def _closing(exc: ConnectionClosed) -> str:
-    if exc.rcvd is None:
-        return "without a close frame"
-    return f"code {exc.rcvd.code}{': ' if exc.rcvd.reason else ''}{exc.rcvd.reason}"
+def _lost(end: SocketClosed) -> OpenEnvError:
+    if end.message_too_large:
+        mib = LARGEST_MESSAGE // 1024**2
+        return OpenEnvSpecError(
+            f"the server's answer has more than {mib} MiB",
+            hint="let the environment show less, or a reference instead",
+        )
+    if end.fault is not None and not isinstance(end.fault, EOFError):
+        return OpenEnvSpecError(f"the server broke the WebSocket protocol: {end.fault}")
+    hint = ANOTHER
+    if end.code == 1009:
+        hint = f"the frame is larger than the server takes; send less; {ANOTHER}"
+    return SessionLost(f"the server closed the session ({end})", hint=hint)
 
 
 def _count(value: JsonValue) -> int | None:
@@ -174,13 +242,16 @@ def _parsed(text: bytes) -> JsonObject:
         # Python's own json writes NaN and Infinity, which JSON has not.
         frame = _leniently(text)
     if not isinstance(frame, dict):
-        raise OpenEnvSpecError("the server sent a frame that is not a JSON object")
+        raise OpenEnvSpecError(
+            "the server sent a frame that is not a JSON object", hint=NOT_OPENENV
+        )
     return frame
 
 
 def _leniently(text: bytes) -> JsonValue:
     try:
         value: JsonValue = json.loads(text)
-    except ValueError as exc:
-        raise OpenEnvSpecError(f"the server sent a frame that is not JSON: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        detail = f"the server sent a frame that is not JSON: {exc}"
+        raise OpenEnvSpecError(detail, hint=NOT_OPENENV) from exc
     return value

@@ -9,14 +9,20 @@ from typing import Literal
 import httpx2
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.training.openenv.connection import (
+    NOT_OPENENV,
+    status_failure,
+    tls_failure,
+    unreachable,
+)
 from agentcore.training.openenv.errors import (
     PASSING,
-    OpenEnvConnectionError,
-    OpenEnvHTTPError,
+    OpenEnvError,
     OpenEnvRetryError,
     OpenEnvSpecError,
 )
 from agentcore.training.openenv.models import Capacity, EnvironmentInfo
+from agentcore.training.openenv.websocket import default_tls
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 _MODES: Mapping[str, Literal["simulation", "production"]] = {
@@ -34,7 +40,7 @@ async def describe(base_url: str, *, headers: Mapping[str, str], seconds: float)
     """
     # Loading the certificates takes 0.1 s: not for plain HTTP.
     secure = base_url.startswith("https:")
-    verify = ssl.create_default_context() if secure else False
+    verify = default_tls() if secure else False
     async with httpx2.AsyncClient(
         base_url=base_url, headers=dict(headers), timeout=seconds, verify=verify, trust_env=False
     ) as http:
@@ -51,7 +57,9 @@ def environment_info(metadata: JsonObject, schema: JsonObject) -> EnvironmentInf
         schema.get("observation"),
     )
     if not isinstance(name, str) or not isinstance(action, dict):
-        raise OpenEnvSpecError("the server names neither its environment nor its action space")
+        raise OpenEnvSpecError(
+            "the server names neither its environment nor its action space", hint=NOT_OPENENV
+        )
     extras = _object(metadata.get("agentcore"))
     steps, mode, features = (
         extras.get("max_episode_steps"),
@@ -85,36 +93,40 @@ async def _get(http: httpx2.AsyncClient, path: str) -> JsonObject:
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as exc:
         raise OpenEnvSpecError(f"{url} is not a URL that can be asked: {exc}") from exc
     except httpx2.HTTPError as exc:
-        raise OpenEnvConnectionError(
-            f"{url} cannot be reached: {str(exc) or type(exc).__name__}"
-        ) from exc
+        raise _transport_failure(url, exc) from exc
     try:
         answer = loads(bytes(body))
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise OpenEnvSpecError(f"{url} does not answer with a JSON object", hint=_PREFIX_HINT)
+        raise OpenEnvSpecError(f"{url} does not answer with a JSON object", hint=NOT_OPENENV)
     return answer
 
 
-_PREFIX_HINT = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
+def _transport_failure(url: str, exc: httpx2.HTTPError) -> OpenEnvError:
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLError):
+        return tls_failure(url, cause)
+    if isinstance(exc, httpx2.RemoteProtocolError):
+        detail = f"{url} does not answer in HTTP: {exc}"
+        return OpenEnvSpecError(detail, hint="is the port right, and http or https?")
+    return unreachable(url, exc)
 
 
 def _check_status(url: str, response: httpx2.Response) -> None:
     status = response.status_code
-    detail = f"{url} answers with HTTP {status}"
+    said = f"{url} answers with"
     if status in PASSING:
         after = response.headers.get("retry-after", "")
         seconds = float(after) if after.isdecimal() else None
-        raise OpenEnvRetryError(detail, upstream_status=status, retry_after=seconds)
-    if status in {401, 403}:
-        raise OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
-    if status in {404, 405}:
-        raise OpenEnvSpecError(detail, hint=_PREFIX_HINT, upstream_status=status)
+        raise OpenEnvRetryError(
+            f"{said} HTTP {status}", upstream_status=status, retry_after=seconds
+        )
     if status != 200:
         location = response.headers.get("location", "")
-        hint = f"it points to {location}" if location else ""
-        raise OpenEnvHTTPError(detail, hint=hint, upstream_status=status)
+        raise status_failure(said, status, location=location)
 
 
 def _capacity(value: JsonValue) -> Capacity | None:
