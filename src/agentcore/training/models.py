@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.models import Action
 
@@ -15,7 +17,8 @@ Phase = Literal["reset", "policy", "step", "reward", "deadline"]
 class Transition:
     """One step: what the player saw, what it did, and what came of it.
 
-    ``reward`` is the environment's own. ``info`` is the environment's side channel.
+    ``reward`` is the environment's own. ``info`` is the environment's side channel. ``cut``: a
+    limit of the player's side truncated the episode, the environment could have gone on.
     """
 
     observation: JsonObject
@@ -26,6 +29,7 @@ class Transition:
     truncated: bool
     info: JsonObject = field(default_factory=dict)
     seconds: float = 0.0
+    cut: bool = False
 
     @property
     def done(self) -> bool:
@@ -93,3 +97,86 @@ class RolloutResult:
     @property
     def failures(self) -> tuple[Episode, ...]:
         return tuple(episode for episode in self.episodes if not episode.complete)
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(_Value):
+    """A mean and where it lies with this confidence."""
+
+    mean: float
+    low: float
+    high: float
+    confidence: float
+
+
+class PairedTests(_Value):
+    """Who won how many pairs, and how likely that is where neither is better (two-sided)."""
+
+    wins: int
+    losses: int
+    ties: int
+    sign_p: float
+    permutation_p: float
+    exact: bool
+
+
+class EvaluationReport(_Value):
+    """How a policy did in an environment.
+
+    ``rewards`` has the total of each of ``seeds``, None where the episode failed; mean, length
+    and latency are those of the completed episodes. ``success`` counts failed episodes as not
+    successful, and is None where neither the environment nor the caller says what success is.
+    Times in seconds; ``step_p50`` and ``step_p95`` are the environment's answers to a step.
+    """
+
+    policy: str
+    environment: str
+    seeds: tuple[int, ...]
+    rewards: tuple[float | None, ...]
+    mean: float | None
+    interval: Interval | None
+    success: Interval | None
+    mean_length: float | None
+    step_p50: float | None
+    step_p95: float | None
+    steps: int
+    seconds: float
+    failures: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def episodes(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+
+class PairedComparison(_Value):
+    """``policy`` against ``baseline`` on the seeds that both completed; positive: it is better."""
+
+    policy: str
+    baseline: str
+    pairs: int
+    difference: float
+    interval: Interval | None
+    tests: PairedTests
+
+
+class Standing(_Value):
+    """A row of a leaderboard: ``rank`` counts who is surely better, ``tied_with`` who may not be.
+
+    Two are tied where their intervals overlap; that is no equivalence, so a tie is said by name.
+    """
+
+    rank: int
+    policy: str
+    mean: float | None
+    interval: Interval | None
+    success: Interval | None
+    episodes: int
+    failed: int
+    tied_with: tuple[str, ...] = ()

@@ -64,14 +64,15 @@ class RolloutPlan:
 
     ``concurrency`` sessions play at once. ``deadline`` seconds after the start, what still plays
     is cut off and what has not begun does not begin: both are failures. ``max_steps`` truncates
-    an episode here. ``keep_transitions`` keeps every step in the episodes, which a learner needs
-    and a benchmark does not.
+    an episode here. ``reward`` shapes what counts, step by step. ``keep_transitions`` keeps every
+    step in the episodes, which a learner needs and a benchmark does not.
     """
 
     concurrency: int = 1
     deadline: float | None = None
     max_steps: int | None = None
     options: JsonObject | None = None
+    reward: RewardFunction | None = None
     keep_transitions: bool = False
 
 
@@ -85,7 +86,6 @@ async def rollout(
     seeds: int | Iterable[int] = 0,
     *,
     plan: RolloutPlan = DEFAULT_PLAN,
-    reward: RewardFunction | None = None,
     watchers: Sequence[EpisodeWatcher] = (),
     clock: Clock = SYSTEM_CLOCK,
 ) -> RolloutResult:
@@ -95,7 +95,7 @@ async def rollout(
     on the way to it or in the policy, is a failure of its episode; the others go on.
     """
     numbered = _numbered(episodes, seeds)
-    run = _Run(policy, reward, plan, tuple(watchers), clock, Deadline(plan.deadline, clock))
+    run = _Run(policy, plan, tuple(watchers), clock, Deadline(plan.deadline, clock))
     began = clock.monotonic()
     rest = iter(numbered)
     async with asyncio.TaskGroup() as group:
@@ -118,7 +118,6 @@ def _numbered(episodes: int, seeds: int | Iterable[int]) -> list[tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class _Run:
     policy: PlayerFactory
-    reward: RewardFunction | None
     plan: RolloutPlan
     watchers: tuple[EpisodeWatcher, ...]
     clock: Clock
@@ -176,7 +175,7 @@ async def _play(run: _Run, session: EpisodeSession, index: int, seed: int) -> Ep
         index=index,
         seed=seed,
         rewards=tuple(played.rewards),
-        shaped=None if run.reward is None else tuple(played.shaped),
+        shaped=None if run.plan.reward is None else tuple(played.shaped),
         terminated=last is not None and last.terminated,
         truncated=last is not None and last.truncated,
         seconds=run.clock.monotonic() - began,
@@ -204,8 +203,7 @@ async def _steps(
         asked = clock.monotonic()
         result = await session.step(action)
         seconds = clock.monotonic() - asked
-        # A limit of this side is a truncation, too: the environment could have gone on.
-        cut = limit is not None and len(played.rewards) + 1 >= limit and not result.terminated
+        cut = limit is not None and len(played.rewards) + 1 >= limit and not result.done
         transition = Transition(
             observation=observation,
             action=action,
@@ -215,6 +213,7 @@ async def _steps(
             truncated=result.truncated or cut,
             info=result.info,
             seconds=seconds,
+            cut=cut,
         )
         _keep(run, played, transition)
         for watcher in run.watchers:
@@ -230,10 +229,10 @@ def _keep(run: _Run, played: _Played, transition: Transition) -> None:
     played.last = transition
     if run.plan.keep_transitions:
         played.transitions.append(transition)
-    if run.reward is not None:
+    if run.plan.reward is not None:
         played.phase = "reward"
         try:
-            played.shaped.append(run.reward(transition))
+            played.shaped.append(run.plan.reward(transition))
         except AgentCoreError:
             raise
         except Exception as exc:

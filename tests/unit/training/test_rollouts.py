@@ -164,14 +164,18 @@ async def test_rewards_are_shaped_beside_the_environments_own() -> None:
     def punctual(transition: Transition) -> float:
         return transition.reward - 1.0
 
-    (episode,) = (await rollout(PLAYERS.reference, GUESSING, 1, reward=punctual)).episodes
+    (episode,) = (
+        await rollout(PLAYERS.reference, GUESSING, 1, plan=RolloutPlan(reward=punctual))
+    ).episodes
     assert episode.shaped == tuple(reward - 1.0 for reward in episode.rewards)
     assert episode.reward == pytest.approx(sum(episode.rewards) - episode.length)
 
     def broken(transition: Transition) -> float:
         raise ZeroDivisionError
 
-    (episode,) = (await rollout(PLAYERS.reference, GUESSING, 1, reward=broken)).episodes
+    (episode,) = (
+        await rollout(PLAYERS.reference, GUESSING, 1, plan=RolloutPlan(reward=broken))
+    ).episodes
     assert episode.failure is not None
     assert (episode.failure.phase, episode.failure.code) == ("reward", "reward_invalid")
 
