@@ -133,7 +133,7 @@ def _first(
 def _differences(
     recorded: JsonValue, found: JsonValue, path: str, ignoring: tuple[str, ...]
 ) -> Iterator[_Difference]:
-    """Depth first, members by name; a missing member is found (or recorded) as null."""
+    """Depth first, members by name; what is missing on one side is null there."""
     if path in ignoring:
         return
     if isinstance(recorded, dict) and isinstance(found, dict):
@@ -146,8 +146,11 @@ def _differences(
     elif isinstance(recorded, list) and isinstance(found, list):
         for place, (one, other) in enumerate(zip(recorded, found, strict=False)):
             yield from _differences(one, other, f"{path}/{place}", ignoring)
-        if len(recorded) != len(found):
-            yield _Difference(f"{path}/length", len(recorded), len(found))
+        shorter = min(len(recorded), len(found))
+        if len(recorded) != len(found) and (below := f"{path}/{shorter}") not in ignoring:
+            yield _Difference(
+                below, *(next(iter(each[shorter:]), None) for each in (recorded, found))
+            )
     elif not _same(recorded, found):
         yield _Difference(path, recorded, found)
 
