@@ -62,7 +62,9 @@ def _adjusted(
 
     def level(probability: float) -> float:
         shifted = bias + NORMAL.inv_cdf(probability)
-        return NORMAL.cdf(bias + shifted / (1 - skew * shifted))
+        slope = 1 - skew * shifted
+        # Beyond its pole the formula means the end of the distribution.
+        return NORMAL.cdf(bias + shifted / slope) if slope > 0 else float(shifted > 0)
 
     return level(tail), level(1 - tail)
 
@@ -70,9 +72,12 @@ def _adjusted(
 def _acceleration(values: Sequence[float], mean: float) -> float:
     """From the jackknife; for a mean its terms are the deviations themselves, scaled."""
     deviations = [value - mean for value in values]
+    # Scaled to 1 first: the cubes of tiny numbers would vanish.
+    largest = max(abs(each) for each in deviations)
+    deviations = [each / largest for each in deviations]
     squares = math.fsum(each * each for each in deviations)
     cubes = math.fsum(each**3 for each in deviations)
-    return cubes / (6 * squares**1.5) if squares > 0 else 0.0
+    return cubes / float(6 * squares**1.5)
 
 
 def quantile(ordered: Sequence[float], level: float) -> float:

@@ -105,6 +105,14 @@ def test_what_has_no_spread_has_no_invented_interval() -> None:
     assert (same.low, same.mean, same.high) == (2.5, 2.5, 2.5)
 
 
+def test_tiny_and_lopsided_samples_have_an_interval() -> None:
+    for values in ([0.0, 0.0, 2.5e-151], [0.0] * 99 + [1e9], [1.0, 1.0 + 1e-16, 2.0]):
+        for confidence in (0.95, 0.999999):
+            found = mean_interval(values, confidence=confidence)
+            assert found is not None
+            assert min(values) <= found.low <= found.high <= max(values)
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     values = [float(number % 7) for number in range(50)]
     assert mean_interval(values, seed=1) == mean_interval(values, seed=1)
