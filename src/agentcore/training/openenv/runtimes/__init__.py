@@ -1,0 +1,1 @@
+"""What runs environment servers: processes of this machine, containers, Kubernetes."""

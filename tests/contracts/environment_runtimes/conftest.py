@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contracts.environment_runtimes.harness import Harness
+from tests.contracts.environment_runtimes.local_harness import local_harness
+
+HARNESSES = {"local": local_harness}
+
+
+@pytest.fixture(params=list(HARNESSES))
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    async with HARNESSES[request.param]() as opened:
+        yield opened
