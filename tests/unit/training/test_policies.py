@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def documented() -> dict[str, dict[str, float]]:
     }
 
 
+@cache
 def measured(name: str, policy: str) -> Score:
     return score(BUNDLED[name](), POLICIES[name].by_name()[policy], SEEDS)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agentcore.kit.errors import StartupError
+from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.errors import (
     CapacityReached,
     EnvironmentNotFoundError,
@@ -193,7 +194,7 @@ async def test_the_list_asks_no_foreign_server(envs: str, clock: ManualClock) ->
     remote = {"name": "far", "url": "http://127.0.0.1:9/"}
     async with sessions_at(envs, clock, environments=[remote]) as sessions:
         entries = {entry.name: entry for entry in sessions.environments()}
-        assert list(entries) == ["a2a_protocol_test", "far", "guess_number"]
+        assert list(entries) == sorted([*BUNDLED, "far"])
         assert entries["far"].info is None
         assert entries["far"].url == "http://127.0.0.1:9/"
         assert entries["guess_number"].info is not None

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
-from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.environments.a2a_message import fault_of
 from agentcore.training.openenv.environments.a2a_simulation import (
@@ -26,6 +25,7 @@ from agentcore.training.openenv.environments.a2a_simulation import (
 )
 from agentcore.training.openenv.environments.a2a_spaces import ACTION_SPACE, OBSERVATION_SPACE
 from agentcore.training.openenv.environments.base import Environment, Step
+from agentcore.training.openenv.environments.options import count
 from agentcore.training.openenv.models import Action
 
 MOST_VIOLATIONS = 5
@@ -85,8 +85,8 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
         return OBSERVATION_SPACE
 
     def begin(self, random: Random, options: JsonObject) -> JsonObject:
-        num_tasks = _count(options, "num_tasks", self.num_tasks, most=50)
-        self._limit = _count(options, "max_steps", self.max_steps, most=1000)
+        num_tasks = count(options, "num_tasks", self.num_tasks, most=50)
+        self._limit = count(options, "max_steps", self.max_steps, most=1000)
         self.agents = simulated_agents(self.num_simulated_agents)
         self.tasks = simulated_tasks(num_tasks, random)
         self.requests = simulated_requests(self.agents, num_tasks, random)
@@ -210,10 +210,3 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
 def _claimed_sender(message: JsonValue) -> JsonValue:
     metadata = message.get("metadata") if isinstance(message, dict) else None
     return metadata.get("source_agent") if isinstance(metadata, dict) else None
-
-
-def _count(options: JsonObject, name: str, default: int, *, most: int) -> int:
-    value = options.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise InvalidInput(f"the reset option {name} is {value!r}", hint=f"give 1 to {most}")
-    return value

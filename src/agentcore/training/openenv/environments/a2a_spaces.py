@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.environments.base import action_envelope
+from agentcore.training.openenv.environments.spaces import COUNT, STRING, STRINGS, listed, record
 
-_STRING: JsonObject = {"type": "string"}
-_STRINGS: JsonObject = {"type": "array", "items": {"type": "string"}}
-_COUNT: JsonObject = {"type": "integer", "minimum": 0}
 _PARAMETERS: JsonObject = {
     "discover_agents": {
         "description": "Ask which agents have at least one of the capabilities.",
-        "properties": {"capabilities": _STRINGS},
+        "properties": {"capabilities": STRINGS},
         "required": ["capabilities"],
     },
     "delegate_task": {
         "description": "Hand a pending task to an agent that has the task's type as capability.",
         "properties": {
-            "task_id": _STRING,
-            "target_agent": _STRING,
+            "task_id": STRING,
+            "target_agent": STRING,
             "message": {
                 "type": "object",
                 "description": "An A2A message, such as "
@@ -30,7 +28,7 @@ _PARAMETERS: JsonObject = {
     "respond_to_task": {
         "description": "Answer a task_request of the message queue before it expires.",
         "properties": {
-            "task_id": _STRING,
+            "task_id": STRING,
             "status": {"type": "string", "enum": ["success", "failure"]},
             "result": {"type": "object", "description": "What the request asks for."},
         },
@@ -46,36 +44,22 @@ ACTION_SPACE: JsonObject = {
     "$defs": _PARAMETERS,
 }
 
-
-def _listed(description: str, properties: JsonObject) -> JsonObject:
-    item: JsonObject = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }
-    return {"type": "array", "description": description, "items": item}
-
-
-OBSERVATION_SPACE: JsonObject = {
-    "title": "A2AProtocolTestObservation",
-    "type": "object",
-    "properties": {
-        "available_agents": _listed(
+OBSERVATION_SPACE: JsonObject = record(
+    {
+        "available_agents": listed(
             "Agents that may be asked and delegated to.",
-            {"id": _STRING, "capabilities": _STRINGS, "success_rate": {"type": "number"}},
+            {"id": STRING, "capabilities": STRINGS, "success_rate": {"type": "number"}},
         ),
-        "pending_tasks": _listed(
+        "pending_tasks": listed(
             "Tasks that wait for an agent.",
-            {"id": _STRING, "type": _STRING, "complexity": {"type": "number"}},
+            {"id": STRING, "type": STRING, "complexity": {"type": "number"}},
         ),
-        "message_queue": _listed(
-            "Open task requests of other agents, then the latest responses.", {"type": _STRING}
+        "message_queue": listed(
+            "Open task requests of other agents, then the latest responses.", {"type": STRING}
         ),
-        "protocol_state": {
-            "type": "object",
-            "properties": {"step": _COUNT, "completed_tasks": _COUNT, "violations": _COUNT},
-            "required": ["step", "completed_tasks", "violations"],
-        },
+        "protocol_state": record(
+            {"step": COUNT, "completed_tasks": COUNT, "violations": COUNT},
+        ),
     },
-    "required": ["available_agents", "pending_tasks", "message_queue", "protocol_state"],
-}
+    title="A2AProtocolTestObservation",
+)

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 
 from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
 from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.customer_service import CustomerServiceEnv
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
+from agentcore.training.openenv.environments.task_routing import TaskRoutingEnv
 
 EnvironmentFactory = Callable[[], AnyEnvironment]
 
 BUNDLED: Mapping[str, EnvironmentFactory] = {
     A2AProtocolTestEnv.name: A2AProtocolTestEnv,
+    TaskRoutingEnv.name: TaskRoutingEnv,
+    CustomerServiceEnv.name: CustomerServiceEnv,
     GuessNumber.name: GuessNumber,
 }

@@ -19,11 +19,23 @@ from agentcore.training.openenv.environments.a2a_policies import (
 )
 from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
 from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.customer_service import CustomerServiceEnv
+from agentcore.training.openenv.environments.customer_service_policies import (
+    ServiceByLabelPolicy,
+    ServiceRandomPolicy,
+    ServiceReferencePolicy,
+)
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.environments.examples.guess_number_policies import (
     GuessingPolicy,
     HalvingPolicy,
     SteppingPolicy,
+)
+from agentcore.training.openenv.environments.task_routing import TaskRoutingEnv
+from agentcore.training.openenv.environments.task_routing_policies import (
+    RoutingByLabelPolicy,
+    RoutingRandomPolicy,
+    RoutingReferencePolicy,
 )
 from agentcore.training.openenv.policy import Policy, PolicyFactory, PolicySet
 
@@ -32,6 +44,16 @@ POLICIES: Mapping[str, PolicySet] = {
         random=lambda seed: A2ARandomPolicy(chance(seed)),
         naive=lambda _: A2ANaivePolicy(),
         reference=lambda _: A2AReferencePolicy(),
+    ),
+    TaskRoutingEnv.name: PolicySet(
+        random=lambda seed: RoutingRandomPolicy(chance(seed)),
+        naive=lambda _: RoutingByLabelPolicy(),
+        reference=lambda _: RoutingReferencePolicy(),
+    ),
+    CustomerServiceEnv.name: PolicySet(
+        random=lambda seed: ServiceRandomPolicy(chance(seed)),
+        naive=lambda _: ServiceByLabelPolicy(),
+        reference=lambda _: ServiceReferencePolicy(),
     ),
     GuessNumber.name: PolicySet(
         random=lambda seed: GuessingPolicy(chance(seed)),
