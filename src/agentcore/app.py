@@ -68,6 +68,8 @@ RULES = (
     Rule("/internal", "admin"),
     Rule("/internal/context", "context:write", reading="context:read"),
     Rule("/internal/environments", "env:control", reading="env:act"),
+    # To watch one is to act there; to close one the route asks for more.
+    Rule("/internal/environments/sessions", "env:act"),
     Rule("/internal/agents", "a2a"),
     Rule("/internal/tasks", "a2a"),
     Rule("/internal/routing", "metrics"),
@@ -109,6 +111,7 @@ class Holder:
     async def filled(self, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
         try:
             async with bootstrap(settings, registry) as self._services:
+                self.drain.on_begin(self._services.environments.dismiss)
                 yield
         except StartupError as error:
             self.error = error

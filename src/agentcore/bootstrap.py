@@ -50,9 +50,11 @@ from agentcore.llm_gateway.keys import ApiKeys
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
+from agentcore.observability.tracing import Tracer, open_tracing
 from agentcore.settings import Settings, token_authority
 from agentcore.training.openenv import rpc
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.sessions import EnvironmentSessions
 
 SESSION_TOKEN_LIFETIME = timedelta(hours=24)
@@ -69,6 +71,7 @@ class Ground:
     supervisor: Supervisor
     database: Database
     cache: Cache
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,8 +195,10 @@ async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         cache = await stack.enter_async_context(
             open_cache(settings.cache, redis_url, supervisor, clock, late=not settings.cache.url)
         )
+        tracer = await stack.enter_async_context(open_tracing(settings.observability.tracing))
         yield Ground(
             settings=settings,
+            tracer=tracer,
             clock=clock,
             ids=Ids(clock),
             registry=registry,
@@ -274,6 +279,8 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
 @asynccontextmanager
 async def _environments(ground: Ground) -> AsyncIterator[EnvironmentSessions]:
     settings = ground.settings
+    remote = [environment.name for environment in settings.training.environments]
+    metrics = OpenEnvMetrics(ground.registry, [*BUNDLED, *remote])
     sessions = EnvironmentSessions(
         settings.training,
         bundled=BUNDLED,
@@ -281,6 +288,8 @@ async def _environments(ground: Ground) -> AsyncIterator[EnvironmentSessions]:
         token=_session_token(ground),
         clock=ground.clock,
         ids=ground.ids,
+        watch=lambda name: metrics.watch(name, "client"),
+        tracer=ground.tracer,
     )
     ground.supervisor.start("environment sessions", sessions.reap)
     try:

@@ -26,6 +26,7 @@ from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.security import TokenAuthority, generated_secret
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.observability.logs import LogFormat, LogLevel
+from agentcore.observability.models import ObservabilityConfig
 from agentcore.training.openenv.models import TrainingConfig
 
 PREFIX = "AGENTCORE_"
@@ -113,6 +114,7 @@ class Settings(BaseModel):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     agents: AgentsConfig = Field(default_factory=AgentsConfig)
     a2a: A2AConfig = Field(default_factory=A2AConfig)
+    observability: ObservabilityConfig = Field(default_factory=ObservabilityConfig)
 
     @property
     def loopback(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,8 +11,11 @@ from starlette.routing import Mount
 
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
+from agentcore.observability.tracing import NO_TRACING, Tracer
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.metrics import UNWATCHED
 from agentcore.training.openenv.models import EnvironmentServerConfig, TrainingConfig
+from agentcore.training.openenv.ports import EnvironmentWatch
 from agentcore.training.openenv.server import environment_mounts
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
@@ -35,7 +38,12 @@ async def mounted(max_sessions: int = 64) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def sessions_at(
-    base_url: str, clock: ManualClock, **config: Any
+    base_url: str,
+    clock: ManualClock,
+    *,
+    watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
+    tracer: Tracer = NO_TRACING,
+    **config: Any,
 ) -> AsyncIterator[EnvironmentSessions]:
     sessions = EnvironmentSessions(
         TrainingConfig.model_validate({"connect_attempts": 1, **config}),
@@ -44,6 +52,8 @@ async def sessions_at(
         token=lambda: "loopback",
         clock=clock,
         ids=Ids(),
+        watch=watch,
+        tracer=tracer,
     )
     try:
         yield sessions

@@ -208,6 +208,7 @@ def caller_of(request: Request) -> Caller:
         principal=principal_of(request.scope),
         request_id=state.get("request_id", ""),
         trace_id=state.get("trace_id", ""),
+        traceparent=state.get("traceparent", ""),
         version=request.headers.get(VERSION) or query.get(VERSION, ""),
         headers=tuple(request.scope["headers"]),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -19,6 +20,7 @@ from agentcore.a2a_protocol.envelope import (
 )
 from agentcore.a2a_protocol.errors import (
     InvalidParams,
+    InvalidRequest,
     SessionRequired,
     UnknownMethod,
     VersionNotSupported,
@@ -30,6 +32,7 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, InternalError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.kit.security import Principal
+from agentcore.kit.server_events import EventResponse, ServerEvent
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -59,6 +62,7 @@ class Caller:
     principal: Principal
     request_id: str = ""
     trace_id: str = ""
+    traceparent: str = ""
     version: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -68,6 +72,7 @@ class CallContext:
     principal: Principal
     request_id: str = ""
     trace_id: str = ""
+    traceparent: str = ""
     source_agent: str | None = None
     target_agent: str | None = None
     session_id: str | None = None
@@ -89,8 +94,17 @@ class ProtocolMethods(Protocol):
     async def answer(self, call: Call, caller: Caller) -> Answer: ...
 
 
+class EventStream(Protocol):
+    """What a streaming method answers with: its events, and its result when they have ended."""
+
+    def __aiter__(self) -> AsyncGenerator[ServerEvent]: ...
+
+    def result(self) -> JsonValue: ...
+
+
 SessionHandler = Callable[[str, JsonObject, CallContext], Awaitable[JsonObject]]
 Run = Callable[[JsonObject, CallContext], Awaitable[JsonValue]]
+RunStream = Callable[[JsonObject, CallContext], Awaitable[EventStream]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +114,19 @@ class Method:
     declared: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamMethod:
+    run: RunStream
+    scope: str
+    declared: frozenset[str]
+
+
 class MethodRegistry:
     """AgentCore's methods: their names contain a dot."""
 
     def __init__(self) -> None:
         self._methods: dict[str, Method] = {}
+        self._streams: dict[str, StreamMethod] = {}
         self._session_handler: SessionHandler | None = None
         self._session_methods: frozenset[str] = frozenset()
 
@@ -120,15 +142,28 @@ class MethodRegistry:
 
         Members of the call's context reach ``params`` only where it declares them.
         """
-        if "." not in name or name in self._methods:
-            raise ValueError(f"{name!r} has no dot, or is registered already")
 
         async def run(raw: JsonObject, context: CallContext) -> JsonValue:
             return await handler(_validated(params, raw), context)
 
-        aliases = {field.alias for field in params.model_fields.values() if field.alias}
-        declared = frozenset(params.model_fields) | aliases
-        self._methods[name] = Method(run=run, scope=scope, declared=declared)
+        self._check_new(name)
+        self._methods[name] = Method(run=run, scope=scope, declared=_declared(params))
+
+    def add_stream(
+        self,
+        name: str,
+        params: type[P],
+        handler: Callable[[P, CallContext], Awaitable[EventStream]],
+        *,
+        scope: str,
+    ) -> None:
+        """As :meth:`add`, for a method that answers with Server-Sent Events."""
+
+        async def run(raw: JsonObject, context: CallContext) -> EventStream:
+            return await handler(_validated(params, raw), context)
+
+        self._check_new(name)
+        self._streams[name] = StreamMethod(run=run, scope=scope, declared=_declared(params))
 
     def set_session_handler(
         self, handler: SessionHandler, *, methods: Collection[str] = SESSION_METHODS
@@ -139,7 +174,17 @@ class MethodRegistry:
 
     def names(self) -> list[str]:
         inside_sessions = self._session_methods if self._session_handler else frozenset()
-        return sorted(self._methods.keys() | inside_sessions)
+        return sorted(self._methods.keys() | self._streams.keys() | inside_sessions)
+
+    def streams(self, name: str) -> bool:
+        return name in self._streams
+
+    async def follow(self, name: str, params: JsonObject, caller: Caller) -> EventStream:
+        """The events of the streaming method ``name``."""
+        method = self._streams[name]
+        asked, context = split_context(params, caller, method.declared)
+        caller.principal.require(method.scope)
+        return await method.run(asked, context)
 
     async def call(self, name: str, params: JsonObject, caller: Caller) -> JsonValue:
         method = self._methods.get(name)
@@ -147,6 +192,8 @@ class MethodRegistry:
         asked, context = split_context(params, caller, declared)
         if context.session_id and self._session_handler and name in self._session_methods:
             return await self._session_handler(name, asked, context)
+        if name in self._streams:
+            raise _stream_in_whole(name)
         if method is None:
             if name in self._session_methods:
                 raise SessionRequired(
@@ -158,6 +205,10 @@ class MethodRegistry:
             )
         caller.principal.require(method.scope)
         return await method.run(asked, context)
+
+    def _check_new(self, name: str) -> None:
+        if "." not in name or name in self._methods or name in self._streams:
+            raise ValueError(f"{name!r} has no dot, or is registered already")
 
 
 class Dispatcher:
@@ -181,9 +232,16 @@ class Dispatcher:
         parsed = parse(raw, self._config)
         if not parsed.batch:
             return await self._measured(parsed.items[0], caller)
-        answers = [await self._measured(item, caller) for item in parsed.items]
+        items = [self._answered_whole(item) for item in parsed.items]
+        answers = [await self._measured(item, caller) for item in items]
         bodies = [answer.body for answer in answers if answer.body is not None]
         return Answer(body=b"[" + b",".join(bodies) + b"]" if bodies else None)
+
+    def _answered_whole(self, item: Call | Refusal) -> Call | Refusal:
+        """An item of a batch; one that streams its answer is refused."""
+        if isinstance(item, Refusal) or not self._registry.streams(item.method):
+            return item
+        return Refusal(error=_stream_in_whole(item.method), id=item.id, silent=item.notification)
 
     async def _measured(self, item: Call | Refusal, caller: Caller) -> Answer:
         family = item.family if isinstance(item, Call) else Family.NONE
@@ -204,6 +262,8 @@ class Dispatcher:
 
     async def _run(self, call: Call, caller: Caller) -> Answer:
         try:
+            if self._registry.streams(call.method):
+                return await self._streamed(call, caller)
             if call.family is Family.AGENTCORE:
                 result = await self._registry.call(call.method, call.params, caller)
                 return Answer(body=result_response(call.id, result))
@@ -222,6 +282,19 @@ class Dispatcher:
             raise InternalError(
                 "the service failed to answer", hint=f"its log knows more: {caller.request_id}"
             ) from exc
+
+    async def _streamed(self, call: Call, caller: Caller) -> Answer:
+        if call.notification:
+            return Answer()
+        events = await self._registry.follow(call.method, call.params, caller)
+
+        async def told() -> AsyncGenerator[ServerEvent]:
+            async with aclosing(aiter(events)) as each:
+                async for event in each:
+                    yield event
+            yield ServerEvent(result_response(call.id, events.result()))
+
+        return Answer(stream=EventResponse(told()))
 
 
 def split_context(
@@ -245,6 +318,7 @@ def split_context(
         principal=caller.principal,
         request_id=caller.request_id,
         trace_id=found.pop("trace_id", caller.trace_id),
+        traceparent=caller.traceparent,
         **found,
     )
     hidden = {"a2a_context", *CONTEXT_MEMBERS} - set(declared)
@@ -262,6 +336,15 @@ def check_version(call: Call, presented: str) -> None:
             f"{call.method} belongs to A2A {call.family.value}, the request says {spoken[:20]!r}",
             hint=f"send the header A2A-Version: {call.family.value}",
         )
+
+
+def _declared(params: type[BaseModel]) -> frozenset[str]:
+    aliases = {field.alias for field in params.model_fields.values() if field.alias}
+    return frozenset(params.model_fields) | aliases
+
+
+def _stream_in_whole(name: str) -> InvalidRequest:
+    return InvalidRequest(f"{name} streams its answer, which a batch cannot hold")
 
 
 def _validated(model: type[P], raw: JsonObject) -> P:

@@ -28,7 +28,12 @@ class Drain:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
+        self._listeners: list[Callable[[], None]] = []
         self.draining = False
+
+    def on_begin(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when draining begins: to end what would not end of itself."""
+        self._listeners.append(listener)
 
     def entered(self) -> None:
         self._in_flight += 1
@@ -45,6 +50,8 @@ class Drain:
         False when they took longer than ``seconds``, or somebody was in a ``hurry``.
         """
         self.draining = True
+        for listener in self._listeners:
+            listener()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self._idle.is_set() and not hurry():

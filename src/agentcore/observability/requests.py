@@ -107,7 +107,11 @@ class RequestScope:
         own = None if given and parent else self._ids.new()
         request_id = given.group().decode() if given else str(own)
         trace_id = parent.group(1).decode() if parent else own.hex if own else ""
-        scope.setdefault("state", {}).update(request_id=request_id, trace_id=trace_id)
+        scope.setdefault("state", {}).update(
+            request_id=request_id,
+            trace_id=trace_id,
+            traceparent=parent.group().decode() if parent else "",
+        )
         return request_id, trace_id
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:

@@ -4,14 +4,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
+from agentcore.a2a_protocol.dispatcher import Caller, EventStream, MethodRegistry
 from agentcore.a2a_protocol.errors import InvalidParams, SessionRequired
 from agentcore.kit.errors import AgentCoreError, Forbidden
 from agentcore.kit.security import Principal
+from agentcore.observability.tracing import OtelTracing
 from agentcore.training.openenv.environments.a2a_message import text_message
 from agentcore.training.openenv.errors import (
     ActionMappingError,
+    EnvironmentSessionConflict,
     EnvironmentSessionNotFound,
     OpenEnvInvalidActionError,
     OpenEnvResetError,
@@ -21,6 +26,8 @@ from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
 from tests.fakes.openenv_servers import ScriptedServer, refusal, sent
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +45,20 @@ class Calls:
         register_methods(self._registry, sessions)
 
     async def __call__(self, method: str, principal: Principal | None = None, **params: Any) -> Any:
-        asking = Caller(principal=principal or caller(), request_id="r-1", trace_id="t-1")
-        return await self._registry.call(method, params, asking)
+        return await self._registry.call(method, params, self._caller(principal))
+
+    async def follow(
+        self, method: str, principal: Principal | None = None, **params: Any
+    ) -> EventStream:
+        return await self._registry.follow(method, params, self._caller(principal))
+
+    def _caller(self, principal: Principal | None) -> Caller:
+        return Caller(
+            principal=principal or caller(),
+            request_id="r-1",
+            trace_id="t-1",
+            traceparent=f"00-{TRACE}-b7ad6b7169203331-01",
+        )
 
 
 @pytest.fixture
@@ -206,3 +225,81 @@ async def test_wrong_actions_are_refused(call: Calls) -> None:
         await call("task.execute", **session, action="guess", number=1000)
     with pytest.raises(ActionMappingError):
         await call("task.execute", **session, action=7)
+
+
+async def test_environments_are_listed(call: Calls) -> None:
+    page = await call("environment.list", caller("bob", "acme", "env:act"), limit=1)
+    assert [each["name"] for each in page["environments"]] == ["a2a_protocol_test"]
+    rest = await call("environment.list", cursor=page["next_cursor"])
+    assert "guess_number" in [each["name"] for each in rest["environments"]]
+    assert rest["next_cursor"] is None
+
+
+async def test_an_open_can_be_repeated_under_a_name(call: Calls) -> None:
+    asked: dict[str, Any] = {
+        "environment": "guess_number",
+        "session_id": "run-1",
+        "seed": 7,
+        "agents": ["bob"],
+    }
+    opened = await call("environment.open", **asked)
+    assert opened["session_id"] == "run-1"
+    guess = {"type": "guess", "parameters": {"number": 1}}
+    await call("environment.step", session_id="run-1", action=guess)
+    assert await call("environment.open", **asked) == opened
+    assert (await call("environment.state", session_id="run-1"))["step_count"] == 1
+    agent = caller("bob", "acme", "env:act")
+    shared = opened["shared_id"]
+    assert (await call("environment.state", agent, session_id=shared))["step_count"] == 1
+    with pytest.raises(EnvironmentSessionConflict):
+        await call("environment.open", **{**asked, "seed": 8})
+    with pytest.raises(EnvironmentSessionNotFound):
+        await call("environment.state", agent, session_id="run-1")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "x" * 129, "-x", 7])
+async def test_names_fit_into_an_address(name: object, call: Calls) -> None:
+    with pytest.raises(InvalidParams):
+        await call("environment.open", environment="guess_number", session_id=name)
+
+
+async def test_events_are_followed(call: Calls) -> None:
+    await call("environment.open", environment="guess_number", session_id="s", seed=7)
+    events = await call.follow("environment.subscribe", session_id="s", after="0")
+    assert (await anext(aiter(events))).data.startswith(b'{"jsonrpc":"2.0","method":"environment.')
+    for who in (caller("ada", "other"), caller("bob")):
+        with pytest.raises(EnvironmentSessionNotFound):
+            await call.follow("environment.subscribe", who, session_id="s")
+    with pytest.raises(Forbidden):
+        await call.follow("environment.subscribe", caller("ada", "acme", "a2a"), session_id="s")
+
+
+async def test_spans_of_an_episode(envs: str, clock: ManualClock) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with sessions_at(envs, clock, tracer=OtelTracing(provider)) as sessions:
+        call = Calls(sessions)
+        await call("environment.open", environment="guess_number", session_id="s")
+        reset: dict[str, Any] = {"seed": 7, "options": {"episode_id": "e-1"}}
+        await call("environment.reset", session_id="s", **reset)
+        await call("task.execute", session_id="s", action="guess", number=1)
+        with pytest.raises(OpenEnvInvalidActionError):
+            await call("task.execute", session_id="s", action="guess", number=1000)
+    first, step, failed = exporter.get_finished_spans()
+    assert [span.name for span in (first, step, failed)] == [
+        "environment.reset",
+        "environment.step",
+        "environment.step",
+    ]
+    common = {"openenv.environment": "guess_number", "openenv.episode_id": "e-1"}
+    assert dict(first.attributes or {}) == {**common, "openenv.step": 0, "openenv.seed": 7}
+    assert dict(step.attributes or {}) == {
+        **common,
+        "openenv.step": 1,
+        "openenv.action": "guess",
+        "openenv.reward": -0.1,
+        "openenv.done": False,
+    }
+    assert (failed.attributes or {})["error.type"] == "openenv_invalid_action"
+    assert {f"{span.context.trace_id:032x}" for span in (first, step) if span.context} == {TRACE}

@@ -5,17 +5,23 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from agentcore.kit.errors import StartupError
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.errors import (
     CapacityReached,
     EnvironmentNotFoundError,
+    EnvironmentSessionConflict,
     EnvironmentSessionNotFound,
     OpenEnvConnectionError,
+    OpenEnvResetError,
     SessionLimitReached,
 )
-from agentcore.training.openenv.sessions import EnvironmentSession, EnvironmentSessions
+from agentcore.training.openenv.metrics import OpenEnvMetrics
+from agentcore.training.openenv.models import Action
+from agentcore.training.openenv.session import EnvironmentSession
+from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
 from tests.fakes.openenv_servers import Hang, ScriptedServer, eventually
@@ -202,3 +208,76 @@ async def test_the_list_asks_no_foreign_server(envs: str, clock: ManualClock) ->
             await sessions.environment("far")
         with pytest.raises(EnvironmentNotFoundError):
             await sessions.environment("chess")
+
+
+async def test_the_same_open_again_is_the_same_session(envs: str, clock: ManualClock) -> None:
+    async with sessions_at(envs, clock) as sessions:
+
+        async def again(**more: Any) -> EnvironmentSession:
+            return await sessions.open(ADA, "guess_number", session_id="s", seed=3, **more)
+
+        first, second = await asyncio.gather(again(), again())
+        assert first is second
+        await first.step(Action(type="guess", parameters={"number": 1}))
+        assert await again() is first
+        assert first.episodes == 1, "the second open began another episode"
+        assert len(sessions) == 1
+        with pytest.raises(EnvironmentSessionConflict):
+            await again(agents=["bob"])
+        await sessions.close(ADA, "s")
+        assert await again() is not first
+
+
+async def test_an_open_that_fails_can_be_repeated(envs: str, clock: ManualClock) -> None:
+    server = ScriptedServer(resets=[Hang])
+    async with server.running() as url:
+        remote = {"name": "far", "url": url}
+        async with sessions_at(envs, clock, environments=[remote], step_seconds=0.05) as sessions:
+            opening = [sessions.open(ADA, "far", session_id="s", seed=1) for _ in range(2)]
+            failed, opened = await asyncio.gather(*opening, return_exceptions=True)
+            assert isinstance(failed, OpenEnvResetError)
+            assert isinstance(opened, EnvironmentSession)
+            assert len(sessions) == 1
+
+
+async def test_names_of_others_neither_collide_nor_show(envs: str, clock: ManualClock) -> None:
+    async with sessions_at(envs, clock) as sessions:
+        own = [await sessions.open(who, "guess_number", session_id="s") for who in (ADA, BOB, EVE)]
+        assert len({session.id for session in own}) == 3
+        for who, session in zip((ADA, BOB, EVE), own, strict=True):
+            assert await acting(sessions, who, "s") is session
+        # An id that is somebody else's is free to be chosen, and tells nothing.
+        taken = await sessions.open(BOB, "guess_number", session_id=own[0].id)
+        assert await acting(sessions, BOB, own[0].id) is taken
+        assert await acting(sessions, ADA, own[0].id) is own[0]
+        await sessions.close(BOB, "s")
+        assert await acting(sessions, ADA, "s") is own[0]
+
+
+async def test_own_sessions_are_listed_by_pages(envs: str, clock: ManualClock) -> None:
+    async with sessions_at(envs, clock) as sessions:
+        for who, name in ((ADA, "1"), (BOB, "x"), (ADA, "2"), (EVE, "y"), (ADA, "3")):
+            await sessions.open(who, "guess_number", session_id=name, agents=["ada"])
+        seen: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = sessions.page(ADA, limit=2, cursor=cursor)
+            seen += [view.session_id for view in page.sessions]
+            cursor = page.next_cursor
+        assert seen == ["1", "2", "3"]
+
+
+async def test_refusals_for_want_of_room_are_counted(
+    clock: ManualClock, registry: CollectorRegistry
+) -> None:
+    metrics = OpenEnvMetrics(registry, ["guess_number"])
+    async with (
+        mounted(max_sessions=1) as envs,
+        sessions_at(envs, clock, watch=lambda name: metrics.watch(name, "client")) as sessions,
+    ):
+        await sessions.open(ADA, "guess_number")
+        with pytest.raises(CapacityReached):
+            await sessions.open(ADA, "guess_number")
+        labels = {"environment": "guess_number", "side": "client"}
+        assert registry.get_sample_value("openenv_capacity_refusals_total", labels) == 1
+        assert registry.get_sample_value("openenv_sessions", labels) == 1

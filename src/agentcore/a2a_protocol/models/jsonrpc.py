@@ -21,6 +21,16 @@ class JsonRpcRequest(BaseModel):
     id: RpcId = None
     jsonrpc: Literal["2.0"] = "2.0"
 
+    @model_serializer
+    def wire(self) -> dict[str, JsonValue]:
+        """Section 4.1: a notification has no member ``id``, not even null."""
+        message: JsonObject = {"jsonrpc": self.jsonrpc, "method": self.method}
+        if self.params is not None:
+            message["params"] = self.params
+        if self.id is not None:
+            message["id"] = self.id
+        return message
+
 
 class JsonRpcError(BaseModel):
     model_config = ConfigDict(frozen=True)

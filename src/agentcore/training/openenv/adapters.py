@@ -17,6 +17,7 @@ CONTEXT_FIELDS = ("trace_id", "source_agent", "target_agent", "session_id", "tim
 CONTEXT_MEMBER = "a2a_context"
 # Methods of which a context field is also a parameter, and so reaches the action.
 DECLARED_FIELDS = {"agent.delegate": frozenset({"target_agent"})}
+STATE_CHANGED = "environment.state_changed"
 CONTROL_METHODS = frozenset({"environment.reset", "environment.render", "environment.close"})
 
 
@@ -70,11 +71,15 @@ class A2AOpenEnvAdapter:
             },
         )
 
-    async def observation_to_jsonrpc_notification(self, observation: Observation) -> JsonRpcRequest:
-        return JsonRpcRequest(
-            method="environment.state_changed",
-            params={"state": observation.state, "metadata": observation.metadata},
-        )
+    async def observation_to_jsonrpc_notification(
+        self, observation: Observation, event: JsonObject | None = None
+    ) -> JsonRpcRequest:
+        """What a watcher is told; ``event`` holds further parameters, such as its id and kind."""
+        params: JsonObject = {"state": observation.state, "metadata": observation.metadata}
+        if event is not None:
+            params.update(event)
+        # Constructed, not validated: it comes from JSON, and is built for every step.
+        return JsonRpcRequest.model_construct(method=STATE_CHANGED, params=params)
 
     def register_action_mapping(self, method: str, action_type: str) -> None:
         """Let ``method`` mean ``action_type`` from now on."""

@@ -214,6 +214,11 @@ class OpenEnvClient:
         except binascii.Error as exc:
             raise OpenEnvSpecError(f"the server's image is not base64: {exc}") from exc
 
+    @property
+    def lost(self) -> bool:
+        """Whether the session broke off inside an episode, and no reset has followed."""
+        return self._phase == "lost"
+
     def subscribe_updates(self) -> AsyncIterator[JsonObject]:
         """This client's events from now on, until it closes.
 

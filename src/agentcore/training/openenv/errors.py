@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentcore.kit.errors import (
+    RPC_CONFLICT,
     RPC_DEADLINE,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
@@ -146,6 +147,23 @@ class SessionLimitReached(AgentCoreError):
     """This service keeps no further session for the caller."""
 
     code, http_status, rpc_code, retryable = "session_limit_reached", 429, RPC_TOO_MANY, True
+
+
+class WatcherLimitReached(AgentCoreError):
+    """The session has as many watchers as it may have."""
+
+    code, http_status, rpc_code, retryable = "watcher_limit_reached", 429, RPC_TOO_MANY, True
+
+
+class EnvironmentSessionConflict(AgentCoreError):
+    """The caller has given this session id to something else."""
+
+    code, http_status, rpc_code, retryable = (
+        "environment_session_conflict",
+        409,
+        RPC_CONFLICT,
+        False,
+    )
 
 
 class ActionMappingError(AgentCoreError):

@@ -8,7 +8,6 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHand
 from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
-from agentcore.training.openenv.registry_config import RegistryConfig
 
 ENVIRONMENT_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
@@ -134,6 +133,43 @@ class EnvironmentServerConfig(_Value):
     )
 
 
+class EventsConfig(_Value):
+    """What is kept of each session's events for watchers."""
+
+    most_events: int = Field(
+        256, ge=1, description="Newest events of a session that a watcher may still ask for."
+    )
+    most_bytes: int = Field(
+        256 * 1024,
+        ge=0,
+        description="Most bytes that the kept events of a session take; the newest is always kept.",
+    )
+    most_watchers: int = Field(
+        32, ge=1, description="Most watchers of one session at the same time."
+    )
+    heartbeat_seconds: float = Field(
+        15.0, gt=0, description="Seconds of silence after which a watcher gets a heartbeat."
+    )
+
+
+class SessionView(_Value):
+    """A session as its callers see it."""
+
+    session_id: str
+    environment: str
+    agents: tuple[str, ...] = ()
+    phase: Literal["idle", "playing", "over", "lost", "closed"]
+    episodes: int
+    steps: int
+    idle_seconds: float
+    last_event_id: str
+
+
+class SessionPage(_Value):
+    sessions: tuple[SessionView, ...]
+    next_cursor: str | None = None
+
+
 class TrainingConfig(_Value):
     environments: tuple[RemoteEnvironment, ...] = Field(
         (), description="Environments on other servers that callers may open by name."
@@ -141,10 +177,6 @@ class TrainingConfig(_Value):
     server: EnvironmentServerConfig = Field(
         default_factory=EnvironmentServerConfig,
         description="Limits of the bundled environments' servers.",
-    )
-    registry: RegistryConfig = Field(
-        default_factory=RegistryConfig,
-        description="How environments are discovered, registered and watched.",
     )
     max_sessions: int = Field(
         512, ge=1, description="Most environment sessions that this process keeps open."
@@ -163,4 +195,7 @@ class TrainingConfig(_Value):
     )
     connect_attempts: int = Field(
         3, ge=1, le=10, description="How often connecting is tried before it counts as failed."
+    )
+    events: EventsConfig = Field(
+        default_factory=EventsConfig, description="Events of environment sessions."
     )

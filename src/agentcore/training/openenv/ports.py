@@ -1,10 +1,9 @@
-"""What the registry needs of whatever runs environments."""
+"""What the OpenEnv side needs of others: what runs environments, and who watches them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from agentcore.training.openenv.models import RemoteEnvironment
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
@@ -12,9 +11,6 @@ from agentcore.training.openenv.specs import (
     ResourceUsage,
     RuntimeName,
 )
-
-if TYPE_CHECKING:
-    from agentcore.training.openenv.deep_health import DeepHealth
 
 
 class EnvironmentRuntime(Protocol):
@@ -47,14 +43,26 @@ class EnvironmentRuntime(Protocol):
         """None where the runtime cannot measure."""
 
 
-class Probe(Protocol):
-    """Finds out whether a server gives episodes; never raises for what the server does."""
+class SessionWatch(Protocol):
+    """Told what happens in one session; its calls return at once and raise nothing."""
 
-    async def __call__(self, url: str, *, token: str | None, seconds: float) -> DeepHealth: ...
+    def reset(self, seconds: float) -> None:
+        """An episode began."""
+
+    def stepped(self, seconds: float, reward: float, *, done: bool) -> None:
+        """A step took place; ``done`` ends the episode."""
+
+    def lost(self) -> None:
+        """The session broke off inside an episode; ``closed`` follows all the same."""
+
+    def closed(self) -> None:
+        """Once, and the last of all calls."""
 
 
-class RegisteredEnvironments(Protocol):
-    """Environments that callers may open by name beside bundled and configured ones."""
+class EnvironmentWatch(Protocol):
+    """Told of the sessions of one environment."""
 
-    async def find(self, reference: str) -> RemoteEnvironment | None:
-        """Where it is served; raises ``AmbiguousEnvironment`` where the name means several."""
+    def opened(self) -> SessionWatch: ...
+
+    def refused(self) -> None:
+        """No session was free."""

@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -15,47 +15,40 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, StartupError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
+from agentcore.observability.tracing import NO_TRACING, Tracer
 from agentcore.training.openenv.adapters import A2AOpenEnvAdapter
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import (
+    CapacityReached,
     EnvironmentNotFoundError,
+    EnvironmentSessionConflict,
     EnvironmentSessionNotFound,
     SessionLimitReached,
+    WatcherLimitReached,
 )
+from agentcore.training.openenv.journal import Journal
+from agentcore.training.openenv.metrics import UNWATCHED
 from agentcore.training.openenv.models import (
     EnvironmentEntry,
-    EnvironmentInfo,
+    EnvironmentPage,
     RemoteEnvironment,
+    SessionPage,
+    SessionView,
     TrainingConfig,
 )
+from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.session import EnvironmentSession, Opening, Surroundings
+from agentcore.training.openenv.subscriptions import Subscription
 
 # The client, with its HTTP and WebSocket libraries, is loaded when the first session opens.
 if TYPE_CHECKING:
     from agentcore.training.openenv.client import OpenEnvClient
 
 LONGEST_REAP_PAUSE = 30.0
+# Tenant and subject of the owner, and what it calls the session.
+Name = tuple[str, str, str]
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True, kw_only=True)
-class EnvironmentSession:
-    """One caller's session; ``agents`` are further subjects of its tenant that may act in it."""
-
-    id: str
-    environment: str
-    tenant: str
-    owner: str
-    agents: frozenset[str]
-    client: OpenEnvClient
-    adapter: A2AOpenEnvAdapter
-    info: EnvironmentInfo
-    last_used: float
-    calls: int = 0
-
-    def admits(self, principal: Principal) -> bool:
-        allowed = principal.subject == self.owner or principal.subject in self.agents
-        return principal.tenant == self.tenant and allowed
 
 
 class EnvironmentSessions:
@@ -74,6 +67,8 @@ class EnvironmentSessions:
         token: Callable[[], str],
         clock: Clock,
         ids: Ids,
+        watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
+        tracer: Tracer = NO_TRACING,
     ) -> None:
         self._config = config
         self._bundled = bundled
@@ -89,7 +84,14 @@ class EnvironmentSessions:
         self._token = token
         self._clock = clock
         self._ids = ids
+        self._watch = watch
+        self._on = Surroundings(
+            clock=clock, tracer=tracer, heartbeat_seconds=config.events.heartbeat_seconds
+        )
         self._sessions: dict[str, EnvironmentSession] = {}
+        # What owners call their sessions: a name means nothing to anybody else.
+        self._named: dict[Name, EnvironmentSession] = {}
+        self._opening: WeakValueDictionary[Name, asyncio.Lock] = WeakValueDictionary()
         self._held: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
@@ -102,35 +104,86 @@ class EnvironmentSessions:
         *,
         url: str | None = None,
         agents: Iterable[str] = (),
+        session_id: str | None = None,
+        seed: int | None = None,
     ) -> EnvironmentSession:
         """Open a session of the environment named ``environment``; ``url`` may repeat a remote's.
 
+        ``seed`` starts the first episode. With a ``session_id`` of the caller's choice the same
+        call again, also while the first still runs, gives the same session.
+
         Raises:
             EnvironmentNotFoundError: neither bundled nor configured.
+            EnvironmentSessionConflict: the caller has given ``session_id`` to something else.
             SessionLimitReached: the caller or the process holds as many as it may.
             OpenEnvConnectionError: its server is away, or ``CapacityReached``.
         """
-        client = self._client(environment, url)
+        asked = Opening(environment=environment, url=url, agents=frozenset(agents), seed=seed)
+        if session_id is None:
+            return await self._open(principal, asked, None)
+        name = (principal.tenant, principal.subject, session_id)
+        async with self._opening.setdefault(name, asyncio.Lock()):
+            known = self._own(principal, session_id)
+            if known is None:
+                return await self._open(principal, asked, session_id)
+            if known.asked != asked:
+                raise EnvironmentSessionConflict(
+                    f"the session {session_id[:80]!r} was opened with other parameters",
+                    hint="close it first, or choose another session_id",
+                )
+            return known
+
+    async def _open(
+        self, principal: Principal, asked: Opening, chosen: str | None
+    ) -> EnvironmentSession:
+        client = self._client(asked.environment, asked.url)
         owner = (principal.tenant, principal.subject)
         self._take(owner)
         try:
-            info = await client.connect()
+            session = await self._connected(principal, asked, chosen, client)
         except BaseException:
             self._give_back(owner)
             raise
-        session = EnvironmentSession(
-            id=str(self._ids.new()),
-            environment=environment,
+        self._sessions[session.id] = session
+        self._named[(*owner, session.name)] = session
+        if asked.seed is None:
+            return session
+        try:
+            session.first = await session.reset(asked.seed)
+        except BaseException:
+            # The caller may never learn the id: nobody else could close it.
+            await self._end(session)
+            raise
+        return session
+
+    async def _connected(
+        self, principal: Principal, asked: Opening, chosen: str | None, client: OpenEnvClient
+    ) -> EnvironmentSession:
+        watch = self._watch(asked.environment)
+        try:
+            info = await client.connect()
+        except CapacityReached:
+            watch.refused()
+            raise
+        unique = self._ids.new()
+        events = self._config.events
+        return EnvironmentSession(
+            id=str(unique),
+            name=chosen or str(unique),
+            asked=asked,
             tenant=principal.tenant,
             owner=principal.subject,
-            agents=frozenset(agents),
             client=client,
             adapter=A2AOpenEnvAdapter(client),
             info=info,
+            # The random end of the id: an event's id tells nobody the session's.
+            journal=Journal(
+                unique.hex[-12:], most_entries=events.most_events, most_bytes=events.most_bytes
+            ),
+            watch=watch.opened(),
+            on=self._on,
             last_used=self._clock.monotonic(),
         )
-        self._sessions[session.id] = session
-        return session
 
     @asynccontextmanager
     async def using(
@@ -151,6 +204,41 @@ class EnvironmentSessions:
         if principal.subject != session.owner:
             raise _not_found(session_id)
         await self._end(session)
+
+    def follow(self, principal: Principal, session_id: str, after: str | None) -> Subscription:
+        """The session's events behind the id ``after``: None for those to come, ``0`` for all kept.
+
+        To watch keeps no session open.
+
+        Raises:
+            WatcherLimitReached: it has as many watchers as it may have.
+        """
+        session = self._find(principal, session_id)
+        most = self._config.events.most_watchers
+        if session.journal.readers >= most:
+            raise WatcherLimitReached(
+                f"the session has {most} watchers", hint="share one of them, or end one"
+            )
+        return session.follow(principal, after)
+
+    def dismiss(self) -> None:
+        """Send all watchers away: the service is about to stop, its sessions with it."""
+        for session in self._sessions.values():
+            session.journal.end()
+
+    def view(self, principal: Principal, session_id: str) -> SessionView:
+        return self._view(self._find(principal, session_id), principal)
+
+    def page(self, principal: Principal, *, limit: int, cursor: str) -> SessionPage:
+        """The caller's own sessions, the oldest first; a cursor is the ``next_cursor`` before."""
+        owner = (principal.tenant, principal.subject)
+        own = sorted(
+            session.id
+            for session in self._sessions.values()
+            if (session.tenant, session.owner) == owner and session.id > cursor
+        )
+        shown = tuple(self._view(self._sessions[each], principal) for each in own[:limit])
+        return SessionPage(sessions=shown, next_cursor=own[limit - 1] if len(own) > limit else None)
 
     async def reap(self) -> None:
         """Close sessions that nobody uses; runs until cancelled."""
@@ -180,6 +268,13 @@ class EnvironmentSessions:
             for remote in self._remote.values()
         ]
         return sorted([*bundled, *remote], key=lambda entry: entry.name)
+
+    def listed(self, *, limit: int, cursor: str) -> EnvironmentPage:
+        """A page of them; a cursor is the ``next_cursor`` of the page before."""
+        rest = [entry for entry in self.environments() if entry.name > cursor]
+        shown = tuple(rest[:limit])
+        more = len(rest) > limit
+        return EnvironmentPage(environments=shown, next_cursor=shown[-1].name if more else None)
 
     async def environment(self, name: str) -> EnvironmentEntry:
         """One environment; the server of a remote one is asked what it is."""
@@ -240,17 +335,41 @@ class EnvironmentSessions:
             del self._held[owner]
 
     def _find(self, principal: Principal, session_id: str) -> EnvironmentSession:
-        session = self._sessions.get(session_id)
+        session = self._own(principal, session_id) or self._sessions.get(session_id)
         if session is None or not session.admits(principal):
             raise _not_found(session_id)
         return session
 
+    def _own(self, principal: Principal, session_id: str) -> EnvironmentSession | None:
+        """A session of the caller's own, by its name or by its unique id."""
+        named = self._named.get((principal.tenant, principal.subject, session_id))
+        if named is not None:
+            return named
+        found = self._sessions.get(session_id)
+        if found is None or (found.tenant, found.owner) != (principal.tenant, principal.subject):
+            return None
+        return found
+
+    def _view(self, session: EnvironmentSession, principal: Principal) -> SessionView:
+        idle = 0.0 if session.calls else self._clock.monotonic() - session.last_used
+        return SessionView(
+            session_id=session.called_by(principal),
+            environment=session.asked.environment,
+            agents=tuple(sorted(session.asked.agents)),
+            phase=session.phase,
+            episodes=session.episodes,
+            steps=session.steps,
+            idle_seconds=round(idle, 3),
+            last_event_id=session.journal.newest,
+        )
+
     async def _end(self, session: EnvironmentSession) -> None:
         if self._sessions.pop(session.id, None) is None:
             return
+        del self._named[session.tenant, session.owner, session.name]
         self._give_back((session.tenant, session.owner))
         try:
-            await session.client.close()
+            await session.close()
         except AgentCoreError as error:
             log.warning("environment session did not close", session=session.id, error=str(error))
 

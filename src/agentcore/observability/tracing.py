@@ -1,0 +1,113 @@
+"""Spans: OpenTelemetry where it is installed and configured, nothing at all otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from anyio import to_thread
+
+from agentcore.kit.errors import AgentCoreError, StartupError
+from agentcore.observability.models import TracingConfig
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span as OtelSpan
+    from opentelemetry.trace import Tracer as SdkTracer
+
+Attribute = bool | int | float | str
+SERVICE = "agentcore"
+
+
+class Span(Protocol):
+    """``attributes`` of a span; setting one again replaces it."""
+
+    def set_attributes(self, attributes: Mapping[str, Attribute]) -> None: ...
+
+
+class Tracer(Protocol):
+    def span(self, name: str, *, parent: str = "") -> AbstractContextManager[Span | None]:
+        """A span around the block, inside ``parent`` (a W3C traceparent) or the current one.
+
+        None when nobody records it: its attributes need not be computed. An error that leaves the
+        block marks the span.
+        """
+
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+
+class NoTracing:
+    def span(self, name: str, *, parent: str = "") -> AbstractContextManager[None]:
+        return _NOTHING
+
+
+NO_TRACING = NoTracing()
+
+
+class OtelTracing:
+    """Spans by the OpenTelemetry SDK; ``provider`` is shut down by whoever made it."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._tracer: SdkTracer = provider.get_tracer(SERVICE)
+
+    @contextmanager
+    def span(self, name: str, *, parent: str = "") -> Iterator[Span | None]:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        context = TraceContextTextMapPropagator().extract({"traceparent": parent})
+        with self._tracer.start_as_current_span(
+            name, context if parent else None, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield span if span.is_recording() else None
+            except BaseException as error:
+                _mark(span, error)
+                raise
+
+
+@asynccontextmanager
+async def open_tracing(config: TracingConfig) -> AsyncIterator[Tracer]:
+    """What ``config`` asks for; leaving it sends what is still waiting to be sent.
+
+    Raises:
+        StartupError: tracing is asked for and the extra ``otel`` is not installed.
+    """
+    if config.endpoint is None:
+        yield NO_TRACING
+        return
+    provider = _provider(config, str(config.endpoint))
+    try:
+        yield OtelTracing(provider)
+    finally:
+        await to_thread.run_sync(provider.shutdown)
+
+
+def _provider(config: TracingConfig, endpoint: str) -> TracerProvider:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+    except ImportError as exc:
+        raise StartupError(
+            "observability.tracing is configured and OpenTelemetry is not installed",
+            hint="pip install 'agentcore[otel]', or leave AGENTCORE_OBSERVABILITY__TRACING out",
+        ) from exc
+    provider = TracerProvider(
+        resource=Resource.create({SERVICE_NAME: SERVICE}),
+        sampler=ParentBased(TraceIdRatioBased(config.sample)),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return provider
+
+
+def _mark(span: OtelSpan, error: BaseException) -> None:
+    from opentelemetry.trace import Status, StatusCode
+
+    kind = error.code if isinstance(error, AgentCoreError) else type(error).__name__
+    span.set_attribute("error.type", kind)
+    span.set_status(Status(StatusCode.ERROR, kind))
