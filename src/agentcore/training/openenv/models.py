@@ -8,6 +8,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHand
 from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
+from agentcore.training.openenv.registry_config import RegistryConfig
 
 ENVIRONMENT_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
@@ -177,6 +178,10 @@ class TrainingConfig(_Value):
     server: EnvironmentServerConfig = Field(
         default_factory=EnvironmentServerConfig,
         description="Limits of the bundled environments' servers.",
+    )
+    registry: RegistryConfig = Field(
+        default_factory=RegistryConfig,
+        description="How environments are discovered, registered and watched.",
     )
     max_sessions: int = Field(
         512, ge=1, description="Most environment sessions that this process keeps open."

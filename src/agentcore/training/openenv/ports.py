@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from agentcore.training.openenv.models import RemoteEnvironment
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
@@ -11,6 +12,9 @@ from agentcore.training.openenv.specs import (
     ResourceUsage,
     RuntimeName,
 )
+
+if TYPE_CHECKING:
+    from agentcore.training.openenv.deep_health import DeepHealth
 
 
 class EnvironmentRuntime(Protocol):
@@ -41,6 +45,19 @@ class EnvironmentRuntime(Protocol):
 
     async def usage(self, name: str) -> ResourceUsage | None:
         """None where the runtime cannot measure."""
+
+
+class Probe(Protocol):
+    """Finds out whether a server gives episodes; never raises for what the server does."""
+
+    async def __call__(self, url: str, *, token: str | None, seconds: float) -> DeepHealth: ...
+
+
+class RegisteredEnvironments(Protocol):
+    """Environments that callers may open by name beside bundled and configured ones."""
+
+    async def find(self, reference: str) -> RemoteEnvironment | None:
+        """Where it is served; raises ``AmbiguousEnvironment`` where the name means several."""
 
 
 class SessionWatch(Protocol):

@@ -1,0 +1,71 @@
+"""Whether an environment gives episodes, asked of its server and written as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from agentcore.kit.clock import Clock
+from agentcore.training.openenv.ports import Probe
+from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
+from agentcore.training.openenv.registration.records import EnvironmentHealth
+from agentcore.training.openenv.registry_config import RegistryConfig
+
+# The reference of a secret (env:NAME, file:PATH) in, the secret out.
+Secrets = Callable[[str], str]
+LONGEST_PAUSE = 3600.0
+LONGEST_DETAIL = 500
+
+
+class HealthChecks:
+    """A failed check is a record like any other: nothing is raised for it."""
+
+    def __init__(
+        self, config: RegistryConfig, probe: Probe, *, secrets: Secrets, clock: Clock
+    ) -> None:
+        self._config = config
+        self._probe = probe
+        self._secrets = secrets
+        self._clock = clock
+
+    def token(self, token_ref: str | None) -> str:
+        """The secret; raises ``TokenReferenceInvalid``."""
+        return self._secrets(token_ref) if token_ref else ""
+
+    async def check(
+        self, url: str, token_ref: str | None, before: EnvironmentHealth
+    ) -> EnvironmentHealth:
+        now, seconds = self._clock.now(), self._config.deep_health_seconds
+        try:
+            token = self.token(token_ref)
+        except TokenReferenceInvalid as error:
+            return _failed(before, now, error.detail)
+        found = await self._probe(url, token=token or None, seconds=seconds)
+        if found.status == "failed":
+            return _failed(before, now, f"{found.stage}: {found.detail or found.code}")
+        info = found.info
+        return EnvironmentHealth(
+            status=found.status,
+            detail=found.detail[:LONGEST_DETAIL],
+            mode=info.mode if info else before.mode,
+            capacity=info.capacity if info else before.capacity,
+            checked_at=now,
+            last_seen_at=now,
+        )
+
+    def next_check(self, health: EnvironmentHealth) -> datetime:
+        """Twice as late after each failure in a row, at most an hour later."""
+        usual = self._config.monitor_seconds
+        pause = min(usual * 2 ** min(health.failures, 16), max(usual, LONGEST_PAUSE))
+        return self._clock.now() + timedelta(seconds=pause)
+
+
+def _failed(before: EnvironmentHealth, now: datetime, detail: str) -> EnvironmentHealth:
+    return before.model_copy(
+        update={
+            "status": "failed",
+            "detail": detail[:LONGEST_DETAIL],
+            "checked_at": now,
+            "failures": before.failures + 1,
+        }
+    )

@@ -1,0 +1,102 @@
+"""What the registry keeps of an environment beside its spec."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentcore.training.openenv.models import Capacity, JsonMap
+from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
+
+State = Literal["discovered", "registered"]
+HealthStatus = Literal["unknown", "healthy", "degraded", "busy", "failed"]
+Mode = Literal["simulation", "production"]
+OperationKind = Literal["discover", "deploy", "undeploy"]
+OperationState = Literal["pending", "running", "succeeded", "failed"]
+REFERENCE_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EnvironmentHealth(_Value):
+    """What the last check found: ``busy`` has no free session, ``degraded`` resets and no more.
+
+    ``last_seen_at`` is when a check last succeeded, ``failures`` how many failed since.
+    """
+
+    status: HealthStatus = "unknown"
+    detail: str = ""
+    mode: Mode | None = None
+    capacity: Capacity | None = None
+    checked_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    failures: int = 0
+
+
+class EnvironmentRecord(_Value):
+    """One revision of one environment; ``token_ref`` names the secret that its server wants."""
+
+    id: UUID
+    spec: EnvironmentSpec
+    state: State
+    token_ref: str | None = Field(None, pattern=REFERENCE_FORM)
+    created_at: datetime
+    registered_at: datetime | None = None
+    health: EnvironmentHealth = Field(default_factory=EnvironmentHealth)
+
+    @property
+    def qualified(self) -> str:
+        """The name that nothing else has: ``source:source_id@revision``."""
+        spec = self.spec
+        return f"{spec.source}:{spec.source_id}@{spec.revision}"
+
+
+class DeploymentRecord(_Value):
+    """What was asked for; what became of it is the runtime's to say."""
+
+    name: str
+    spec: EnvironmentSpec
+    runtime: RuntimeName
+    replicas: int
+    resources: JsonMap
+    url: str = ""
+    status: Literal["pending", "running", "degraded", "failed"] = "pending"
+    ready: int = 0
+    detail: str = ""
+    updated_at: datetime
+
+
+class Operation(_Value):
+    """A long piece of work that outlives the request, and the process, that asked for it.
+
+    ``error`` is the problem document of what failed; ``result`` what the work came to.
+    """
+
+    id: UUID
+    kind: OperationKind
+    target: str
+    arguments: JsonMap
+    state: OperationState
+    result: JsonMap | None = None
+    error: JsonMap | None = None
+    requested_by: str
+    attempts: int = 0
+    created_at: datetime
+    finished_at: datetime | None = None
+
+
+class BadEntry(_Value):
+    """An entry of a catalog that was left out; ``path`` says where it is."""
+
+    path: str
+    detail: str
+
+
+class CatalogImport(_Value):
+    imported: tuple[EnvironmentRecord, ...]
+    refused: tuple[BadEntry, ...] = ()

@@ -1,0 +1,420 @@
+"""Environments and their deployments in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from agentcore.kit.db import Database, metadata
+from agentcore.training.openenv.models import Capacity
+from agentcore.training.openenv.registration.naming import Reference
+from agentcore.training.openenv.registration.records import (
+    DeploymentRecord,
+    EnvironmentHealth,
+    EnvironmentRecord,
+)
+from agentcore.training.openenv.specs import EnvironmentSpec
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("url", Text),
+    Column("image", Text),
+    Column("description", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("author", Text),
+    Column("license", Text),
+    Column("dockerfile", Text),
+    Column("deployment_config", JSONB(none_as_null=True)),
+    Column("token_ref", Text),
+    Column("state", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("registered_at", DateTime(timezone=True)),
+    Column("health", Text, nullable=False),
+    Column("health_detail", Text, nullable=False),
+    Column("mode", Text),
+    Column("capacity_active", Integer),
+    Column("capacity_maximum", Integer),
+    Column("failures", Integer, nullable=False),
+    Column("checked_at", DateTime(timezone=True)),
+    Column("last_seen_at", DateTime(timezone=True)),
+    Column("next_check_at", DateTime(timezone=True)),
+    UniqueConstraint("source", "source_id", "revision", name="uq_environments_source"),
+    CheckConstraint("source IN ('bundled', 'hub', 'catalog', 'manual')", name="source"),
+    CheckConstraint("source_id <> ''", name="source_id"),
+    CheckConstraint("name ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'", name="name"),
+    CheckConstraint("token_ref ~ '^(env|file):.'", name="token_ref"),
+    CheckConstraint("state IN ('discovered', 'registered')", name="state"),
+    CheckConstraint("(state = 'registered') = (registered_at IS NOT NULL)", name="registered_at"),
+    CheckConstraint(
+        "health IN ('unknown', 'healthy', 'degraded', 'busy', 'failed')", name="health"
+    ),
+    CheckConstraint("mode IN ('simulation', 'production')", name="mode"),
+    CheckConstraint("failures >= 0", name="failures"),
+    CheckConstraint(
+        "(capacity_active IS NULL) = (capacity_maximum IS NULL) "
+        "AND capacity_active >= 0 AND capacity_maximum >= 0",
+        name="capacity",
+    ),
+    Index("ix_environments_name", "name", "id"),
+    Index(
+        "ix_environments_next_check_at",
+        "next_check_at",
+        postgresql_where=text("next_check_at IS NOT NULL"),
+    ),
+)
+
+environment_deployments = Table(
+    "environment_deployments",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("spec", JSONB, nullable=False),
+    Column("runtime", Text, nullable=False),
+    Column("replicas", Integer, nullable=False),
+    Column("resources", JSONB, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("ready", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("runtime IN ('local', 'docker', 'kubernetes')", name="runtime"),
+    CheckConstraint("replicas >= 1", name="replicas"),
+    CheckConstraint("ready >= 0", name="ready"),
+    CheckConstraint("status IN ('pending', 'running', 'degraded', 'failed')", name="status"),
+)
+
+KEY = ("source", "source_id", "revision")
+SPEC_COLUMNS = (
+    *KEY,
+    "name",
+    "version",
+    "image",
+    "description",
+    "author",
+    "license",
+    "dockerfile",
+    "deployment_config",
+)
+
+
+class EnvironmentStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(
+        self,
+        id_: UUID,
+        spec: EnvironmentSpec,
+        *,
+        token_ref: str | None,
+        health: EnvironmentHealth,
+        at: datetime,
+        next_check_at: datetime | None,
+    ) -> EnvironmentRecord:
+        """Write the revision as registered; what was known of it before is replaced as a whole.
+
+        A token stays with the address it was given for: registering again drops it.
+        """
+        values = {
+            **_of_spec(spec),
+            **_of_health(health),
+            "token_ref": token_ref,
+            "state": "registered",
+            "registered_at": at,
+            "next_check_at": next_check_at,
+        }
+        statement = (
+            insert(environments)
+            .values(id=id_, created_at=at, **values)
+            .on_conflict_do_update(index_elements=KEY, set_=values)
+            .returning(environments)
+        )
+
+        async def work(connection: AsyncConnection) -> EnvironmentRecord:
+            return _record((await connection.execute(statement)).mappings().one())
+
+        return await self._database.run(work)
+
+    async def discover(self, found: Sequence[tuple[UUID, EnvironmentSpec]], at: datetime) -> None:
+        """Remember revisions that were seen; those that are registered stay as they are."""
+        # A hub that changes between two pages lists twice, and one statement writes a row once.
+        rows = {
+            (spec.source, spec.source_id, spec.revision): {
+                **_of_spec(spec),
+                **_of_health(EnvironmentHealth()),
+                "id": id_,
+                "state": "discovered",
+                "created_at": at,
+            }
+            for id_, spec in found
+        }
+        if not rows:
+            return
+        statement = insert(environments).values(list(rows.values()))
+        renewed = {name: statement.excluded[name] for name in (*SPEC_COLUMNS, "tags", "url")}
+        statement = statement.on_conflict_do_update(
+            index_elements=KEY, set_=renewed, where=environments.c.state == "discovered"
+        )
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self._database.run(work)
+
+    async def fitting(
+        self, reference: Reference, *, registered: bool = True
+    ) -> list[EnvironmentRecord]:
+        """Records that the reference may mean; ``naming.choose`` decides."""
+        columns = environments.c
+        if reference.id is not None:
+            which: ColumnElement[bool] = columns.id == reference.id
+        else:
+            which = or_(columns.name == reference.text, columns.source_id == reference.text)
+        if registered:
+            which = which & (columns.state == "registered")
+        return await self._select(which)
+
+    async def of_specs(self, specs: Sequence[EnvironmentSpec]) -> list[EnvironmentRecord]:
+        columns = environments.c
+        keys = [(spec.source, spec.source_id, spec.revision) for spec in specs]
+        which = tuple_(columns.source, columns.source_id, columns.revision).in_(keys)
+        return await self._select(which)
+
+    async def listed(
+        self, *, registered: bool, after: tuple[str, UUID] | None = None, limit: int | None = None
+    ) -> list[EnvironmentRecord]:
+        """By name and id; without ``registered`` also what was only discovered."""
+        columns = environments.c
+        which: ColumnElement[bool] = columns.name != ""
+        if registered:
+            which = columns.state == "registered"
+        if after is not None:
+            name, id_ = after
+            later = (columns.name > name) | ((columns.name == name) & (columns.id > id_))
+            which = which & later
+        return await self._select(which, limit)
+
+    async def remove(self, id_: UUID) -> bool:
+        async def work(connection: AsyncConnection) -> bool:
+            gone = await connection.execute(delete(environments).where(environments.c.id == id_))
+            return gone.rowcount == 1
+
+        return await self._database.run(work)
+
+    async def take_due(
+        self, *, now: datetime, until: datetime, limit: int
+    ) -> list[EnvironmentRecord]:
+        """Registered environments whose check is due; other replicas leave them until ``until``."""
+        columns = environments.c
+        due = (
+            select(columns.id)
+            .where(columns.next_check_at <= now, columns.state == "registered")
+            .order_by(columns.next_check_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            update(environments)
+            .where(columns.id.in_(due.scalar_subquery()))
+            .values(next_check_at=until)
+            .returning(environments)
+        )
+
+        async def work(connection: AsyncConnection) -> list[EnvironmentRecord]:
+            return [_record(row) for row in (await connection.execute(statement)).mappings()]
+
+        return await self._database.run(work)
+
+    async def checked(
+        self,
+        id_: UUID,
+        health: EnvironmentHealth,
+        next_check_at: datetime,
+        *,
+        registered_at: datetime | None,
+    ) -> None:
+        """Write what a check found, unless the environment was registered anew meanwhile."""
+        columns = environments.c
+        statement = (
+            update(environments)
+            .where(columns.id == id_, columns.registered_at == registered_at)
+            .values(next_check_at=next_check_at, **_of_health(health))
+        )
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self._database.run(work)
+
+    async def next_due(self) -> datetime | None:
+        columns = environments.c
+        statement = select(func.min(columns.next_check_at)).where(columns.state == "registered")
+
+        async def work(connection: AsyncConnection) -> datetime | None:
+            found: datetime | None = await connection.scalar(statement)
+            return found
+
+        return await self._database.run(work)
+
+    async def _select(
+        self, which: ColumnElement[bool], limit: int | None = None
+    ) -> list[EnvironmentRecord]:
+        columns = environments.c
+        statement = (
+            select(environments).where(which).order_by(columns.name, columns.id).limit(limit)
+        )
+
+        async def work(connection: AsyncConnection) -> list[EnvironmentRecord]:
+            return [_record(row) for row in (await connection.execute(statement)).mappings()]
+
+        return await self._database.run(work)
+
+
+class DeploymentStore:
+    """Deployments of one namespace."""
+
+    def __init__(self, database: Database, namespace: str) -> None:
+        self._database = database
+        self._namespace = namespace
+
+    async def put(self, record: DeploymentRecord) -> None:
+        values = record.model_dump(mode="json")
+        values["updated_at"] = record.updated_at
+        statement = (
+            insert(environment_deployments)
+            .values(namespace=self._namespace, **values)
+            .on_conflict_do_update(index_elements=("namespace", "name"), set_=values)
+        )
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self._database.run(work)
+
+    async def get(self, name: str) -> DeploymentRecord | None:
+        found = await self._select(environment_deployments.c.name == name)
+        return found[0] if found else None
+
+    async def listed(self) -> list[DeploymentRecord]:
+        return await self._select(environment_deployments.c.name != "")
+
+    async def remove(self, name: str) -> bool:
+        columns = environment_deployments.c
+        statement = delete(environment_deployments).where(
+            columns.namespace == self._namespace, columns.name == name
+        )
+
+        async def work(connection: AsyncConnection) -> bool:
+            return (await connection.execute(statement)).rowcount == 1
+
+        return await self._database.run(work)
+
+    async def _select(self, which: ColumnElement[bool]) -> list[DeploymentRecord]:
+        columns = environment_deployments.c
+        statement = (
+            select(environment_deployments)
+            .where(columns.namespace == self._namespace, which)
+            .order_by(columns.name)
+        )
+
+        async def work(connection: AsyncConnection) -> list[DeploymentRecord]:
+            rows = (await connection.execute(statement)).mappings()
+            return [
+                DeploymentRecord.model_validate(
+                    {name: row[name] for name in row if name != "namespace"}
+                )
+                for row in rows
+            ]
+
+        return await self._database.run(work)
+
+
+def _of_spec(spec: EnvironmentSpec) -> dict[str, Any]:
+    values = {name: _storable(getattr(spec, name)) for name in SPEC_COLUMNS}
+    return {
+        **values,
+        "tags": [_storable(tag) for tag in spec.tags],
+        "url": None if spec.url is None else str(spec.url),
+    }
+
+
+def _storable(value: Any) -> Any:
+    """Others write these texts, and PostgreSQL cannot hold a NUL."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {_storable(name): _storable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_storable(inner) for inner in value]
+    return value
+
+
+def _of_health(health: EnvironmentHealth) -> dict[str, Any]:
+    capacity = health.capacity
+    return {
+        "health": health.status,
+        "health_detail": health.detail,
+        "mode": health.mode,
+        "capacity_active": capacity.active if capacity else None,
+        "capacity_maximum": capacity.maximum if capacity else None,
+        "failures": health.failures,
+        "checked_at": health.checked_at,
+        "last_seen_at": health.last_seen_at,
+    }
+
+
+def _record(row: RowMapping) -> EnvironmentRecord:
+    active, maximum = row["capacity_active"], row["capacity_maximum"]
+    health = EnvironmentHealth(
+        status=row["health"],
+        detail=row["health_detail"],
+        mode=row["mode"],
+        capacity=None if active is None else Capacity(active=active, maximum=maximum),
+        checked_at=row["checked_at"],
+        last_seen_at=row["last_seen_at"],
+        failures=row["failures"],
+    )
+    spec = EnvironmentSpec(
+        **{name: row[name] for name in SPEC_COLUMNS}, url=row["url"], tags=tuple(row["tags"])
+    )
+    return EnvironmentRecord(
+        id=row["id"],
+        spec=spec,
+        state=row["state"],
+        token_ref=row["token_ref"],
+        created_at=row["created_at"],
+        registered_at=row["registered_at"],
+        health=health,
+    )

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcore.training.openenv.registration.health import LONGEST_PAUSE, HealthChecks
+from agentcore.training.openenv.registration.records import EnvironmentHealth
+from agentcore.training.openenv.registry_config import RegistryConfig
+from tests.fakes.clock import ManualClock
+from tests.fakes.environment_registry import ScriptedProbe, secret_of
+
+URL = "http://far.example/"
+
+
+def checks(probe: ScriptedProbe, monitor_seconds: float = 300.0) -> HealthChecks:
+    config = RegistryConfig(monitor_seconds=monitor_seconds)
+    return HealthChecks(config, probe, secrets=secret_of, clock=ManualClock())
+
+
+@given(failures=st.integers(0, 10_000), usual=st.floats(1, 1e6))
+def test_the_pause_grows_with_failures_and_has_an_end(failures: int, usual: float) -> None:
+    clock, of = ManualClock(), checks(ScriptedProbe(), usual)
+    pause = of.next_check(EnvironmentHealth(failures=failures)) - clock.now()
+    more = of.next_check(EnvironmentHealth(failures=failures + 1)) - clock.now()
+    assert timedelta(seconds=usual * 0.999) <= pause <= more
+    assert more <= timedelta(seconds=max(usual, LONGEST_PAUSE) * 1.001)
+
+
+async def test_a_token_that_is_gone_is_a_failed_check_and_nobody_is_asked() -> None:
+    probe = ScriptedProbe({URL: {"status": "healthy"}})
+    health = await checks(probe).check(URL, "env:ABSENT", EnvironmentHealth())
+    assert (health.status, health.failures) == ("failed", 1)
+    assert "env:ABSENT" in health.detail
+    assert probe.asked == []
+
+
+@pytest.mark.parametrize("status", ["healthy", "degraded", "busy"])
+async def test_what_answers_was_seen(status: str) -> None:
+    probe = ScriptedProbe({URL: {"status": status, "info": None, "detail": "x" * 1000}})
+    before = EnvironmentHealth(status="failed", failures=3, mode="production")
+    health = await checks(probe).check(URL, None, before)
+    assert (health.status, health.failures, health.mode) == (status, 0, "production")
+    assert health.last_seen_at == health.checked_at is not None
+    assert len(health.detail) == 500
+
+
+async def test_what_fails_keeps_what_was_known() -> None:
+    before = EnvironmentHealth(status="healthy", mode="production", failures=0)
+    health = await checks(ScriptedProbe()).check(URL, None, before)
+    assert (health.status, health.mode, health.failures) == ("failed", "production", 1)
+    assert health.detail == "pages: nobody answers"
