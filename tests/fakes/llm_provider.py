@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import orjson
 
 from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_http import PlainReply, Reply
 from agentcore.llm_gateway.chat_wire import parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.models import READY, Condition
+from agentcore.llm_gateway.models import READY, Condition, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from tests.fakes.llm_upstream import completion
 
@@ -32,6 +33,7 @@ class FakeProvider(BaseLLMProvider):
         super().__init__(Destination(name, private=private, self_hosted=self_hosted), clock)
         self.models = None if models is None else tuple(models)
         self.failures = list(failures)
+        self._gate = Gate(FixedLimit(None, clock), clock)
         self.told = condition
         self.seen: list[bytes] = []
 
@@ -53,8 +55,12 @@ class FakeProvider(BaseLLMProvider):
     def served_models(self) -> tuple[str, ...] | None:
         return self.models
 
-    def condition(self) -> Condition:
+    def condition(self, priority: Priority = "medium") -> Condition:
         return self.told
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
 
     async def watch(self) -> None:
         return

@@ -6,7 +6,6 @@ still choose somebody else; what goes wrong later is raised by ``StreamReply.nex
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -14,17 +13,16 @@ import orjson
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.admission import Full, Gate, Pass
 from agentcore.llm_gateway.chat_wire import failure_of, parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited, UpstreamTimeout
 from agentcore.llm_gateway.models import ChatCall, Timeouts, TokenUsage
-from agentcore.llm_gateway.slots import Slots
 from agentcore.llm_gateway.sse import EventScanner
 from agentcore.llm_gateway.transport import Exchange, Transport
 
 ERROR_BODY_SECONDS = 5.0
 # After [DONE] only the connection's fate is open.
 AFTERMATH_SECONDS = 1.0
-FULL_SECONDS = 1.0
 # Timers of the event loop may fire this much early by the monotonic clock.
 TICK = 0.005
 
@@ -49,14 +47,15 @@ class StreamReply:
         limits: _Limits,
         *,
         ended: bool,
-        release: Callable[[], None],
+        place: Pass,
     ) -> None:
         self._exchange = exchange
         self._scanner = scanner
         self._held = held
         self._limits = limits
         self._ended = ended
-        self._release: Callable[[], None] | None = release
+        self._place = place
+        self._answered = False
 
     @property
     def usage(self) -> TokenUsage | None:
@@ -85,6 +84,7 @@ class StreamReply:
                 return out
         if scanner.failure is not None:
             raise scanner.failure
+        self._answered = True
         return b""
 
     async def _read(self) -> bytes:
@@ -99,9 +99,7 @@ class StreamReply:
 
     def close(self) -> None:
         self._exchange.close()
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        self._place.leave(answered=self._answered)
 
 
 class _Limits:
@@ -155,10 +153,10 @@ class ChatEndpoint:
         provider: str,
         timeouts: Timeouts,
         clock: Clock,
+        gate: Gate,
         prefix: str = "",
-        max_concurrency: int | None = None,
     ) -> None:
-        self.slots = Slots(max_concurrency)
+        self.gate = gate
         self._transport = transport
         self._provider = provider
         self._chat = transport.head("POST", f"{prefix}/chat/completions")
@@ -169,32 +167,43 @@ class ChatEndpoint:
     async def send(self, call: ChatCall, model: str) -> Reply:
         """Ask for ``model``, the provider's own name for what the caller wants.
 
-        The call holds a slot until its reply is complete or closed.
+        The call waits at the gate if it may, and holds its place until its reply is complete or
+        closed.
 
         Raises:
-            UpstreamRateLimited: no slot is free, or the provider says so.
+            UpstreamRateLimited: there is no place in time, or the provider says so.
             UpstreamError: the provider failed before its answer began.
         """
+        place = await self._placed(call)
         limits = _Limits(self._timeouts, self._clock, call, self._provider)
-        if not self.slots.take():
-            raise UpstreamRateLimited(
-                f"{self._provider} carries its {self.slots.limit} calls already",
-                provider=self._provider,
-                retry_after=FULL_SECONDS,
-                own_limit=True,
-            )
-        kept = False
+        reply: Reply | None = None
         try:
-            reply = await self._ask(call, model, limits)
-            kept = isinstance(reply, StreamReply)
-            return reply
+            reply = await self._ask(call, model, limits, place)
+        except UpstreamRateLimited:
+            place.overloaded()
+            raise
         except UpstreamTimeout as error:
-            raise limits.blame(error) from error.__cause__
+            blamed = limits.blame(error)
+            if blamed is error:
+                place.overloaded()
+            raise blamed from error.__cause__
         finally:
-            if not kept:
-                self.slots.release()
+            if not isinstance(reply, StreamReply):
+                place.leave(answered=reply is not None)
+        return reply
 
-    async def _ask(self, call: ChatCall, model: str, limits: _Limits) -> Reply:
+    async def _placed(self, call: ChatCall) -> Pass:
+        try:
+            return await self.gate.enter(call)
+        except Full as full:
+            raise UpstreamRateLimited(
+                f"{self._provider} carries its {self.gate.limit} calls already",
+                provider=self._provider,
+                retry_after=full.retry_after,
+                own_limit=True,
+            ) from full
+
+    async def _ask(self, call: ChatCall, model: str, limits: _Limits, place: Pass) -> Reply:
         exchange = await self._transport.request(
             self._chat, upstream_body(call, model), seconds=limits.beginning()
         )
@@ -203,12 +212,14 @@ class ChatEndpoint:
             if exchange.status != 200:
                 await self._refused(exchange)
             if call.stream:
-                reply = await self._committed(call, exchange, limits)
+                reply = await self._committed(call, exchange, limits, place)
                 kept = True
                 return reply
             raw = await exchange.read(limits.beginning())
             document = parse_answer(raw, self._provider)
-            return PlainReply(raw, document, usage_of(document.get("usage")))
+            usage = usage_of(document.get("usage"))
+            place.answered(tokens=0 if usage is None else usage.completion_tokens)
+            return PlainReply(raw, document, usage)
         finally:
             if not kept:
                 exchange.close()
@@ -226,7 +237,9 @@ class ChatEndpoint:
             exchange.close()
         return _model_names(raw, self._provider)
 
-    async def _committed(self, call: ChatCall, exchange: Exchange, limits: _Limits) -> StreamReply:
+    async def _committed(
+        self, call: ChatCall, exchange: Exchange, limits: _Limits, place: Pass
+    ) -> StreamReply:
         """Read on until the first content: until then nothing has been promised to the caller."""
         scanner = EventScanner(self._provider, strip_usage=not call.wants_usage)
         held = b""
@@ -237,7 +250,8 @@ class ChatEndpoint:
             held += scanner.end() if ended else scanner.feed(data)
             if scanner.failure is not None:
                 raise scanner.failure
-        return StreamReply(exchange, scanner, held, limits, ended=ended, release=self.slots.release)
+        place.began(size=call.prompt_bytes)
+        return StreamReply(exchange, scanner, held, limits, ended=ended, place=place)
 
     async def _refused(self, exchange: Exchange) -> None:
         raw = await exchange.read(ERROR_BODY_SECONDS)

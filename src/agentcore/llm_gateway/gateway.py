@@ -13,10 +13,12 @@ from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import Accounts
+from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate
+from agentcore.llm_gateway.capacity import AdaptiveLimit
 from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig
+from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, QueueConfig
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
@@ -62,7 +64,9 @@ async def open_gateway(
         buffer=config.ledger_buffer,
     )
     prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
-    providers = {each.name: build_provider(each, pool, clock) for each in config.providers}
+    providers = {
+        each.name: build_provider(each, pool, clock, config.queue) for each in config.providers
+    }
     router = HybridRouter(
         [each for each in providers.values() if each.destination.self_hosted],
         {name: each for name, each in providers.items() if not each.destination.self_hosted},
@@ -71,6 +75,7 @@ async def open_gateway(
         ids=ids,
         breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
     )
+    metrics.gates.update({name: each.gate for name, each in providers.items()})
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
     for name, provider in providers.items():
@@ -82,19 +87,26 @@ async def open_gateway(
         await _write_rest(ledger)
 
 
-def build_provider(config: ProviderConfig, pool: ConnectionPool, clock: Clock) -> BaseLLMProvider:
+def build_provider(
+    config: ProviderConfig,
+    pool: ConnectionPool,
+    clock: Clock,
+    queue: QueueConfig = NO_QUEUE,
+) -> BaseLLMProvider:
+    """``queue`` is for own hardware only: an API that is full is passed over."""
+    own = config.on_own_hardware
+    learns = own and config.max_concurrency is None
+    limit = AdaptiveLimit(clock) if learns else FixedLimit(config.max_concurrency, clock)
     build = ParallaxProvider if config.kind == "parallax" else OpenAIProvider
     return build(
         config.url,
         pool=pool,
         clock=clock,
-        destination=Destination(
-            config.name, private=config.private, self_hosted=config.on_own_hardware
-        ),
+        destination=Destination(config.name, private=config.private, self_hosted=own),
         api_key=config.api_key.get_secret_value() if config.api_key is not None else None,
         models=config.models,
         timeouts=config.timeouts,
-        max_concurrency=config.max_concurrency,
+        gate=Gate(limit, clock, queue if own else NO_QUEUE),
     )
 
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client import Counter as PrometheusCounter
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.models import TokenUsage
 
 # A stalled cluster answers after 97 s; the buckets must be able to show it.
@@ -122,6 +128,7 @@ class GatewayMetrics(Collector):
         self.ledger_pending = Gauge(
             "llm_ledger_pending", "Calls not yet written to the ledger", registry=registry
         )
+        self.gates: dict[str, Gate] = {}
         self._series: dict[tuple[str, str], Series] = {}
         registry.register(self)
 
@@ -138,6 +145,7 @@ class GatewayMetrics(Collector):
         yield from _by_provider(everything)
         yield from _by_model(own)
         yield from _by_both(everything)
+        yield from _of_gates(self.gates)
         yield _histogram(
             HistogramMetricFamily(
                 "api_request_latency_seconds",
@@ -232,6 +240,23 @@ def _by_both(everything: list[Series]) -> Iterator[Metric]:
         tokens.add_metric([*named, "input"], each.prompt_tokens)
         tokens.add_metric([*named, "output"], each.completion_tokens)
     yield from (duration, first, tokens)
+
+
+def _of_gates(gates: Mapping[str, Gate]) -> Iterator[Metric]:
+    running = GaugeMetricFamily("llm_in_flight", "Calls under way", labels=["provider"])
+    limits = GaugeMetricFamily(
+        "llm_capacity_limit", "Calls let in at once; absent where unknown", labels=["provider"]
+    )
+    queued = GaugeMetricFamily(
+        "llm_queue_length", "Calls that wait to be let in", labels=["provider", "priority"]
+    )
+    for name, gate in gates.items():
+        running.add_metric([name], gate.in_flight)
+        if gate.limit is not None:
+            limits.add_metric([name], gate.limit)
+        for priority, length in gate.queued.items():
+            queued.add_metric([name, priority], length)
+    yield from (running, limits, queued)
 
 
 def _histogram(

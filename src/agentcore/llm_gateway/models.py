@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 Priority = Literal["high", "medium", "low"]
-PRIORITIES: tuple[str, ...] = get_args(Priority)
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 Reason = Literal[
     "privacy_required", "cost_optimization", "exclusive_model", "cluster_saturated", "default"
 ]
@@ -95,7 +95,10 @@ class ProviderConfig(BaseModel):
         default_factory=Timeouts, description="Limits of one call, in seconds."
     )
     max_concurrency: int | None = Field(
-        None, ge=1, le=100_000, description="Calls in flight at most; unset: no limit of our own."
+        None,
+        ge=1,
+        le=100_000,
+        description="Calls in flight at most; unset: learned for own hardware, none for an API.",
     )
 
     @property
@@ -121,6 +124,23 @@ class ProviderConfig(BaseModel):
         return self
 
 
+class QueueConfig(BaseModel):
+    """Waiting for own hardware; APIs have no queue: a full one is passed over at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    places: int = Field(
+        256, ge=0, le=100_000, description="Calls of one priority that may wait; 0: nobody waits."
+    )
+    patience: Seconds = Field(30.0, description="Seconds that a call waits at most.")
+    reserve: float = Field(
+        0.25, ge=0, lt=1, description="Share of the capacity that only high priority may take."
+    )
+    ageing: Seconds = Field(
+        15.0, description="Seconds of waiting after which a call counts as one priority higher."
+    )
+
+
 class GatewayConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -130,6 +150,9 @@ class GatewayConfig(BaseModel):
     reference_model: str = Field(
         "gpt-5-mini",
         description="API model whose price tells what a self-hosted call would have cost.",
+    )
+    queue: QueueConfig = Field(
+        default_factory=QueueConfig, description="How calls wait for own hardware that is full."
     )
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest accepted request body, in bytes."
@@ -257,14 +280,16 @@ class ModelInfo:
 class Condition(NamedTuple):
     """What a provider can take at this moment.
 
-    ``available`` false excludes it for ``why``; ``has_capacity`` false means saturated. ``load`` is
-    the share of its capacity in use, or its calls in flight where no limit is known.
+    ``available`` false excludes it for ``why``; ``has_capacity`` false means saturated: then
+    ``wait`` is how long a call would stand in line, None where it cannot. ``load`` is the share of
+    its capacity in use, or its calls in flight where no limit is known.
     """
 
     available: bool = True
     has_capacity: bool = True
     load: float = 0.0
     why: str = ""
+    wait: float | None = None
 
 
 READY = Condition()

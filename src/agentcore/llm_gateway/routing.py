@@ -30,7 +30,8 @@ RETRY_SECONDS = 1.0
 class ProviderState(NamedTuple):
     """One provider at one moment. ``serves`` None: its models are not known yet.
 
-    ``why`` says what makes it unavailable or saturated; ``retry_after`` when that may end.
+    ``why`` says what makes it unavailable or saturated; ``retry_after`` when that may end, and
+    ``wait`` how long the call would stand in line for it, None where it cannot.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ProviderState(NamedTuple):
     price: Price | None = None
     why: str = ""
     retry_after: float = RETRY_SECONDS
+    wait: float | None = None
 
 
 class RoutingDecision(NamedTuple):
@@ -93,24 +95,31 @@ def decide(
     """
     own: list[ProviderState] = []
     api: list[ProviderState] = []
+    lines: list[ProviderState] = []
     saturated: list[ProviderState] = []
     exclusions: dict[str, str] = {}
     for state in snapshot:
         why = _why_not(call, state)
         if why is not None:
             exclusions[state.name] = why
-        elif not state.has_capacity:
+        elif state.has_capacity:
+            (own if state.self_hosted else api).append(state)
+        elif state.wait is not None:
+            lines.append(state)
+        else:
             exclusions[state.name] = state.why or "saturated"
             saturated.append(state)
-        else:
-            (own if state.self_hosted else api).append(state)
-    if not own and not api:
+    if not own and not api and not lines:
         raise _refusal(call, snapshot, saturated, exclusions)
     if len(own) > 1:
         own.sort(key=_load)
     if len(api) > 1:
         api = optimizer.rank(call, api)
-    candidates = tuple([state.name for state in (*own, *api)])
+    if lines:
+        lines.sort(key=_waiting)
+        # What is not urgent waits for own hardware rather than be paid for elsewhere.
+        own, lines = ([*own, *lines], []) if call.priority == "low" or not api else (own, lines)
+    candidates = tuple([state.name for state in (*own, *api, *lines)])
     reason = _reason(call, snapshot, own_ready=bool(own))
     return RoutingDecision(candidates[0], reason, candidates, exclusions)
 
@@ -189,6 +198,10 @@ def _privacy_refusal(
 
 def _load(state: ProviderState) -> float:
     return state.load
+
+
+def _waiting(state: ProviderState) -> float:
+    return state.wait or 0.0
 
 
 def _expected(state: ProviderState, prompt: int, completion: int) -> float:

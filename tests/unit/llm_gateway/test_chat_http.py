@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agentcore.kit.clock import SystemClock
+from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_http import ChatEndpoint, json_headers
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
 from agentcore.llm_gateway.models import Timeouts
@@ -17,11 +18,13 @@ def endpoint(pool: ConnectionPool, upstream: Upstream) -> ChatEndpoint:
     transport = Transport(
         pool, upstream.v1, provider="p", connect_seconds=1, headers=json_headers("key")
     )
+    clock = SystemClock()
     return ChatEndpoint(
         transport,
         provider="p",
         timeouts=Timeouts.model_validate({}),
-        clock=SystemClock(),
+        clock=clock,
+        gate=Gate(FixedLimit(None, clock), clock),
     )
 
 

@@ -20,6 +20,7 @@ from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import ANN, Call
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import (
     Upstream,
@@ -45,6 +46,7 @@ def remote(upstream: Upstream, pool: ConnectionPool) -> OpenAIProvider:
         upstream.v1,
         pool=pool,
         clock=SystemClock(),
+        gate=unbounded(SystemClock()),
         destination=Destination("cheap"),
         models={"m": "theirs"},
         timeouts=Timeouts(connect=1, first_byte=0.2, idle=0.2, total=1),

@@ -97,6 +97,39 @@ def test_decisions(
     assert decision.candidates[0] == provider
 
 
+LINE = FULL._replace(wait=2.0)
+
+
+@pytest.mark.parametrize(
+    ("states", "priority", "candidates", "reason"),
+    [
+        ((LINE, CHEAP), "high", ("cheap", "cluster"), "cluster_saturated"),
+        ((LINE, CHEAP), "medium", ("cheap", "cluster"), "cluster_saturated"),
+        ((LINE, CHEAP), "low", ("cluster", "cheap"), "default"),
+        ((LINE,), "high", ("cluster",), "cost_optimization"),
+        (
+            (LINE, LINE._replace(name="shorter", wait=1.0), CLUSTER._replace(name="free")),
+            "high",
+            ("free", "shorter", "cluster"),
+            "cost_optimization",
+        ),
+    ],
+)
+def test_who_may_stand_in_line(
+    states: tuple[ProviderState, ...],
+    priority: Priority,
+    candidates: tuple[str, ...],
+    reason: str,
+) -> None:
+    decision = decided(*states, priority=priority)
+    assert (decision.candidates, decision.reason) == (candidates, reason)
+
+
+def test_a_private_call_stands_in_line_and_goes_nowhere_else() -> None:
+    decision = decided(LINE, CHEAP, private=True)
+    assert (decision.candidates, decision.reason) == (("cluster",), "privacy_required")
+
+
 def test_fallbacks_are_ordered_own_hardware_first_then_by_cost() -> None:
     busy = CLUSTER._replace(name="busy", load=0.9)
     assert decided(DEAR, busy, CLUSTER, CHEAP).candidates == ("cluster", "busy", "cheap", "dear")
@@ -217,7 +250,7 @@ def test_a_candidate_is_always_eligible(
         state = by_name[name]
         assert state.serves
         assert state.available
-        assert state.has_capacity
+        assert state.has_capacity or state.wait is not None
         assert state.private or not private
     assert set(decision.candidates) | set(decision.exclusions) == set(by_name)
     assert not set(decision.candidates) & set(decision.exclusions)

@@ -14,6 +14,7 @@ import orjson
 import structlog
 
 from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import (
     ChatEndpoint,
     PlainReply,
@@ -37,7 +38,6 @@ from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.parallax.models import (
     LOST_AFTER,
     Capacity,
-    CapacitySource,
     ClusterStats,
     ClusterStatus,
     Health,
@@ -76,13 +76,14 @@ class ParallaxClusterManager:
         *,
         pool: ConnectionPool,
         clock: Clock,
+        gate: Gate,
         destination: Destination = PARALLAX,
         api_key: str | None = None,
         models: Mapping[str, str] = ASK,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        max_concurrency: int | None = None,
     ) -> None:
         self.destination = destination
+        self.gate = gate
         self._transport = Transport(
             pool,
             cluster_url,
@@ -98,12 +99,10 @@ class ParallaxClusterManager:
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,
-            max_concurrency=max_concurrency,
+            gate=self.gate,
         )
-        self._slots = self._endpoint.slots
         self._clock = clock
         self._models = dict(models)
-        self._configured = max_concurrency
         self._heard = _Heard()
 
     @property
@@ -114,33 +113,23 @@ class ParallaxClusterManager:
     @property
     def capacity(self) -> Capacity:
         """What is known now, without asking."""
-        limit = self._slots.limit
-        source: CapacitySource = "unknown"
-        if limit is not None:
-            source = "configured" if limit == self._configured else "reported"
+        gate = self.gate
         return Capacity(
             health=self.health,
-            limit=limit,
-            in_flight=self._slots.in_flight,
-            source=source,
+            limit=gate.limit,
+            in_flight=gate.in_flight,
+            queued=sum(gate.queued.values()),
+            source=gate.capacity.source,
             age_seconds=self._age(),
             models=self.served_models(),
         )
-
-    @property
-    def has_slot(self) -> bool:
-        return self._slots.free
-
-    @property
-    def load(self) -> float:
-        return self._slots.load
 
     @property
     def trouble(self) -> str:
         """Why the cluster is not ready; empty when it is."""
         health = self.health
         if health in {"ready", "degraded"}:
-            return "" if self._slots.free else "all slots taken"
+            return "" if self.gate.free() else "all slots taken"
         return f"{health}: {self._heard.error}" if self._heard.error else health
 
     def served_models(self) -> tuple[str, ...] | None:
@@ -169,7 +158,7 @@ class ParallaxClusterManager:
         return ClusterStats(
             health=self.health,
             status=self._heard.status,
-            in_flight=self._slots.in_flight,
+            in_flight=self.gate.in_flight,
             age_seconds=self._age(),
             error=self._heard.error,
         )
@@ -266,9 +255,7 @@ class ParallaxClusterManager:
             raise UpstreamMalformed(f"{self.destination.name} reports no cluster status") from exc
         before = self.health
         self._heard = _Heard(status=status, at=self._clock.monotonic())
-        reported = status.max_running_request or None
-        known = [limit for limit in (self._configured, reported) if limit is not None]
-        self._slots.limit = min(known, default=None)
+        self.gate.told(status.max_running_request or None)
         self._tell(before)
 
     def _lost(self, error: UpstreamError) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.admission import Source
 from agentcore.llm_gateway.models import LLMRequest
 
 Health = Literal["unknown", "ready", "degraded", "not_ready", "down"]
 USABLE: frozenset[Health] = frozenset({"unknown", "ready", "degraded"})
-CapacitySource = Literal["configured", "reported", "unknown"]
 
 # The scheduler writes a line every second; when its event loop is stuck, none for 15 s and more.
 STALE_AFTER = 5.0
@@ -53,14 +53,18 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """``limit`` None: unknown. ``age_seconds`` None: the cluster was never heard."""
+    """``limit`` None: unknown. ``age_seconds`` None: the cluster was never heard.
+
+    ``source``: the limit is the operator's, the scheduler's, or learned from how soon it answers.
+    """
 
     health: Health
     limit: int | None
     in_flight: int
-    source: CapacitySource
+    source: Source
     age_seconds: float | None
     models: tuple[str, ...] | None
+    queued: int = 0
 
     def has_availability(self) -> bool:
         return self.health in USABLE and (self.limit is None or self.in_flight < self.limit)

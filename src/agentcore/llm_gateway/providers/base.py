@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import PlainReply, Reply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import UpstreamMalformed
-from agentcore.llm_gateway.models import Condition, LLMRequest, LLMResponse
+from agentcore.llm_gateway.models import Condition, LLMRequest, LLMResponse, Priority
 from agentcore.llm_gateway.replies import read_plain, text_of
 
 
@@ -46,8 +47,13 @@ class BaseLLMProvider(ABC):
         """What is known to be served, without asking; None while nothing is known yet."""
 
     @abstractmethod
-    def condition(self) -> Condition:
-        """What it can take at this moment, from memory: no call waits for it."""
+    def condition(self, priority: Priority = "medium") -> Condition:
+        """What it can take of this class now, from memory: no call waits for it."""
+
+    @property
+    @abstractmethod
+    def gate(self) -> Gate:
+        """Where its calls are counted, and wait."""
 
     @abstractmethod
     async def watch(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply, json_headers
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Priority, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 
@@ -29,11 +30,11 @@ class OpenAIProvider(BaseLLMProvider):
         *,
         pool: ConnectionPool,
         clock: Clock,
+        gate: Gate,
         destination: Destination = OPENAI,
         api_key: str | None = None,
         models: Mapping[str, str] = ASK,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        max_concurrency: int | None = None,
     ) -> None:
         super().__init__(destination, clock)
         transport = Transport(
@@ -48,7 +49,7 @@ class OpenAIProvider(BaseLLMProvider):
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,
-            max_concurrency=max_concurrency,
+            gate=gate,
         )
         self._configured = bool(models)
         self._models: dict[str, str] | None = dict(models) or None
@@ -69,12 +70,17 @@ class OpenAIProvider(BaseLLMProvider):
     def served_models(self) -> tuple[str, ...] | None:
         return None if self._models is None else tuple(self._models)
 
-    def condition(self) -> Condition:
-        slots = self._endpoint.slots
+    @property
+    def gate(self) -> Gate:
+        return self._endpoint.gate
+
+    def condition(self, priority: Priority = "medium") -> Condition:
+        wait = self.gate.forecast(priority)
         return Condition(
-            has_capacity=slots.free,
-            load=slots.load,
-            why=self._trouble if slots.free else "at its concurrency limit",
+            has_capacity=wait == 0.0,
+            load=self.gate.load,
+            why=self._trouble if wait == 0.0 else "at its concurrency limit",
+            wait=wait,
         )
 
     async def watch(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Timeouts
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Priority, Timeouts
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import USABLE, ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
@@ -23,11 +24,11 @@ class ParallaxProvider(BaseLLMProvider):
         *,
         pool: ConnectionPool,
         clock: Clock,
+        gate: Gate,
         destination: Destination = PARALLAX,
         api_key: str | None = None,
         models: Mapping[str, str] = ASK,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        max_concurrency: int | None = None,
     ) -> None:
         super().__init__(destination, clock)
         self.cluster_manager = ParallaxClusterManager(
@@ -38,7 +39,7 @@ class ParallaxProvider(BaseLLMProvider):
             api_key=api_key,
             models=models,
             timeouts=timeouts,
-            max_concurrency=max_concurrency,
+            gate=gate,
         )
 
     async def send(self, cleared: Cleared) -> Reply:
@@ -56,16 +57,22 @@ class ParallaxProvider(BaseLLMProvider):
     def served_models(self) -> tuple[str, ...] | None:
         return self.cluster_manager.served_models()
 
-    def condition(self) -> Condition:
+    @property
+    def gate(self) -> Gate:
+        return self.cluster_manager.gate
+
+    def condition(self, priority: Priority = "medium") -> Condition:
         manager = self.cluster_manager
         # Never heard is worth a try: a call that fails to connect falls over at once.
         available = manager.health in USABLE
-        free = manager.has_slot
+        wait = manager.gate.forecast(priority)
+        free = wait == 0.0
         return Condition(
             available=available,
             has_capacity=free,
-            load=manager.load,
+            load=manager.gate.load,
             why="" if available and free else manager.trouble,
+            wait=wait,
         )
 
     async def watch(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared
 from agentcore.llm_gateway.errors import (
@@ -20,15 +21,22 @@ from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManage
 from agentcore.llm_gateway.parallax.models import LOST_AFTER, STALE_AFTER
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
 
 QUICK = Timeouts(connect=0.5, first_byte=0.1, idle=0.1, total=0.2)
 HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
 
 
+def bounded(limit: int, clock: ManualClock) -> Gate:
+    return Gate(FixedLimit(limit, clock), clock)
+
+
 @pytest.fixture
 def manager(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxClusterManager:
-    return ParallaxClusterManager(upstream.url, pool=pool, clock=clock, timeouts=QUICK)
+    return ParallaxClusterManager(
+        upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
+    )
 
 
 @pytest.fixture
@@ -77,7 +85,9 @@ async def test_a_lost_cluster_is_found_again(
 ) -> None:
     async with llm_upstream() as upstream:
         upstream.tell()
-        manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, timeouts=QUICK)
+        manager = ParallaxClusterManager(
+            upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
+        )
         supervisor.start("watch", manager.watch)
         await becomes(lambda: manager.health == "ready")
     await becomes(lambda: clock.slept != [])
@@ -102,7 +112,7 @@ async def test_a_foreign_server_is_told_from_a_scheduler(
     pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
     upstream.status = None
-    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
     assert not await manager.is_healthy()
     assert "base_url must be the scheduler's" in manager.trouble
 
@@ -111,7 +121,11 @@ async def test_configured_names_win(
     pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
     manager = ParallaxClusterManager(
-        upstream.url, pool=pool, clock=clock, models={"small": "Qwen/Qwen3-8B"}, max_concurrency=3
+        upstream.url,
+        pool=pool,
+        clock=clock,
+        models={"small": "Qwen/Qwen3-8B"},
+        gate=bounded(3, clock),
     )
     assert manager.served_models() == ("small",)
     assert manager.upstream_model("small") == "Qwen/Qwen3-8B"
@@ -123,7 +137,7 @@ async def test_configured_names_win(
 async def test_the_lower_limit_counts(
     pool: ConnectionPool, clock: ManualClock, upstream: Upstream
 ) -> None:
-    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, max_concurrency=30)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, gate=bounded(30, clock))
     capacity = await manager.get_capacity()
     assert (capacity.limit, capacity.source) == (8, "reported")
 
@@ -200,7 +214,9 @@ async def test_a_first_answer_that_is_late_proves_nothing(
     server = await asyncio.start_server(stuck, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        manager = ParallaxClusterManager(f"http://127.0.0.1:{port}", pool=pool, clock=clock)
+        manager = ParallaxClusterManager(
+            f"http://127.0.0.1:{port}", pool=pool, clock=clock, gate=unbounded(clock)
+        )
         assert not await manager.is_healthy()
         assert manager.health == "unknown"
         assert manager.capacity.has_availability()
@@ -211,6 +227,6 @@ async def test_a_bad_report_is_no_status(
     pool: ConnectionPool, clock: ManualClock, upstream: Upstream, line: bytes
 ) -> None:
     upstream.reporting = answers(line, "application/x-ndjson")
-    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock)
+    manager = ParallaxClusterManager(upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
     assert not await manager.is_healthy()
     assert "reports no cluster status" in manager.trouble

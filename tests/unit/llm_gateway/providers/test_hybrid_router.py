@@ -34,6 +34,7 @@ from agentcore.llm_gateway.providers.hybrid_router import HybridRouter, RoutedSt
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, drops, says, streams
 from tests.unit.llm_gateway.conftest import Build
@@ -330,7 +331,9 @@ async def test_prices_are_waited_for(
 
 @pytest.fixture
 def remote(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
-    return OpenAIProvider(upstream.v1, pool=pool, clock=clock, models={"m": "theirs"})
+    return OpenAIProvider(
+        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
+    )
 
 
 async def test_a_stream_is_routed(

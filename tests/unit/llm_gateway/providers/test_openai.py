@@ -11,12 +11,13 @@ from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, fails
 
 
 @pytest.fixture
 def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
-    return OpenAIProvider(upstream.v1, pool=pool, clock=clock)
+    return OpenAIProvider(upstream.v1, pool=pool, clock=clock, gate=unbounded(clock))
 
 
 async def becomes(wanted: Callable[[], bool]) -> None:
@@ -61,7 +62,9 @@ async def test_a_provider_that_does_not_answer_is_its_own_trouble(
 async def test_a_configured_catalogue_is_not_asked_for(
     upstream: Upstream, pool: ConnectionPool, clock: ManualClock, supervisor: Supervisor
 ) -> None:
-    provider = OpenAIProvider(upstream.v1, pool=pool, clock=clock, models={"m": "theirs"})
+    provider = OpenAIProvider(
+        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
+    )
     await provider.watch()
     assert await provider.get_available_models() == ["m"]
     assert upstream.headers == []

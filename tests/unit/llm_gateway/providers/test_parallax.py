@@ -8,12 +8,13 @@ from agentcore.llm_gateway.models import LLMRequest
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream
 
 
 @pytest.fixture
 def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxProvider:
-    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock)
+    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
 
 
 async def test_the_specified_use(provider: ParallaxProvider) -> None:

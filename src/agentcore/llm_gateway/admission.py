@@ -1,0 +1,292 @@
+"""Who may start now where capacity is limited, and who waits, in which order, for how long.
+
+One gate stands before one provider. Its order: class by class (high, medium, low), callers of one
+class in turn, the calls of one caller as they came. A part of the capacity is kept for the high
+class: ordering alone does not help who arrives when everything is taken. What cannot start in time
+is refused at once, so that the router may send it elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from agentcore.kit.clock import Clock
+from agentcore.llm_gateway.capacity import Start
+from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, QueueConfig
+
+# The reserve lapses when nobody has asked for the high class for so long.
+RESERVE_SECONDS = 60.0
+SMOOTHING = 0.2
+ASSUMED_SERVICE = 1.0
+SHORTEST_RETRY = 1.0
+
+Owner = tuple[str, str]
+Source = Literal["configured", "reported", "learned", "unknown"]
+
+
+class Limit(Protocol):
+    """``limit`` None: no bound is known. ``told`` what the server says of itself."""
+
+    @property
+    def limit(self) -> int | None: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    def told(self, most: int | None) -> None: ...
+
+    def start(self, *, filled: bool) -> Start: ...
+
+    def began(self, start: Start, *, size: int) -> None: ...
+
+    def answered(self, start: Start, *, tokens: int) -> None: ...
+
+    def ended(self, start: Start, *, begun: bool, answered: bool) -> None: ...
+
+    def overloaded(self, start: Start) -> None: ...
+
+
+class FixedLimit:
+    """A bound that an operator or the server set, or none; nothing is learned."""
+
+    def __init__(self, configured: int | None, clock: Clock) -> None:
+        self._configured = configured
+        self._reported: int | None = None
+        self._clock = clock
+
+    @property
+    def limit(self) -> int | None:
+        known = [each for each in (self._configured, self._reported) if each is not None]
+        return min(known, default=None)
+
+    @property
+    def source(self) -> Source:
+        limit = self.limit
+        if limit is None:
+            return "unknown"
+        return "configured" if limit == self._configured else "reported"
+
+    def told(self, most: int | None) -> None:
+        self._reported = most
+
+    def start(self, *, filled: bool) -> Start:
+        return Start(0, filled=filled, ends=0, at=self._clock.monotonic())
+
+    def began(self, start: Start, *, size: int) -> None: ...
+
+    def answered(self, start: Start, *, tokens: int) -> None: ...
+
+    def ended(self, start: Start, *, begun: bool, answered: bool) -> None: ...
+
+    def overloaded(self, start: Start) -> None: ...
+
+
+NO_QUEUE = QueueConfig(places=0)
+
+
+class Full(Exception):
+    """No place now and none in time; ``retry_after`` is when it is worth another try."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__()
+        self.retry_after = max(SHORTEST_RETRY, retry_after)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    priority: Priority
+    owner: Owner
+    since: float
+    place: asyncio.Future[None]
+
+
+class Pass:
+    """The right to one place. ``leave`` exactly once, whatever happened."""
+
+    __slots__ = ("_begun", "_gate", "_open", "start")
+
+    def __init__(self, gate: Gate, start: Start) -> None:
+        self._gate = gate
+        self._open = True
+        self._begun = False
+        self.start = start
+
+    def began(self, *, size: int) -> None:
+        self._begun = True
+        self._gate.capacity.began(self.start, size=size)
+
+    def answered(self, *, tokens: int) -> None:
+        self._gate.capacity.answered(self.start, tokens=tokens)
+
+    def overloaded(self) -> None:
+        self._gate.capacity.overloaded(self.start)
+
+    def leave(self, *, answered: bool = False) -> None:
+        if self._open:
+            self._open = False
+            self._gate.leave(self.start, begun=self._begun, answered=answered)
+
+
+class Gate:
+    def __init__(self, capacity: Limit, clock: Clock, queueing: QueueConfig = NO_QUEUE) -> None:
+        self.capacity = capacity
+        self.in_flight = 0
+        self._clock = clock
+        self._queueing = queueing
+        self._lines: dict[Priority, OrderedDict[Owner, deque[_Waiter]]] = {
+            priority: OrderedDict() for priority in PRIORITIES
+        }
+        self._lengths: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        self._service = ASSUMED_SERVICE
+        self._reserved_until = clock.monotonic() + RESERVE_SECONDS
+
+    @property
+    def limit(self) -> int | None:
+        return self.capacity.limit
+
+    @property
+    def load(self) -> float:
+        """The used share, waiting calls included; calls in flight where no limit is known."""
+        limit, asked = self.limit, self.in_flight + sum(self._lengths.values())
+        return float(asked) if limit is None else asked / limit if limit else 1.0
+
+    @property
+    def queued(self) -> dict[Priority, int]:
+        return dict(self._lengths)
+
+    def free(self, priority: Priority = "high") -> bool:
+        """Whether a call of this class would start at once."""
+        return self.in_flight < self._allowed(priority) and not self._ahead(priority)
+
+    def forecast(self, priority: Priority) -> float | None:
+        """Seconds that a call of this class would wait; None if it would not be let in line."""
+        if self.free(priority):
+            return 0.0
+        if self._lengths[priority] >= self._queueing.places:
+            return None
+        return self._wait(priority)
+
+    async def enter(self, call: ChatCall) -> Pass:
+        """Take a place, now or when it is this call's turn.
+
+        Raises:
+            Full: there is none, or none before the call's deadline or the queue's patience ends.
+        """
+        if call.priority == "high":
+            self._reserved_until = self._clock.monotonic() + RESERVE_SECONDS
+        if not self.free(call.priority):
+            await self._turn(call)
+        else:
+            self.in_flight += 1
+        filled = self.in_flight >= self._allowed(call.priority)
+        return Pass(self, self.capacity.start(filled=filled))
+
+    def told(self, most: int | None) -> None:
+        """What the server itself says it carries; None where it does not say."""
+        self.capacity.told(most)
+        self._call_next()
+
+    def leave(self, start: Start, *, begun: bool, answered: bool) -> None:
+        if self.in_flight == 0:
+            raise RuntimeError("a place was left that nobody holds")
+        self.in_flight -= 1
+        if answered:
+            seconds = self._clock.monotonic() - start.at
+            self._service += SMOOTHING * (seconds - self._service)
+        self.capacity.ended(start, begun=begun, answered=answered)
+        self._call_next()
+
+    async def _turn(self, call: ChatCall) -> None:
+        now = self._clock.monotonic()
+        patience = self._queueing.patience
+        if call.deadline is not None:
+            patience = min(patience, call.deadline - now)
+        wait = self.forecast(call.priority)
+        if wait is None or wait > patience:
+            raise Full(self._wait(call.priority))
+        waiter = _Waiter(
+            call.priority,
+            (call.tenant, call.subject),
+            now,
+            asyncio.get_running_loop().create_future(),
+        )
+        self._stand(waiter)
+        try:
+            async with asyncio.timeout(patience):
+                await waiter.place
+        except TimeoutError as exc:
+            self._give_up(waiter)
+            raise Full(self._wait(call.priority)) from exc
+        except BaseException:
+            self._give_up(waiter)
+            raise
+
+    def _stand(self, waiter: _Waiter) -> None:
+        self._lines[waiter.priority].setdefault(waiter.owner, deque()).append(waiter)
+        self._lengths[waiter.priority] += 1
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        if waiter.place.done() and not waiter.place.cancelled():
+            # The place came in the same moment: somebody else takes it.
+            self.in_flight -= 1
+            self._call_next()
+            return
+        waiter.place.cancel()
+        line = self._lines[waiter.priority]
+        line[waiter.owner].remove(waiter)
+        self._lengths[waiter.priority] -= 1
+        if not line[waiter.owner]:
+            del line[waiter.owner]
+
+    def _call_next(self) -> None:
+        while (waiter := self._next()) is not None:
+            line = self._lines[waiter.priority]
+            line[waiter.owner].popleft()
+            self._lengths[waiter.priority] -= 1
+            if line[waiter.owner]:
+                line.move_to_end(waiter.owner)
+            else:
+                del line[waiter.owner]
+            self.in_flight += 1
+            waiter.place.set_result(None)
+
+    def _next(self) -> _Waiter | None:
+        """Who is to start: the first of the best class; who has waited long is of the next one."""
+        now = self._clock.monotonic()
+        ranked: list[tuple[int, float, int, _Waiter]] = []
+        for place, waiter in enumerate(self._heads()):
+            if self.in_flight < self._allowed(waiter.priority):
+                aged = int((now - waiter.since) / self._queueing.ageing)
+                rank = max(0, PRIORITIES.index(waiter.priority) - aged)
+                ranked.append((rank, waiter.since, place, waiter))
+        return min(ranked)[3] if ranked else None
+
+    def _heads(self) -> Iterator[_Waiter]:
+        for priority in PRIORITIES:
+            line = self._lines[priority]
+            if line:
+                yield next(iter(line.values()))[0]
+
+    def _allowed(self, priority: Priority) -> float:
+        limit = self.limit
+        if limit is None:
+            return math.inf
+        if priority == "high" or not self._queueing.places:
+            return limit
+        if self._clock.monotonic() >= self._reserved_until:
+            return limit
+        return max(1, limit - math.ceil(limit * self._queueing.reserve))
+
+    def _ahead(self, priority: Priority) -> int:
+        """Calls that wait and are of this class or a better one."""
+        better = PRIORITIES[: PRIORITIES.index(priority) + 1]
+        return sum(self._lengths[each] for each in better)
+
+    def _wait(self, priority: Priority) -> float:
+        allowed = self._allowed(priority)
+        return (self._ahead(priority) + 1) * self._service / allowed if allowed else self._service

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcore.llm_gateway.admission import (
+    NO_QUEUE,
+    RESERVE_SECONDS,
+    FixedLimit,
+    Full,
+    Gate,
+    Pass,
+)
+from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, QueueConfig
+from tests.fakes.clock import ManualClock
+
+QUEUE = QueueConfig(places=100, patience=600.0)
+
+
+def call(priority: Priority = "low", owner: str = "a", deadline: float | None = None) -> ChatCall:
+    return ChatCall("m", {}, priority=priority, subject=owner, deadline=deadline)
+
+
+def gate(
+    limit: int | None, queueing: QueueConfig = QUEUE, clock: ManualClock | None = None
+) -> Gate:
+    clock = clock or ManualClock()
+    return Gate(FixedLimit(limit, clock), clock, queueing)
+
+
+class Line:
+    """Calls in the order in which they were let in."""
+
+    def __init__(self, door: Gate) -> None:
+        self.door = door
+        self.order: list[str] = []
+        self.passes: list[Pass] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def ask(self, name: str, wanted: ChatCall) -> asyncio.Task[None]:
+        async def enter() -> None:
+            granted = await self.door.enter(wanted)
+            self.order.append(name)
+            self.passes.append(granted)
+
+        task = asyncio.create_task(enter())
+        self.tasks.append(task)
+        await asyncio.sleep(0)
+        return task
+
+    async def serve(self) -> None:
+        """End calls one by one until nobody is left."""
+        while self.passes:
+            self.passes.pop(0).leave(answered=True)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+async def test_without_a_limit_everybody_starts() -> None:
+    door = gate(None, NO_QUEUE)
+    passes = [await door.enter(call()) for _ in range(50)]
+    assert (door.in_flight, door.load, door.forecast("low")) == (50, 50.0, 0.0)
+    for granted in passes:
+        granted.leave()
+    assert door.in_flight == 0
+
+
+async def test_without_a_queue_a_full_gate_refuses_at_once() -> None:
+    door = gate(1, NO_QUEUE)
+    granted = await door.enter(call())
+    with pytest.raises(Full) as caught:
+        await door.enter(call("high"))
+    assert caught.value.retry_after >= 1
+    granted.leave()
+    granted.leave()
+    (await door.enter(call())).leave()
+    assert door.in_flight == 0
+
+
+async def test_a_part_is_kept_for_who_cannot_wait() -> None:
+    line = Line(gate(4))
+    for number in range(6):
+        await line.ask(f"low{number}", call("low"))
+    assert line.order == ["low0", "low1", "low2"]
+    await line.ask("high", call("high"))
+    assert line.order[-1] == "high"
+    await line.ask("medium", call("medium"))
+    await line.ask("high2", call("high"))
+    await line.serve()
+    assert line.order[4] == "high2"
+    assert line.order[5] == "medium"
+
+
+async def test_the_reserve_lapses_when_nobody_wants_it() -> None:
+    clock = ManualClock()
+    door = gate(4, clock=clock)
+    clock.advance(RESERVE_SECONDS)
+    passes = [await door.enter(call("low")) for _ in range(4)]
+    assert not door.free("high")
+    for granted in passes:
+        granted.leave()
+    (await door.enter(call("high"))).leave()
+    for _ in range(3):
+        await door.enter(call("low"))
+    assert not door.free("low")
+    assert door.free("high")
+
+
+async def test_callers_of_a_class_take_turns() -> None:
+    line = Line(gate(1))
+    await line.ask("first", call())
+    for number in range(3):
+        await line.ask(f"greedy{number}", call(owner="greedy"))
+    await line.ask("modest", call(owner="modest"))
+    await line.serve()
+    assert line.order == ["first", "greedy0", "modest", "greedy1", "greedy2"]
+
+
+async def test_who_waits_long_rises() -> None:
+    clock = ManualClock()
+    line = Line(gate(1, clock=clock))
+    await line.ask("first", call("high"))
+    await line.ask("old", call("low", "b"))
+    clock.advance(2 * QUEUE.ageing)
+    await line.ask("new", call("high"))
+    await line.serve()
+    assert line.order == ["first", "old", "new"]
+
+
+async def test_what_cannot_start_in_time_is_refused_now() -> None:
+    clock = ManualClock()
+    door = gate(1, clock=clock)
+    granted = await door.enter(call())
+    clock.advance(8)
+    granted.leave(answered=True)
+    granted = await door.enter(call())
+    waits = door.forecast("high")
+    assert waits is not None
+    assert waits > 1
+    with pytest.raises(Full):
+        await door.enter(call(deadline=clock.monotonic() + waits / 2))
+    assert door.queued["low"] == 0
+
+
+async def test_the_line_is_bounded_by_class() -> None:
+    line = Line(gate(1, QueueConfig(places=1, patience=600)))
+    await line.ask("first", call())
+    await line.ask("second", call())
+    assert line.door.forecast("low") is None
+    with pytest.raises(Full):
+        await line.door.enter(call())
+    await line.ask("high", call("high"))
+    await line.serve()
+    assert line.order == ["first", "high", "second"]
+
+
+async def test_patience_ends() -> None:
+    door = gate(1, QueueConfig(places=9, patience=1.01))
+    granted = await door.enter(call())
+    with pytest.raises(Full):
+        await door.enter(call())
+    granted.leave()
+    assert (door.in_flight, door.queued["low"]) == (0, 0)
+
+
+async def test_a_caller_that_leaves_the_line_gives_its_turn_away() -> None:
+    line = Line(gate(1))
+    await line.ask("first", call())
+    gone = await line.ask("gone", call())
+    at_the_door = await line.ask("at the door", call())
+    await line.ask("last", call())
+    gone.cancel()
+    await asyncio.sleep(0)
+    # Let in and cancelled in the same moment: the place must not be lost.
+    line.passes.pop().leave()
+    at_the_door.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert line.order == ["first", "last"]
+    await line.serve()
+    assert line.door.in_flight == 0
+
+
+Step = tuple[str, int]
+
+
+@given(
+    st.integers(1, 6),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["high", "medium", "low", "leave", "cancel", "age"]), st.integers(0, 30)
+        ),
+        max_size=60,
+    ),
+)
+def test_places_are_neither_lost_nor_given_twice(limit: int, steps: list[Step]) -> None:
+    asyncio.run(churn(limit, steps))
+
+
+async def churn(limit: int, steps: list[Step]) -> None:
+    clock = ManualClock()
+    line = Line(gate(limit, clock=clock))
+    for number, (what, which) in enumerate(steps):
+        act(line, clock, what, which)
+        for priority in PRIORITIES:
+            if what == priority:
+                await line.ask(str(number), call(priority, f"caller{which % 3}"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(line.passes) == line.door.in_flight <= limit
+        waiting = sum(line.door.queued.values())
+        assert not waiting or line.door.in_flight >= max(1, limit - -(-limit // 4))
+    await line.serve()
+    await asyncio.gather(*line.tasks, return_exceptions=True)
+    await line.serve()
+    assert (line.door.in_flight, sum(line.door.queued.values())) == (0, 0)
+
+
+def act(line: Line, clock: ManualClock, what: str, which: int) -> None:
+    if what == "leave" and line.passes:
+        line.passes.pop(which % len(line.passes)).leave(answered=True)
+    elif what == "cancel" and line.tasks:
+        line.tasks[which % len(line.tasks)].cancel()
+    elif what == "age":
+        clock.advance(which)
