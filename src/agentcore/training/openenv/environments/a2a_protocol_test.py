@@ -14,6 +14,7 @@ from random import Random
 from typing import ClassVar
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.training.openenv.environments.a2a_card import a2a_card
 from agentcore.training.openenv.environments.a2a_message import fault_of
 from agentcore.training.openenv.environments.a2a_simulation import (
     Request,
@@ -115,6 +116,9 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
         score = self.completed_tasks / len(self.tasks)
         info: JsonObject = {"violations": faults, "score": score}
         return Step(self._observation(), reward, terminated, info=info)
+
+    def render(self) -> bytes:
+        return a2a_card(self._observation())
 
     def _discover(self, params: JsonObject, faults: list[JsonValue]) -> float:
         wanted = params.get("capabilities")

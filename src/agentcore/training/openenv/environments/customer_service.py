@@ -20,6 +20,7 @@ from typing import ClassVar
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.environments.base import Environment, Parameters, Step
+from agentcore.training.openenv.environments.customer_service_card import service_card
 from agentcore.training.openenv.environments.customer_service_spaces import OBSERVATION_SPACE
 from agentcore.training.openenv.environments.customer_service_world import (
     MOST_CONTACTS,
@@ -102,6 +103,9 @@ class CustomerServiceEnv(Environment[RoutingDecision, ServiceState]):
         over = all(ticket.closed for ticket in self.tickets)
         info["score"] = self.state.resolved / len(self.tickets)
         return Step(self._observation(), points / 100, over, info=info)
+
+    def render(self) -> bytes:
+        return service_card(self._observation(), self.state.resolved, self.state.lost)
 
     def _assign(self, action: RoutingDecision) -> tuple[int, JsonObject]:
         ticket = next((t for t in self._waiting() if t.id == action.ticket), None)

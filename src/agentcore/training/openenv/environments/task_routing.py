@@ -18,6 +18,7 @@ from typing import ClassVar
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.environments.base import Environment, Parameters, Step
 from agentcore.training.openenv.environments.options import count
+from agentcore.training.openenv.environments.task_routing_card import routing_card
 from agentcore.training.openenv.environments.task_routing_spaces import OBSERVATION_SPACE
 from agentcore.training.openenv.environments.task_routing_world import (
     LONGEST_QUEUE,
@@ -113,6 +114,9 @@ class TaskRoutingEnv(Environment[RoutingDecision, RoutingState]):
         self._pass_time()
         info["score"] = self.state.succeeded / len(self.tasks)
         return Step(self._observation(), reward, self.state.routed == len(self.tasks), info=info)
+
+    def render(self) -> bytes:
+        return routing_card(self._observation(), self.state.routed, self.state.succeeded)
 
     def _execute_task(self, task: RoutedTask, agent: RoutedAgent) -> TaskResult:
         start, end = agent.work(task.size, self.state.clock)
