@@ -90,5 +90,5 @@ def test_cells_keep_to_their_columns() -> None:
     top, bottom = drawn.height - MARGIN - ROW + 2, drawn.height - MARGIN
     quarter = (WIDTH - 2 * MARGIN) // 4
     for edge in (MARGIN + quarter, MARGIN + 2 * quarter, WIDTH - MARGIN):
-        assert not inked(drawn, (edge - 6, top, edge, bottom))
+        assert not inked(drawn, (edge - 8, top, edge - 2, bottom))
     assert not inked(bare, (MARGIN, top, MARGIN + quarter, bottom))

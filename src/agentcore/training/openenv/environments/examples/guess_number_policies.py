@@ -46,7 +46,7 @@ class HalvingPolicy:
             self._low = self._last + 1
         elif observation["hint"] == "high":
             self._high = self._last - 1
-        self._last = (self._low + self._high) // 2
+        self._last = min(100, max(1, (self._low + self._high) // 2))
         return guess(self._last)
 
 
