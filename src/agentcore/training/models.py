@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,7 +73,7 @@ class Episode:
     @property
     def reward(self) -> float:
         """The total that counts: shaped where there is a reward function."""
-        return sum(self.rewards if self.shaped is None else self.shaped)
+        return math.fsum(self.rewards if self.shaped is None else self.shaped)
 
     @property
     def length(self) -> int:

@@ -74,7 +74,7 @@ class RecordedEpisode:
 
     @property
     def reward(self) -> float:
-        return sum(step.reward for step in self.steps)
+        return math.fsum(step.reward for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from agentcore.cli.env import listing, serving
+from agentcore.cli.env import listing, replaying, running, serving
 
 app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 listing.attach(app)
 serving.attach(app)
+running.attach(app)
+replaying.attach(app)
