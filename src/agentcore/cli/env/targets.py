@@ -31,10 +31,10 @@ async def opened(reference: str, token: str, step_seconds: float) -> AsyncIterat
     if reference.startswith(("http://", "https://", "ws://", "wss://")):
         yield await _described(reference, reference, token, step_seconds)
         return
+    from agentcore.cli.env.loopback import served_on_loopback
     from agentcore.training.openenv.environments.loading import load_environment
     from agentcore.training.openenv.models import EnvironmentServerConfig
     from agentcore.training.openenv.server import environment_app
-    from agentcore.training.openenv.serving.loopback import served_on_loopback
 
     name, factory = load_environment(reference)
     app = environment_app(name, factory, config=EnvironmentServerConfig(max_sessions=MOST_SESSIONS))

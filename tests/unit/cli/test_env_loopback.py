@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import httpx2
 
+from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.training.openenv.client import OpenEnvClient
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.server import environment_app
-from agentcore.training.openenv.serving.loopback import served_on_loopback
 
 
 async def test_it_serves_until_the_block_ends() -> None:
