@@ -1,4 +1,4 @@
-"""``python -m benchmarks gateway``: measure, print, save."""
+"""``python -m benchmarks gateway|openenv``: measure, print, save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gateway, report
+from benchmarks import gateway, openenv, openenv_report, report
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -15,20 +15,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     suites = parser.add_subparsers(dest="suite", required=True)
     suite = suites.add_parser("gateway", help="overhead of the LLM gateway")
-    suite.add_argument("--quick", action="store_true", help="a short run: is everything alive?")
-    suite.add_argument("--seconds", type=float, default=3.0, help="per scenario and target")
-    suite.add_argument("--rounds", type=int, default=3, help="of all scenarios and targets")
     suite.add_argument("--target", action="append", default=[], help="only this one; repeatable")
-    suite.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and picture")
+    _shared(suite)
+    _shared(suites.add_parser("openenv", help="steps of environments, beside upstream's package"))
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
-    measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
-    path = report.save(measured, options.results)
-    report.plot(measured, path.with_suffix(".png"))
-    print(report.table(measured))
+    kind = openenv_report if options.suite == "openenv" else report
+    if options.suite == "openenv":
+        measured = openenv.run(seconds=seconds, rounds=rounds)
+    else:
+        measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
+    path = report.save(measured, options.results, options.suite)
+    kind.plot(measured, path.with_suffix(".png"))
+    print(kind.table(measured))
     print(f"\n{path}\n{path.with_suffix('.png')}")
     return 0
+
+
+def _shared(suite: argparse.ArgumentParser) -> None:
+    suite.add_argument("--quick", action="store_true", help="a short run: is everything alive?")
+    suite.add_argument("--seconds", type=float, default=3.0, help="per scenario and target")
+    suite.add_argument("--rounds", type=int, default=3, help="of all scenarios and targets")
+    suite.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and picture")
 
 
 if __name__ == "__main__":

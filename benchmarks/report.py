@@ -66,10 +66,10 @@ def goals(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def save(report: dict[str, Any], folder: Path) -> Path:
+def save(report: dict[str, Any], folder: Path, suite: str = "gateway") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = report["at"].replace(":", "").replace("-", "")[:15]
-    path = folder / f"gateway-{stamp}.json"
+    path = folder / f"{suite}-{stamp}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     return path
 

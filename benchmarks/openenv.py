@@ -1,0 +1,188 @@
+"""What a step of an environment costs: ``python -m benchmarks openenv [--quick]``.
+
+Our client and our server against upstream's pair, in one run, in alternating order; what is
+compared are ratios within a round.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.openenv_load import MESSAGE, Job
+from benchmarks.processes import (
+    CORES,
+    LOAD_CORE,
+    TARGET_CORE,
+    cpu_seconds,
+    free_port,
+    resident_mib,
+    running,
+)
+
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+SESSIONS = (1, 16, 64)
+ACTIONS: dict[str, dict[str, Any]] = {
+    "agentcore": {"type": "say", "parameters": {"message": MESSAGE}},
+    "official": {"message": MESSAGE},
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Which client plays on which server."""
+
+    client: str
+    server: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.client} on {self.server}"
+
+
+OURS = Pair("agentcore", "agentcore")
+THEIRS = Pair("official", "official")
+MIXED = Pair("agentcore", "official")
+REVERSE = Pair("official", "agentcore")
+PAIRS = (OURS, THEIRS, MIXED, REVERSE)
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    pid: int
+
+
+@dataclass
+class Measured:
+    p50_ms: float
+    p95_ms: float
+    per_second: float
+    client_cpu_us: float
+    server_cpu_us: float
+    connect_ms: float
+    steps: int
+
+
+def measure(pair: Pair, server: Server, sessions: int, seconds: float) -> Measured:
+    action = ACTIONS[pair.server]
+    if pair.client == "agentcore":
+        # Our client takes parameters and finds out by itself how the server wants them.
+        action = {"message": MESSAGE}
+    job = Job(pair.client, server.url, action, sessions, seconds)
+    python = sys.executable if pair.client == "agentcore" else str(PEERS)
+    before = cpu_seconds(server.pid)
+    with tempfile.NamedTemporaryFile("r") as answer:
+        command = [python, "-m", "benchmarks.openenv_load", str(LOAD_CORE), answer.name]
+        subprocess.run(command, input=json.dumps(asdict(job)), text=True, check=True, cwd=ROOT)
+        outcome = json.load(answer)
+    used = cpu_seconds(server.pid) - before
+    latencies = sorted(outcome["latencies"])
+    count = len(latencies)
+    return Measured(
+        p50_ms=1000 * latencies[count // 2],
+        p95_ms=1000 * latencies[int(0.95 * count)],
+        per_second=count / outcome["elapsed"],
+        client_cpu_us=1e6 * outcome["cpu"] / count,
+        server_cpu_us=1e6 * used / count,
+        connect_ms=1000 * outcome["connecting"] / sessions,
+        steps=count,
+    )
+
+
+def run(*, seconds: float, rounds: int) -> dict[str, Any]:
+    """Measure every pair; the result is what is written as JSON."""
+    if not PEERS.exists():
+        raise SystemExit("upstream's package is not installed: run `python3 dev.py peers` first")
+    with _started() as servers:
+        idle = {name: resident_mib(server.pid) for name, server in servers.items()}
+        taken: dict[str, dict[int, list[Measured]]] = {
+            pair.name: {sessions: [] for sessions in SESSIONS} for pair in PAIRS
+        }
+        for number in range(rounds):
+            order = PAIRS if number % 2 == 0 else PAIRS[::-1]
+            for sessions in SESSIONS:
+                print(f"round {number + 1}/{rounds}: {sessions} sessions", file=sys.stderr)
+                for pair in order:
+                    measured = measure(pair, servers[pair.server], sessions, seconds)
+                    taken[pair.name][sessions].append(measured)
+        loaded = {name: resident_mib(server.pid) for name, server in servers.items()}
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cores": len(CORES),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+        },
+        "seconds": seconds,
+        "rounds": rounds,
+        "rss_mib": {"idle": idle, "loaded": loaded},
+        "pairs": {
+            name: {str(sessions): asdict(_median(each)) for sessions, each in figures.items()}
+            for name, figures in taken.items()
+        },
+        "ratios": {
+            str(sessions): {
+                "steps": _ratio(taken, OURS, THEIRS, sessions, "per_second"),
+                "p50": _ratio(taken, OURS, THEIRS, sessions, "p50_ms"),
+                "p95": _ratio(taken, OURS, THEIRS, sessions, "p95_ms"),
+                "client_steps": _ratio(taken, MIXED, THEIRS, sessions, "per_second"),
+                "client_p50": _ratio(taken, MIXED, THEIRS, sessions, "p50_ms"),
+            }
+            for sessions in SESSIONS
+        },
+    }
+
+
+@contextmanager
+def _started() -> Iterator[dict[str, Server]]:
+    most = str(2 * max(SESSIONS))
+    with ExitStack() as stack:
+        port = free_port()
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="acb-"))
+        ours = [sys.executable, "-m", "agentcore", "env", "serve", "benchmarks.openenv_echo:Echo"]
+        ours += ["--port", str(port), "--no-auth", "--max-sessions", most]
+        env = {"AGENTCORE_HOME": home, "PYTHONPATH": ":".join(filter(None, sys.path))}
+        process = stack.enter_context(running(ours, port, core=TARGET_CORE, env=env))
+        servers = {"agentcore": Server(f"http://127.0.0.1:{port}", process.pid)}
+        port = free_port()
+        script = str(ROOT / "tests" / "peers" / "openenv_echo_server.py")
+        theirs = [str(PEERS), script, "--port", str(port), "--sessions", most]
+        theirs += ["--steps", str(10**12)]
+        process = stack.enter_context(running(theirs, port, core=TARGET_CORE))
+        servers["official"] = Server(f"http://127.0.0.1:{port}", process.pid)
+        yield servers
+
+
+def _median(taken: Sequence[Measured]) -> Measured:
+    def middle(name: str) -> float:
+        return float(statistics.median(getattr(each, name) for each in taken))
+
+    return Measured(
+        p50_ms=middle("p50_ms"),
+        p95_ms=middle("p95_ms"),
+        per_second=middle("per_second"),
+        client_cpu_us=middle("client_cpu_us"),
+        server_cpu_us=middle("server_cpu_us"),
+        connect_ms=middle("connect_ms"),
+        steps=sum(each.steps for each in taken),
+    )
+
+
+def _ratio(
+    taken: dict[str, dict[int, list[Measured]]], one: Pair, other: Pair, sessions: int, name: str
+) -> float:
+    """The median over the rounds: what disturbs a round disturbs both."""
+    rounds = zip(taken[one.name][sessions], taken[other.name][sessions], strict=True)
+    return float(statistics.median(getattr(a, name) / getattr(b, name) for a, b in rounds))

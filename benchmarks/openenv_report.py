@@ -1,0 +1,88 @@
+"""The results of ``benchmarks.openenv`` as a table and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Report = dict[str, Any]
+COLUMNS = (
+    "client on server",
+    "sessions",
+    "steps/s",
+    "p50 ms",
+    "p95 ms",
+    "client CPU us",
+    "server CPU us",
+    "connect+reset ms",
+)
+# The same numbers are in docs/how-to/play-an-environment.md.
+GOALS: tuple[tuple[str, str, Callable[[float], bool], str], ...] = (
+    ("steps/s, our pair to upstream's", "steps", lambda ratio: ratio >= 2.0, ">= 2"),
+    ("p50, our pair to upstream's", "p50", lambda ratio: ratio <= 0.6, "<= 0.6"),
+    ("steps/s on upstream's server, our client", "client_steps", lambda r: r >= 1.0, ">= 1"),
+)
+
+
+def table(report: Report) -> str:
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for name, figures in report["pairs"].items():
+        rows += [_row(name, sessions, measured) for sessions, measured in figures.items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join([*lines, "", *goals(report)])
+
+
+def goals(report: Report) -> list[str]:
+    lines = []
+    for label, key, kept, goal in GOALS:
+        for sessions, ratios in report["ratios"].items():
+            verdict = "kept" if kept(ratios[key]) else "MISSED"
+            lines.append(f"{label}, {sessions}: {ratios[key]:.2f}, goal {goal}: {verdict}")
+    for when, resident in report["rss_mib"].items():
+        ours, theirs = resident["agentcore"], resident["official"]
+        verdict = "kept" if ours <= 0.4 * theirs else "MISSED"
+        share = f"{ours:.0f} of {theirs:.0f} MiB = {ours / theirs:.2f}"
+        lines.append(f"server RSS, {when}: {share}, goal <= 0.4: {verdict}")
+    return lines
+
+
+def plot(report: Report, path: Path) -> None:
+    # Half a second to import, and only for the picture.
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
+
+    figure = Figure(figsize=(10, 4))
+    left, right = figure.subplots(1, 2)
+    colors = {"agentcore on agentcore": "#3b6ea5", "official on official": "#a55b3b"}
+    for at, (name, figures) in enumerate(report["pairs"].items()):
+        where = [place + 0.2 * (at - 1.5) for place in range(len(figures))]
+        color = colors.get(name, ("#8fb0d0", "#d0a890")[at % 2])
+        for axes, key in ((left, "per_second"), (right, "p50_ms")):
+            heights = [measured[key] for measured in figures.values()]
+            axes.bar(where, heights, width=0.18, label=name, color=color)
+    for axes, label in ((left, "steps per second"), (right, "p50 of a step in milliseconds")):
+        sessions = next(iter(report["pairs"].values()))
+        axes.set_xticks(range(len(sessions)), [f"{count} sessions" for count in sessions])
+        axes.set_ylabel(label)
+    right.set_yscale("log")
+    left.legend(title="client on server")
+    figure.suptitle(f"Environment steps, {report['at'][:10]}, {report['machine']['cores']} cores")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def _row(name: str, sessions: str, measured: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        sessions,
+        f"{measured['per_second']:,.0f}",
+        f"{measured['p50_ms']:.3f}",
+        f"{measured['p95_ms']:.3f}",
+        f"{measured['client_cpu_us']:.0f}",
+        f"{measured['server_cpu_us']:.0f}",
+        f"{measured['connect_ms']:.1f}",
+    )

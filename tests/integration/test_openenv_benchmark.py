@@ -1,0 +1,55 @@
+"""The harness measures what it says: both servers started, its own client and upstream's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from agentcore.training.openenv.server import environment_app
+from benchmarks import openenv, openenv_report
+from benchmarks.openenv import PAIRS, SESSIONS, Measured
+from benchmarks.openenv_echo import Echo
+from benchmarks.openenv_load import Job, run
+from tests.fakes.openenv_servers import ScriptedServer, observation, serving
+
+
+async def test_the_load_plays_with_every_session_and_checks_the_answers() -> None:
+    async with serving(environment_app("echo", Echo)) as url:
+        outcome = await run(Job("agentcore", url, {"message": "hello"}, sessions=4, seconds=0.05))
+    assert len(outcome.latencies) > 4
+    assert outcome.cpu > 0
+    assert 0.05 <= outcome.elapsed < 5
+
+
+async def test_a_server_that_answers_anything_is_not_the_fastest() -> None:
+    async with ScriptedServer(steps=[observation(0.7)]).running() as url:
+        with pytest.raises(AssertionError, match=r"0\.7"):
+            await run(Job("agentcore", url, {"message": "hello"}, seconds=0.05))
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(2.0, "kept"), (1.9, "MISSED")])
+def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict: str) -> None:
+    measured = asdict(Measured(0.1, 0.2, 1000.0, 40.0, 50.0, 3.0, 100))
+    ratios = {"steps": ours, "p50": 0.5, "p95": 0.5, "client_steps": 1.2, "client_p50": 0.9}
+    report = {
+        "at": "2026-01-01T00:00:00+00:00",
+        "machine": {"cores": 2},
+        "rss_mib": {"idle": {"agentcore": 50.0, "official": 165.0}},
+        "pairs": {pair.name: {str(count): measured for count in SESSIONS} for pair in PAIRS},
+        "ratios": {str(count): ratios for count in SESSIONS},
+    }
+    text = openenv_report.table(report)
+    assert f"steps/s, our pair to upstream's, 16: {ours:.2f}, goal >= 2: {verdict}" in text
+    assert "server RSS, idle: 50 of 165 MiB = 0.30, goal <= 0.4: kept" in text
+    assert json.loads(json.dumps(report)) == report
+    openenv_report.plot(report, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_upstreams_package_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(openenv, "PEERS", tmp_path / "none")
+    with pytest.raises(SystemExit, match=r"dev\.py peers"):
+        openenv.run(seconds=0.1, rounds=1)
