@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from agentcore.a2a_protocol import api as a2a_api
+from agentcore.a2a_protocol.door import A2ADoor
 from agentcore.ace import api as context_api
 from agentcore.bootstrap import Services, bootstrap
 from agentcore.kit.access import Access, Rule, deny
@@ -149,6 +150,7 @@ def create_app(settings: Settings) -> FastAPI:
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
+    app.add_middleware(A2ADoor, runtime=lambda: holder.services.a2a, refuse=refuse)
     app.add_middleware(
         OpenAIDoor,
         endpoint=OpenAIEndpoint(

@@ -31,23 +31,38 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
     with (
         simulated_cluster("--latency", "2.0") as cluster,
         deployed(AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(cluster=cluster)) as running,
-        running.client("llm") as http,
+        running.client("llm", "a2a", "env:act", "env:control") as http,
     ):
+        open_session = {"environment": "guess_number", "session_id": "s", "seed": 7}
+        rpc = {"jsonrpc": "2.0", "id": 1, "method": "environment.open", "params": open_session}
+        assert "result" in http.post("/a2a", json=rpc).json()
+        events: list[str] = []
+
+        def watch() -> None:
+            path = "/internal/environments/sessions/s/events?after=0"
+            with http.stream("GET", path) as response:
+                events.extend(line for line in response.iter_lines() if line.startswith("data"))
+
         answers: list[httpx2.Response] = []
         ask = {"model": "playbook-7b", "messages": [{"role": "user", "content": "hello"}]}
 
         def complete(stream: bool) -> None:
             answers.append(http.post("/v1/chat/completions", json={**ask, "stream": stream}))
 
+        watching = threading.Thread(target=watch)
         threads = [threading.Thread(target=complete, args=(stream,)) for stream in (False, True)]
+        threads.append(watching)
         for thread in threads:
             thread.start()
         wait_until(lambda: at_work(cluster) == 2, "both requests run")
         assert running.process is not None
         running.process.send_signal(signal.SIGTERM)
+        watching.join(20)
+        assert len(answers) < 2, "who only watches is sent away before the work is done"
         wait_until(lambda: refuses(running), "new requests are refused")
         for thread in threads:
             thread.join()
+        assert len(events) == 1
         assert [answer.status_code for answer in answers] == [200, 200]
         assert any(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
         assert running.process.wait(20) == 0

@@ -59,17 +59,16 @@ class A2AOpenEnvAdapter:
     async def result_to_jsonrpc(
         self, result: StepResult, request_id: str | int | None
     ) -> JsonRpcResponse:
-        return JsonRpcResponse(
-            id=request_id,
-            result={
-                "observation": result.observation.state,
-                "reward": result.reward,
-                "terminated": result.terminated,
-                "truncated": result.truncated,
-                "info": result.info,
-                "metadata": result.observation.metadata,
-            },
-        )
+        outcome: JsonObject = {
+            "observation": result.observation.state,
+            "reward": result.reward,
+            "terminated": result.terminated,
+            "truncated": result.truncated,
+            "info": result.info,
+            "metadata": result.observation.metadata,
+        }
+        # Constructed, not validated: it comes from JSON, and may be large.
+        return JsonRpcResponse.model_construct(id=request_id, result=outcome, error=None)
 
     async def observation_to_jsonrpc_notification(
         self, observation: Observation, event: JsonObject | None = None
@@ -78,7 +77,7 @@ class A2AOpenEnvAdapter:
         params: JsonObject = {"state": observation.state, "metadata": observation.metadata}
         if event is not None:
             params.update(event)
-        # Constructed, not validated: it comes from JSON, and is built for every step.
+        # Not validated, for the same reason.
         return JsonRpcRequest.model_construct(method=STATE_CHANGED, params=params)
 
     def register_action_mapping(self, method: str, action_type: str) -> None:
