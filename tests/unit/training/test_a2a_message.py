@@ -115,7 +115,9 @@ def messages(role: str, parts: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 @given(message=messages("ROLE_USER", PARTS_1_0))
 def test_what_passes_is_a_message_of_the_sdks_1_0(message: Any) -> None:
     from a2a.types import a2a_pb2
-    from google.protobuf.json_format import ParseDict
+    from google.protobuf.json_format import (  # type: ignore[import-untyped]  # ships no types
+        ParseDict,
+    )
 
     if fault_of(message) is None:
         parsed = ParseDict(message, a2a_pb2.Message(), ignore_unknown_fields=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from agentcore.cli.env import listing, replaying, running, serving
+from agentcore.cli.env import listing, replaying, running, scaffolding, serving
 
 app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 listing.attach(app)
 serving.attach(app)
 running.attach(app)
 replaying.attach(app)
+scaffolding.attach(app)
