@@ -10,6 +10,7 @@ STORES = (
     "agentcore.a2a_protocol.store",
     "agentcore.ace.store",
     "agentcore.llm_gateway.store",
+    "agentcore.training.openenv.operations.store",
     "agentcore.training.openenv.registration.store",
 )
 for store in STORES:

@@ -11,14 +11,18 @@ from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.training.openenv.deep_health import DeepHealth
 from agentcore.training.openenv.models import EnvironmentInfo, RemoteEnvironment
+from agentcore.training.openenv.operations.running import Operations
+from agentcore.training.openenv.operations.store import OperationStore
 from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
+from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.hub import HuggingFaceHubClient
-from agentcore.training.openenv.registration.store import EnvironmentStore
-from agentcore.training.openenv.registry import EnvironmentRegistry, KnownElsewhere
+from agentcore.training.openenv.registration.store import DeploymentStore, EnvironmentStore
+from agentcore.training.openenv.registry import EnvironmentRegistry, Installation, Sources
 from agentcore.training.openenv.registry_config import RegistryConfig
 from agentcore.training.openenv.specs import EnvironmentSpec
 from tests.fakes.clock import ManualClock
+from tests.fakes.environment_runtime import FakeCluster, FakeRuntime
 
 INFO = EnvironmentInfo(name="any", observation_space={}, action_space={}, mode="simulation")
 SECRETS = {"env:FAR_TOKEN": "far-secret"}
@@ -57,10 +61,22 @@ def spec(name: str = "far", **values: Any) -> EnvironmentSpec:
     )
 
 
+BUNDLED = EnvironmentSpec(
+    name="task_routing",
+    version="1.0.0",
+    tags=("serve",),
+    source="bundled",
+    source_id="task_routing",
+    revision="1.0.0",
+)
+
+
 @dataclass(kw_only=True)
 class World:
     registry: EnvironmentRegistry
     store: EnvironmentStore
+    operations: Operations
+    cluster: FakeCluster
     probe: ScriptedProbe
     clock: ManualClock
 
@@ -71,17 +87,40 @@ def world(
     *,
     hub: str | dict[str, Any] = "http://127.0.0.1:9",
     configured: Mapping[str, RemoteEnvironment] | None = None,
+    cluster: FakeCluster | None = None,
     **config: Any,
 ) -> World:
     at = {"endpoint": hub} if isinstance(hub, str) else hub
     settings = RegistryConfig.model_validate({"hub": at, **config})
-    store, probe = EnvironmentStore(database), ScriptedProbe()
+    ids, probe, machines = Ids(clock), ScriptedProbe(), FakeCluster()
+    machines = machines if cluster is None else cluster
+    store = EnvironmentStore(database, ids)
+    operations = Operations(OperationStore(database, "agentcore"), clock=clock, ids=ids)
     registry = EnvironmentRegistry(
         store=store,
-        hub=HuggingFaceHubClient(settings.hub, clock),
-        checks=HealthChecks(settings, probe, secrets=secret_of, clock=clock),
-        known=KnownElsewhere(bundled={"guess_number": spec()}, configured=configured or {}),
+        sources=Sources(
+            hub=HuggingFaceHubClient(settings.hub, clock),
+            checks=HealthChecks(settings, probe, secrets=secret_of, clock=clock),
+            here=Installation(
+                bundled={"task_routing": BUNDLED},
+                configured=configured or {},
+                own_token=lambda: "own-token",
+            ),
+        ),
+        fleet=Fleet(
+            DeploymentStore(database, "agentcore"),
+            {name: FakeRuntime(machines, name) for name in ("kubernetes", "local")},
+            default="kubernetes",
+            clock=clock,
+        ),
+        operations=operations,
         clock=clock,
-        ids=Ids(clock),
     )
-    return World(registry=registry, store=store, probe=probe, clock=clock)
+    return World(
+        registry=registry,
+        store=store,
+        operations=operations,
+        cluster=machines,
+        probe=probe,
+        clock=clock,
+    )

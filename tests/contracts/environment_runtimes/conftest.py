@@ -1,13 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from tests.contracts.environment_runtimes.fake_harness import fake_harness
 from tests.contracts.environment_runtimes.harness import Harness
 from tests.contracts.environment_runtimes.local_harness import local_harness
 
-HARNESSES = {"local": local_harness}
+HARNESSES: dict[str, Callable[[], AbstractAsyncContextManager[Harness]]] = {
+    "fake": fake_harness,
+    "local": local_harness,
+}
 
 
 @pytest.fixture(params=list(HARNESSES))

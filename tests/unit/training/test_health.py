@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
 from agentcore.training.openenv.registration.health import LONGEST_PAUSE, HealthChecks
 from agentcore.training.openenv.registration.records import EnvironmentHealth
 from agentcore.training.openenv.registry_config import RegistryConfig
@@ -29,19 +30,18 @@ def test_the_pause_grows_with_failures_and_has_an_end(failures: int, usual: floa
     assert more <= timedelta(seconds=max(usual, LONGEST_PAUSE) * 1.001)
 
 
-async def test_a_token_that_is_gone_is_a_failed_check_and_nobody_is_asked() -> None:
-    probe = ScriptedProbe({URL: {"status": "healthy"}})
-    health = await checks(probe).check(URL, "env:ABSENT", EnvironmentHealth())
-    assert (health.status, health.failures) == ("failed", 1)
-    assert "env:ABSENT" in health.detail
-    assert probe.asked == []
+def test_a_token_is_looked_up_when_it_is_used() -> None:
+    assert checks(ScriptedProbe()).token("env:FAR_TOKEN") == "far-secret"
+    assert checks(ScriptedProbe()).token(None) == ""
+    with pytest.raises(TokenReferenceInvalid, match="env:ABSENT"):
+        checks(ScriptedProbe()).token("env:ABSENT")
 
 
 @pytest.mark.parametrize("status", ["healthy", "degraded", "busy"])
 async def test_what_answers_was_seen(status: str) -> None:
     probe = ScriptedProbe({URL: {"status": status, "info": None, "detail": "x" * 1000}})
     before = EnvironmentHealth(status="failed", failures=3, mode="production")
-    health = await checks(probe).check(URL, None, before)
+    health = await checks(probe).check(URL, "", before)
     assert (health.status, health.failures, health.mode) == (status, 0, "production")
     assert health.last_seen_at == health.checked_at is not None
     assert len(health.detail) == 500
@@ -49,6 +49,6 @@ async def test_what_answers_was_seen(status: str) -> None:
 
 async def test_what_fails_keeps_what_was_known() -> None:
     before = EnvironmentHealth(status="healthy", mode="production", failures=0)
-    health = await checks(ScriptedProbe()).check(URL, None, before)
+    health = await checks(ScriptedProbe()).check(URL, "", before)
     assert (health.status, health.mode, health.failures) == ("failed", "production", 1)
     assert health.detail == "pages: nobody answers"

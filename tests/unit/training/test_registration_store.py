@@ -33,7 +33,6 @@ async def registered(
     store: EnvironmentStore, name: str, due: datetime | None = AT
 ) -> EnvironmentRecord:
     return await store.register(
-        Ids().new(),
         spec(name, source_id=name),
         token_ref=None,
         health=SEEN,
@@ -43,7 +42,7 @@ async def registered(
 
 
 async def test_a_record_comes_back_as_it_was_written(database: Database) -> None:
-    store = EnvironmentStore(database)
+    store = EnvironmentStore(database, Ids())
     full = spec(
         "echo",
         version="1",
@@ -58,9 +57,7 @@ async def test_a_record_comes_back_as_it_was_written(database: Database) -> None
         source_id="ann/echo",
         revision="r",
     )
-    record = await store.register(
-        Ids().new(), full, token_ref="env:A", health=SEEN, at=AT, next_check_at=None
-    )
+    record = await store.register(full, token_ref="env:A", health=SEEN, at=AT, next_check_at=None)
     assert (record.spec, record.health, record.token_ref) == (full, SEEN, "env:A")
     assert await store.listed(registered=True) == [record]
     assert await store.remove(record.id)
@@ -68,7 +65,7 @@ async def test_a_record_comes_back_as_it_was_written(database: Database) -> None
 
 
 async def test_pages_are_by_name_and_id(database: Database) -> None:
-    store = EnvironmentStore(database)
+    store = EnvironmentStore(database, Ids())
     for name in ("c", "a", "b"):
         await registered(store, name)
     first = await store.listed(registered=True, limit=2)
@@ -78,7 +75,7 @@ async def test_pages_are_by_name_and_id(database: Database) -> None:
 
 
 async def test_two_replicas_never_take_the_same_check(database: Database) -> None:
-    store = EnvironmentStore(database)
+    store = EnvironmentStore(database, Ids())
     for number in range(20):
         await registered(store, f"e{number}", AT + timedelta(seconds=number))
     await registered(store, "image", None)
@@ -108,7 +105,7 @@ async def test_two_replicas_never_take_the_same_check(database: Database) -> Non
     ],
 )
 async def test_the_database_refuses_what_cannot_be(database: Database, change: str) -> None:
-    await registered(EnvironmentStore(database), "echo")
+    await registered(EnvironmentStore(database, Ids()), "echo")
     with pytest.raises(IntegrityError, match="ck_environments"):
         async with database.begin() as connection:
             await connection.execute(text(f"UPDATE environments SET {change}"))

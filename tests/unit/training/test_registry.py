@@ -11,6 +11,7 @@ from agentcore.training.openenv.registration.errors import (
     AmbiguousEnvironment,
     EnvironmentNameTaken,
     HubUnavailable,
+    TokenReferenceInvalid,
 )
 from agentcore.training.openenv.registry import EnvironmentValidationError
 from tests.fakes.clock import ManualClock
@@ -93,13 +94,15 @@ async def test_a_server_that_is_there_is_registered_as_it_is(
 async def test_what_cannot_be_opened_is_refused(database: Database, clock: ManualClock) -> None:
     configured = {"mine": RemoteEnvironment.model_validate({"name": "mine", "url": "http://x/"})}
     here = world(database, clock, configured=configured)
-    for name in ("guess_number", "mine", "deployed"):
+    for name in ("task_routing", "mine", "deployed"):
         with pytest.raises(EnvironmentNameTaken):
             await here.registry.register(spec(name), validate=False)
     with pytest.raises(EnvironmentValidationError, match="neither a url nor an image"):
         await here.registry.register(spec(url=None))
-    with pytest.raises(EnvironmentValidationError, match="is not set"):
+    with pytest.raises(TokenReferenceInvalid, match="is not set"):
         await here.registry.register(spec(), token_ref="env:ABSENT")
+    with pytest.raises(EnvironmentValidationError, match="bundled"):
+        await here.registry.register(spec(source="bundled", source_id="x"), validate=False)
 
 
 async def test_a_name_of_two_authors_is_ambiguous(database: Database, clock: ManualClock) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast, get_args
 
 import structlog
+from pydantic import ValidationError
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.ids import Ids
-from agentcore.training.openenv.errors import EnvironmentNotFoundError
+from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
 from agentcore.training.openenv.models import RemoteEnvironment
+from agentcore.training.openenv.operations.models import Operation, OperationKind
+from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.registration.catalog_file import Catalog, read_catalog
 from agentcore.training.openenv.registration.errors import (
     AmbiguousEnvironment,
     EnvironmentNameTaken,
     EnvironmentValidationError,
+    RuntimeMissing,
+    TokenReferenceInvalid,
 )
+from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
-from agentcore.training.openenv.registration.hub import HuggingFaceHubClient
+from agentcore.training.openenv.registration.hub import HubListing, HuggingFaceHubClient
 from agentcore.training.openenv.registration.naming import Reference, choose
 from agentcore.training.openenv.registration.records import (
     CatalogImport,
@@ -28,29 +36,48 @@ from agentcore.training.openenv.registration.records import (
     EnvironmentRecord,
 )
 from agentcore.training.openenv.registration.store import EnvironmentStore
-from agentcore.training.openenv.specs import EnvironmentSpec
+from agentcore.training.openenv.specs import (
+    DeployedEnvironment,
+    EnvironmentMetrics,
+    EnvironmentSpec,
+    Resources,
+    RuntimeName,
+)
 
 __all__ = ["EnvironmentRegistry", "EnvironmentValidationError", "HuggingFaceHubClient"]
 
 # Words that follow /internal/environments/ in routes of their own.
-ROUTES = frozenset({"deployed", "discover", "import", "operations", "sessions"})
+ROUTES = frozenset({"deployed", "discover", "import", "operations", "registered", "sessions"})
+ITSELF = "registry"
+Requested = Mapping[str, object] | Resources | None
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnownElsewhere:
-    """Names that need no registration: of bundled environments, and of configured servers."""
+class Installation:
+    """What needs no registration; ``own_token`` opens bundled environments, deployed too."""
 
     bundled: Mapping[str, EnvironmentSpec]
     configured: Mapping[str, RemoteEnvironment]
+    own_token: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where environments come from, and how they are asked whether they live."""
+
+    hub: HuggingFaceHubClient
+    checks: HealthChecks
+    here: Installation
 
 
 class EnvironmentRegistry:
     """Kept in the database, one for all replicas of an installation; callers share it.
 
     What was only discovered can be looked at; it must be registered to be opened or deployed.
-    ``naming`` says which registered revision a name means.
+    ``naming`` says which registered revision a name means. Bundled environments need no
+    registration to be deployed; a hyphen in their names stands for an underscore as well.
     """
 
     environments: Mapping[str, EnvironmentSpec]
@@ -60,20 +87,23 @@ class EnvironmentRegistry:
         namespace: str = "agentcore",
         *,
         store: EnvironmentStore,
-        hub: HuggingFaceHubClient,
-        checks: HealthChecks,
-        known: KnownElsewhere,
+        sources: Sources,
+        fleet: Fleet,
+        operations: Operations,
         clock: Clock,
-        ids: Ids,
     ) -> None:
         self.namespace = namespace
         self.environments = MappingProxyType({})
         self._store = store
-        self._hub = hub
-        self._checks = checks
-        self._known = known
+        self._hub = sources.hub
+        self._checks = sources.checks
+        self._here = sources.here
+        self._fleet = fleet
+        self._operations = operations
         self._clock = clock
-        self._ids = ids
+        operations.handle(
+            {"discover": self._discover, "deploy": self._deploy, "undeploy": self._undeploy}
+        )
 
     async def load(self) -> None:
         """Bring ``environments`` up to date: registered specs by name, by their full name where
@@ -91,13 +121,7 @@ class EnvironmentRegistry:
         Raises:
             HubError: the Hub gives no list; its subclasses say what to do.
         """
-        listing = await self._hub.list_environments(tags=tags or (), author=author)
-        for entry in listing.skipped:
-            log.warning("a Space cannot be used", space=entry.path, reason=entry.detail)
-        await self._remember(listing.specs)
-        if register:
-            for spec in listing.specs:
-                await self.register(spec, validate=False)
+        listing = await self._listing(tags, author, register=register)
         return list(listing.specs)
 
     async def import_catalog(self, path: Path) -> CatalogImport:
@@ -109,7 +133,7 @@ class EnvironmentRegistry:
         return await self.import_entries(read_catalog(path))
 
     async def import_entries(self, catalog: Catalog) -> CatalogImport:
-        await self._remember(catalog.specs)
+        await self._store.discover(catalog.specs, at=self._clock.now())
         records = await self._store.of_specs(catalog.specs)
         return CatalogImport(imported=tuple(records), refused=catalog.refused)
 
@@ -118,24 +142,25 @@ class EnvironmentRegistry:
     ) -> EnvironmentRecord:
         """Make ``spec`` open to callers; the same source, id and revision replaces what it was.
 
-        With ``validate``, a spec with a ``url`` must prove itself: its server gives a session,
-        a reset and a step (or says that it is full).
+        With ``validate``, a spec with a ``url`` must prove itself: its server gives a session
+        and a reset (or says that it is full).
 
         Raises:
             EnvironmentValidationError: it does not, or the spec has neither url nor image.
             EnvironmentNameTaken: a bundled or configured environment has the name.
+            TokenReferenceInvalid: there is no such secret.
         """
         spec = self._checked(spec)
-        health = EnvironmentHealth()
+        token, health = self._checks.token(token_ref), EnvironmentHealth()
         if validate and spec.url is not None:
-            health = await self._checks.check(str(spec.url), token_ref, health)
+            health = await self._checks.check(str(spec.url), token, health)
             if health.status == "failed":
                 raise EnvironmentValidationError(
                     f"{spec.url} gives no episode: {health.detail}",
-                    hint="agentcore env validate URL tells more; validate=false registers it as is",
+                    hint="agentcore env validate URL tells more; without validation it is "
+                    "registered as it is",
                 )
         record = await self._store.register(
-            self._ids.new(),
             spec,
             token_ref=token_ref,
             health=health,
@@ -154,13 +179,14 @@ class EnvironmentRegistry:
         return record
 
     async def get(self, reference: str, *, registered: bool = True) -> EnvironmentRecord:
-        """The record that ``reference`` means.
+        """The record that ``reference`` means; a registered one wins over what was discovered.
 
         Raises:
             EnvironmentNotFoundError, AmbiguousEnvironment
         """
         fitting = await self._store.fitting(Reference.parse(reference), registered=registered)
-        record = choose(reference, fitting)
+        open_ = [record for record in fitting if record.state == "registered"]
+        record = choose(reference, open_) or choose(reference, fitting)
         if record is None:
             known = ", ".join(self.environments) or "none"
             raise EnvironmentNotFoundError(
@@ -168,41 +194,248 @@ class EnvironmentRegistry:
             )
         return record
 
+    async def listed(self, *, registered: bool) -> list[EnvironmentRecord]:
+        """By name; without ``registered`` also what was only discovered."""
+        return await self._store.listed(registered=registered)
+
     async def find(self, reference: str) -> RemoteEnvironment | None:
-        """Where callers reach a registered environment; None where there is none of the name."""
+        """Where callers reach a registered environment; None where there is none of the name.
+
+        A running deployment of it is preferred to the address it was registered with.
+        """
         fitting = await self._store.fitting(Reference.parse(reference))
         record = choose(reference, fitting)
-        if record is None or record.spec.url is None:
-            return None
-        return RemoteEnvironment.model_validate(
-            {
-                "name": record.spec.name,
-                "url": record.spec.url,
-                "token": self._checks.token(record.token_ref),
-            }
-        )
+        return None if record is None else await self._where(record)
 
     async def check(self, reference: str) -> EnvironmentRecord:
         """Check a registered environment now; what was found is in the record's ``health``."""
         return await self.check_record(await self.get(reference))
 
     async def check_record(self, record: EnvironmentRecord) -> EnvironmentRecord:
-        if record.spec.url is None:
-            return record
-        url = str(record.spec.url)
-        health = await self._checks.check(url, record.token_ref, record.health)
-        await self._store.checked(
-            record.id,
-            health,
-            self._checks.next_check(health),
-            registered_at=record.registered_at,
-        )
+        """As :meth:`check`; where nothing serves the environment, nothing is known of it."""
+        health, again = EnvironmentHealth(), None
+        try:
+            served = await self._where(record)
+        except TokenReferenceInvalid as error:
+            health = self._checks.failed(record.health, error.detail)
+            again = self._checks.next_check(health)
+        else:
+            if served is not None:
+                token = served.token.get_secret_value()
+                health = await self._checks.check(str(served.url), token, record.health)
+                again = self._checks.next_check(health)
+        await self._store.checked(record.id, health, again, registered_at=record.registered_at)
         return record.model_copy(update={"health": health})
+
+    async def deploy(
+        self,
+        name: str,
+        replicas: int = 1,
+        resources: Requested = None,
+        *,
+        runtime: RuntimeName | None = None,
+    ) -> DeployedEnvironment:
+        """Deploy a registered or bundled environment and wait until it serves.
+
+        ``resources`` has the members of ``Resources``; what is left out has its default.
+
+        Raises:
+            EnvironmentNotFoundError, AmbiguousEnvironment: the name means none, or several.
+            OperationUnderWay: it is being deployed or removed.
+            DeploymentFailed: it does not serve; the reason is the runtime's.
+        """
+        return await self.deploy_environment(
+            await self._deployable(name), runtime, replicas=replicas, resources=resources
+        )
+
+    async def deploy_environment(
+        self,
+        spec: EnvironmentSpec,
+        deployment_type: RuntimeName | None = "kubernetes",
+        *,
+        replicas: int = 1,
+        resources: Requested = None,
+    ) -> DeployedEnvironment:
+        """As :meth:`deploy`, of a spec that need not be registered; None: the default runtime."""
+        wanted = self._wanted(spec, replicas, resources, deployment_type)
+        done = await self._operations.perform("deploy", spec.name, wanted, requested_by=ITSELF)
+        return DeployedEnvironment.model_validate(done)
+
+    async def undeploy(self, name: str) -> None:
+        """Remove a deployment; the environment stays registered.
+
+        Raises:
+            DeploymentNotFound, OperationUnderWay
+        """
+        name = await self._deployed_name(name)
+        await self._operations.perform("undeploy", name, {"name": name}, requested_by=ITSELF)
+
+    async def submit_deploy(
+        self,
+        name: str,
+        replicas: int,
+        resources: Resources,
+        runtime: RuntimeName | None,
+        *,
+        requested_by: str,
+    ) -> Operation:
+        """As :meth:`deploy`, without waiting."""
+        spec = await self._deployable(name)
+        wanted = self._wanted(spec, replicas, resources, runtime)
+        return await self._submit("deploy", spec.name, wanted, requested_by)
+
+    async def submit_undeploy(self, name: str, *, requested_by: str) -> Operation:
+        name = await self._deployed_name(name)
+        return await self._submit("undeploy", name, {"name": name}, requested_by)
+
+    async def submit_discovery(
+        self, tags: Sequence[str], author: str | None, *, register: bool, requested_by: str
+    ) -> Operation:
+        wanted: JsonObject = {"tags": [*tags], "author": author, "register": register}
+        return await self._submit("discover", "", wanted, requested_by)
+
+    async def list_deployed(self) -> list[DeployedEnvironment]:
+        """By name: what runs, and what was asked for and does not."""
+        return await self._fleet.list_deployed()
+
+    async def get_metrics(self, name: str) -> EnvironmentMetrics:
+        """What a deployment uses; raises ``DeploymentNotFound``."""
+        name = await self._deployed_name(name)
+        usage = await self._fleet.usage(name)
+        if usage is None:
+            return EnvironmentMetrics(name=name)
+        return EnvironmentMetrics(
+            name=name, cpu_usage=usage.cpu_usage, memory_usage=usage.memory_usage
+        )
+
+    async def _listing(
+        self, tags: Sequence[str] | None, author: str | None, *, register: bool
+    ) -> HubListing:
+        listing = await self._hub.list_environments(tags=tags or (), author=author)
+        for entry in listing.skipped:
+            log.warning("a Space cannot be used", space=entry.path, reason=entry.detail)
+        await self._store.discover(listing.specs, at=self._clock.now())
+        if register:
+            for spec in listing.specs:
+                await self.register(spec, validate=False)
+        return listing
+
+    async def _submit(
+        self, kind: OperationKind, target: str, wanted: JsonObject, requested_by: str
+    ) -> Operation:
+        return await self._operations.submit(kind, target, wanted, requested_by=requested_by)
+
+    async def _discover(self, wanted: JsonObject) -> JsonObject:
+        tags, author = wanted.get("tags"), wanted.get("author")
+        listing = await self._listing(
+            [str(tag) for tag in tags] if isinstance(tags, list) else (),
+            author if isinstance(author, str) else None,
+            register=wanted.get("register") is True,
+        )
+        return {
+            "found": [f"{spec.source}:{spec.source_id}@{spec.revision}" for spec in listing.specs],
+            "skipped": [entry.model_dump() for entry in listing.skipped],
+        }
+
+    async def _deploy(self, wanted: JsonObject) -> JsonObject:
+        spec = EnvironmentSpec.model_validate(wanted["spec"])
+        if spec.source == "bundled":
+            await self._store.register(
+                spec,
+                token_ref=None,
+                health=EnvironmentHealth(),
+                at=self._clock.now(),
+                next_check_at=None,
+            )
+        deployed = await self._fleet.deploy(
+            spec,
+            replicas=cast("int", wanted["replicas"]),
+            resources=Resources.model_validate(wanted["resources"]),
+            runtime=cast("RuntimeName", wanted["runtime"]),
+        )
+        await self._store.make_due(spec, self._clock.now())
+        return deployed.model_dump(mode="json")
+
+    async def _undeploy(self, wanted: JsonObject) -> JsonObject:
+        name = str(wanted["name"])
+        record = await self._fleet.record(name)
+        await self._fleet.undeploy(name)
+        if record is not None:
+            await self._store.make_due(record.spec, self._clock.now())
+            if record.spec.source == "bundled":
+                for each in await self._store.of_specs([record.spec]):
+                    await self._store.remove(each.id)
+        return {"name": name}
+
+    async def _deployable(self, name: str) -> EnvironmentSpec:
+        bundled = self._bundled(name)
+        if bundled is not None:
+            return bundled
+        return (await self.get(name)).spec
+
+    async def _deployed_name(self, name: str) -> str:
+        """The name a deployment has: it is that of its spec, whatever it is asked for by."""
+        bundled = self._bundled(name)
+        if bundled is not None:
+            return bundled.name
+        record = choose(name, await self._store.fitting(Reference.parse(name)))
+        return name if record is None else record.spec.name
+
+    def _bundled(self, name: str) -> EnvironmentSpec | None:
+        bundled = self._here.bundled
+        return bundled.get(name) or bundled.get(name.replace("-", "_"))
+
+    def _wanted(
+        self,
+        spec: EnvironmentSpec,
+        replicas: int,
+        resources: Requested,
+        runtime: RuntimeName | None,
+    ) -> JsonObject:
+        """The arguments of a deploy operation; refused before anything is written down."""
+        chosen = self._fleet.default if runtime is None else runtime
+        if chosen not in get_args(RuntimeName):
+            raise RuntimeMissing(
+                f"there is no deployment type {chosen!r}",
+                hint=f"one of: {', '.join(get_args(RuntimeName))}",
+            )
+        self._fleet.require(chosen)
+        if replicas < 1:
+            raise InvalidDeployment(f"{replicas} replicas cannot be deployed", hint="at least 1")
+        if not isinstance(resources, Resources):
+            try:
+                resources = Resources.model_validate(resources or {})
+            except ValidationError as exc:
+                fault = exc.errors(include_url=False)[0]
+                where = ".".join(str(step) for step in fault["loc"])
+                raise InvalidInput(f"resources: {where}: {fault['msg']}") from exc
+        return {
+            "spec": spec.model_dump(mode="json"),
+            "replicas": replicas,
+            "resources": resources.model_dump(),
+            "runtime": chosen,
+        }
+
+    async def _where(self, record: EnvironmentRecord) -> RemoteEnvironment | None:
+        """Raises ``TokenReferenceInvalid``."""
+        spec, url = record.spec, record.spec.url and str(record.spec.url)
+        deployed = await self._fleet.record(spec.name)
+        if deployed is not None and deployed.serves(spec):
+            url = deployed.url
+        if not url:
+            return None
+        bundled = spec.source == "bundled"
+        token = self._here.own_token() if bundled else self._checks.token(record.token_ref)
+        return RemoteEnvironment.model_validate({"name": spec.name, "url": url, "token": token})
 
     def _checked(self, spec: EnvironmentSpec) -> EnvironmentSpec:
         """``spec`` with its identity filled in, if it may be registered."""
-        taken = {*self._known.bundled, *self._known.configured, *ROUTES}
-        if spec.name in taken:
+        if spec.source == "bundled":
+            # Such a server would be sent the credential of this service.
+            raise EnvironmentValidationError(
+                "what is bundled needs no registration", hint="give another source, or none"
+            )
+        if spec.name in {*self._here.bundled, *self._here.configured, *ROUTES}:
             raise EnvironmentNameTaken(
                 f"the name {spec.name!r} is taken by a bundled or configured environment",
                 hint="register it under another name",
@@ -215,11 +448,6 @@ class EnvironmentRegistry:
         if not spec.source_id:
             return spec.model_copy(update={"source_id": spec.name})
         return spec
-
-    async def _remember(self, specs: Sequence[EnvironmentSpec]) -> None:
-        await self._store.discover(
-            [(self._ids.new(), spec) for spec in specs], at=self._clock.now()
-        )
 
 
 def _by_name(records: Sequence[EnvironmentRecord]) -> dict[str, EnvironmentSpec]:

@@ -8,7 +8,6 @@ from agentcore.kit.errors import (
     RPC_CONFLICT,
     RPC_FORBIDDEN,
     RPC_INVALID_PARAMS,
-    RPC_NOT_FOUND,
     RPC_TOO_MANY,
     RPC_UNAVAILABLE,
     RPC_UPSTREAM,
@@ -114,18 +113,7 @@ class RuntimeMissing(AgentCoreError):
     code, http_status, rpc_code, retryable = "runtime_missing", 422, RPC_INVALID_PARAMS, False
 
 
-class OperationUnderWay(AgentCoreError):
-    """Something is being done to the same deployment; ``operation_id`` names it."""
+class DeploymentNameTaken(AgentCoreError):
+    """Something else is deployed under this name."""
 
-    code, http_status, rpc_code, retryable = "operation_under_way", 409, RPC_CONFLICT, True
-
-    def __init__(self, target: str, operation_id: str) -> None:
-        super().__init__(
-            f"{target!r} is being deployed or removed at this moment",
-            hint="wait for that operation to end",
-            operation_id=operation_id,
-        )
-
-
-class OperationNotFound(AgentCoreError):
-    code, http_status, rpc_code, retryable = "operation_not_found", 404, RPC_NOT_FOUND, False
+    code, http_status, rpc_code, retryable = "deployment_name_taken", 409, RPC_CONFLICT, False

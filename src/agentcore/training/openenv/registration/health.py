@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from agentcore.kit.clock import Clock
 from agentcore.training.openenv.ports import Probe
-from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
 from agentcore.training.openenv.registration.records import EnvironmentHealth
 from agentcore.training.openenv.registry_config import RegistryConfig
 
@@ -32,17 +31,11 @@ class HealthChecks:
         """The secret; raises ``TokenReferenceInvalid``."""
         return self._secrets(token_ref) if token_ref else ""
 
-    async def check(
-        self, url: str, token_ref: str | None, before: EnvironmentHealth
-    ) -> EnvironmentHealth:
+    async def check(self, url: str, token: str, before: EnvironmentHealth) -> EnvironmentHealth:
         now, seconds = self._clock.now(), self._config.deep_health_seconds
-        try:
-            token = self.token(token_ref)
-        except TokenReferenceInvalid as error:
-            return _failed(before, now, error.detail)
         found = await self._probe(url, token=token or None, seconds=seconds)
         if found.status == "failed":
-            return _failed(before, now, f"{found.stage}: {found.detail or found.code}")
+            return self.failed(before, f"{found.stage}: {found.detail or found.code}")
         info = found.info
         return EnvironmentHealth(
             status=found.status,
@@ -53,19 +46,18 @@ class HealthChecks:
             last_seen_at=now,
         )
 
+    def failed(self, before: EnvironmentHealth, detail: str) -> EnvironmentHealth:
+        return before.model_copy(
+            update={
+                "status": "failed",
+                "detail": detail[:LONGEST_DETAIL],
+                "checked_at": self._clock.now(),
+                "failures": before.failures + 1,
+            }
+        )
+
     def next_check(self, health: EnvironmentHealth) -> datetime:
         """Twice as late after each failure in a row, at most an hour later."""
         usual = self._config.monitor_seconds
         pause = min(usual * 2 ** min(health.failures, 16), max(usual, LONGEST_PAUSE))
         return self._clock.now() + timedelta(seconds=pause)
-
-
-def _failed(before: EnvironmentHealth, now: datetime, detail: str) -> EnvironmentHealth:
-    return before.model_copy(
-        update={
-            "status": "failed",
-            "detail": detail[:LONGEST_DETAIL],
-            "checked_at": now,
-            "failures": before.failures + 1,
-        }
-    )

@@ -14,8 +14,6 @@ from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
 State = Literal["discovered", "registered"]
 HealthStatus = Literal["unknown", "healthy", "degraded", "busy", "failed"]
 Mode = Literal["simulation", "production"]
-OperationKind = Literal["discover", "deploy", "undeploy"]
-OperationState = Literal["pending", "running", "succeeded", "failed"]
 REFERENCE_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 
 
@@ -70,24 +68,20 @@ class DeploymentRecord(_Value):
     detail: str = ""
     updated_at: datetime
 
+    @property
+    def serving(self) -> bool:
+        """Whether it was when last seen."""
+        return bool(self.url) and self.status in {"running", "degraded"}
 
-class Operation(_Value):
-    """A long piece of work that outlives the request, and the process, that asked for it.
-
-    ``error`` is the problem document of what failed; ``result`` what the work came to.
-    """
-
-    id: UUID
-    kind: OperationKind
-    target: str
-    arguments: JsonMap
-    state: OperationState
-    result: JsonMap | None = None
-    error: JsonMap | None = None
-    requested_by: str
-    attempts: int = 0
-    created_at: datetime
-    finished_at: datetime | None = None
+    def serves(self, spec: EnvironmentSpec) -> bool:
+        """Whether it serves, and this revision."""
+        own = self.spec
+        same = (own.source, own.source_id, own.revision) == (
+            spec.source,
+            spec.source_id,
+            spec.revision,
+        )
+        return same and self.serving
 
 
 class BadEntry(_Value):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.ids import Ids
 from agentcore.training.openenv.models import Capacity
 from agentcore.training.openenv.registration.naming import Reference
 from agentcore.training.openenv.registration.records import (
@@ -130,12 +131,12 @@ SPEC_COLUMNS = (
 
 
 class EnvironmentStore:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ids: Ids) -> None:
         self._database = database
+        self._ids = ids
 
     async def register(
         self,
-        id_: UUID,
         spec: EnvironmentSpec,
         *,
         token_ref: str | None,
@@ -157,7 +158,7 @@ class EnvironmentStore:
         }
         statement = (
             insert(environments)
-            .values(id=id_, created_at=at, **values)
+            .values(id=self._ids.new(), created_at=at, **values)
             .on_conflict_do_update(index_elements=KEY, set_=values)
             .returning(environments)
         )
@@ -167,18 +168,18 @@ class EnvironmentStore:
 
         return await self._database.run(work)
 
-    async def discover(self, found: Sequence[tuple[UUID, EnvironmentSpec]], at: datetime) -> None:
+    async def discover(self, specs: Iterable[EnvironmentSpec], at: datetime) -> None:
         """Remember revisions that were seen; those that are registered stay as they are."""
         # A hub that changes between two pages lists twice, and one statement writes a row once.
         rows = {
             (spec.source, spec.source_id, spec.revision): {
                 **_of_spec(spec),
                 **_of_health(EnvironmentHealth()),
-                "id": id_,
+                "id": self._ids.new(),
                 "state": "discovered",
                 "created_at": at,
             }
-            for id_, spec in found
+            for spec in specs
         }
         if not rows:
             return
@@ -261,7 +262,7 @@ class EnvironmentStore:
         self,
         id_: UUID,
         health: EnvironmentHealth,
-        next_check_at: datetime,
+        next_check_at: datetime | None,
         *,
         registered_at: datetime | None,
     ) -> None:
@@ -271,6 +272,19 @@ class EnvironmentStore:
             update(environments)
             .where(columns.id == id_, columns.registered_at == registered_at)
             .values(next_check_at=next_check_at, **_of_health(health))
+        )
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement)
+
+        await self._database.run(work)
+
+    async def make_due(self, spec: EnvironmentSpec, at: datetime) -> None:
+        """Have a registered revision checked soon: where it runs has changed."""
+        columns = environments.c
+        key = [columns[name] == getattr(spec, name) for name in KEY]
+        statement = (
+            update(environments).where(*key, columns.state == "registered").values(next_check_at=at)
         )
 
         async def work(connection: AsyncConnection) -> None:

@@ -1,0 +1,1 @@
+"""Long pieces of work that outlive the request, and the process, that asked for them."""
