@@ -114,6 +114,18 @@ class Talk:
     async def ask(self, kind: str, data: JsonValue = None) -> JsonObject:
         return await self.raw(frame_text(kind, data))
 
+    async def post(self, kind: str, data: JsonValue = None) -> None:
+        """Send without waiting for the answer."""
+        await self.send(frame_text(kind, data))
+
+    async def silence(self, seconds: float = 0.1) -> None:
+        """Nothing comes for a while; raises WireFault when something does."""
+        try:
+            frame = await self.next(seconds)
+        except NoAnswer:
+            return
+        raise WireFault(f"a frame that nobody asked for: {shortened(frame)}")
+
     async def closing(self) -> int:
         """The close code, once the server has closed; raises WireFault when it speaks instead."""
         try:

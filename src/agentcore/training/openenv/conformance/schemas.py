@@ -1,0 +1,79 @@
+"""A server's JSON Schemas: whether they are some, what fits them, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
+from agentcore.training.openenv.schema_merging import list_of, object_of
+
+LONGEST_FAULT = 200
+# What no type coercion of a careful server turns into a scalar.
+_WRONG: tuple[JsonValue, ...] = ({"un": "heard of"}, [["x"]], "x", 17.5)
+UNHEARD = "unheard_of"
+
+
+def schema_fault(schema: JsonValue) -> str | None:
+    """Why ``schema`` is no JSON Schema (draft 2020-12)."""
+    import jsonschema
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(object_of(schema))
+    except jsonschema.SchemaError as exc:
+        return f"{exc.json_path}: {exc.message}"[:LONGEST_FAULT]
+    return None if isinstance(schema, dict) else "no object"
+
+
+def value_fault(schema: JsonValue, value: JsonValue) -> str | None:
+    """Where ``value`` does not fit; None also where the schema cannot be resolved."""
+    import jsonschema
+    import referencing
+    import referencing.exceptions
+
+    validator = jsonschema.Draft202012Validator(object_of(schema), registry=referencing.Registry())
+    try:
+        error = next(iter(validator.iter_errors(value)), None)
+    except (referencing.exceptions.Unresolvable, RecursionError):
+        return None
+    return None if error is None else f"{error.json_path}: {error.message}"[:LONGEST_FAULT]
+
+
+def unfit(schema: JsonObject, action: JsonObject) -> JsonObject | None:
+    """``action`` changed so that ``schema`` refuses it; None where it takes everything."""
+    candidates = (
+        candidate for candidate in _changed(schema, action) if value_fault(schema, candidate)
+    )
+    return next(candidates, None)
+
+
+def _changed(schema: JsonObject, action: JsonObject) -> Iterator[JsonObject]:
+    for name in list_of(schema.get("required")):
+        yield {member: value for member, value in action.items() if member != name}
+    yield {**action, UNHEARD: 1}
+    for name in object_of(schema.get("properties")):
+        for value in _WRONG:
+            yield {**action, name: value}
+
+
+def filled(schema: JsonObject, action: JsonObject, text: str) -> JsonObject:
+    """``action`` with ``text`` in it, still fitting where that can be."""
+    places = (
+        {**action, "metadata": {**object_of(action.get("metadata")), "note": text}},
+        *({**action, name: value} for name, value in _replaced(action, text)),
+    )
+    fitting = (place for place in places if value_fault(schema, place) is None)
+    return next(fitting, {**action, UNHEARD: text})
+
+
+def _replaced(members: JsonObject, text: str) -> Iterator[tuple[str, JsonValue]]:
+    for name, value in members.items():
+        if isinstance(value, str):
+            yield name, text
+        elif isinstance(value, dict):
+            for inner, changed in _replaced(value, text):
+                yield name, {**value, inner: changed}
+
+
+def canonical(value: JsonValue) -> bytes:
+    """Equal for equal values, also where NaN is in them."""
+    return dumps(value)
