@@ -378,8 +378,9 @@ def _page(server: SoundServer, name: str) -> Any:
 
 def _posted(server: SoundServer, name: str) -> Any:
     async def post(request: Request) -> Response:
-        body = json.loads(await request.body() or b"{}")
+        text = await request.body()
         try:
+            body = json.loads(text) if text != b"{" else None
             if not isinstance(body, dict):
                 raise Refusal("VALIDATION_ERROR", "body")
             return _json(getattr(server, name)(body))

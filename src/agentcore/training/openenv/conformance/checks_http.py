@@ -70,6 +70,7 @@ async def http_step_422(subject: Subject) -> None:
     bodies += [] if "action" in action else [action]
     for body in bodies:
         _is_422(await _posted(subject, "/step", body), body)
+    _is_422(await subject.post_text("/step", "{"), "{")
 
 
 async def _posted(subject: Subject, path: str, body: JsonValue) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -148,14 +149,19 @@ class Subject:
         return await self._request("GET", path)
 
     async def post(self, path: str, body: JsonValue) -> Answer:
-        return await self._request("POST", path, body)
+        return await self.post_text(path, json.dumps(body))
 
-    async def _request(self, method: str, path: str, body: JsonValue = None) -> Answer:
+    async def post_text(self, path: str, text: str) -> Answer:
+        """``text`` as it is, JSON or not."""
+        return await self._request("POST", path, text)
+
+    async def _request(self, method: str, path: str, text: str = "") -> Answer:
         url = self.plan.url.rstrip("/") + path
-        self.transcript.note(">", f"{method} {url}" + (f" {shortened(body)}" if body else ""))
+        self.transcript.note(">", f"{method} {url} {text}".rstrip())
+        kind = {"content-type": "application/json"} if text else {}
         try:
             response = await self._http.request(
-                method, url, json=body if method == "POST" else None, headers=self.headers
+                method, url, content=text or None, headers={**self.headers, **kind}
             )
         except httpx2.HTTPError as exc:
             raise WireFault(f"{type(exc).__name__}: {exc}") from exc
