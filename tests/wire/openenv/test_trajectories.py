@@ -9,7 +9,11 @@ import sys
 
 import pytest
 
+from agentcore.training.openenv.client import OpenEnvClient
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.models import Action
+from agentcore.training.openenv.server import environment_app
+from tests.fakes.openenv_servers import serving
 from tests.wire.openenv.trajectories import PLAYERS, load, replay
 
 PROGRAM = """
@@ -29,6 +33,16 @@ def test_episodes_are_as_recorded(name: str) -> None:
         assert steps == episode["steps"]
         ends = [terminated or truncated for _, terminated, truncated, _ in steps]
         assert ends == [False] * (len(ends) - 1) + [True]
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+async def test_episodes_are_the_same_over_the_wire(name: str) -> None:
+    async with serving(environment_app(name, BUNDLED[name])) as url, OpenEnvClient(url) as env:
+        for episode in load(name):
+            await env.reset(seed=episode["seed"])
+            results = [await env.step(Action(**action)) for action in episode["actions"]]
+            ends = [[each.reward, each.terminated, each.truncated] for each in results]
+            assert ends == [line[:3] for line in episode["steps"][1:]]
 
 
 def test_another_process_with_other_hashes_plays_alike() -> None:

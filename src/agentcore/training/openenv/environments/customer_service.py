@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
+from pydantic import Field
+
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.environments.base import Environment, Parameters, Step
 from agentcore.training.openenv.environments.customer_service_card import service_card
@@ -38,10 +40,10 @@ RECENT_OUTCOMES = 8
 
 
 class RoutingDecision(Parameters):
-    """Assign the waiting ticket ``ticket`` to the support agent ``selected_agent``."""
+    """Assign a waiting ticket to a support agent."""
 
-    ticket: str
-    selected_agent: str
+    ticket: str = Field(description="The id of one of tickets.", examples=["ticket-0"])
+    selected_agent: str = Field(description="The id of one of agents.", examples=["ada"])
 
 
 @dataclass

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
+from pydantic import Field
+
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.environments.base import Environment, Parameters, Step
 from agentcore.training.openenv.environments.options import count
@@ -34,10 +36,10 @@ RECENT_RESULTS = 8
 
 
 class RoutingDecision(Parameters):
-    """Hand the pending task ``task`` to the agent ``target_agent``."""
+    """Hand a pending task to an agent."""
 
-    task: str
-    target_agent: str
+    task: str = Field(description="The id of one of pending_tasks.", examples=["task-0"])
+    target_agent: str = Field(description="The id of one of agents.", examples=["agent-0"])
 
 
 @dataclass(frozen=True, slots=True)
