@@ -49,9 +49,10 @@ async def test_the_trace_of_the_caller_goes_on(
     app: RequestScope, parent: str, trace: str | None
 ) -> None:
     async with client(app) as http:
-        found = (await http.get("/things/a", headers={"traceparent": parent})).json()["trace_id"]
-    assert len(found) == 32
-    assert (found == TRACE) is (trace is not None)
+        state = (await http.get("/things/a", headers={"traceparent": parent})).json()
+    assert len(state["trace_id"]) == 32
+    assert (state["trace_id"] == TRACE) is (trace is not None)
+    assert state["traceparent"] == (parent if trace else "")
 
 
 async def test_metrics_count_by_route_and_never_by_path(

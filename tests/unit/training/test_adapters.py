@@ -179,3 +179,10 @@ async def test_observations_become_notifications(adapter: A2AOpenEnvAdapter) -> 
     assert notification.method == "environment.state_changed"
     assert notification.params == {"state": {"a": 1}, "metadata": {"m": 2}}
     assert notification.id is None
+    assert "id" not in notification.model_dump(), "a notification has no id, not even null"
+
+
+async def test_what_happened_goes_with_the_observation(adapter: A2AOpenEnvAdapter) -> None:
+    event: JsonObject = {"event_id": "e-1", "kind": "step", "reward": 0.5}
+    told = await adapter.observation_to_jsonrpc_notification(Observation(state={"a": 1}), event)
+    assert told.params == {"state": {"a": 1}, "metadata": {}, **event}
