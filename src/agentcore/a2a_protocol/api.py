@@ -203,7 +203,9 @@ async def read_body(request: Request, most: int) -> bytes:
 
 def caller_of(request: Request) -> Caller:
     state = request.scope.get("state", {})
-    query = {name.lower(): value for name, value in request.query_params.items()}
+    # Most calls have no query, and each call comes through here.
+    given = request.query_params if request.scope["query_string"] else {}
+    query = {name.lower(): value for name, value in given.items()}
     return Caller(
         principal=principal_of(request.scope),
         request_id=state.get("request_id", ""),

@@ -6,18 +6,24 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
-from anyio import to_thread
+import structlog
+from anyio import move_on_after, to_thread
 
 from agentcore.kit.errors import AgentCoreError, StartupError
 from agentcore.observability.models import TracingConfig
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span as OtelSpan
     from opentelemetry.trace import Tracer as SdkTracer
 
 Attribute = bool | int | float | str
 SERVICE = "agentcore"
+# A collector that is away must not hold up the stop of the service.
+FAREWELL_SECONDS = 3.0
+
+log = structlog.get_logger()
 
 
 class Span(Protocol):
@@ -68,8 +74,10 @@ class OtelTracing:
 
 
 @asynccontextmanager
-async def open_tracing(config: TracingConfig) -> AsyncIterator[Tracer]:
-    """What ``config`` asks for; leaving it sends what is still waiting to be sent.
+async def open_tracing(
+    config: TracingConfig, *, farewell_seconds: float = FAREWELL_SECONDS
+) -> AsyncIterator[Tracer]:
+    """What ``config`` asks for; leaving it sends what still waits, for ``farewell_seconds``.
 
     Raises:
         StartupError: tracing is asked for and the extra ``otel`` is not installed.
@@ -77,14 +85,19 @@ async def open_tracing(config: TracingConfig) -> AsyncIterator[Tracer]:
     if config.endpoint is None:
         yield NO_TRACING
         return
-    provider = _provider(config, str(config.endpoint))
+    provider, exporter = _provider(config, str(config.endpoint))
     try:
         yield OtelTracing(provider)
     finally:
-        await to_thread.run_sync(provider.shutdown)
+        with move_on_after(farewell_seconds) as waiting:
+            await to_thread.run_sync(provider.shutdown, abandon_on_cancel=True)
+        if waiting.cancelled_caught:
+            log.warning("spans could not be sent in time", endpoint=str(config.endpoint))
+            # Ends the attempts that the abandoned thread still makes.
+            exporter.shutdown()
 
 
-def _provider(config: TracingConfig, endpoint: str) -> TracerProvider:
+def _provider(config: TracingConfig, endpoint: str) -> tuple[TracerProvider, SpanExporter]:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -101,8 +114,9 @@ def _provider(config: TracingConfig, endpoint: str) -> TracerProvider:
         sampler=ParentBased(TraceIdRatioBased(config.sample)),
         shutdown_on_exit=False,
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    return provider
+    exporter = OTLPSpanExporter(endpoint=endpoint)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider, exporter
 
 
 def _mark(span: OtelSpan, error: BaseException) -> None:
