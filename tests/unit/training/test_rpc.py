@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,7 +85,9 @@ async def test_an_episode_by_environment_methods(call: Calls) -> None:
         "step_count": 1,
         "made": 1,
     }
-    assert await call("environment.render", **session) == {"media_type": "image/png", "image": None}
+    shown = await call("environment.render", **session)
+    assert shown["media_type"] == "image/png"
+    assert base64.b64decode(shown["image"]).startswith(b"\x89PNG")
     assert await call("environment.close", **session) == {"closed": True}
     with pytest.raises(EnvironmentSessionNotFound):
         await call("environment.state", **session)
