@@ -11,7 +11,7 @@ from typing import Callable, NoReturn, Sequence
 from devtools.locks import write_locks
 from devtools.processes import become, inside
 from devtools.setup import set_up
-from devtools.venvs import MAIN, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGS]
@@ -21,7 +21,7 @@ usage: python3 dev.py COMMAND [ARGS]
   check         format, lint, types, import contracts, house rules
   bench [ARGS]  the benchmarks
   run CMD ...   any command inside the environment: run agentcore serve
-  peers         only make the environment of the foreign servers that tests drive
+  peers         only make the environments of the foreign programs that tests drive
   lock [ARGS]   renew the lock files; ARGS go to uv: lock --upgrade
   clean         remove the environments and caches
 
@@ -30,8 +30,8 @@ Each first sets up what it needs: a Python from 3.11 on, .venv, and the locked p
 
 
 def test(args: Sequence[str]) -> NoReturn:
-    set_up(MAIN)
-    set_up(PEERS)
+    for venv in (MAIN, PEERS, *OLDER_PEERS):
+        set_up(venv)
     os.chdir(ROOT)
     chosen = any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for arg in args)
     parallel = [] if chosen else ["-n", str(cores() + 1)]  # some tests wait
@@ -74,6 +74,8 @@ def demo(args: Sequence[str]) -> NoReturn:
 
 def bench(args: Sequence[str]) -> NoReturn:
     set_up(MAIN)
+    if "openenv" in args:
+        set_up(PEERS)
     os.chdir(ROOT)
     become([str(MAIN.python), "-m", "benchmarks", *args])
 
@@ -87,7 +89,8 @@ def run(args: Sequence[str]) -> NoReturn:
 
 def peers(args: Sequence[str]) -> NoReturn:
     refuse(args)
-    set_up(PEERS)
+    for venv in (PEERS, *OLDER_PEERS):
+        set_up(venv)
     sys.exit(0)
 
 
@@ -98,7 +101,8 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 
 LEFT_BEHIND = (
-    *(".venv", ".venv-peers", ".pytest_cache", ".mypy_cache", ".ruff_cache"),
+    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS)),
+    *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),
 )
 

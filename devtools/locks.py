@@ -9,11 +9,16 @@ from typing import Mapping, Sequence
 
 from devtools.installers import find_pip, installer_environment
 from devtools.interpreters import find_python
-from devtools.venvs import BOOTSTRAP, MAIN, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import BOOTSTRAP, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
 
+EXCLUDED = ["--excludes", "tests/peers/excluded.txt"]
 LOCKS = {
     MAIN.lock: ["--all-extras", "pyproject.toml"],
-    PEERS.lock: ["tests/peers/requirements.in", "--excludes", "tests/peers/excluded.txt"],
+    PEERS.lock: ["tests/peers/requirements.in", *EXCLUDED],
+    **{
+        venv.lock: [f"tests/peers/{venv.lock.stem.replace('-peers', '')}.in", *EXCLUDED]
+        for venv in OLDER_PEERS
+    },
     BOOTSTRAP: ["devtools/bootstrap.in"],
 }
 COMPILE = [

@@ -54,6 +54,15 @@ class Venv(NamedTuple):
 
 MAIN = Venv(ROOT / ".venv", ROOT / "requirements.lock", holds_project=True)
 PEERS = Venv(ROOT / ".venv-peers", ROOT / "requirements-peers.lock", holds_project=False)
+# Older releases of openenv: AgentCore promises to understand them too.
+OLDER_PEERS = tuple(
+    Venv(
+        ROOT / f".venv-peers-{release}",
+        ROOT / f"requirements-peers-{release}.lock",
+        holds_project=False,
+    )
+    for release in ("0.6.0", "0.2.0")
+)
 
 
 def project_parts(pyproject: str) -> str:

@@ -1,4 +1,7 @@
-"""Against the official `openenv` package, both ways: its server and our client, and the reverse."""
+"""Against the official `openenv` package, both ways: its server and our client, and the reverse.
+
+The newest release and two older ones; what depends on the newest is tested with it alone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -36,8 +40,14 @@ SESSIONS = 3
 
 @pytest.fixture(scope="module")
 async def upstream() -> AsyncIterator[str]:
-    assert launch.PYTHON.exists(), "there is no .venv-peers: run `python3 dev.py peers`"
     async with launch.upstream_openenv("--sessions", str(SESSIONS)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=launch.RELEASES)
+async def any_upstream(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    options = ("--sessions", str(SESSIONS))
+    async with launch.upstream_openenv(*options, release=request.param) as url:
         yield url
 
 
@@ -68,14 +78,16 @@ def without_urls(value: Any) -> Any:
     return [without_urls(inner) for inner in value] if isinstance(value, list) else value
 
 
-async def test_our_client_plays_on_upstreams_server(upstream: str) -> None:
-    async with OpenEnvClient(upstream) as env:
+async def test_our_client_plays_on_upstreams_server(any_upstream: str) -> None:
+    async with OpenEnvClient(any_upstream) as env:
         info = await env.connect()
         assert info.name == "EchoEnvironment"
         assert info.capacity is None
         options = {"episode_id": "e-1", "greeting": "grüß"}
         first = await env.reset(seed=0, options=dict(options))
-        assert (first.state, first.metadata) == ({"echo": "grüß"}, {"seed": 0})
+        assert first.state == {"echo": "grüß"}
+        # Releases before 0.4 drop what an environment says beside its observation.
+        assert first.metadata in ({"seed": 0}, {})
         results = {message: await env.step(say(message)) for message in ("hello", "nan", "true")}
         assert [result.reward_raw for result in results.values()] == [0.5, None, True]
         assert [result.reward for result in results.values()] == [0.5, 0.0, 1.0]
@@ -89,8 +101,8 @@ async def test_our_client_plays_on_upstreams_server(upstream: str) -> None:
             await env.step(say("hello"))
 
 
-async def test_our_client_gives_up_a_slow_step(upstream: str) -> None:
-    async with OpenEnvClient(upstream, timeout=0.2) as env:
+async def test_our_client_gives_up_a_slow_step(any_upstream: str) -> None:
+    async with OpenEnvClient(any_upstream, timeout=0.2) as env:
         await env.reset()
         with pytest.raises(StepTimeout):
             await env.step(say("slow"))
@@ -100,26 +112,66 @@ async def test_our_client_gives_up_a_slow_step(upstream: str) -> None:
         assert (await env.step(say("hello"))).reward == 0.5
 
 
-async def test_our_client_is_told_that_upstream_is_full(upstream: str) -> None:
+async def test_our_client_is_told_that_upstream_is_full(any_upstream: str) -> None:
     # The slow step of the test before may still hold a slot.
-    clients = [OpenEnvClient(upstream, max_retries=10) for _ in range(SESSIONS)]
+    clients = [OpenEnvClient(any_upstream, capacity_timeout=5.0) for _ in range(SESSIONS)]
     for client in clients:
         await client.connect()
     with pytest.raises(CapacityReached) as caught:
-        await OpenEnvClient(upstream, max_retries=2).connect()
+        await OpenEnvClient(any_upstream, max_retries=2).connect()
     assert (caught.value.active, caught.value.maximum) == (SESSIONS, SESSIONS)
-    waiting = asyncio.create_task(OpenEnvClient(upstream, max_retries=10).connect())
+    late = OpenEnvClient(any_upstream, max_retries=1, capacity_timeout=5.0)
+    waiting = asyncio.create_task(late.connect())
     for client in clients:
         await client.close()
     assert (await waiting).name == "EchoEnvironment"
+    await late.close()
 
 
-async def test_upstreams_client_plays_on_our_mounted_server() -> None:
+async def test_our_client_attaches_to_a_session_that_was_made_before(upstream: str) -> None:
+    async with httpx2.AsyncClient(base_url=upstream) as http:
+        create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create", "params": {}}
+        made = (await http.post("/mcp", json=create)).json()["result"]["session_id"]
+        first, second = OpenEnvClient(upstream), OpenEnvClient(upstream)
+        await first.connect(made)
+        await first.reset(seed=3)
+        await first.step(say("hello"))
+        for taken_or_unknown in (made, "nobody's"):
+            with pytest.raises(SessionLost, match="cannot attach"):
+                await second.connect(taken_or_unknown)
+        await first.close()
+        # The session outlives the socket: whoever attaches next is in the same episode.
+        await second.connect(made)
+        assert (await second.state())["step_count"] == 1
+        await second.close()
+        close = {**create, "method": "openenv/session/close", "params": {"session_id": made}}
+        assert (await http.post("/mcp", json=close)).json()["result"]["closed"] is True
+
+
+async def test_upstream_killed_mid_episode_is_a_lost_session_and_nothing_else() -> None:
+    async with launch.upstream_openenv(release="0.2.0") as url:
+        port = url.rpartition(":")[2]
+        env = OpenEnvClient(url, max_retries=10)
+        await env.reset(seed=1)
+        await env.step(say("hello"))
+    with pytest.raises(SessionLost):
+        await env.step(say("hello"))
+    async with launch.upstream_openenv("--port", port, release="0.2.0"):
+        with pytest.raises(SessionLost):
+            await env.step(say("hello"))
+        await env.reset(seed=2)
+        await env.step(say("hello"))
+        assert (await env.state())["step_count"] == 1
+        await env.close()
+
+
+@pytest.mark.parametrize("release", launch.RELEASES)
+async def test_upstreams_client_plays_on_our_mounted_server(release: str) -> None:
     config = EnvironmentServerConfig(max_sessions=1)
     app = Starlette(routes=[Mount("/envs", routes=environment_mounts(BUNDLED, config))])
     async with serving(app) as url:
         address = f"{url}/envs/guess_number"
-        played = await official_client(address, "--seed", "7", "50", "25", "42")
+        played = await official_client(release, address, "--seed", "7", "50", "25", "42")
         assert [result["hint"] for result in played["results"]] == ["start", "high", "low", "hit"]
         assert [result["reward"] for result in played["results"]] == [None, -0.1, -0.1, 1.0]
         assert [result["done"] for result in played["results"]] == [False, False, False, True]
@@ -132,10 +184,11 @@ async def test_upstreams_client_plays_on_our_mounted_server() -> None:
             await env.reset()
 
 
-async def official_client(*arguments: str) -> dict[str, Any]:
-    assert launch.PYTHON.exists(), "there is no .venv-peers: run `python3 dev.py peers`"
+async def official_client(release: str, *arguments: str) -> dict[str, Any]:
     script = launch.HERE / "openenv_official_client.py"
-    process = await asyncio.create_subprocess_exec(launch.PYTHON, script, *arguments, stdout=PIPE)
+    process = await asyncio.create_subprocess_exec(
+        launch.python(release), script, *arguments, stdout=PIPE
+    )
     output, _ = await process.communicate()
     assert process.returncode == 0
     played: dict[str, Any] = json.loads(output)

@@ -7,21 +7,29 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parent.parent / ".venv-peers" / "bin" / "python"
+NEWEST = "0.10.0"
+RELEASES = (NEWEST, "0.6.0", "0.2.0")
 START_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def upstream_openenv(*options: str) -> AsyncIterator[str]:
+async def upstream_openenv(*options: str, release: str = NEWEST) -> AsyncIterator[str]:
     """The address of upstream's server with the echo environment; see its `--help` for options."""
-    async with _running("openenv_echo_server.py", *options) as address:
+    async with _running(python(release), "openenv_echo_server.py", *options) as address:
         yield address
 
 
+def python(release: str) -> Path:
+    """The interpreter that has this release of openenv."""
+    folder = ".venv-peers" if release == NEWEST else f".venv-peers-{release}"
+    found = HERE.parent.parent / folder / "bin" / "python"
+    assert found.exists(), f"there is no {folder}: run `python3 dev.py peers`"
+    return found
+
+
 @asynccontextmanager
-async def _running(script: str, *options: str) -> AsyncIterator[str]:
-    assert PYTHON.exists(), "there is no .venv-peers: run `python3 dev.py peers`"
-    server = await asyncio.create_subprocess_exec(PYTHON, HERE / script, *options, stdout=PIPE)
+async def _running(interpreter: Path, script: str, *options: str) -> AsyncIterator[str]:
+    server = await asyncio.create_subprocess_exec(interpreter, HERE / script, *options, stdout=PIPE)
     try:
         async with asyncio.timeout(START_SECONDS):
             address = await _address(server)

@@ -7,6 +7,8 @@ Runs under .venv-peers, not under the tests' interpreter. Prints `ready http://1
 
 import argparse
 import asyncio
+import functools
+import inspect
 import math
 import socket
 from typing import Any
@@ -88,14 +90,11 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=64, help="how many at once")
     parser.add_argument("--steps", type=int, default=20, help="after which an episode is done")
     args = parser.parse_args()
-    app = create_app(
-        lambda: EchoEnvironment(args.steps),
-        EchoAction,
-        EchoObservation,
-        env_name="echo",
-        max_concurrent_envs=args.sessions,
-        state_cls=EchoState,
-    )
+    options: dict[str, Any] = {"env_name": "echo", "max_concurrent_envs": args.sessions}
+    if "state_cls" in inspect.signature(create_app).parameters:  # since 0.5
+        options["state_cls"] = EchoState
+    factory = functools.partial(EchoEnvironment, args.steps)
+    app = create_app(factory, EchoAction, EchoObservation, **options)
     bound = socket.create_server(("127.0.0.1", args.port))
     AnnouncingServer(uvicorn.Config(app, log_level="warning")).run([bound])
 

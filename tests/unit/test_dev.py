@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devtools import commands, installers, interpreters, processes, venvs
-from devtools.venvs import BOOTSTRAP, MAIN, PEERS, ROOT, Venv
+from devtools.venvs import BOOTSTRAP, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
 
@@ -316,8 +316,11 @@ class TestSteps:
         assert step("checking", ["sh", "-c", 'test "$EXTRA" = yes'], EXTRA="yes")
 
 
+LOCKS = [MAIN.lock, PEERS.lock, *(venv.lock for venv in OLDER_PEERS), BOOTSTRAP]
+
+
 class TestFiles:
-    @pytest.mark.parametrize("lock", [MAIN.lock, PEERS.lock, BOOTSTRAP], ids=lambda p: p.name)
+    @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
     def test_locks_are_hashed_and_hold_no_address(self, lock: Path) -> None:
         text = lock.read_text("utf-8")
         entries = [line for line in text.splitlines() if line and line[0] not in " #"]
@@ -334,3 +337,5 @@ class TestFiles:
     def test_the_environments_are_ignored(self) -> None:
         ignored = (ROOT / ".gitignore").read_text().splitlines()
         assert {f"/{MAIN.path.name}/", f"/{PEERS.path.name}/", "/.venv*.lock"} <= set(ignored)
+        assert "/.venv-peers-*/" in ignored
+        assert all(venv.path.name.startswith(".venv-peers-") for venv in OLDER_PEERS)
