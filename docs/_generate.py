@@ -1,4 +1,4 @@
-"""Writes docs/reference/settings.md from the settings themselves: ``python docs/_generate.py``."""
+"""Writes the pages of docs/reference that code knows best: ``python docs/_generate.py``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,24 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from agentcore.settings import ALIASES, PREFIX, Settings
+from agentcore.training.openenv.conformance.suite import CHECKS
 
-PAGE = Path(__file__).parent / "reference" / "settings.md"
+REFERENCE = Path(__file__).parent / "reference"
+PAGE = REFERENCE / "settings.md"
+CHECKS_PAGE = REFERENCE / "conformance.md"
+CHECKS_HEAD = """\
+# Conformance checks
+
+What [`agentcore env validate`](../how-to/validate-a-server.md) asks of an OpenEnv server, in the
+order in which it does. What breaks a *must* fails; what breaks a *should* is a warning; an *extra*
+is AgentCore's own, fails when broken, and is skipped where the server does not offer it.
+
+| id | asks that | part of the protocol | severity |
+|---|---|---|---|
+"""
+CHECKS_FOOT = """
+This page is generated: `python3 dev.py run python docs/_generate.py`.
+"""
 HEAD = """\
 # Settings
 
@@ -193,7 +209,16 @@ def settings_page() -> str:
     return page(Settings, variables_of(Settings))
 
 
+def checks_page() -> str:
+    rows = (
+        f"| `{check.id}` | {check.title} | {check.section} | {check.severity} |\n"
+        for check in CHECKS
+    )
+    return CHECKS_HEAD + "".join(rows) + CHECKS_FOOT
+
+
 if __name__ == "__main__":
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(settings_page(), encoding="utf-8")
-    print(f"wrote {PAGE}")
+    REFERENCE.mkdir(exist_ok=True)
+    for path, text in ((PAGE, settings_page()), (CHECKS_PAGE, checks_page())):
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")

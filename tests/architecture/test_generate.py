@@ -62,3 +62,7 @@ def test_keys_are_those_a_variable_can_set() -> None:
         "gateway.key",
         "gateway.upstreams",
     ]
+
+
+def test_the_page_of_checks_is_up_to_date() -> None:
+    assert _generate.CHECKS_PAGE.read_text(encoding="utf-8") == _generate.checks_page()

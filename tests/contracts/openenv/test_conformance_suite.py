@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.websockets import WebSocket
 
 from agentcore.training.openenv.conformance.judging import Check
 from agentcore.training.openenv.conformance.models import Plan, Result
 from agentcore.training.openenv.conformance.suite import CHECKS, UnknownCheck, chosen, run_checks
-from agentcore.training.openenv.errors import OpenEnvConnectionError, OpenEnvSpecError
+from agentcore.training.openenv.errors import (
+    OpenEnvConnectionError,
+    OpenEnvError,
+    OpenEnvHTTPError,
+    OpenEnvSpecError,
+)
 from tests.contracts.openenv.reports import PLAN, found, report_on
 from tests.fakes.openenv_defects import DEFECTS
 from tests.fakes.openenv_servers import serving
@@ -119,3 +126,25 @@ def test_checks_are_named() -> None:
 async def test_a_url_that_leads_nowhere_is_an_error(url: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         await run_checks(Plan(url=url), CHECKS, lambda *_: None)
+
+
+class Shy(SoundServer):
+    def metadata(self) -> Any:
+        return 401
+
+
+class Elsewhere(SoundServer):
+    def app(self) -> Starlette:
+        return Starlette()
+
+
+@pytest.mark.parametrize(
+    ("server", "error", "hint"),
+    [(Shy(), OpenEnvHTTPError, "--token"), (Elsewhere(), OpenEnvSpecError, "prefix")],
+)
+async def test_what_is_no_server_to_check_is_an_error(
+    server: SoundServer, error: type[OpenEnvError], hint: str
+) -> None:
+    with pytest.raises(error) as caught:
+        await report_on(server)
+    assert hint in caught.value.hint

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from agentcore.cli.env import listing, replaying, running, scaffolding, serving
+from agentcore.cli.env import listing, replaying, running, scaffolding, serving, validating
 
 app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 listing.attach(app)
 serving.attach(app)
+validating.attach(app)
 running.attach(app)
 replaying.attach(app)
 scaffolding.attach(app)

@@ -26,6 +26,7 @@ from agentcore.training.openenv.conformance.subject import Subject
 from agentcore.training.openenv.conformance.wire import NoServer, NoSession, WireFault
 from agentcore.training.openenv.errors import (
     OpenEnvConnectionError,
+    OpenEnvHTTPError,
     OpenEnvSpecError,
     SchemaNotSampleable,
 )
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     *checks_mcp.CHECKS,
     *checks_slots.CHECKS,
 )
+PREFIX_HINT = "is the path prefix right, as in http://host:8001/envs/guess_number?"
 Watch = Callable[[Check, Result | None], None]
 
 
@@ -65,7 +67,8 @@ async def run_checks(plan: Plan, checks: Sequence[Check], watch: Watch) -> Repor
     """Run them one after the other; ``watch`` is called before each and with each result.
 
     Raises:
-        OpenEnvSpecError: the URL is none.
+        OpenEnvSpecError: the URL is none, or what answers is no OpenEnv server.
+        OpenEnvHTTPError: the server wants other credentials.
         OpenEnvConnectionError: nobody answers there.
     """
     if not plan.url.startswith(("http://", "https://")):
@@ -95,13 +98,20 @@ async def run_checks(plan: Plan, checks: Sequence[Check], watch: Watch) -> Repor
 
 
 async def _prepare(subject: Subject) -> None:
+    url = subject.plan.url
     try:
         async with asyncio.timeout(subject.plan.check_seconds):
-            await subject.get("/health")
+            pages = [await subject.get(path) for path in ("/health", "/metadata", "/schema")]
+            statuses = [page.status for page in pages]
+            if {401, 403} & set(statuses[1:]):
+                raise OpenEnvHTTPError(f"{url} refuses the token", hint="give one with --token")
+            if not any(page.members for page in pages if page.status == 200):
+                detail = f"{url} answers /health, /metadata and /schema with {statuses}"
+                raise OpenEnvSpecError(detail, hint=f"no OpenEnv server: {PREFIX_HINT}")
             await subject.prepare()
     except WireFault as fault:
         raise OpenEnvConnectionError(
-            f"{subject.plan.url} cannot be asked: {fault.came}",
+            f"{url} cannot be asked: {fault.came}",
             hint="is the server up, and the address right?",
         ) from fault
     except TimeoutError:

@@ -1,0 +1,183 @@
+"""``agentcore env validate``: the conformance suite against a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from agentcore.kit.jsonvalue import JsonObject, JsonValue
+    from agentcore.training.openenv.conformance.judging import Check
+    from agentcore.training.openenv.conformance.models import Plan, Report
+
+STDOUT = Path("-")
+UNUSABLE = 2
+# Of an environment that is served for the time of the checks: enough to be full quickly.
+OWN_SESSIONS = 4
+
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL|NAME",
+        help="A server, or an environment that is served for the time of the checks: "
+        "bundled, package.module:Class, or path/to/dir:Class.",
+    ),
+]
+Token = Annotated[
+    str, typer.Option("--token", envvar="AGENTCORE_TOKEN", help="Bearer token for the server.")
+]
+AgentToken = Annotated[str, typer.Option(help="A token that may act and must not reset.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="Write the report to this file; - is the output.")
+]
+Only = Annotated[
+    list[str] | None, typer.Option(metavar="ID", help="Run this check; may be repeated.")
+]
+GivenActions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JSON", help="Play this action, not sampled ones; may be repeated."),
+]
+FiledActions = Annotated[
+    Path | None, typer.Option(help="Play the actions of this file: a JSON array, or JSON lines.")
+]
+Sessions = Annotated[
+    int | None, typer.Option(min=1, help="The server's limit of sessions, if it tells none.")
+]
+
+
+def attach(app: typer.Typer) -> None:
+    app.command("validate")(validate)
+
+
+def validate(
+    target: Target,
+    token: Token = "",
+    agent_token: AgentToken = "",
+    json: Json = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of episodes and sampled actions.")] = 7,
+    only: Only = None,
+    action: GivenActions = None,
+    actions: FiledActions = None,
+    sessions: Sessions = None,
+    most_sessions: Annotated[
+        int, typer.Option(min=1, help="Never have more sessions open than this.")
+    ] = 16,
+    deadline: Annotated[float, typer.Option(min=1.0, help="Seconds for all checks.")] = 300.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail as well.")] = False,
+) -> None:
+    """Check a server from outside: exit 0 passed, 1 failed, 2 not to be checked."""
+    from agentcore.cli.env.verdicts import show_report, write_report
+    from agentcore.kit.errors import AgentCoreError
+    from agentcore.training.openenv.conformance.models import Plan
+    from agentcore.training.openenv.conformance.suite import chosen
+
+    try:
+        _writable(json)
+        plan = Plan(
+            url=target,
+            token=token or None,
+            agent_token=agent_token or None,
+            seed=seed,
+            actions=(*_given(action or []), *_filed(actions)),
+            sessions=sessions,
+            most_sessions=most_sessions,
+            deadline_seconds=deadline,
+        )
+        checks = chosen([name for each in only or [] for name in each.split(",")])
+        report = asyncio.run(_run(target, plan, checks))
+    except AgentCoreError as error:
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        typer.echo(f"agentcore: {error.detail}{hint}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+    # What goes to the output is for a program: the tables go beside it.
+    show_report(report, target, strict=strict, to_errors=json == STDOUT)
+    if json is not None:
+        write_report(report, json)
+    failed = not report.passed or (strict and report.counts["warn"] > 0)
+    raise typer.Exit(1 if failed else 0)
+
+
+async def _run(target: str, plan: Plan, checks: Sequence[Check]) -> Report:
+    from agentcore.cli.env.verdicts import watching
+    from agentcore.training.openenv.conformance.suite import run_checks
+
+    async with _served(target) as url:
+        with watching(len(checks)) as watch:
+            return await run_checks(replace(plan, url=url), checks, watch)
+
+
+@asynccontextmanager
+async def _served(target: str) -> AsyncIterator[str]:
+    """The URL itself, or the address of an environment served by this process."""
+    if "://" in target:
+        yield target
+        return
+    from agentcore.cli.env.loopback import served_on_loopback
+    from agentcore.training.openenv.environments.loading import load_environment
+    from agentcore.training.openenv.models import EnvironmentServerConfig
+    from agentcore.training.openenv.server import environment_app
+
+    name, factory = load_environment(target)
+    app = environment_app(name, factory, config=EnvironmentServerConfig(max_sessions=OWN_SESSIONS))
+    async with served_on_loopback(app) as url:
+        yield url
+
+
+def _given(texts: Sequence[str]) -> list[JsonObject]:
+    return [_action(text, "--action") for text in texts]
+
+
+def _filed(path: Path | None) -> list[JsonObject]:
+    from agentcore.kit.errors import InvalidInput
+    from agentcore.kit.jsonvalue import loads
+
+    if path is None:
+        return []
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise InvalidInput(f"{path} cannot be read: {exc.strerror}") from exc
+    try:
+        whole = loads(content)
+    except ValueError:
+        lines = content.decode("utf-8", "replace").splitlines()
+        return [_action(line, str(path)) for line in lines if line.strip()]
+    listed: list[JsonValue] = whole if isinstance(whole, list) else [whole]
+    if not listed:
+        raise InvalidInput(f"{path} holds no action")
+    return [_object(each, str(path)) for each in listed]
+
+
+def _action(text: str, where: str) -> JsonObject:
+    from agentcore.kit.errors import InvalidInput
+    from agentcore.kit.jsonvalue import loads
+
+    try:
+        return _object(loads(text), where)
+    except ValueError as exc:
+        raise InvalidInput(f"{where}: {text[:80]} is no JSON: {exc}") from exc
+
+
+def _object(value: JsonValue, where: str) -> JsonObject:
+    from agentcore.kit.errors import InvalidInput
+
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            f"{where}: an action is a JSON object",
+            hint='such as {"type": "guess", "parameters": {"number": 1}}',
+        )
+    return value
+
+
+def _writable(path: Path | None) -> None:
+    from agentcore.kit.errors import InvalidInput
+
+    if path is not None and path != STDOUT and not path.parent.is_dir():
+        raise InvalidInput(f"there is no directory {path.parent}")

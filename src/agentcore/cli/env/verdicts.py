@@ -1,0 +1,107 @@
+"""How a conformance report looks in a terminal, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from agentcore.kit.jsonvalue import dumps
+
+if TYPE_CHECKING:
+    from agentcore.training.openenv.conformance.judging import Check
+    from agentcore.training.openenv.conformance.models import Outcome, Report, Result
+
+STYLES: dict[Outcome, str] = {
+    "pass": "green",
+    "fail": "bold red",
+    "warn": "yellow",
+    "skipped": "dim",
+}
+STDOUT = Path("-")
+
+
+@contextmanager
+def watching(total: int) -> Iterator[Callable[[Check, Result | None], None]]:
+    """A bar with the check that runs, on the error output; nothing where that is no terminal."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as progress:
+        task = progress.add_task("connecting", total=total)
+
+        def watch(check: Check, result: Result | None) -> None:
+            progress.update(task, description=check.title, advance=0 if result is None else 1)
+
+        yield watch
+
+
+def show_report(report: Report, target: str, *, strict: bool, to_errors: bool) -> None:
+    """All checks, then what did not pass with what was expected, what came, and how to see it."""
+    console = Console(stderr=to_errors, highlight=False)
+    console.print(_table(report))
+    for result in report.results:
+        if result.outcome in {"fail", "warn"}:
+            _explain(console, report, target, result)
+    console.print(_summary(report, strict=strict))
+
+
+def write_report(report: Report, path: Path) -> None:
+    content = dumps(
+        {**report.model_dump(mode="json"), "counts": report.counts, "passed": report.passed}
+    )
+    if path == STDOUT:
+        typer.echo(content.decode())
+    else:
+        path.write_bytes(content + b"\n")
+
+
+def _table(report: Report) -> Table:
+    # Not escaped by hand: titles and names of servers are texts, never markup.
+    title = Text(f"{report.environment or 'unnamed'} {report.version}".strip(), "bold")
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("")
+    table.add_column("check", no_wrap=True)
+    table.add_column("asks that")
+    for result in report.results:
+        what = Text(result.title)
+        if result.reason:
+            what.append(f"\n{result.reason}", "dim")
+        style = STYLES[result.outcome]
+        table.add_row(Text(result.outcome, style), Text(result.id, style), what)
+    return table
+
+
+def _explain(console: Console, report: Report, target: str, result: Result) -> None:
+    grade = f"{result.outcome} {result.id}"
+    console.print(Text.assemble((grade, STYLES[result.outcome]), f"  {result.title}"))
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("section", Text(f"{result.section} ({result.severity})"))
+    rows.add_row("expected", Text(result.expected))
+    rows.add_row("got", Text(result.got))
+    for number, line in enumerate(result.reproduce):
+        rows.add_row("" if number else "on the wire", Text(line))
+    again = f"agentcore env validate {target} --only {result.id} --seed {report.seed}"
+    rows.add_row("again", Text(again))
+    console.print(Padding(rows, (0, 0, 1, 2)))
+
+
+def _summary(report: Report, *, strict: bool) -> Text:
+    counts = report.counts
+    good = report.passed and not (strict and counts["warn"])
+    verdict = ("passed", "bold green") if good else ("failed", "bold red")
+    named = {"pass": "passed", "fail": "failed", "warn": "warnings", "skipped": "skipped"}
+    told = ", ".join(f"{counts[outcome]} {named[outcome]}" for outcome in STYLES)
+    return Text.assemble(verdict, f": {told}, in {report.seconds:.1f} s")

@@ -1,0 +1,149 @@
+"""The command as a user meets it: what it prints, what it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from agentcore.cli.env.loopback import served_on_loopback
+from agentcore.cli.main import run
+from agentcore.training.openenv.conformance.suite import CHECKS
+from tests.fakes.openenv_defects import DEFECTS
+from tests.fakes.openenv_sound import ORCHESTRATOR, SoundServer
+
+
+@contextmanager
+def in_a_thread(app: Starlette) -> Iterator[str]:
+    """A server for a command that runs an event loop of its own."""
+    import asyncio
+
+    ready, done = threading.Event(), threading.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        async with served_on_loopback(app) as url:
+            urls.append(url)
+            ready.set()
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield urls[0]
+    finally:
+        done.set()
+        thread.join()
+
+
+def validate(*arguments: str) -> int:
+    return run(["env", "validate", *arguments])
+
+
+def loaded(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def test_a_bundled_environment_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.json"
+    assert validate("guess_number", "--json", str(path)) == 0
+    shown = capsys.readouterr().out
+    assert "passed: " in shown
+    assert all(check.id in shown for check in CHECKS)
+    report = loaded(path)
+    assert report["passed"] is True
+    assert report["counts"]["fail"] == 0
+    assert [result["id"] for result in report["results"]] == [check.id for check in CHECKS]
+
+
+def test_a_failure_is_explained_and_exit_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "report.json"
+    with in_a_thread(DEFECTS["finite-rewards"]().app()) as url:
+        asked = ("--token", ORCHESTRATOR, "--only", "health,finite-rewards", "--seed", "3")
+        assert validate(url, *asked, "--json", str(path)) == 1
+    shown = capsys.readouterr().out
+    for told in (
+        "fail finite-rewards",
+        "missing reward is null",
+        '"reward": NaN',
+        '> {"type":"step","data":{"move":',
+        f"agentcore env validate {url} --only finite-rewards --seed 3",
+        "failed: 1 passed, 1 failed, 0 warnings, 0 skipped",
+    ):
+        assert told in shown, told
+    assert ORCHESTRATOR not in shown + path.read_text()
+    assert loaded(path)["passed"] is False
+
+
+def test_the_report_goes_to_the_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate("guess_number", "--only", "health", "--json", "-") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["results"][0]["outcome"] == "pass"
+    assert "passed: 1 passed" in captured.err
+
+
+def test_warnings_fail_when_asked_to() -> None:
+    with in_a_thread(DEFECTS["done-once"]().app()) as url:
+        asked = (url, "--token", ORCHESTRATOR, "--only", "done-once")
+        assert validate(*asked) == 0
+        assert validate(*asked, "--strict") == 1
+
+
+@pytest.mark.parametrize("text", ['[{"move": 2}, {"move": 3}]', '{"move": 2}\n\n{"move": 3}\n'])
+def test_given_actions_are_played(text: str, tmp_path: Path) -> None:
+    played: list[object] = []
+
+    class Listening(SoundServer):
+        def judge(self, action: dict[str, Any]) -> None:
+            played.append(action.get("move"))
+            super().judge(action)
+
+    path = tmp_path / "actions"
+    path.write_text(text)
+    with in_a_thread(Listening().app()) as url:
+        asked = (url, "--token", ORCHESTRATOR, "--only", "episode-ends")
+        assert validate(*asked, "--action", '{"move": 1}', "--actions", str(path)) == 0
+    assert played[:4] == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["http://127.0.0.1:1"], "is the server up"),
+        (["ftp://127.0.0.1"], "no http:// or https:// URL"),
+        (["nonsense"], "no environment 'nonsense'"),
+        (["guess_number", "--only", "helth"], "no such check: helth"),
+        (["guess_number", "--action", "{"], "is no JSON"),
+        (["guess_number", "--action", "[1]"], "an action is a JSON object"),
+        (["guess_number", "--actions", "absent"], "absent cannot be read"),
+        (["guess_number", "--json", "absent/report.json"], "there is no directory absent"),
+    ],
+)
+def test_what_cannot_be_checked_is_exit_2(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert validate(*arguments) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == ""
+
+
+def test_an_empty_file_of_actions_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text("[]")
+    assert validate("guess_number", "--actions", str(tmp_path / "none.json")) == 2
