@@ -60,6 +60,14 @@ async def test_a_new_environment_is_played_over_http_and_websocket(
     assert [result.done for result in results] == [False] * 19 + [True]
 
 
+def test_a_new_environment_passes_validation(
+    tmp_path: Path, imports: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["env", "new", "lamp_row", "--into", str(tmp_path)]) == 0
+    assert run(["env", "validate", f"{tmp_path / 'lamp_row'}:LampRowEnv"]) == 0
+    assert " 0 failed" in capsys.readouterr().out
+
+
 def test_its_own_tests_pass_and_it_is_formatted(tmp_path: Path) -> None:
     assert run(["env", "new", "lamp_row", "--into", str(tmp_path)]) == 0
     ruff = ("ruff", "check", "--isolated", "--no-cache", "--line-length=100")

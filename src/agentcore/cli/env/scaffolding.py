@@ -35,6 +35,7 @@ def new(
     print(f"wrote {package}")
     reference = quote(f"{package}:{class_name(name)}")
     print(f"serve it:  agentcore env serve {reference} --no-auth")
+    print(f"check it:  agentcore env validate {reference}")
     print(f"test it:   python -m pytest {quote(str(package))}")
 
 
