@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from agentcore.a2a_protocol import api as a2a_api
 from agentcore.a2a_protocol.door import A2ADoor
 from agentcore.ace import api as context_api
-from agentcore.bootstrap import Services, bootstrap
+from agentcore.bootstrap import Services, bootstrap, environment_servers
 from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.bodies import BodyLimit
 from agentcore.kit.clock import SYSTEM_CLOCK
@@ -49,8 +49,6 @@ from agentcore.observability.logs import line_writer
 from agentcore.observability.requests import RequestMetrics, RequestScope
 from agentcore.settings import Settings
 from agentcore.training.openenv import api as environment_api
-from agentcore.training.openenv.environments.catalog import BUNDLED
-from agentcore.training.openenv.server import environment_mounts
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -93,10 +91,11 @@ Errors are RFC 9457 problem details, OpenAI-shaped below `/v1`, JSON-RPC at `/a2
 class Holder:
     """The services once the lifespan has built them; routes are declared before that."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._services: Services | None = None
         self.error: StartupError | None = None
-        self.drain = Drain()
+        self.servers = environment_servers(settings)
+        self.drain = Drain([*self.servers.values()])
 
     @property
     def services(self) -> Services:
@@ -111,7 +110,7 @@ class Holder:
     @asynccontextmanager
     async def filled(self, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
         try:
-            async with bootstrap(settings, registry) as self._services:
+            async with bootstrap(settings, registry, self.servers) as self._services:
                 self.drain.on_begin(self._services.environments.dismiss)
                 yield
         except StartupError as error:
@@ -130,7 +129,7 @@ class Holder:
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its lifespan builds everything and takes it down again."""
-    holder, registry = Holder(), CollectorRegistry()
+    holder, registry = Holder(settings), CollectorRegistry()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -241,8 +240,8 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
         a2a_api.router(lambda: holder.services.a2a, public_url=settings.server.public_url)
     )
     app.include_router(environment_api.router(lambda: holder.services.environments))
-    for mount in environment_mounts(BUNDLED, settings.training.server):
-        app.mount(f"/envs{mount.path}", mount.app)
+    for name, server in holder.servers.items():
+        app.mount(f"/envs/{name}", server)
     _document(app)
 
 

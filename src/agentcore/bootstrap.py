@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 
@@ -37,6 +38,7 @@ from agentcore.kit.drain import Drain
 from agentcore.kit.errors import InternalError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import (
+    SERVICE,
     Authenticator,
     CredentialAuthenticator,
     OpenDoor,
@@ -55,6 +57,7 @@ from agentcore.settings import Settings, token_authority
 from agentcore.training.openenv import rpc
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.metrics import OpenEnvMetrics
+from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
 
 SESSION_TOKEN_LIFETIME = timedelta(hours=24)
@@ -148,8 +151,18 @@ class TenantTraces:
         await self._observer.task_finished(outcome)
 
 
+def environment_servers(settings: Settings) -> dict[str, EnvironmentServer]:
+    """The servers that the app mounts, by name; ``bootstrap`` runs what they do by themselves."""
+    config = settings.training.server
+    return {name: EnvironmentServer(name, made, config) for name, made in BUNDLED.items()}
+
+
 @asynccontextmanager
-async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Services]:
+async def bootstrap(
+    settings: Settings,
+    registry: CollectorRegistry,
+    servers: Mapping[str, EnvironmentServer] = MappingProxyType({}),
+) -> AsyncIterator[Services]:
     """Everything running; leaving the context stops it in reverse order."""
     async with AsyncExitStack() as stack:
         ground = await stack.enter_async_context(_ground(settings, registry))
@@ -165,6 +178,8 @@ async def bootstrap(settings: Settings, registry: CollectorRegistry) -> AsyncIte
         )
         contexts = _contexts(ground, gateway)
         a2a = await stack.enter_async_context(_a2a(ground, contexts))
+        for name, server in servers.items():
+            ground.supervisor.start(f"environment server {name}", server.run)
         environments = await stack.enter_async_context(_environments(ground))
         rpc.register_methods(a2a.registry, environments)
         a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
@@ -306,8 +321,8 @@ def _session_token(ground: Ground) -> Callable[[], str]:
 
     def issue() -> str:
         return authority.issue(
-            subject="agentcore",
-            tenant="agentcore",
+            subject=SERVICE,
+            tenant=SERVICE,
             scopes=["env:act", "env:control"],
             lifetime=SESSION_TOKEN_LIFETIME,
         )

@@ -41,6 +41,8 @@ ALIASES = {
 # What OpenEnv's own images are told; an environment that is served alone listens to it too.
 CONTAINER_ALIASES = {
     "OPENENV_MODE": ("training", "server", "mode"),
+    "OPENENV_MAX_EPISODES": ("training", "server", "max_episodes"),
+    "MAX_EPISODES": ("training", "server", "max_episodes"),
     "OPENENV_MAX_STEPS_PER_EPISODE": ("training", "server", "max_episode_steps"),
     "LOG_LEVEL": ("server", "log_level"),
 }

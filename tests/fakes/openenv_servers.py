@@ -9,15 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from agentcore.kit.drain import Drain
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
+from agentcore.training.openenv.serving.standalone import GivenTokens, standalone_app
 
 Frame = dict[str, Any]
 
@@ -40,6 +43,42 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         await server.shutdown(sockets=[bound])
+
+
+class Runs(Protocol):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+# Callers of a server behind ``behind_a_door``, by their tokens.
+CALLERS = {
+    "boss": Principal(
+        subject="boss", tenant="a", scopes=frozenset({"env:act", "env:control"}), private=False
+    ),
+    "second": Principal(subject="second", tenant="a", scopes=frozenset({"env:act", "env:control"})),
+    "player": Principal(subject="player", tenant="a", scopes=frozenset({"env:act"})),
+    "control": Principal(subject="control", tenant="a", scopes=frozenset({"env:control"})),
+    "stranger": Principal(
+        subject="stranger", tenant="b", scopes=frozenset({"env:act", "env:control"})
+    ),
+}
+
+
+def behind_a_door(app: Runs) -> ASGIApp:
+    """``app`` for callers of several kinds; the name of each is its token."""
+    return standalone_app(app, GivenTokens([*CALLERS.items()]), Drain())
+
+
+@asynccontextmanager
+async def running(app: Runs, served: ASGIApp | None = None) -> AsyncIterator[str]:
+    """The same with what the app does by itself."""
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(app.run())
+        await asyncio.sleep(0)
+        async with serving(served or app) as url:
+            yield url
+        task.cancel()
 
 
 class Hang:

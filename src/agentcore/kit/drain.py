@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agentcore.kit.access import Refuse
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError
@@ -21,10 +21,22 @@ class Draining(AgentCoreError):
     code, http_status, rpc_code, retryable = "draining", 503, RPC_UNAVAILABLE, True
 
 
-class Drain:
-    """Counts the HTTP requests in flight; shared by the middleware and whoever stops the server."""
+class Drained(Protocol):
+    """Something beside requests that has to end in an orderly way."""
 
-    def __init__(self) -> None:
+    def stop(self) -> Coroutine[Any, Any, None]:
+        """End it, and wait until it has; may be cancelled."""
+        ...
+
+
+class Drain:
+    """Counts the HTTP requests in flight; shared by the middleware and whoever stops the server.
+
+    ``parts`` are stopped behind the requests.
+    """
+
+    def __init__(self, parts: Sequence[Drained] = ()) -> None:
+        self._parts = parts
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,7 +70,17 @@ class Drain:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(GLANCE_SECONDS):
                             await self._idle.wait()
-        return self._idle.is_set()
+                return await self._stop_parts(hurry) and self._idle.is_set()
+        return False
+
+    async def _stop_parts(self, hurry: Callable[[], bool]) -> bool:
+        async with asyncio.TaskGroup() as group:
+            stopping = {group.create_task(part.stop()) for part in self._parts}
+            while stopping and not hurry():
+                _, stopping = await asyncio.wait(stopping, timeout=GLANCE_SECONDS)
+            for task in stopping:
+                task.cancel()
+        return not stopping
 
 
 class DrainGate:

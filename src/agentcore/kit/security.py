@@ -28,6 +28,8 @@ API_KEY_PREFIX = "ac_"
 ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
 LONGEST_NAME = 128
+# Subject and tenant of the tokens that the service issues to itself.
+SERVICE = "agentcore"
 LONGEST_KEPT_TOKEN = 4096
 MOST_KEPT_TOKENS = 1024
 
@@ -41,6 +43,11 @@ class Principal:
     scopes: frozenset[str]
     private: bool = False
     key_id: str | None = None
+
+    @property
+    def is_service(self) -> bool:
+        """Whether this process calls itself: it answers for many callers and limits each."""
+        return self.subject == self.tenant == SERVICE
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes

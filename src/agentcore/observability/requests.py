@@ -77,6 +77,7 @@ class RequestScope:
             await self._app(scope, receive, send)
             return
         request_id, trace_id = self._identify(scope)
+        root = scope.get("root_path", "")
         began = self._clock.monotonic()
         status = 0
 
@@ -95,7 +96,7 @@ class RequestScope:
             await self._app(scope, receive, sending)
         finally:
             self._metrics.in_flight.dec()
-            self._record(scope, status or 499, self._clock.monotonic() - began)
+            self._record(scope, root, status or 499, self._clock.monotonic() - began)
 
     def _identify(self, scope: Scope) -> tuple[str, str]:
         given = parent = None
@@ -114,8 +115,9 @@ class RequestScope:
         )
         return request_id, trace_id
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        self._metrics.answered(route_template(scope), _method(scope), status, seconds)
+    def _record(self, scope: Scope, root: str, status: int, seconds: float) -> None:
+        route = route_template(scope, root)
+        self._metrics.answered(route, _method(scope), status, seconds)
         if not scope["path"].startswith(QUIET):
             self._write(
                 "request",
@@ -128,10 +130,18 @@ class RequestScope:
             )
 
 
-def route_template(scope: Scope) -> str:
-    """The matched route's pattern, never the path itself: a metric label must stay bounded."""
-    path = getattr(scope.get("route"), "path", None)
-    return path if isinstance(path, str) else "unmatched"
+def route_template(scope: Scope, root: str) -> str:
+    """The matched route's pattern, never the path itself: a metric label must stay bounded.
+
+    ``root`` is where the app itself is mounted; mounts within it belong to the pattern.
+    """
+    route = scope.get("route")
+    path = getattr(route, "path", None)
+    if not isinstance(path, str):
+        return "unmatched"
+    mount = str(scope.get("root_path", "")).removeprefix(root)
+    # What a mount answers itself, as static files do, is labelled by the mount.
+    return mount if mount and hasattr(route, "routes") else mount + path
 
 
 def _method(scope: Scope) -> str:

@@ -28,6 +28,7 @@ class Subject:
     action: Frame
     filled: Callable[[str], Frame]
     invalid: Frame
+    token: str = ""
 
 
 class Session:
@@ -75,10 +76,10 @@ class Session:
 
 
 @asynccontextmanager
-async def session(subject: Subject) -> AsyncIterator[Session]:
+async def session(subject: Subject, query: str = "") -> AsyncIterator[Session]:
     """A session that was let in: a server frees the slot of a closed socket a moment later."""
     for _ in range(TRIES):
-        async with knock(subject) as one:
+        async with knock(subject, query) as one:
             if (await one.ask("state"))["type"] == "state":
                 yield one
                 return
@@ -90,7 +91,13 @@ async def session(subject: Subject) -> AsyncIterator[Session]:
 async def knock(subject: Subject, query: str = "") -> AsyncIterator[Session]:
     """A socket, whatever the server then says."""
     url = subject.url.replace("http", "ws", 1) + "/ws" + query
+    headers = {"authorization": f"Bearer {subject.token}"} if subject.token else {}
     async with connect(
-        url, compression=None, ping_interval=None, proxy=None, max_size=None
+        url,
+        compression=None,
+        ping_interval=None,
+        proxy=None,
+        max_size=None,
+        additional_headers=headers,
     ) as socket:
         yield Session(socket)

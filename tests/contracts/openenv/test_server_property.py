@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from agentcore.kit.ids import Ids
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
-from agentcore.training.openenv.server_session import SessionSocket
 
 CODES = {"INVALID_JSON", "UNKNOWN_TYPE", "VALIDATION_ERROR", "EXECUTION_ERROR"}
 JSON = st.recursive(
@@ -57,7 +55,7 @@ FRAMES = st.lists(
 async def conversation(name: str, texts: list[str]) -> list[Any]:
     """All that the server sends in one session in which ``texts`` arrive."""
     limits = EnvironmentServerConfig(max_sessions=1)
-    server = EnvironmentServer(name, BUNDLED[name], limits, Ids())
+    server = EnvironmentServer(name, BUNDLED[name], limits)
     frames: list[Message] = [{"type": "websocket.receive", "text": text} for text in texts]
     incoming = [{"type": "websocket.connect"}, *frames, {"type": "websocket.disconnect"}]
     sent: list[Any] = []
@@ -68,8 +66,8 @@ async def conversation(name: str, texts: list[str]) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await SessionSocket(server)({"type": "websocket", "query_string": b""}, receive, send)
-    assert server.capacity.active == 0
+    await server({"type": "websocket", "path": "/ws", "headers": []}, receive, send)
+    assert server.slots.capacity.active == 0
     assert sent.pop(0)["type"] == "websocket.accept"
     return [json.loads(message["text"]) for message in sent]
 

@@ -24,7 +24,7 @@ def host() -> EnvironmentHost:
 
 
 async def reset(request: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(await host().reset(request))
+    answer: dict[str, Any] = json.loads(host().reset(request))
     return answer
 
 

@@ -85,8 +85,8 @@ def _serve_at(
     from agentcore.training.openenv.server import environment_app
     from agentcore.training.openenv.serving.standalone import standalone_app
 
-    drain = Drain()
     app = environment_app(*environment, config=settings.training.server)
+    drain = Drain([app])
     server = build_server(standalone_app(app, authenticator(settings), drain), drain, settings)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve_until_stopped(server, listening, url))

@@ -75,6 +75,12 @@ class OpenEnvResetError(OpenEnvError):
     code, http_status, rpc_code, retryable = "openenv_reset_failed", 502, RPC_UPSTREAM, False
 
 
+class EpisodeLimitReached(OpenEnvResetError):
+    """The session has played as many episodes as its server lets one play."""
+
+    code, http_status, rpc_code, retryable = "episode_limit_reached", 409, RPC_SESSION, False
+
+
 class OpenEnvStepError(OpenEnvError):
     """The environment failed while executing the action; its session stays usable."""
 
@@ -183,6 +189,36 @@ class EnvironmentSessionNotFound(AgentCoreError):
         RPC_NOT_FOUND,
         False,
     )
+
+
+class SessionInUse(AgentCoreError):
+    """A session has one socket at a time, and it has one."""
+
+    code, http_status, rpc_code, retryable = "session_in_use", 409, RPC_SESSION, False
+
+
+class TaskSetsMissing(AgentCoreError):
+    """The environment declares no task sets."""
+
+    code, http_status, rpc_code, retryable = "task_sets_missing", 501, RPC_NOT_FOUND, False
+
+
+class InvalidTask(AgentCoreError):
+    """The task set has no such split or index."""
+
+    code, http_status, rpc_code, retryable = "invalid_task", 400, RPC_INVALID_PARAMS, False
+
+
+class StandardMcpMissing(AgentCoreError):
+    """The SDK of standard MCP is an extra, and it is not installed."""
+
+    code, http_status, rpc_code, retryable = "standard_mcp_missing", 501, RPC_UNAVAILABLE, False
+
+
+class StandardMcpStopped(AgentCoreError):
+    """The server has not begun, or has ended, to speak standard MCP."""
+
+    code, http_status, rpc_code, retryable = "standard_mcp_stopped", 503, RPC_UNAVAILABLE, True
 
 
 class DeploymentFailed(AgentCoreError):

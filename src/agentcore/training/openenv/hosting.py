@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+import structlog
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,17 +15,27 @@ from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInpu
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step, field_errors
+from agentcore.training.openenv.environments.tools import tools_of
 from agentcore.training.openenv.errors import (
+    EpisodeLimitReached,
     OpenEnvError,
     OpenEnvInvalidActionError,
     OpenEnvResetError,
     OpenEnvStepError,
+    SessionLost,
 )
 from agentcore.training.openenv.models import JsonMap
+
+if TYPE_CHECKING:
+    from anyio import CapacityLimiter
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 LONGEST_FAULT = 500
+# Actions of OpenEnv's tool environments; ours understand them beside their own.
+TOOL_ACTIONS = frozenset({"list_tools", "call_tool"})
+
+log = structlog.get_logger()
 
 
 class InvalidRequest(InvalidInput):
@@ -64,75 +76,201 @@ class EnvironmentHost:
     """Calls one environment in the right order and translates what it raises.
 
     Answers are JSON documents: what an environment shows and JSON has not is its fault as well.
-    Not for concurrent use: the socket or the request that owns it waits for every answer.
+    The calls compute at once; ``run`` takes those of a ``threaded`` environment to a thread, one
+    after the other. ``closed`` environments answer ``SessionLost``.
     """
 
-    def __init__(self, environment: AnyEnvironment, ids: Ids) -> None:
+    def __init__(
+        self,
+        environment: AnyEnvironment,
+        ids: Ids,
+        *,
+        max_episodes: int | None = None,
+        threads: CapacityLimiter | None = None,
+    ) -> None:
         self._environment = environment
         self._ids = ids
+        self._max_episodes = max_episodes
+        self._threads = threads
+        self._turn = threading.Lock()
+        # Guards the two below, for moments only: the event loop takes it as well.
+        self._gate = threading.Lock()
+        self._computing = False
+        self._closed = False
+        self.threaded = environment.threaded
+        self.episodes = 0
+        self.running = 0
 
-    async def reset(self, request: JsonObject) -> bytes:
+    def reset(self, request: JsonObject) -> bytes:
         """Start an episode; members beside ``seed`` and ``episode_id`` are reset options."""
         environment = self._environment
         asked = checked(ResetRequest, request)
+        if self._max_episodes is not None and self.episodes >= self._max_episodes:
+            raise EpisodeLimitReached(
+                f"this session has played its {self.episodes} episodes", hint="open another session"
+            )
         options: JsonObject = dict(asked.model_extra or {})
         known = {name: options[name] for name in environment.reset_options if name in options}
         ignored: list[JsonValue] = [name for name in options if name not in known]
         episode_id = asked.episode_id or str(self._ids.new())
-
-        def work() -> bytes:
+        try:
             observation = environment.reset(asked.seed, known, episode_id)
             metadata: JsonObject = {"seed": environment.seed, "episode_id": episode_id}
             if ignored:
                 metadata["ignored_options"] = ignored
-            return envelope(Step(observation, info=metadata), reward=None)
+            answer = envelope(Step(observation, info=metadata), reward=None)
+        except Exception as exc:
+            raise failed(exc, OpenEnvResetError) from exc
+        self.episodes += 1
+        return answer
 
-        return await self._run(work, OpenEnvResetError)
-
-    async def step(self, action: JsonObject) -> bytes:
-        def work() -> bytes:
+    def step(self, action: JsonObject) -> bytes:
+        if action.get("type") in TOOL_ACTIONS:
+            return self._tool_action(action)
+        try:
             step = self._environment.step(action)
             step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
             return envelope(step, reward=step.reward)
+        except Exception as exc:
+            raise failed(exc, OpenEnvStepError) from exc
 
-        return await self._run(work, OpenEnvStepError)
+    def call_tool(self, name: str, arguments: JsonObject) -> Step:
+        """One step by a tool call: the tool is the action's type."""
+        try:
+            step = self._environment.step({"type": name, "parameters": arguments})
+        except Exception as exc:
+            raise failed(exc, OpenEnvStepError) from exc
+        step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
+        return step
 
-    async def state(self) -> bytes:
-        return await self._run(lambda: dumps(self._environment.visible_state()), OpenEnvError)
+    def state(self, _: object = None) -> bytes:
+        try:
+            return dumps(self._environment.visible_state())
+        except Exception as exc:
+            raise failed(exc, OpenEnvError) from exc
 
-    async def render(self) -> bytes:
+    def image(self, _: object = None) -> bytes | None:
+        """A PNG of the current state, where there is one."""
+        try:
+            return self._environment.render()
+        except Exception as exc:
+            raise failed(exc, OpenEnvError) from exc
+
+    def render(self, _: object = None) -> bytes:
         """``media_type`` and the image in base64, or null where there is none."""
+        image = self.image()
+        encoded = None if image is None else base64.b64encode(image).decode()
+        return dumps({"media_type": "image/png", "image": encoded})
 
-        def work() -> bytes:
-            image = self._environment.render()
-            encoded = None if image is None else base64.b64encode(image).decode()
-            return dumps({"media_type": "image/png", "image": encoded})
-
-        return await self._run(work, OpenEnvError)
+    async def run(self, work: Callable[[JsonObject], T], request: JsonObject) -> T:
+        """``work``, one of the calls above; when this is cancelled, a thread ends by itself."""
+        self._refuse_closed()
+        if not self.threaded:
+            return work(request)
+        self.running += 1
+        try:
+            return await to_thread.run_sync(
+                self._in_turn, work, request, abandon_on_cancel=True, limiter=self._threads
+            )
+        finally:
+            self.running -= 1
 
     async def close(self) -> None:
-        await self._run(self._environment.close, OpenEnvError)
+        """Close the environment, behind the step that may still compute in a thread."""
+        with self._gate:
+            closed, self._closed = self._closed, True
+            # An abandoned step closes when it is done: nobody waits for it.
+            left = closed or self._computing
+        if left:
+            return
+        if self.threaded:
+            await to_thread.run_sync(self._close, limiter=self._threads)
+        else:
+            self._close()
 
-    async def _run(self, work: Callable[[], T], failure: type[OpenEnvError]) -> T:
-        try:
-            if self._environment.threaded:
-                return await to_thread.run_sync(work)
-            return work()
-        except AgentCoreError:
-            raise
-        except Exception as exc:
-            raise failure(f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT]) from exc
+    def _in_turn(self, work: Callable[[JsonObject], T], request: JsonObject) -> T:
+        with self._turn:
+            with self._gate:
+                self._refuse_closed()
+                self._computing = True
+            try:
+                return work(request)
+            finally:
+                with self._gate:
+                    self._computing = False
+                    closed = self._closed
+                if closed:
+                    self._close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise SessionLost("the session is closed", hint="open another")
+
+    def _close(self) -> None:
+        close_environment(self._environment)
+
+    def _tool_action(self, action: JsonObject) -> bytes:
+        if action["type"] == "list_tools":
+            tools: list[JsonValue] = [
+                {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "input_schema": tool.input_schema,
+                }
+                for tool in tools_of(self._environment.action_space())
+            ]
+            return envelope(Step({"tools": tools}), reward=None)
+        asked = checked(ToolCall, action)
+        step = self.call_tool(asked.tool_name, asked.arguments)
+        shown: JsonObject = {
+            "tool_name": asked.tool_name,
+            "result": step.observation,
+            "error": None,
+        }
+        return envelope(step._replace(observation=shown), reward=step.reward)
+
+
+class ToolCall(BaseModel):
+    """A step in the words of OpenEnv's tool environments."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    tool_name: str = Field(min_length=1)
+    arguments: JsonMap = Field(default_factory=dict)
+
+
+def close_environment(environment: AnyEnvironment) -> None:
+    """Close it; that it cannot is for the log, as nobody waits for the answer any more."""
+    try:
+        _close(environment)
+    except AgentCoreError as error:
+        log.warning("environment did not close", environment=environment.name, error=str(error))
+
+
+def _close(environment: AnyEnvironment) -> None:
+    try:
+        environment.close()
+    except Exception as exc:
+        raise failed(exc, OpenEnvError) from exc
+
+
+def failed(exc: Exception, failure: type[OpenEnvError]) -> AgentCoreError:
+    """What the environment raised as an error of ours; one of ours is kept."""
+    if isinstance(exc, AgentCoreError):
+        return exc
+    return failure(f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT])
 
 
 def envelope(step: Step, *, reward: float | None) -> bytes:
     """``metadata`` sits inside the observation for typed clients and beside it for generic ones."""
-    own = step.observation.get("metadata")
-    metadata = {**own, **step.info} if isinstance(own, dict) else step.info
+    observation, _, terminated, truncated, info = step
+    own = observation.get("metadata")
+    metadata = {**own, **info} if isinstance(own, dict) else info
     return dumps(
         {
-            "observation": {**step.observation, "metadata": metadata},
+            "observation": {**observation, "metadata": metadata},
             "reward": reward,
-            "done": step.terminated or step.truncated,
+            "done": terminated or truncated,
             "metadata": metadata,
         }
     )

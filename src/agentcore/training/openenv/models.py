@@ -118,11 +118,29 @@ class EnvironmentServerConfig(_Value):
     max_sessions: int = Field(
         256, ge=1, description="Most sessions that an environment server has at once."
     )
+    max_sessions_per_caller: int = Field(
+        128,
+        ge=1,
+        description="Most sessions of an environment server that one caller holds; `admin` may "
+        "hold all.",
+    )
     max_episode_steps: int | None = Field(
         None, ge=1, description="Steps after which every episode is truncated, if not before."
     )
+    max_episodes: int | None = Field(
+        None, ge=1, description="Most episodes that are played in one session; empty: any number."
+    )
     mode: Literal["simulation", "production"] = Field(
         "simulation", description="`production` serves no HTTP /reset, /step and /state."
+    )
+    session_idle_seconds: float = Field(
+        900.0, gt=0, description="Seconds after which an unused session without a socket is closed."
+    )
+    socket_idle_seconds: float = Field(
+        7200.0, gt=0, description="Seconds without a frame after which a socket is closed."
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Origins besides the server's own whose pages may open WebSockets."
     )
     token: SecretStr = Field(
         SecretStr(""),

@@ -1,172 +1,170 @@
-"""An OpenEnv server for one environment: a Starlette app, mounted or on its own.
+"""An OpenEnv server for one environment: an ASGI app, mounted or on its own.
 
 The surface is OpenEnv's own (0.2.0 to 0.10.0), so its official client plays here. Added beside it:
 ``metadata.terminated`` and ``metadata.truncated``, the ``agentcore`` member of /metadata, /info,
-/ready, and the frame ``{"type": "render"}``.
+/ready, /render and its frame, /mcp/standard, and scopes: ``env:act`` steps, looks and renders,
+``env:control`` creates, resets and closes.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import structlog
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from agentcore.kit.errors import AgentCoreError, MalformedRequest, RequestTooLarge, problem
+from agentcore.kit.clock import SYSTEM_CLOCK, Clock
+from agentcore.kit.errors import AgentCoreError, InvalidInput, NotFound, problem
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
-from agentcore.training.openenv.errors import CapacityReached, FactoryFailed, OpenEnvError
-from agentcore.training.openenv.hosting import (
-    EnvironmentHost,
-    InvalidRequest,
-    StepRequest,
-    checked,
-    fault,
-    faults_of,
-)
-from agentcore.training.openenv.models import Capacity, EnvironmentInfo, EnvironmentServerConfig
-from agentcore.training.openenv.server_session import SessionSocket
+from agentcore.training.openenv.errors import OpenEnvError
+from agentcore.training.openenv.hosting import EnvironmentHost, StepRequest, checked, faults_of
+from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.serving.bodies import JSON, json_body, json_response, raw_body
+from agentcore.training.openenv.serving.callers import OriginGate, caller_of, requested_session
+from agentcore.training.openenv.serving.dialect import McpDialect
+from agentcore.training.openenv.serving.pages import Pages
+from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
+from agentcore.training.openenv.serving.sockets import frames_socket, rpc_socket
+from agentcore.training.openenv.serving.standard_mcp import StandardMcp
+from agentcore.training.openenv.serving.task_sets import TaskSets
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
-JSON = "application/json"
-LARGEST_BODY = 16 * 1024 * 1024
 DEFAULT_LIMITS = EnvironmentServerConfig()
 IDS = Ids()
 
-log = structlog.get_logger()
-
 
 class EnvironmentServer:
-    """Makes environments, one per session and one per HTTP request, and counts the sessions."""
+    """The ASGI app of one environment's server.
+
+    ``run`` reaps idle sessions and speaks standard MCP, and ends with its task; ``stop`` tells
+    every session that the server goes.
+    """
 
     def __init__(
-        self, name: str, factory: EnvironmentFactory, config: EnvironmentServerConfig, ids: Ids
+        self,
+        name: str,
+        factory: EnvironmentFactory,
+        config: EnvironmentServerConfig = DEFAULT_LIMITS,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        ids: Ids = IDS,
     ) -> None:
         self.name = name
-        self._factory = factory
-        self._config = config
-        self._ids = ids
-        self._active = 0
-        self._info: EnvironmentInfo | None = None
+        self.slots = Slots(name, factory, config, clock=clock, ids=ids)
+        self._pages = Pages(self.slots)
+        self._dialect = McpDialect(self.slots)
+        self._standard = StandardMcp(self.slots, self._dialect, refuse)
+        self._app = OriginGate(self._routed(), config.allowed_origins)
 
-    @property
-    def capacity(self) -> Capacity:
-        return Capacity(active=self._active, maximum=self._config.max_sessions)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
-    def admit(self) -> EnvironmentHost:
-        """Take a slot and make the environment that goes with it; ``release`` gives both back.
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.slots.reap())
+            tasks.create_task(self._standard.run())
 
-        Raises:
-            CapacityReached: every slot is taken.
-            FactoryFailed: the environment could not be made; no slot is taken.
-        """
-        most = self._config.max_sessions
-        if self._active >= most:
-            detail = f"{self.name} serves {self._active} of {most} sessions"
-            raise CapacityReached(detail, self._active, most)
-        host = self.make()
-        self._active += 1
-        return host
+    async def stop(self) -> None:
+        """Refuse new sessions and end the others, each behind the step that it is in."""
+        await self.slots.stop("the server is stopping")
 
-    async def release(self, host: EnvironmentHost) -> None:
-        self._active -= 1
-        await self.discard(host)
-
-    async def discard(self, host: EnvironmentHost) -> None:
-        try:
-            await host.close()
-        except OpenEnvError as error:
-            log.warning("environment did not close", environment=self.name, error=str(error))
-
-    def make(self) -> EnvironmentHost:
-        try:
-            environment = self._factory()
-            environment.step_limit = self._config.max_episode_steps
-            return EnvironmentHost(environment, self._ids)
-        except Exception as exc:
-            detail = f"{self.name} cannot be made: {type(exc).__name__}: {exc}"
-            raise FactoryFailed(detail) from exc
-
-    def info(self) -> EnvironmentInfo:
-        if self._info is None:
-            try:
-                environment = self._factory()
-                environment.step_limit = self._config.max_episode_steps
-                described = environment.info()
-            except Exception as exc:
-                detail = f"{self.name} cannot be described: {type(exc).__name__}: {exc}"
-                raise FactoryFailed(detail) from exc
-            self._info = described.model_copy(update={"name": self.name, "mode": self._config.mode})
-        return self._info.model_copy(update={"capacity": self.capacity})
+    def _routed(self) -> Starlette:
+        slots, dialect = self.slots, self._dialect
+        stateless = [
+            Route("/state", self.state),
+            Route("/reset", self.reset, methods=["POST"]),
+            Route("/step", self.step, methods=["POST"]),
+        ]
+        return Starlette(
+            routes=[
+                WebSocketRoute("/ws", frames_socket(slots, dialect)),
+                Route("/health", self.health),
+                Route("/ready", self.ready),
+                *self._pages.routes(),
+                Route("/render", self.render),
+                *(stateless if slots.config.mode == "simulation" else ()),
+                Route("/mcp", self.mcp, methods=["POST"]),
+                WebSocketRoute("/mcp", rpc_socket(slots, dialect)),
+                Route("/mcp/standard", self._standard),
+                *TaskSets(slots).routes(),
+            ],
+            exception_handlers={AgentCoreError: _refused},
+        )
 
     async def health(self, request: Request) -> Response:
-        return _json({"status": "healthy"})
+        return json_response({"status": "healthy"})
 
     async def ready(self, request: Request) -> Response:
         """Unlike health: whether an environment can be made now."""
-        await self.discard(self.make())
-        return _json({"status": "ready", **self.capacity.model_dump()})
+        host = await self.slots.make()
+        await host.close()
+        return json_response({"status": "ready", **self.slots.capacity.model_dump()})
 
-    async def metadata(self, request: Request) -> Response:
-        info = self.info()
-        extras = info.model_dump(include={"max_episode_steps", "mode", "capacity", "features"})
-        return _json(
-            {
-                "name": info.name,
-                "description": info.description,
-                "readme_content": None,
-                "version": info.version,
-                "author": None,
-                "documentation_url": None,
-                "agentcore": extras,
-            }
-        )
-
-    async def schema(self, request: Request) -> Response:
-        info = self.info()
-        spaces: JsonObject = {
-            "action": info.action_space,
-            "observation": info.observation_space,
-            "state": info.state_space,
-            "reset_observation": info.observation_space,
-        }
-        return _json(spaces)
-
-    async def describe(self, request: Request) -> Response:
-        return _json(self.info().model_dump(mode="json"))
+    async def mcp(self, request: Request) -> Response:
+        caller = caller_of(request.scope)
+        answer = await self._dialect.answer_text(await raw_body(request), caller)
+        return Response(answer, media_type=JSON)
 
     async def state(self, request: Request) -> Response:
-        """As upstream: the state of a fresh environment; a session's own comes by its socket."""
-        host = self.make()
+        """As upstream: the state of a fresh environment, where no session is named."""
+        session = self._named(request)
+        if session is not None:
+            return Response(await session.host.run(session.host.state, {}), media_type=JSON)
+        host = await self.slots.make()
         try:
-            return Response(await host.state(), media_type=JSON)
+            return Response(await host.run(host.state, {}), media_type=JSON)
         finally:
-            await self.discard(host)
+            await host.close()
 
     async def reset(self, request: Request) -> Response:
-        body = await _body(request)
-        host = self.make()
+        caller_of(request.scope).require(CONTROL)
+        session, body = self._named(request), await json_body(request)
+        if session is not None:
+            return Response(await session.host.run(session.host.reset, body), media_type=JSON)
+        host = await self.slots.make()
         try:
-            return Response(await host.reset(body), media_type=JSON)
+            return Response(await host.run(host.reset, body), media_type=JSON)
         finally:
-            await self.discard(host)
+            await host.close()
 
     async def step(self, request: Request) -> Response:
-        """As upstream: one action in a fresh environment; episodes are played over /ws."""
-        action = checked(StepRequest, await _body(request)).action
-        host = self.make()
+        """As upstream: one action in a fresh environment, where no session is named."""
+        caller_of(request.scope).require(ACT)
+        session = self._named(request)
+        action = checked(StepRequest, await json_body(request)).action
+        if session is not None:
+            return Response(await session.host.run(session.host.step, action), media_type=JSON)
+        host = await self.slots.make()
         try:
-            await host.reset({})
-            return Response(await host.step(action), media_type=JSON)
+            return Response(await _single_step(host, action), media_type=JSON)
         finally:
-            await self.discard(host)
+            await host.close()
+
+    async def render(self, request: Request) -> Response:
+        session = self._named(request)
+        if session is None:
+            raise InvalidInput("no session is named", hint="GET /render?session_id=<id>")
+        image = await session.host.run(session.host.image, {})
+        if image is None:
+            raise NotFound(f"{self.name} has nothing to show", hint="it renders no images")
+        return Response(image, media_type="image/png", headers={"cache-control": "no-store"})
+
+    def _named(self, request: Request) -> HostedSession | None:
+        session_id = requested_session(request.scope)
+        return self.slots.find(session_id, caller_of(request.scope)) if session_id else None
+
+
+async def _single_step(host: EnvironmentHost, action: JsonObject) -> bytes:
+    await host.run(host.reset, {})
+    return await host.run(host.step, action)
 
 
 def environment_app(
@@ -175,26 +173,9 @@ def environment_app(
     *,
     config: EnvironmentServerConfig = DEFAULT_LIMITS,
     ids: Ids = IDS,
-) -> Starlette:
-    """The server of ``factory``'s environments; it has no start or stop of its own."""
-    server = EnvironmentServer(name, factory, config, ids)
-    stateless = [
-        Route("/state", server.state),
-        Route("/reset", server.reset, methods=["POST"]),
-        Route("/step", server.step, methods=["POST"]),
-    ]
-    return Starlette(
-        routes=[
-            Route("/health", server.health),
-            Route("/ready", server.ready),
-            Route("/metadata", server.metadata),
-            Route("/schema", server.schema),
-            Route("/info", server.describe),
-            *(stateless if config.mode == "simulation" else ()),
-            WebSocketRoute("/ws", SessionSocket(server)),
-        ],
-        exception_handlers={AgentCoreError: _refuse},
-    )
+) -> EnvironmentServer:
+    """The server of ``factory``'s environments; who serves it long also runs its ``run``."""
+    return EnvironmentServer(name, factory, config, ids=ids)
 
 
 def environment_mounts(
@@ -207,40 +188,31 @@ def environment_mounts(
     ]
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    """422 as FastAPI words it, which OpenEnv's clients know; the rest as problem details."""
+async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
+    await refusal(error)(scope, receive, send)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, AgentCoreError):
         raise error
+    return refusal(error)
+
+
+def refusal(error: AgentCoreError) -> Response:
+    """422 as FastAPI words it, which OpenEnv's clients know; the rest as problem details."""
     faults = faults_of(error)
     if faults is not None:
-        return _json({"detail": [_in_body(entry) for entry in faults]}, status=422)
-    status = 500 if isinstance(error, OpenEnvError) else error.http_status
+        return json_response({"detail": [_in_body(entry) for entry in faults]}, status=422)
+    # Seen from a client, an environment that fails is upstream; here it is this server itself.
+    failed = isinstance(error, OpenEnvError) and error.http_status == 502
+    status = 500 if failed else error.http_status
     body = {**problem(error), "status": status}
-    return Response(dumps(body), status, media_type="application/problem+json")
+    headers = {}
+    if error.retry_after_header is not None:
+        headers["retry-after"] = error.retry_after_header
+    return Response(dumps(body), status, headers, media_type="application/problem+json")
 
 
 def _in_body(entry: JsonObject) -> JsonObject:
     loc = entry["loc"]
     return {**entry, "loc": ["body", *loc]} if isinstance(loc, list) else entry
-
-
-async def _body(request: Request) -> JsonObject:
-    data = bytearray()
-    try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > LARGEST_BODY:
-                raise RequestTooLarge(f"the body has more than {LARGEST_BODY} bytes")
-    except ClientDisconnect as exc:
-        raise MalformedRequest("the connection closed inside the request's body") from exc
-    try:
-        body = loads(bytes(data or b"{}"))
-    except ValueError as exc:
-        raise InvalidRequest(fault("json_invalid", f"JSON decode error: {exc}")) from exc
-    if not isinstance(body, dict):
-        raise InvalidRequest(fault("model_attributes_type", "Input should be an object"))
-    return body
-
-
-def _json(content: object, *, status: int = 200) -> Response:
-    return Response(dumps(content), status, media_type=JSON)

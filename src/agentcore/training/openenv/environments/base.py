@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from random import Random, SystemRandom
 from typing import (
@@ -125,6 +125,14 @@ class Environment(ABC, Generic[ActionT, StateT]):
 
     def close(self) -> None:
         """Give back what the environment holds; called once, also after a failure."""
+
+    def list_splits(self) -> Sequence[str]:
+        """Names of its task sets, such as train and test, where it has any."""
+        raise NotImplementedError
+
+    def list_tasks(self, split: str) -> Sequence[JsonObject]:
+        """The tasks of one of these splits; a task is what reset takes as options."""
+        raise NotImplementedError
 
     def action_space(self) -> JsonObject:
         """JSON Schema of an action: ``{type, parameters, metadata}``."""

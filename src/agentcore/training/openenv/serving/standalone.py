@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from agentcore.kit.drain import Drain, DrainGate
 from agentcore.kit.errors import AgentCoreError, Unauthenticated, problem
 from agentcore.kit.jsonvalue import dumps
 from agentcore.kit.security import Authenticator, Principal, presented_credential
+from agentcore.kit.supervisor import Supervisor
 from agentcore.training.openenv.models import EnvironmentServerConfig
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ RULES = (
     Rule("/ready", ""),
     Rule("/", "env:act", instead="env:control"),
 )
-ORCHESTRATOR = frozenset({"env:act", "env:control"})
+# All orchestrators share the one token: the limits of a single caller do not fit them.
+ORCHESTRATOR = frozenset({"env:act", "env:control", "admin"})
 AGENT = frozenset({"env:act"})
 
 
@@ -57,10 +59,35 @@ def given_tokens(config: EnvironmentServerConfig) -> GivenTokens | None:
     return GivenTokens(accepted) if accepted else None
 
 
-def standalone_app(app: ASGIApp, authenticator: Authenticator, drain: Drain) -> ASGIApp:
-    """``app`` behind credentials; what runs when ``drain`` begins is finished."""
+class Runnable(Protocol):
+    """An ASGI app with work of its own behind the requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+def standalone_app(app: Runnable, authenticator: Authenticator, drain: Drain) -> ASGIApp:
+    """``app`` behind credentials, and its ``run`` in the lifespan."""
     gate = DrainGate(app, drain=drain, refuse=refuse)
-    return Access(gate, authenticator=lambda: authenticator, rules=RULES, refuse=refuse)
+    door = Access(gate, authenticator=lambda: authenticator, rules=RULES, refuse=refuse)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(app, receive, send)
+        else:
+            await door(scope, receive, send)
+
+    return serve
+
+
+async def _live(app: Runnable, receive: Receive, send: Send) -> None:
+    await receive()
+    async with Supervisor() as supervisor:
+        supervisor.start("environment server", app.run)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:

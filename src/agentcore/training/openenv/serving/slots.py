@@ -1,0 +1,241 @@
+"""The sessions of one server: who holds them, how many there may be, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.drain import Draining
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.ids import Ids
+from agentcore.kit.security import Principal
+from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.catalog import EnvironmentFactory
+from agentcore.training.openenv.errors import (
+    CapacityReached,
+    EnvironmentSessionNotFound,
+    FactoryFailed,
+    SessionInUse,
+)
+from agentcore.training.openenv.hosting import EnvironmentHost, close_environment
+from agentcore.training.openenv.models import Capacity, EnvironmentServerConfig
+
+ACT, CONTROL = "env:act", "env:control"
+SOONEST_SWEEP, LATEST_SWEEP = 0.05, 15.0
+
+log = structlog.get_logger()
+
+
+class Attachment(Protocol):
+    """What is connected to a session; ``dismiss`` tells it why before it disconnects."""
+
+    async def dismiss(self, reason: str) -> None: ...
+
+
+class HostedSession:
+    """One environment and the caller that it belongs to.
+
+    ``used`` is when anything last arrived for it. ``closing`` is set where it shall end as soon as
+    its socket lets go of it.
+    """
+
+    __slots__ = ("closing", "host", "owner", "session_id", "socket", "used")
+
+    def __init__(
+        self, session_id: str, host: EnvironmentHost, owner: Principal, used: float
+    ) -> None:
+        self.session_id = session_id
+        self.host = host
+        self.owner = owner
+        self.used = used
+        self.socket: Attachment | None = None
+        self.closing = False
+
+
+class Slots:
+    """Makes environments, counts the sessions that hold them, and closes what nobody uses."""
+
+    def __init__(
+        self,
+        name: str,
+        factory: EnvironmentFactory,
+        config: EnvironmentServerConfig,
+        *,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.clock = clock
+        self._factory = factory
+        self._ids = ids
+        self._sessions: dict[str, HostedSession] = {}
+        self._opening = 0
+        self._stopping = False
+        # There while ``stop`` waits for the last one.
+        self._empty: asyncio.Event | None = None
+        self._holding: dict[tuple[str, str], int] = {}
+        # Threads of the environments alone: they must not wait for one another's.
+        self._threads = CapacityLimiter(config.max_sessions + 1)
+
+    @property
+    def capacity(self) -> Capacity:
+        active = len(self._sessions) + self._opening
+        return Capacity(active=active, maximum=self.config.max_sessions)
+
+    async def open(self, caller: Principal) -> HostedSession:
+        """A session for ``caller``, who may have it; ``end`` gives its slot back.
+
+        Raises:
+            Draining: the server stops.
+            Forbidden: the caller may act in sessions that others create.
+            CapacityReached: every slot is taken, or all that one caller may have.
+            FactoryFailed: the environment could not be made; no slot is taken.
+        """
+        caller.require(CONTROL)
+        if self._stopping:
+            raise Draining("this server is stopping", hint="another replica answers")
+        holder = (caller.tenant, caller.subject)
+        self._check_room(caller, self._holding.get(holder, 0))
+        self._opening += 1
+        self._holding[holder] = self._holding.get(holder, 0) + 1
+        try:
+            host = await self.make()
+        except AgentCoreError:
+            self._let_go(holder)
+            raise
+        finally:
+            self._opening -= 1
+        session = HostedSession(str(self._ids.new()), host, caller, self.clock.monotonic())
+        self._sessions[session.session_id] = session
+        return session
+
+    def find(self, session_id: str, caller: Principal) -> HostedSession:
+        """A session of the caller's tenant; somebody else's is not there at all.
+
+        Raises:
+            EnvironmentSessionNotFound: there is none, or it has ended.
+        """
+        session = self._sessions.get(session_id)
+        if session is None or session.owner.tenant != caller.tenant:
+            raise EnvironmentSessionNotFound(f"Unknown session_id: {session_id[:64]}")
+        session.used = self.clock.monotonic()
+        return session
+
+    def attach(self, session: HostedSession, socket: Attachment) -> None:
+        """Give the session to ``socket`` until ``detach``; raises ``SessionInUse``."""
+        if session.socket is not None or session.closing:
+            raise SessionInUse(f"Session {session.session_id} already has an attached WebSocket")
+        session.socket = socket
+
+    async def detach(self, session: HostedSession) -> None:
+        session.socket = None
+        session.used = self.clock.monotonic()
+        if session.closing:
+            await self.end(session)
+
+    async def end(self, session: HostedSession) -> None:
+        """Free the slot and close the environment; once is enough."""
+        if self._sessions.pop(session.session_id, None) is not None:
+            self._let_go((session.owner.tenant, session.owner.subject))
+            if self._empty is not None and not self._sessions:
+                self._empty.set()
+            await session.host.close()
+
+    async def close(self, session: HostedSession) -> bool:
+        """End it now, or, false, when its socket lets go of it."""
+        if session.socket is not None:
+            session.closing = True
+            return False
+        await self.end(session)
+        return True
+
+    async def make(self) -> EnvironmentHost:
+        """An environment without a session: the caller closes it."""
+        if getattr(self._factory, "threaded", False):
+            environment = await to_thread.run_sync(self.made, limiter=self._threads)
+        else:
+            environment = self.made()
+        return EnvironmentHost(
+            environment,
+            self._ids,
+            max_episodes=self.config.max_episodes,
+            threads=self._threads,
+        )
+
+    def made(self) -> AnyEnvironment:
+        try:
+            environment = self._factory()
+        except Exception as exc:
+            detail = f"{self.name} cannot be made: {type(exc).__name__}: {exc}"
+            raise FactoryFailed(detail) from exc
+        environment.step_limit = self.config.max_episode_steps
+        return environment
+
+    @contextmanager
+    def lent(self) -> Iterator[AnyEnvironment]:
+        """An environment to ask something, closed at the end."""
+        environment = self.made()
+        try:
+            yield environment
+        finally:
+            close_environment(environment)
+
+    async def reap(self) -> None:
+        """Sweep for ever; whoever runs the server owns this task."""
+        shortest = min(self.config.session_idle_seconds, self.config.socket_idle_seconds)
+        pause = max(SOONEST_SWEEP, min(LATEST_SWEEP, shortest / 4))
+        while True:
+            await self.clock.sleep(pause)
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Close what has been idle for too long; a step that takes long is not idle."""
+        now, config = self.clock.monotonic(), self.config
+        for session in [*self._sessions.values()]:
+            idle = now - session.used
+            if session.host.running:
+                continue
+            if session.socket is not None:
+                if idle > config.socket_idle_seconds:
+                    reason = f"no frame came for {config.socket_idle_seconds:g} seconds"
+                    await session.socket.dismiss(reason)
+            elif idle > config.session_idle_seconds:
+                log.info("idle session closed", environment=self.name, idle_seconds=round(idle))
+                await self.end(session)
+
+    async def stop(self, reason: str) -> None:
+        """Open no more sessions and end all; those who are connected are told why."""
+        self._stopping = True
+        for session in [*self._sessions.values()]:
+            if session.socket is not None:
+                session.closing = True
+                await session.socket.dismiss(reason)
+            else:
+                await self.end(session)
+        if self._sessions:
+            self._empty = asyncio.Event()
+            await self._empty.wait()
+
+    def _check_room(self, caller: Principal, held: int) -> None:
+        capacity, most = self.capacity, self.config.max_sessions_per_caller
+        active = capacity.active
+        if active >= capacity.maximum:
+            detail = f"{self.name} serves {active} of {capacity.maximum} sessions"
+            raise CapacityReached(detail, active, capacity.maximum)
+        if held >= most and not (caller.may("admin") or caller.is_service):
+            detail = f"{caller.subject} holds {held} of {most} sessions of {self.name}"
+            raise CapacityReached(detail, held, most)
+
+    def _let_go(self, holder: tuple[str, str]) -> None:
+        left = self._holding[holder] - 1
+        if left:
+            self._holding[holder] = left
+        else:
+            del self._holding[holder]

@@ -1,0 +1,352 @@
+"""Who may have a session, who may not, and when a session ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from random import Random
+
+import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from agentcore.kit.drain import Drain
+from agentcore.kit.errors import Forbidden
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.client import Action
+from agentcore.training.openenv.environments.base import Environment, Step
+from agentcore.training.openenv.environments.examples.guess_number import Guesses, GuessNumber
+from agentcore.training.openenv.errors import (
+    CapacityReached,
+    EnvironmentSessionNotFound,
+    SessionInUse,
+)
+from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.server import EnvironmentServer
+from tests.contracts.openenv.suite import Session, Subject, knock, session
+from tests.fakes.clock import ManualClock
+from tests.fakes.openenv_servers import CALLERS, behind_a_door, eventually, serving
+
+GUESS: JsonObject = {"type": "guess", "parameters": {"number": 1}}
+RESET = {"jsonrpc": "2.0", "method": "openenv/session/create", "id": 1}
+
+
+class Slow(Environment[Action, Guesses]):
+    """Its step waits until it is told to go on."""
+
+    name, description = "slow", "Computes for long."
+    threaded = True
+    waits = threading.Event()
+    go_on = threading.Event()
+    closed = threading.Event()
+
+    def observation_space(self) -> JsonObject:
+        return {"type": "object"}
+
+    def begin(self, random: Random, options: JsonObject) -> JsonObject:
+        return {}
+
+    def act(self, action: Action) -> Step:
+        if action.type == "wait":
+            self.waits.set()
+            assert self.go_on.wait(10)
+        return Step({"did": action.type})
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def server(clock: ManualClock) -> EnvironmentServer:
+    config = EnvironmentServerConfig(
+        max_sessions=4, max_sessions_per_caller=2, session_idle_seconds=60, socket_idle_seconds=600
+    )
+    return EnvironmentServer("guess_number", GuessNumber, config, clock=clock)
+
+
+@pytest.fixture
+async def url(server: EnvironmentServer) -> AsyncIterator[str]:
+    async with serving(behind_a_door(server)) as address:
+        yield address
+
+
+def subject(url: str, token: str) -> Subject:
+    return Subject(url, 4, GUESS, lambda _: {}, {}, token)
+
+
+def http(url: str, token: str) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"})
+
+
+async def created(url: str, token: str = "boss") -> str:
+    async with http(url, token) as client:
+        answer = (await client.post("/mcp", json=RESET)).json()
+    return str(answer["result"]["session_id"])
+
+
+async def forbidden(one: Session, kind: str, data: JsonObject) -> None:
+    answer = await one.ask(kind, data)
+    assert answer["type"] == "error"
+    assert answer["data"]["reason"] == "forbidden"
+
+
+async def test_an_orchestrator_creates_and_an_agent_plays(url: str) -> None:
+    session_id = await created(url)
+    async with knock(subject(url, "player"), f"?session_id={session_id}") as agent:
+        await forbidden(agent, "reset", {"seed": 1})
+        async with http(url, "player") as client:
+            refused = await client.post(f"/reset?session_id={session_id}", json={"seed": 1})
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+            assert (await client.post("/reset", json={})).status_code == 403
+        async with http(url, "boss") as client:
+            reset = await client.post(f"/reset?session_id={session_id}", json={"seed": 1})
+            assert reset.json()["observation"]["hint"] == "start"
+        assert (await agent.observe("step", GUESS))["done"] is False
+        await forbidden(agent, "reset", {"seed": 1})
+        assert (await agent.ask("state"))["data"]["step_count"] == 1
+        async with http(url, "player") as client:
+            state = await client.get(f"/state?session_id={session_id}")
+            assert state.json()["step_count"] == 1
+            stepped = await client.post(f"/step?session_id={session_id}", json={"action": GUESS})
+            assert stepped.status_code == 200
+        assert (await agent.ask("state"))["data"]["step_count"] == 2
+
+
+async def test_an_agent_creates_nothing(url: str) -> None:
+    async with knock(subject(url, "player")) as one:
+        answer = await one.next()
+        assert (answer["data"]["code"], answer["data"]["reason"]) == ("SESSION_ERROR", "forbidden")
+        assert await one.closed() == 1000
+    async with http(url, "player") as client:
+        for method in ("openenv/session/create", "openenv/session/close"):
+            request = {**RESET, "method": method, "params": {"session_id": "x"}}
+            answer = (await client.post("/mcp", json=request)).json()
+            assert answer["error"]["data"]["code"] == "forbidden"
+
+
+async def test_control_alone_resets_and_does_not_act(url: str) -> None:
+    async with session(subject(url, "control")) as one:
+        await one.observe("reset", {"seed": 1})
+        await forbidden(one, "step", GUESS)
+        assert (await one.ask("state"))["type"] == "state"
+
+
+async def test_a_session_is_its_tenants_and_has_one_socket(url: str) -> None:
+    session_id = await created(url)
+    async with knock(subject(url, "stranger"), f"?session_id={session_id}") as one:
+        assert "Unknown session_id" in (await one.next())["data"]["message"]
+    async with http(url, "stranger") as client:
+        for path in ("/state", "/render"):
+            assert (await client.get(f"{path}?session_id={session_id}")).status_code == 404
+        request = {**RESET, "method": "openenv/session/close", "params": {"session_id": session_id}}
+        assert (await client.post("/mcp", json=request)).json()["error"]["code"] == -32602
+    async with knock(subject(url, "player"), f"?session_id={session_id}") as first:
+        assert (await first.ask("state"))["type"] == "state"
+        async with knock(subject(url, "second"), f"?session_id={session_id}") as second:
+            answer = (await second.next())["data"]
+            assert (answer["code"], answer["reason"]) == ("SESSION_ERROR", "session_in_use")
+    async with session(subject(url, "second"), f"?session_id={session_id}") as again:
+        assert (await again.ask("state"))["type"] == "state"
+
+
+async def test_one_caller_does_not_take_every_slot(url: str, server: EnvironmentServer) -> None:
+    async with session(subject(url, "boss")), session(subject(url, "boss")):
+        async with knock(subject(url, "boss")) as third:
+            data = (await third.next())["data"]
+            assert (data["code"], data["active_sessions"], data["max_sessions"]) == (
+                "CAPACITY_REACHED",
+                2,
+                2,
+            )
+        async with session(subject(url, "second")) as other:
+            assert (await other.ask("state"))["type"] == "state"
+    await eventually(lambda: server.slots.capacity.active == 0)
+    async with session(subject(url, "boss")) as one:
+        assert (await one.ask("state"))["type"] == "state"
+
+
+async def test_what_nobody_uses_is_reaped_and_what_is_connected_is_not(
+    url: str, server: EnvironmentServer, clock: ManualClock
+) -> None:
+    left, attached = await created(url), await created(url)
+    async with (
+        knock(subject(url, "player"), f"?session_id={attached}") as one,
+        session(subject(url, "second")) as own,
+    ):
+        assert (await one.ask("state"))["type"] == "state"
+        clock.advance(61)
+        await server.slots.sweep()
+        assert server.slots.capacity.active == 2
+        with pytest.raises(EnvironmentSessionNotFound):
+            server.slots.find(left, CALLERS["boss"])
+        assert (await one.ask("state"))["type"] == "state"
+        clock.advance(590)
+        await one.ask("state")
+        clock.advance(11)
+        await server.slots.sweep()
+        # The one that sent no frame for 600 seconds is told before it is closed.
+        told = (await own.next())["data"]
+        assert (told["code"], told["message"]) == (
+            "SESSION_ERROR",
+            "no frame came for 600 seconds",
+        )
+        assert await own.closed() == 1001
+        assert (await one.ask("state"))["type"] == "state"
+    await eventually(lambda: server.slots.capacity.active == 1)
+    # Detached, it waits for the next socket, and not for ever.
+    await server.slots.sweep()
+    assert server.slots.capacity.active == 1
+    clock.advance(61)
+    await server.slots.sweep()
+    assert server.slots.capacity.active == 0
+
+
+async def test_the_reaper_sweeps_by_itself(server: EnvironmentServer, clock: ManualClock) -> None:
+    await server.slots.open(CALLERS["boss"])
+    reaping = asyncio.ensure_future(server.slots.reap())
+    await clock.advance_until_idle(90, step=15)
+    assert server.slots.capacity.active == 0
+    reaping.cancel()
+
+
+async def test_a_closed_session_ends_with_its_socket(url: str, server: EnvironmentServer) -> None:
+    session_id = await created(url)
+    close = {**RESET, "method": "openenv/session/close", "params": {"session_id": session_id}}
+    async with http(url, "boss") as client:
+        async with knock(subject(url, "player"), f"?session_id={session_id}") as one:
+            assert (await one.ask("state"))["type"] == "state"
+            answer = (await client.post("/mcp", json=close)).json()["result"]
+            assert answer == {"session_id": session_id, "closed": False, "closing": True}
+            assert (await one.ask("state"))["type"] == "state"
+        await eventually(lambda: server.slots.capacity.active == 0)
+        free = await created(url)
+        close["params"] = {"session_id": free}
+        answer = (await client.post("/mcp", json=close)).json()["result"]
+        assert answer == {"session_id": free, "closed": True}
+        assert (await client.post("/mcp", json=close)).json()["error"]["code"] == -32602
+
+
+async def test_a_stop_ends_every_session_and_refuses_the_next(
+    url: str, server: EnvironmentServer
+) -> None:
+    await created(url)
+    async with session(subject(url, "boss")) as one:
+        await one.observe("reset", {"seed": 1})
+        await server.stop()
+        told = (await one.next())["data"]
+        assert (told["code"], told["message"]) == ("SESSION_ERROR", "the server is stopping")
+        assert await one.closed() == 1001
+    assert server.slots.capacity.active == 0
+    async with knock(subject(url, "boss")) as late:
+        assert (await late.next())["data"]["reason"] == "draining"
+
+
+async def test_episodes_of_a_session_are_counted() -> None:
+    config = EnvironmentServerConfig(max_episodes=2, max_episode_steps=3)
+    async with (
+        serving(EnvironmentServer("guess_number", GuessNumber, config)) as url,
+        session(subject(url, "")) as one,
+    ):
+        await one.observe("reset", {})
+        await one.observe("reset", {"seed": 1})
+        done = [(await one.observe("step", GUESS))["done"] for _ in range(3)]
+        assert done == [False, False, True]
+        answer = (await one.ask("reset", {}))["data"]
+        assert (answer["code"], answer["reason"]) == ("EXECUTION_ERROR", "episode_limit_reached")
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[tuple[EnvironmentServer, str]]:
+    Slow.waits.clear()
+    Slow.go_on.clear()
+    Slow.closed.clear()
+    server = EnvironmentServer("slow", Slow, EnvironmentServerConfig(max_sessions=2))
+    async with serving(server) as url:
+        yield server, url
+        Slow.go_on.set()
+
+
+WAIT = json.dumps({"type": "step", "data": {"type": "wait"}})
+
+
+async def test_a_cut_step_frees_its_slot_and_blocks_nobody(
+    slow: tuple[EnvironmentServer, str],
+) -> None:
+    server, url = slow
+    async with session(subject(url, "")) as one, session(subject(url, "")) as other:
+        await one.observe("reset", {})
+        await other.observe("reset", {})
+        await one.send(WAIT)
+        await eventually(Slow.waits.is_set)
+        assert (await other.observe("step", {"type": "x"}))["observation"]["did"] == "x"
+        one.cut()
+        await eventually(lambda: server.slots.capacity.active == 1)
+        async with session(subject(url, "")) as third:
+            await third.observe("reset", {})
+    assert not Slow.closed.is_set() or server.slots.capacity.active == 0
+    Slow.go_on.set()
+    await eventually(Slow.closed.is_set)
+
+
+async def test_a_stop_waits_for_the_step_in_flight(slow: tuple[EnvironmentServer, str]) -> None:
+    server, url = slow
+    async with session(subject(url, "")) as one:
+        await one.observe("reset", {})
+        await one.send(WAIT)
+        await eventually(Slow.waits.is_set)
+        stopping = asyncio.ensure_future(Drain([server]).drain(10))
+        await asyncio.sleep(0.02)
+        assert not stopping.done()
+        Slow.go_on.set()
+        assert (await one.next())["data"]["observation"]["did"] == "wait"
+        assert (await one.next())["data"]["code"] == "SESSION_ERROR"
+        assert await one.closed() == 1001
+        assert await stopping
+
+
+async def test_frames_that_come_early_wait_their_turn(slow: tuple[EnvironmentServer, str]) -> None:
+    _, url = slow
+    async with session(subject(url, "")) as one:
+        await one.observe("reset", {})
+        await one.send(WAIT)
+        await one.send(json.dumps({"type": "step", "data": {"type": "next"}}))
+        Slow.go_on.set()
+        did = [(await one.next())["data"]["observation"]["did"] for _ in range(2)]
+        assert did == ["wait", "next"]
+
+
+async def test_a_frame_that_is_too_large_closes_with_1009(url: str) -> None:
+    async with session(subject(url, "boss")) as one:
+        with pytest.raises(ConnectionClosed):
+            await one.raw("x" * (16 * 1024 * 1024 + 1))
+        assert await one.closed() == 1009
+
+
+async def test_slots_say_what_they_refuse(server: EnvironmentServer) -> None:
+    slots = server.slots
+    with pytest.raises(Forbidden):
+        await slots.open(CALLERS["player"])
+    for _ in range(2):
+        await slots.open(CALLERS["boss"])
+    with pytest.raises(CapacityReached) as caught:
+        await slots.open(CALLERS["boss"])
+    assert (caught.value.active, caught.value.maximum) == (2, 2)
+    one = await slots.open(CALLERS["second"])
+
+    class Somebody:
+        async def dismiss(self, reason: str) -> None: ...
+
+    slots.attach(one, Somebody())
+    with pytest.raises(SessionInUse):
+        slots.attach(one, Somebody())
+    assert await slots.close(one) is False
+    await slots.detach(one)
+    await slots.end(one)
+    assert slots.capacity.active == 2

@@ -1,0 +1,45 @@
+"""Upstream's `openenv validate` and tool client against our servers, mounted and alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.server import EnvironmentServer
+from tests.fakes.openenv_servers import serving
+from tests.peers import launch
+
+
+async def official(script: str, address: str) -> dict[str, Any]:
+    assert launch.PYTHON.exists(), "there is no .venv-peers: run `python3 dev.py peers`"
+    process = await asyncio.create_subprocess_exec(
+        launch.PYTHON, launch.HERE / script, address, stdout=PIPE
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    said: dict[str, Any] = json.loads(output)
+    return said
+
+
+@pytest.mark.parametrize("mounted", [True, False], ids=["mounted", "alone"])
+async def test_the_official_validator_and_tool_client_are_content(mounted: bool) -> None:
+    config = EnvironmentServerConfig(max_sessions=1)
+    server = EnvironmentServer("guess_number", BUNDLED["guess_number"], config)
+    prefix = "/envs/guess_number" if mounted else ""
+    app = Starlette(routes=[Mount(prefix, server)]) if mounted else server
+    async with serving(app) as url:
+        said = await official("openenv_official_tools.py", url + prefix)
+    report = said["report"]
+    assert [each for each in report["criteria"] if not each["passed"]] == []
+    assert (report["passed"], report["mode"], len(report["criteria"])) == (True, "simulation", 6)
+    played = said["played"]
+    assert (played["tools"], played["steps"]) == ([["guess", ["number"]]], 2)
+    assert [called["observation"]["hint"] for called in played["called"]] == ["high", "hit"]
