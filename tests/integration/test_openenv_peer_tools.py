@@ -19,9 +19,8 @@ from tests.peers import launch
 
 
 async def official(script: str, address: str) -> dict[str, Any]:
-    assert launch.PYTHON.exists(), "there is no .venv-peers: run `python3 dev.py peers`"
     process = await asyncio.create_subprocess_exec(
-        launch.PYTHON, launch.HERE / script, address, stdout=PIPE
+        launch.python(launch.NEWEST), launch.HERE / script, address, stdout=PIPE
     )
     output, _ = await process.communicate()
     assert process.returncode == 0
