@@ -178,9 +178,12 @@ async def bootstrap(
         )
         contexts = _contexts(ground, gateway)
         a2a = await stack.enter_async_context(_a2a(ground, contexts))
+        remote = [environment.name for environment in settings.training.environments]
+        metrics = OpenEnvMetrics(registry, [*BUNDLED, *remote])
         for name, server in servers.items():
+            server.watched_by(metrics.watch(name, "server"))
             ground.supervisor.start(f"environment server {name}", server.run)
-        environments = await stack.enter_async_context(_environments(ground))
+        environments = await stack.enter_async_context(_environments(ground, metrics))
         rpc.register_methods(a2a.registry, environments)
         a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
         await contexts.worker.start()
@@ -292,10 +295,10 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
 
 
 @asynccontextmanager
-async def _environments(ground: Ground) -> AsyncIterator[EnvironmentSessions]:
+async def _environments(
+    ground: Ground, metrics: OpenEnvMetrics
+) -> AsyncIterator[EnvironmentSessions]:
     settings = ground.settings
-    remote = [environment.name for environment in settings.training.environments]
-    metrics = OpenEnvMetrics(ground.registry, [*BUNDLED, *remote])
     sessions = EnvironmentSessions(
         settings.training,
         bundled=BUNDLED,

@@ -117,6 +117,8 @@ def test_sessions_are_measured_by_environment_and_not_by_id(
 ) -> None:
     with deployment.client("metrics") as http:
         text = http.get("/metrics").text
-    assert 'openenv_reset_duration_seconds_count{environment="guess_number",side="client"}' in text
+    for side in ("client", "server"):
+        labels = f'{{environment="guess_number",side="{side}"}}'
+        assert f"openenv_reset_duration_seconds_count{labels}" in text
     assert "hers" not in text
     assert hers not in text

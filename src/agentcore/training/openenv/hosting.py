@@ -128,7 +128,7 @@ class EnvironmentHost:
         if action.get("type") in TOOL_ACTIONS:
             return self._tool_action(action)
         try:
-            step = self._environment.step(action)
+            step = self.played(action)
             step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
             return envelope(step, reward=step.reward)
         except Exception as exc:
@@ -137,11 +137,18 @@ class EnvironmentHost:
     def call_tool(self, name: str, arguments: JsonObject) -> Step:
         """One step by a tool call: the tool is the action's type."""
         try:
-            step = self._environment.step({"type": name, "parameters": arguments})
+            step = self.played({"type": name, "parameters": arguments})
         except Exception as exc:
             raise failed(exc, OpenEnvStepError) from exc
         step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
         return step
+
+    def played(self, action: JsonObject) -> Step:
+        """The environment's own step, whatever it raises."""
+        return self._environment.step(action)
+
+    def broken_off(self) -> None:
+        """Whoever played has gone without a word."""
 
     def state(self, _: object = None) -> bytes:
         try:

@@ -24,6 +24,7 @@ from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.hosting import EnvironmentHost, StepRequest, checked, faults_of
 from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.ports import EnvironmentWatch
 from agentcore.training.openenv.serving.bodies import JSON, json_body, json_response, raw_body
 from agentcore.training.openenv.serving.callers import OriginGate, caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect
@@ -71,6 +72,10 @@ class EnvironmentServer:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.slots.reap())
             tasks.create_task(self._standard.run())
+
+    def watched_by(self, watch: EnvironmentWatch) -> None:
+        """Tell ``watch`` of the sessions from now on."""
+        self.slots.watch = watch
 
     async def stop(self) -> None:
         """Refuse new sessions and end the others, each behind the step that it is in."""

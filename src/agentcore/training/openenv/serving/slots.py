@@ -25,6 +25,8 @@ from agentcore.training.openenv.errors import (
 )
 from agentcore.training.openenv.hosting import EnvironmentHost, close_environment
 from agentcore.training.openenv.models import Capacity, EnvironmentServerConfig
+from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.serving.watching import WatchedHost
 
 ACT, CONTROL = "env:act", "env:control"
 SOONEST_SWEEP, LATEST_SWEEP = 0.05, 15.0
@@ -83,6 +85,7 @@ class Slots:
         self._holding: dict[tuple[str, str], int] = {}
         # Threads of the environments alone: they must not wait for one another's.
         self._threads = CapacityLimiter(config.max_sessions + 1)
+        self.watch: EnvironmentWatch | None = None
 
     @property
     def capacity(self) -> Capacity:
@@ -102,11 +105,16 @@ class Slots:
         if self._stopping:
             raise Draining("this server is stopping", hint="another replica answers")
         holder = (caller.tenant, caller.subject)
-        self._check_room(caller, self._holding.get(holder, 0))
+        try:
+            self._check_room(caller, self._holding.get(holder, 0))
+        except CapacityReached:
+            if self.watch is not None:
+                self.watch.refused()
+            raise
         self._opening += 1
         self._holding[holder] = self._holding.get(holder, 0) + 1
         try:
-            host = await self.make()
+            host = await self.make(self.watch)
         except AgentCoreError:
             self._let_go(holder)
             raise
@@ -156,17 +164,22 @@ class Slots:
         await self.end(session)
         return True
 
-    async def make(self) -> EnvironmentHost:
+    async def make(self, watch: EnvironmentWatch | None = None) -> EnvironmentHost:
         """An environment without a session: the caller closes it."""
         if getattr(self._factory, "threaded", False):
             environment = await to_thread.run_sync(self.made, limiter=self._threads)
         else:
             environment = self.made()
-        return EnvironmentHost(
+        most, threads = self.config.max_episodes, self._threads
+        if watch is None:
+            return EnvironmentHost(environment, self._ids, max_episodes=most, threads=threads)
+        return WatchedHost(
             environment,
             self._ids,
-            max_episodes=self.config.max_episodes,
-            threads=self._threads,
+            watch=watch.opened(),
+            now=self.clock.monotonic,
+            max_episodes=most,
+            threads=threads,
         )
 
     def made(self) -> AnyEnvironment:
@@ -208,6 +221,7 @@ class Slots:
                     await session.socket.dismiss(reason)
             elif idle > config.session_idle_seconds:
                 log.info("idle session closed", environment=self.name, idle_seconds=round(idle))
+                session.host.broken_off()
                 await self.end(session)
 
     async def stop(self, reason: str) -> None:

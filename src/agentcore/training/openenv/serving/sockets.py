@@ -91,6 +91,8 @@ class SessionSocket:
         try:
             await conversation.hold(slots.clock.monotonic)
         finally:
+            if conversation.left and session.closing:
+                session.host.broken_off()
             # Shielded: whoever cancels the socket's task must not keep the slot.
             await asyncio.shield(slots.detach(session))
 
@@ -108,6 +110,8 @@ class Conversation:
         self._answering = False
         self._reason: str | None = None
         self._early: Message | None = None
+        # Whether the peer went without a word.
+        self.left = False
 
     async def hold(self, now: Callable[[], float]) -> None:
         """Answer until the peer leaves, or raise ``SessionEnded``."""
@@ -116,6 +120,7 @@ class Conversation:
         while True:
             message, self._early = self._early or await receive(), None
             if message["type"] == "websocket.disconnect":
+                self.left = True
                 return
             session.used = now()
             self._answering = True
@@ -148,6 +153,7 @@ class Conversation:
             if arriving.done():
                 self._early = arriving.result()
                 if self._early["type"] == "websocket.disconnect":
+                    self.left = True
                     computing.cancel()
             arriving.cancel()
         if computing.cancelled():
