@@ -49,6 +49,7 @@ from agentcore.observability.logs import line_writer
 from agentcore.observability.requests import RequestMetrics, RequestScope
 from agentcore.settings import Settings
 from agentcore.training.openenv import api as environment_api
+from agentcore.training.openenv.administration import api as registry_api
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -238,6 +239,11 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
     )
     app.include_router(
         a2a_api.router(lambda: holder.services.a2a, public_url=settings.server.public_url)
+    )
+    app.include_router(
+        registry_api.router(
+            lambda: holder.services.registry, operations=lambda: holder.services.operations
+        )
     )
     app.include_router(environment_api.router(lambda: holder.services.environments))
     for name, server in holder.servers.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -35,7 +36,7 @@ from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.db import Database
 from agentcore.kit.drain import Drain
-from agentcore.kit.errors import InternalError
+from agentcore.kit.errors import InternalError, StartupError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import (
     SERVICE,
@@ -53,13 +54,33 @@ from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
 from agentcore.observability.tracing import Tracer, open_tracing
-from agentcore.settings import Settings, token_authority
+from agentcore.settings import Settings, secret_at, token_authority
 from agentcore.training.openenv import rpc
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import OpenEnvMetrics
+from agentcore.training.openenv.operations.running import Operations
+from agentcore.training.openenv.operations.store import OperationStore
+from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
+from agentcore.training.openenv.registration.fleet import Fleet
+from agentcore.training.openenv.registration.health import HealthChecks
+from agentcore.training.openenv.registration.monitoring import EnvironmentMonitor
+from agentcore.training.openenv.registration.store import DeploymentStore, EnvironmentStore
+from agentcore.training.openenv.registry import (
+    EnvironmentRegistry,
+    HuggingFaceHubClient,
+    Installation,
+    Sources,
+    bundled_spec,
+)
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
 
+if TYPE_CHECKING:
+    from agentcore.training.openenv.deep_health import DeepHealth
+
+# What belongs to this service where several share a place.
+NAMESPACE = "agentcore"
 SESSION_TOKEN_LIFETIME = timedelta(hours=24)
 
 
@@ -94,6 +115,8 @@ class Services:
     contexts: ContextManager
     a2a: A2ARuntime
     environments: EnvironmentSessions
+    registry: EnvironmentRegistry
+    operations: Operations
 
     def probes(self, drain: Drain) -> Mapping[str, Probe]:
         """What readiness asks; each answers quickly or raises an error of ours."""
@@ -183,7 +206,9 @@ async def bootstrap(
         for name, server in servers.items():
             server.watched_by(metrics.watch(name, "server"))
             ground.supervisor.start(f"environment server {name}", server.run)
-        environments = await stack.enter_async_context(_environments(ground, metrics))
+        operations = _operations(ground)
+        known = await _registry(ground, operations)
+        environments = await stack.enter_async_context(_environments(ground, known, metrics))
         rpc.register_methods(a2a.registry, environments)
         a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
         await contexts.worker.start()
@@ -196,6 +221,8 @@ async def bootstrap(
             contexts=contexts.manager,
             a2a=a2a,
             environments=environments,
+            registry=known,
+            operations=operations,
         )
 
 
@@ -296,14 +323,20 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
 
 @asynccontextmanager
 async def _environments(
-    ground: Ground, metrics: OpenEnvMetrics
+    ground: Ground, known: EnvironmentRegistry, metrics: OpenEnvMetrics
 ) -> AsyncIterator[EnvironmentSessions]:
     settings = ground.settings
-    sessions = EnvironmentSessions(
+    inventory = Inventory(
         settings.training,
         bundled=BUNDLED,
+        registered=known,
         base_url=lambda: f"{settings.server.own_url}/envs",
         token=_session_token(ground),
+        clock=ground.clock,
+    )
+    sessions = EnvironmentSessions(
+        settings.training,
+        inventory,
         clock=ground.clock,
         ids=ground.ids,
         watch=lambda name: metrics.watch(name, "client"),
@@ -314,6 +347,55 @@ async def _environments(
         yield sessions
     finally:
         await sessions.aclose()
+
+
+def _operations(ground: Ground) -> Operations:
+    store = OperationStore(ground.database, NAMESPACE)
+    return Operations(store, clock=ground.clock, ids=ground.ids)
+
+
+async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegistry:
+    """The registry, with its watchers running."""
+    training, clock = ground.settings.training, ground.clock
+    store = EnvironmentStore(ground.database, ground.ids)
+    registry = EnvironmentRegistry(
+        NAMESPACE,
+        store=store,
+        sources=Sources(
+            hub=HuggingFaceHubClient(training.registry.hub, clock),
+            checks=HealthChecks(training.registry, _deep_health, secrets=_secret, clock=clock),
+            here=Installation(
+                bundled={name: bundled_spec(factory()) for name, factory in BUNDLED.items()},
+                configured={remote.name: remote for remote in training.environments},
+                own_token=_session_token(ground),
+            ),
+        ),
+        fleet=Fleet(DeploymentStore(ground.database, NAMESPACE), {}, default="local", clock=clock),
+        operations=operations,
+        clock=clock,
+    )
+    monitor = EnvironmentMonitor(
+        training.registry, store, check=registry.check_record, load=registry.load, clock=clock
+    )
+    await registry.load()
+    ground.supervisor.start("environment operations", operations.run)
+    ground.supervisor.start("environment monitor", monitor.run)
+    return registry
+
+
+async def _deep_health(url: str, *, token: str | None, seconds: float) -> DeepHealth:
+    from agentcore.training.openenv.deep_health import deep_health
+
+    return await deep_health(url, token=token, seconds=seconds)
+
+
+def _secret(reference: str) -> str:
+    try:
+        return secret_at(reference)
+    except StartupError as error:
+        raise TokenReferenceInvalid(
+            f"the token {reference!r} cannot be read", hint=error.hint
+        ) from error
 
 
 def _session_token(ground: Ground) -> Callable[[], str]:

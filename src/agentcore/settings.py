@@ -256,12 +256,22 @@ def _resolve(value: Any, env: Mapping[str, str]) -> Any:
         return {name: _resolve(inner, env) for name, inner in value.items()}
     if isinstance(value, list):
         return [_resolve(inner, env) for inner in value]
-    if isinstance(value, str) and value.startswith("env:"):
+    return secret_at(value, env) if isinstance(value, str) else value
+
+
+def secret_at(value: str, env: Mapping[str, str] | None = None) -> str:
+    """What ``env:NAME`` or ``file:PATH`` refers to now; other text is itself.
+
+    Raises:
+        StartupError: it refers to nothing that can be read.
+    """
+    if value.startswith("env:"):
         name = value.removeprefix("env:")
+        env = os.environ if env is None else env
         if name not in env:
             raise StartupError(f"a setting refers to {value!r}", hint=f"set the variable {name}")
         return env[name]
-    if isinstance(value, str) and value.startswith("file:"):
+    if value.startswith("file:"):
         path = Path(value.removeprefix("file:"))
         try:
             return path.read_text(encoding="utf-8").strip()

@@ -13,13 +13,33 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.observability.tracing import NO_TRACING, Tracer
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import UNWATCHED
-from agentcore.training.openenv.models import EnvironmentServerConfig, TrainingConfig
-from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.models import (
+    EnvironmentEntry,
+    EnvironmentServerConfig,
+    RemoteEnvironment,
+    TrainingConfig,
+)
+from agentcore.training.openenv.ports import EnvironmentWatch, RegisteredEnvironments
 from agentcore.training.openenv.server import environment_mounts
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
 from tests.fakes.openenv_servers import serving
+
+
+class NothingRegistered:
+    async def find(self, reference: str) -> RemoteEnvironment | None:
+        return None
+
+    async def entry(self, reference: str) -> EnvironmentEntry | None:
+        return None
+
+    async def entries(self) -> list[EnvironmentEntry]:
+        return []
+
+
+NOTHING = NothingRegistered()
 
 
 def caller(subject: str = "ada", tenant: str = "acme", *scopes: str) -> Principal:
@@ -43,17 +63,20 @@ async def sessions_at(
     *,
     watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
     tracer: Tracer = NO_TRACING,
+    registered: RegisteredEnvironments = NOTHING,
     **config: Any,
 ) -> AsyncIterator[EnvironmentSessions]:
-    sessions = EnvironmentSessions(
-        TrainingConfig.model_validate({"connect_attempts": 1, **config}),
+    settings = TrainingConfig.model_validate({"connect_attempts": 1, **config})
+    inventory = Inventory(
+        settings,
         bundled=BUNDLED,
+        registered=registered,
         base_url=lambda: base_url,
         token=lambda: "loopback",
         clock=clock,
-        ids=Ids(),
-        watch=watch,
-        tracer=tracer,
+    )
+    sessions = EnvironmentSessions(
+        settings, inventory, clock=clock, ids=Ids(), watch=watch, tracer=tracer
     )
     try:
         yield sessions

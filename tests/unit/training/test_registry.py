@@ -10,6 +10,7 @@ from agentcore.training.openenv.models import RemoteEnvironment
 from agentcore.training.openenv.registration.errors import (
     AmbiguousEnvironment,
     EnvironmentNameTaken,
+    EnvironmentNotServed,
     HubUnavailable,
     TokenReferenceInvalid,
 )
@@ -151,7 +152,7 @@ async def test_discovery_remembers_and_registers_nothing(
     assert here.probe.asked == []
     assert here.registry.environments == {}
     assert await here.registry.find("maze") is None
-    assert len(await here.store.listed(registered=False)) == 3
+    assert len(await here.registry.discovered(after=None, limit=9)) == 3
     record = await here.registry.get("maze", registered=False)
     assert (record.state, record.spec.source_id) == ("discovered", "bob/maze")
 
@@ -195,7 +196,11 @@ async def test_a_catalog_is_imported(database: Database, clock: ManualClock) -> 
     record = await here.registry.register(served)
     assert record.id == done.imported[1].id
     assert record.state == "registered"
-    assert await here.registry.find("maze-world") is None
+    with pytest.raises(EnvironmentNotServed, match="maze_env"):
+        await here.registry.find("maze-world")
+    entry = await here.registry.entry("maze-world")
+    assert entry is not None
+    assert (entry.source, entry.image, entry.url) == ("catalog", "maze:1", None)
 
 
 async def test_texts_that_postgres_cannot_hold_are_changed(

@@ -75,7 +75,7 @@ async def test_bundled_environments_are_deployed_without_registration(here: Worl
     assert here.probe.asked == [("http://task_routing.cluster:8000/", "own-token")]
     await here.registry.undeploy("task-routing")
     assert await here.registry.find("task_routing") is None
-    assert await here.registry.listed(registered=False) == []
+    assert await here.registry.entries() == []
 
 
 async def test_only_a_registered_environment_is_deployed(here: World) -> None:

@@ -97,7 +97,7 @@ async def test_a_configured_remote_is_opened_with_its_token(envs: str, clock: Ma
         async with sessions_at(envs, clock, environments=[remote]) as sessions:
             session = await sessions.open(ADA, "far", url=url)
             assert session.info.name == "foreign"
-            assert (await sessions.environment("far")).info == session.info
+            assert (await sessions.inventory.environment("far")).info == session.info
             with pytest.raises(EnvironmentNotFoundError):
                 await sessions.open(ADA, "far", url="http://127.0.0.1:9/")
     assert {authorization for _, authorization in server.requested} == {"Bearer theirs"}
@@ -199,15 +199,15 @@ async def test_closing_waits_for_nobody_who_hangs(envs: str, clock: ManualClock)
 async def test_the_list_asks_no_foreign_server(envs: str, clock: ManualClock) -> None:
     remote = {"name": "far", "url": "http://127.0.0.1:9/"}
     async with sessions_at(envs, clock, environments=[remote]) as sessions:
-        entries = {entry.name: entry for entry in sessions.environments()}
+        entries = {entry.name: entry for entry in await sessions.inventory.environments()}
         assert list(entries) == sorted([*BUNDLED, "far"])
         assert entries["far"].info is None
         assert entries["far"].url == "http://127.0.0.1:9/"
         assert entries["guess_number"].info is not None
         with pytest.raises(OpenEnvConnectionError):
-            await sessions.environment("far")
+            await sessions.inventory.environment("far")
         with pytest.raises(EnvironmentNotFoundError):
-            await sessions.environment("chess")
+            await sessions.inventory.environment("chess")
 
 
 async def test_the_same_open_again_is_the_same_session(envs: str, clock: ManualClock) -> None:

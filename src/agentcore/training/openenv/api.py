@@ -93,8 +93,8 @@ def _environments(sessions: Sessions) -> APIRouter:
         responses=_example({"environments": [EXAMPLE], "next_cursor": None}),
     )
     async def list_environments(limit: Limit = 50, cursor: Cursor = "") -> EnvironmentPage:
-        """Bundled and configured remote environments by name; no remote server is asked."""
-        return sessions().listed(limit=limit, cursor=cursor)
+        """Bundled, configured and registered environments by name; no server is asked."""
+        return await sessions().inventory.listed(limit=limit, cursor=cursor)
 
     @api.get(
         "/{name}",
@@ -102,13 +102,14 @@ def _environments(sessions: Sessions) -> APIRouter:
         responses={
             **_example(EXAMPLE),
             404: {"description": "No such environment."},
+            409: {"description": "The name means several environments: give the id of one."},
             502: {"description": "The remote server answers, but not as OpenEnv does."},
             503: {"description": "The remote server cannot be reached."},
         },
     )
     async def describe_environment(name: str) -> EnvironmentEntry:
         """One environment with its spaces; the server of a remote one is asked."""
-        return await sessions().environment(name)
+        return await sessions().inventory.environment(name)
 
     return api
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, core_schema
@@ -87,12 +89,28 @@ class StepResult(_Value):
 
 
 class EnvironmentEntry(_Value):
-    """An environment that callers may open; ``info`` is None where nobody has asked for it yet."""
+    """An environment that callers may open; ``info`` is None where nobody has asked for it yet.
+
+    ``source`` is ``remote`` for servers of the settings. What the registry knows has an ``id``,
+    which opens it where its name alone is ambiguous; ``status``, ``mode`` and ``capacity`` are
+    those of the last check, at ``checked_at``.
+    """
 
     name: str
-    source: Literal["bundled", "remote"]
+    source: Literal["bundled", "remote", "hub", "catalog", "manual"]
     url: str | None = None
     info: EnvironmentInfo | None = None
+    id: UUID | None = None
+    source_id: str | None = None
+    revision: str | None = None
+    image: str | None = None
+    state: Literal["discovered", "registered"] | None = None
+    status: Literal["unknown", "healthy", "degraded", "busy", "failed"] | None = None
+    mode: Literal["simulation", "production"] | None = None
+    capacity: Capacity | None = None
+    detail: str = ""
+    checked_at: datetime | None = None
+    last_seen_at: datetime | None = None
 
 
 class EnvironmentPage(_Value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from agentcore.training.openenv.models import RemoteEnvironment
+from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
@@ -57,7 +57,18 @@ class RegisteredEnvironments(Protocol):
     """Environments that callers may open by name beside bundled and configured ones."""
 
     async def find(self, reference: str) -> RemoteEnvironment | None:
-        """Where it is served; raises ``AmbiguousEnvironment`` where the name means several."""
+        """Where it is served; None where nothing has the name.
+
+        Raises:
+            AmbiguousEnvironment: the name means several.
+            EnvironmentNotServed: it is registered, and must be deployed first.
+        """
+
+    async def entry(self, reference: str) -> EnvironmentEntry | None:
+        """What is known of it; raises ``AmbiguousEnvironment``."""
+
+    async def entries(self) -> list[EnvironmentEntry]:
+        """All of them; bundled ones are those that are deployed."""
 
 
 class SessionWatch(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
+from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
@@ -14,14 +15,15 @@ from pydantic import ValidationError
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
-from agentcore.training.openenv.models import RemoteEnvironment
+from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
 from agentcore.training.openenv.operations.models import Operation, OperationKind
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.registration.catalog_file import Catalog, read_catalog
 from agentcore.training.openenv.registration.errors import (
-    AmbiguousEnvironment,
     EnvironmentNameTaken,
+    EnvironmentNotServed,
     EnvironmentValidationError,
     RuntimeMissing,
     TokenReferenceInvalid,
@@ -29,7 +31,7 @@ from agentcore.training.openenv.registration.errors import (
 from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.hub import HubListing, HuggingFaceHubClient
-from agentcore.training.openenv.registration.naming import Reference, choose
+from agentcore.training.openenv.registration.naming import Reference, by_name, choose
 from agentcore.training.openenv.registration.records import (
     CatalogImport,
     EnvironmentHealth,
@@ -47,7 +49,7 @@ from agentcore.training.openenv.specs import (
 __all__ = ["EnvironmentRegistry", "EnvironmentValidationError", "HuggingFaceHubClient"]
 
 # Words that follow /internal/environments/ in routes of their own.
-ROUTES = frozenset({"deployed", "discover", "import", "operations", "registered", "sessions"})
+ROUTES = frozenset({"deployed", "discover", "discovered", "import", "operations", "sessions"})
 ITSELF = "registry"
 Requested = Mapping[str, object] | Resources | None
 
@@ -109,7 +111,7 @@ class EnvironmentRegistry:
         """Bring ``environments`` up to date: registered specs by name, by their full name where
         the name alone is ambiguous. Other replicas' registrations show after the next load.
         """
-        self.environments = MappingProxyType(_by_name(await self._store.listed(registered=True)))
+        self.environments = MappingProxyType(by_name(await self._store.listed(registered=True)))
 
     async def discover_from_hub(
         self, tags: list[str] | None = None, author: str | None = None, *, register: bool = False
@@ -194,18 +196,35 @@ class EnvironmentRegistry:
             )
         return record
 
-    async def listed(self, *, registered: bool) -> list[EnvironmentRecord]:
-        """By name; without ``registered`` also what was only discovered."""
-        return await self._store.listed(registered=registered)
+    async def discovered(
+        self, *, after: tuple[str, UUID] | None, limit: int
+    ) -> list[EnvironmentRecord]:
+        """What was seen and is not registered, by name and id."""
+        return await self._store.listed(registered=False, after=after, limit=limit)
 
     async def find(self, reference: str) -> RemoteEnvironment | None:
         """Where callers reach a registered environment; None where there is none of the name.
 
         A running deployment of it is preferred to the address it was registered with.
+
+        Raises:
+            AmbiguousEnvironment, EnvironmentNotServed, TokenReferenceInvalid
         """
-        fitting = await self._store.fitting(Reference.parse(reference))
-        record = choose(reference, fitting)
-        return None if record is None else await self._where(record)
+        record = await self._registered(reference)
+        served = None if record is None else await self._where(record)
+        if served is None and record is not None and record.spec.source != "bundled":
+            raise EnvironmentNotServed(
+                f"nothing serves {record.qualified}",
+                hint=f"agentcore env deploy {record.spec.name}",
+            )
+        return served
+
+    async def entry(self, reference: str) -> EnvironmentEntry | None:
+        record = await self._registered(reference)
+        return None if record is None else record.entry()
+
+    async def entries(self) -> list[EnvironmentEntry]:
+        return [record.entry() for record in await self._store.listed(registered=True)]
 
     async def check(self, reference: str) -> EnvironmentRecord:
         """Check a registered environment now; what was found is in the record's ``health``."""
@@ -378,8 +397,11 @@ class EnvironmentRegistry:
         bundled = self._bundled(name)
         if bundled is not None:
             return bundled.name
-        record = choose(name, await self._store.fitting(Reference.parse(name)))
+        record = await self._registered(name)
         return name if record is None else record.spec.name
+
+    async def _registered(self, reference: str) -> EnvironmentRecord | None:
+        return choose(reference, await self._store.fitting(Reference.parse(reference)))
 
     def _bundled(self, name: str) -> EnvironmentSpec | None:
         bundled = self._here.bundled
@@ -450,15 +472,14 @@ class EnvironmentRegistry:
         return spec
 
 
-def _by_name(records: Sequence[EnvironmentRecord]) -> dict[str, EnvironmentSpec]:
-    found: dict[str, EnvironmentSpec] = {}
-    for name in sorted({record.spec.name for record in records}):
-        fitting = [record for record in records if record.spec.name == name]
-        try:
-            chosen = choose(name, fitting)
-        except AmbiguousEnvironment:
-            found |= {record.qualified: record.spec for record in fitting}
-        else:
-            if chosen is not None:
-                found[name] = chosen.spec
-    return found
+def bundled_spec(environment: AnyEnvironment) -> EnvironmentSpec:
+    """What is deployed of an environment that comes with this version of AgentCore."""
+    return EnvironmentSpec(
+        name=environment.name,
+        version=environment.version,
+        description=environment.description,
+        tags=("openenv",),
+        source="bundled",
+        source_id=environment.name,
+        revision=environment.version,
+    )

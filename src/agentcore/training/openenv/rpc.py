@@ -77,7 +77,7 @@ class EnvironmentMethods:
         self._sessions = sessions
 
     async def list(self, params: ListParams, context: CallContext) -> JsonObject:
-        page = self._sessions.listed(limit=params.limit, cursor=params.cursor)
+        page = await self._sessions.inventory.listed(limit=params.limit, cursor=params.cursor)
         return page.model_dump(mode="json")
 
     async def open(self, params: OpenParams, context: CallContext) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -12,26 +12,22 @@ from weakref import WeakValueDictionary
 import structlog
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import AgentCoreError, StartupError
+from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.observability.tracing import NO_TRACING, Tracer
 from agentcore.training.openenv.adapters import A2AOpenEnvAdapter
-from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import (
     CapacityReached,
-    EnvironmentNotFoundError,
     EnvironmentSessionConflict,
     EnvironmentSessionNotFound,
     SessionLimitReached,
     WatcherLimitReached,
 )
+from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.journal import Journal
 from agentcore.training.openenv.metrics import UNWATCHED
 from agentcore.training.openenv.models import (
-    EnvironmentEntry,
-    EnvironmentPage,
-    RemoteEnvironment,
     SessionPage,
     SessionView,
     TrainingConfig,
@@ -61,27 +57,15 @@ class EnvironmentSessions:
     def __init__(
         self,
         config: TrainingConfig,
+        inventory: Inventory,
         *,
-        bundled: Mapping[str, EnvironmentFactory],
-        base_url: Callable[[], str],
-        token: Callable[[], str],
         clock: Clock,
         ids: Ids,
         watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
         tracer: Tracer = NO_TRACING,
     ) -> None:
         self._config = config
-        self._bundled = bundled
-        self._remote = {remote.name: remote for remote in config.environments}
-        names = [*bundled, *(remote.name for remote in config.environments)]
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise StartupError(
-                f"the environment name {twice[0]!r} is given twice",
-                hint="rename the entry of training.environments",
-            )
-        self._base_url = base_url
-        self._token = token
+        self.inventory = inventory
         self._clock = clock
         self._ids = ids
         self._watch = watch
@@ -113,7 +97,8 @@ class EnvironmentSessions:
         call again, also while the first still runs, gives the same session.
 
         Raises:
-            EnvironmentNotFoundError: neither bundled nor configured.
+            EnvironmentNotFoundError: neither bundled nor configured nor registered.
+            AmbiguousEnvironment: registered environments of several sources have the name.
             EnvironmentSessionConflict: the caller has given ``session_id`` to something else.
             SessionLimitReached: the caller or the process holds as many as it may.
             OpenEnvConnectionError: its server is away, or ``CapacityReached``.
@@ -136,7 +121,7 @@ class EnvironmentSessions:
     async def _open(
         self, principal: Principal, asked: Opening, chosen: str | None
     ) -> EnvironmentSession:
-        client = self._client(asked.environment, asked.url)
+        client = await self.inventory.client(asked.environment, asked.url)
         owner = (principal.tenant, principal.subject)
         self._take(owner)
         try:
@@ -257,65 +242,6 @@ class EnvironmentSessions:
             for session in list(self._sessions.values()):
                 closing.create_task(self._end(session))
 
-    def environments(self) -> list[EnvironmentEntry]:
-        """What can be opened, by name; servers of others are not asked."""
-        bundled = [
-            EnvironmentEntry(name=name, source="bundled", info=factory().info())
-            for name, factory in self._bundled.items()
-        ]
-        remote = [
-            EnvironmentEntry(name=remote.name, source="remote", url=str(remote.url))
-            for remote in self._remote.values()
-        ]
-        return sorted([*bundled, *remote], key=lambda entry: entry.name)
-
-    def listed(self, *, limit: int, cursor: str) -> EnvironmentPage:
-        """A page of them; a cursor is the ``next_cursor`` of the page before."""
-        rest = [entry for entry in self.environments() if entry.name > cursor]
-        shown = tuple(rest[:limit])
-        more = len(rest) > limit
-        return EnvironmentPage(environments=shown, next_cursor=shown[-1].name if more else None)
-
-    async def environment(self, name: str) -> EnvironmentEntry:
-        """One environment; the server of a remote one is asked what it is."""
-        remote = self._remote.get(name)
-        if remote is not None:
-            from agentcore.training.openenv.describing import describe
-
-            info = await describe(
-                str(remote.url).rstrip("/"),
-                headers=_bearer(remote.token.get_secret_value()),
-                seconds=self._config.connect_seconds,
-            )
-            return EnvironmentEntry(name=name, source="remote", url=str(remote.url), info=info)
-        if name not in self._bundled:
-            raise self._unknown(name)
-        return EnvironmentEntry(name=name, source="bundled", info=self._bundled[name]().info())
-
-    def _client(self, environment: str, url: str | None) -> OpenEnvClient:
-        remote = self._remote.get(environment)
-        if url is not None and not _names(remote, url):
-            raise EnvironmentNotFoundError(
-                f"no environment {environment!r} is configured at this url",
-                hint="the operator lists remote environments in training.environments",
-            )
-        if remote is not None:
-            target, token = str(remote.url), remote.token.get_secret_value()
-        elif environment in self._bundled:
-            target, token = f"{self._base_url().rstrip('/')}/{environment}", self._token()
-        else:
-            raise self._unknown(environment)
-        from agentcore.training.openenv.client import OpenEnvClient
-
-        return OpenEnvClient(
-            target,
-            timeout=self._config.step_seconds,
-            max_retries=self._config.connect_attempts,
-            token=token,
-            connect_timeout=self._config.connect_seconds,
-            clock=self._clock,
-        )
-
     def _take(self, owner: tuple[str, str]) -> None:
         """Count the session before it is connected: those that connect at once count too."""
         each, all_ = self._config.max_sessions_per_caller, self._config.max_sessions
@@ -372,20 +298,6 @@ class EnvironmentSessions:
             await session.close()
         except AgentCoreError as error:
             log.warning("environment session did not close", session=session.id, error=str(error))
-
-    def _unknown(self, name: str) -> EnvironmentNotFoundError:
-        known = ", ".join(sorted({*self._bundled, *self._remote}))
-        return EnvironmentNotFoundError(
-            f"there is no environment {name!r}", hint=f"one of: {known}"
-        )
-
-
-def _names(remote: RemoteEnvironment | None, url: str) -> bool:
-    return remote is not None and str(remote.url).rstrip("/") == url.rstrip("/")
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _not_found(session_id: str) -> EnvironmentSessionNotFound:

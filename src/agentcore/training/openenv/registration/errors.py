@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from agentcore.kit.errors import (
     RPC_CONFLICT,
-    RPC_FORBIDDEN,
     RPC_INVALID_PARAMS,
     RPC_TOO_MANY,
     RPC_UNAVAILABLE,
@@ -55,13 +54,13 @@ class EnvironmentNameTaken(AgentCoreError):
     )
 
 
-class TokenReferenceRefused(AgentCoreError):
-    """The caller may not make this service send its secrets to a server."""
+class EnvironmentNotServed(AgentCoreError):
+    """It is registered by its image alone, and nothing runs it."""
 
     code, http_status, rpc_code, retryable = (
-        "token_reference_refused",
-        403,
-        RPC_FORBIDDEN,
+        "environment_not_served",
+        409,
+        RPC_CONFLICT,
         False,
     )
 

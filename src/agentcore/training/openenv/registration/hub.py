@@ -6,12 +6,10 @@ Only the Hub is asked; the servers that its Spaces run are left alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
-import httpx2
 from anyio import to_thread
 from pydantic import AnyHttpUrl, ValidationError
 
@@ -22,7 +20,6 @@ from agentcore.training.openenv.registration.errors import (
     HubError,
     HubNotInstalled,
     HubRateLimited,
-    HubUnauthorized,
     HubUnavailable,
 )
 from agentcore.training.openenv.registration.naming import name_from
@@ -51,8 +48,6 @@ FIELDS: list[ExpandSpaceProperty_T] = [
 LONGEST_DESCRIPTION = 500
 ATTEMPTS = 3
 LONGEST_WAIT = 5.0
-# Seconds that one request may take, in the threads that ask for us.
-_seconds: ContextVar[float | None] = ContextVar("hub_seconds", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +78,6 @@ class HuggingFaceHubClient:
             )
 
         seconds = self._config.seconds
-        asking = _seconds.set(seconds)
         try:
             with anyio.fail_after(seconds):
                 return await retry(
@@ -98,8 +92,6 @@ class HuggingFaceHubClient:
                 f"the Hub at {self._endpoint} did not list its Spaces within {seconds:g} s",
                 hint="narrow the search by tags or author, or raise training.registry.hub.seconds",
             ) from exc
-        finally:
-            _seconds.reset(asking)
 
     @property
     def _endpoint(self) -> str:
@@ -107,6 +99,8 @@ class HuggingFaceHubClient:
 
     def _list(self, tags: Sequence[str], author: str | None) -> HubListing:
         """In a thread: the library is synchronous and pages as it is iterated."""
+        from agentcore.training.openenv.registration.hub_http import ImpatientClient, patience
+
         try:
             from huggingface_hub import HfApi, get_session, set_client_factory
         except ImportError as exc:
@@ -120,6 +114,7 @@ class HuggingFaceHubClient:
             set_client_factory(
                 lambda: ImpatientClient(event_hooks=hooks, follow_redirects=True, timeout=None)
             )
+        patience.set(self._config.seconds)
         # False, not None: a token that is saved on this machine was not given to this service.
         token = self._config.token.get_secret_value() or False
         spaces = HfApi(endpoint=self._endpoint, token=token).list_spaces(
@@ -134,31 +129,6 @@ class HuggingFaceHubClient:
                 f"{self._endpoint} does not answer as the Hub does: {first_line(exc)}",
                 hint="check training.registry.hub.endpoint",
             ) from exc
-
-
-class ImpatientClient(httpx2.Client):
-    """The library's client for the whole process, which answers our own requests with our errors.
-
-    Left to itself the library asks without a timeout, repeats what fails for half a minute, and
-    sleeps as long as the Hub says, in a thread that nothing can wake.
-    """
-
-    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        seconds = _seconds.get()
-        if seconds is None:
-            return super().send(request, **options)
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
-        request.extensions = {**request.extensions, "timeout": limits}
-        try:
-            response = super().send(request, **options)
-        except httpx2.RequestError as exc:
-            raise HubUnavailable(
-                f"{request.url.copy_with(query=None)} cannot be reached: {first_line(exc)}",
-                hint="is this machine online, and training.registry.hub.endpoint right? "
-                "agentcore env import reads a catalog file without the Hub",
-            ) from exc
-        _check_status(response)
-        return response
 
 
 def _listing(spaces: Iterable[SpaceInfo]) -> HubListing:
@@ -206,23 +176,3 @@ def _reason(error: ValueError) -> str:
         fault = error.errors(include_url=False)[0]
         return f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg']}"
     return str(error)
-
-
-def _check_status(response: httpx2.Response) -> None:
-    status, after = response.status_code, response.headers.get("retry-after", "")
-    detail = f"{response.url.copy_with(query=None)} answers with HTTP {status}"
-    if status in {401, 403}:
-        raise HubUnauthorized(
-            detail,
-            hint="training.registry.hub.token is missing, expired, or may not read there",
-        )
-    if status == 429:
-        raise HubRateLimited(
-            detail,
-            hint="wait, or configure training.registry.hub.token: the limit is higher with one",
-            retry_after=float(after) if after.isdecimal() else None,
-        )
-    if status >= 500:
-        raise HubUnavailable(detail, hint="try again later")
-    if status != 200:
-        raise HubError(detail, hint="check training.registry.hub.endpoint")

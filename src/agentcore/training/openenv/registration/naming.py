@@ -11,14 +11,14 @@ will do), or a record's id. It means the registered revision that fits it. Where
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast, get_args
 from uuid import UUID
 
 from agentcore.training.openenv.registration.errors import AmbiguousEnvironment
 from agentcore.training.openenv.registration.records import EnvironmentRecord
-from agentcore.training.openenv.specs import Source
+from agentcore.training.openenv.specs import EnvironmentSpec, Source
 
 SOURCES: tuple[str, ...] = get_args(Source)
 LONGEST_NAME = 64
@@ -74,6 +74,21 @@ def choose(written: str, records: Iterable[EnvironmentRecord]) -> EnvironmentRec
     if len(origins) > 1 or (reference.revision and len(fitting) > 1):
         raise AmbiguousEnvironment(written, sorted(record.qualified for record in fitting))
     return max(fitting, key=lambda record: (record.registered_at or record.created_at, record.id))
+
+
+def by_name(records: Sequence[EnvironmentRecord]) -> dict[str, EnvironmentSpec]:
+    """What each name means; environments whose name is ambiguous, by their full names."""
+    found: dict[str, EnvironmentSpec] = {}
+    for name in sorted({record.spec.name for record in records}):
+        fitting = [record for record in records if record.spec.name == name]
+        try:
+            chosen = choose(name, fitting)
+        except AmbiguousEnvironment:
+            found |= {record.qualified: record.spec for record in fitting}
+        else:
+            if chosen is not None:
+                found[name] = chosen.spec
+    return found
 
 
 def name_from(text: str) -> str:

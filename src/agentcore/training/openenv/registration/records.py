@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentcore.training.openenv.models import Capacity, JsonMap
+from agentcore.training.openenv.models import Capacity, EnvironmentEntry, JsonMap
 from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
 
 State = Literal["discovered", "registered"]
@@ -52,6 +52,26 @@ class EnvironmentRecord(_Value):
         """The name that nothing else has: ``source:source_id@revision``."""
         spec = self.spec
         return f"{spec.source}:{spec.source_id}@{spec.revision}"
+
+    def entry(self) -> EnvironmentEntry:
+        """As callers see it: without the reference of its secret."""
+        spec, health = self.spec, self.health
+        return EnvironmentEntry(
+            name=spec.name,
+            source=spec.source,
+            url=None if spec.url is None else str(spec.url),
+            id=self.id,
+            source_id=spec.source_id,
+            revision=spec.revision,
+            image=spec.image,
+            state=self.state,
+            status=health.status,
+            mode=health.mode,
+            capacity=health.capacity,
+            detail=health.detail,
+            checked_at=health.checked_at,
+            last_seen_at=health.last_seen_at,
+        )
 
 
 class DeploymentRecord(_Value):

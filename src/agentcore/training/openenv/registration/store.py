@@ -216,15 +216,12 @@ class EnvironmentStore:
     async def listed(
         self, *, registered: bool, after: tuple[str, UUID] | None = None, limit: int | None = None
     ) -> list[EnvironmentRecord]:
-        """By name and id; without ``registered`` also what was only discovered."""
+        """What is registered, or what was only discovered, by name and id."""
         columns = environments.c
-        which: ColumnElement[bool] = columns.name != ""
-        if registered:
-            which = columns.state == "registered"
+        which: ColumnElement[bool] = columns.state == ("registered" if registered else "discovered")
         if after is not None:
             name, id_ = after
-            later = (columns.name > name) | ((columns.name == name) & (columns.id > id_))
-            which = which & later
+            which &= (columns.name > name) | ((columns.name == name) & (columns.id > id_))
         return await self._select(which, limit)
 
     async def remove(self, id_: UUID) -> bool:

@@ -1,0 +1,1 @@
+"""The routes that operators and orchestrators manage environments by."""
