@@ -370,6 +370,7 @@ async def test_what_is_no_environment_is_named(
             await client(url).connect()
     assert type(caught.value) is error
     assert url.removeprefix("http") in caught.value.detail or "server" in caught.value.detail
+    assert caught.value.hint, "an error says what to do"
 
 
 async def test_nobody_is_there() -> None:

@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.connection import Connection, Refused
 from agentcore.training.openenv.errors import (
     CapacityReached,
@@ -24,8 +23,6 @@ from tests.fakes.openenv_servers import (
     refusal,
 )
 
-STEP: JsonObject = {"type": "step", "data": {}}
-
 
 async def opened(url: str) -> Connection:
     return await Connection.open(url.replace("http", "ws") + "/ws", headers={}, seconds=1.0)
@@ -35,7 +32,7 @@ async def test_a_call_returns_the_data_of_its_answer() -> None:
     async with ScriptedServer(steps=[observation(2.0)]).running() as url:
         connection = await opened(url)
         assert connection.alive
-        assert (await connection.call(STEP, 1.0))["reward"] == 2.0
+        assert (await connection.call("step", b"{}", seconds=1.0))["reward"] == 2.0
         await connection.close()
         assert not connection.alive
 
@@ -44,7 +41,7 @@ async def test_an_error_frame_keeps_its_code_and_data() -> None:
     async with ScriptedServer(steps=[refusal("NEW_CODE", "why", more=[1])]).running() as url:
         connection = await opened(url)
         with pytest.raises(Refused, match="why") as caught:
-            await connection.call(STEP, 1.0)
+            await connection.call("step", b"{}", seconds=1.0)
         assert caught.value.code == "NEW_CODE"
         assert caught.value.data["more"] == [1]
         assert connection.alive
@@ -57,10 +54,10 @@ async def test_a_refusal_before_the_close_is_read_also_when_sending_fails() -> N
     async with server.running() as url:
         connection = await opened(url)
         with pytest.raises(SessionLost, match="idle for too long"):
-            await connection.call(STEP, 1.0)
+            await connection.call("step", b"{}", seconds=1.0)
         await eventually(lambda: not connection.alive)
         with pytest.raises(SessionLost, match="code 1000"):
-            await connection.call(STEP, 1.0)
+            await connection.call("step", b"{}", seconds=1.0)
 
 
 async def test_an_announced_end_is_told_at_the_next_call() -> None:
@@ -77,7 +74,7 @@ async def test_an_announced_end_is_told_at_the_next_call() -> None:
         assert len(sockets) == 1
         await eventually(lambda: not connection.alive)
         with pytest.raises(SessionLost, match="reaped"):
-            await connection.call(STEP, 1.0)
+            await connection.call("step", b"{}", seconds=1.0)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +92,7 @@ async def test_what_ends_a_call(reply: Reply, error: type[Exception], message: s
     async with ScriptedServer(steps=[reply]).running() as url:
         connection = await opened(url)
         with pytest.raises(error, match=message):
-            await connection.call(STEP, 1.0)
+            await connection.call("step", b"{}", seconds=1.0)
         connection.abort()
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from typing import cast
 
 import pytest
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, loads
 from agentcore.training.openenv.encoding import (
     ActionEncoder,
     decode_observation,
@@ -73,10 +75,12 @@ def test_the_schema_chooses_the_encoding(schema: JsonObject, encoding: str) -> N
 )
 def test_each_encoding_writes_its_form(schema: JsonObject, payload: JsonObject) -> None:
     assert ActionEncoder(schema).encode(MOVE) == payload
+    assert loads(ActionEncoder(schema).encode_json(MOVE)) == payload
 
 
 def test_the_list_of_tools_may_always_be_asked_for() -> None:
-    assert ActionEncoder(CALL_TOOL).encode(Action(type="list_tools")) == {"type": "list_tools"}
+    asked = ActionEncoder(CALL_TOOL).encode(Action(type="list_tools"))
+    assert asked == {"type": "list_tools"}
 
 
 def test_an_own_metadata_parameter_is_not_overwritten() -> None:
@@ -116,17 +120,50 @@ def test_a_schema_that_is_none_is_a_fault_of_the_server() -> None:
 
 
 @pytest.mark.parametrize(
-    "schema",
+    "reference",
+    # References out of the schema must not be followed: the port would answer.
+    ["http://127.0.0.1:9/schema.json", "file:///etc/hostname", "#/$defs/missing"],
+)
+def test_references_that_lead_nowhere_are_a_fault_of_the_server(reference: str) -> None:
+    with pytest.raises(OpenEnvSpecError, match="no JSON Schema") as caught:
+        ActionEncoder({"$ref": reference})
+    assert reference.lstrip("#") in caught.value.detail
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
     [
-        # A reference into the network must not be followed: the port would answer.
-        {"$ref": "http://127.0.0.1:9/schema.json"},
-        {"$ref": "#/$defs/missing"},
-        {"$ref": "#"},
+        ({"$ref": "#"}, "x"),
+        ({"allOf": [{"anyOf": [{"$ref": "#"}]}]}, "x"),
+        ({"properties": {"x": {"pattern": "^(a+)+$"}}}, "a" * 100 + "b"),
+        ({"properties": {"x": {"pattern": r"^(?=a)(a+)+\1$"}}}, "a" * 100 + "b"),
     ],
 )
-def test_references_that_lead_nowhere_are_a_fault_of_the_server(schema: JsonObject) -> None:
-    with pytest.raises(OpenEnvSpecError, match="cannot be resolved"):
-        ActionEncoder(schema).encode(MOVE)
+def test_a_schema_cannot_keep_this_process_busy(schema: JsonObject, text: str) -> None:
+    with suppress(OpenEnvInvalidActionError):
+        ActionEncoder(schema).encode(Action(type="x", parameters={"x": text}))
+
+
+@pytest.mark.parametrize("value", [object(), {1: 2}, 2**70, "\ud800", {1, 2}])
+def test_what_has_no_json_form_is_an_invalid_action(value: object) -> None:
+    action = Action.model_construct(type="x", parameters={"x": cast("str", value)}, metadata={})
+    spaces: list[JsonObject] = [{}, A2AProtocolTestEnv().action_space()]
+    for space in spaces:
+        with pytest.raises(OpenEnvInvalidActionError) as caught:
+            ActionEncoder(space).encode(action)
+        assert caught.value.errors[0]["type"] == "json"
+
+
+def test_a_value_without_end_is_an_invalid_action() -> None:
+    deep: JsonObject = {}
+    for _ in range(100_000):
+        deep = {"x": deep}
+    encoder = ActionEncoder({"properties": {"x": {"$ref": "#"}}})
+    with pytest.raises(OpenEnvInvalidActionError):
+        encoder.encode(Action.model_construct(type="x", parameters=deep, metadata={}))
+    while deep:  # from the outside in: freeing it at once would be as deep
+        deep = deep.pop("x")  # type: ignore[assignment]  # objects all the way down
 
 
 @pytest.mark.parametrize(

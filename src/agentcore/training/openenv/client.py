@@ -15,9 +15,9 @@ from pydantic import AnyHttpUrl
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import InvalidInput
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.resilience import retry
-from agentcore.training.openenv.connection import Connection, NotJson, Refused
+from agentcore.training.openenv.connection import Connection, Refused
 from agentcore.training.openenv.describing import describe
 from agentcore.training.openenv.encoding import ActionEncoder, decode_observation, decode_step
 from agentcore.training.openenv.errors import (
@@ -160,10 +160,14 @@ class OpenEnvClient:
         if "seed" in (options or {}):
             raise OpenEnvResetError("the options hold a seed", hint="give it as the argument seed")
         request.update(options or {})
+        try:
+            asked = dumps(request)
+        except TypeError as exc:
+            raise OpenEnvResetError(f"the options have no JSON form: {exc}") from exc
         async with self._turn:
             await self._described()
             self._phase = "idle"
-            data = await self._reset_exchange({"type": "reset", "data": request})
+            data = await self._reset_exchange(asked)
             observation = self._understood(decode_observation, data)
             self._phase, self._steps = "playing", 0
             if self._events.watched:
@@ -179,14 +183,11 @@ class OpenEnvClient:
         """
         async with self._turn:
             connection, encoder = self._playing()
-            frame: JsonObject = {"type": "step", "data": encoder.encode(action)}
+            asked = encoder.encode_json(action)
             try:
-                data = await self._exchange(connection, frame)
+                data = await self._exchange(connection, "step", asked)
             except TimeoutError as exc:
                 raise self._late("step") from exc
-            except NotJson as exc:
-                fault: JsonObject = {"loc": [], "msg": str(exc), "type": "json"}
-                raise OpenEnvInvalidActionError(f"{action.type}: {exc}", [fault]) from exc
             except Refused as refusal:
                 raise _step_error(refusal) from refusal
             self._steps += 1
@@ -200,7 +201,7 @@ class OpenEnvClient:
 
     async def state(self) -> JsonObject:
         """The environment's own state: ``episode_id``, ``step_count`` and what it adds."""
-        return await self._ask({"type": "state"})
+        return await self._ask("state")
 
     async def render(self) -> bytes | None:
         """A PNG image of the episode, or None where the server draws none."""
@@ -208,7 +209,7 @@ class OpenEnvClient:
             info, _ = await self._described()
         if "render" not in info.features:
             return None
-        image = (await self._ask({"type": "render"})).get("image")
+        image = (await self._ask("render")).get("image")
         try:
             return base64.b64decode(image, validate=True) if isinstance(image, str) else None
         except binascii.Error as exc:
@@ -288,18 +289,18 @@ class OpenEnvClient:
         passing = (OpenEnvConnectionError, OpenEnvRetryError)
         return await retry(work, on=passing, attempts=max(1, self.max_retries), clock=self._clock)
 
-    async def _reset_exchange(self, frame: JsonObject) -> JsonObject:
+    async def _reset_exchange(self, asked: bytes) -> JsonObject:
         before = self._connection
         connection = await self._session()
         try:
             try:
-                return await self._exchange(connection, frame)
+                return await self._exchange(connection, "reset", asked)
             except SessionLost:
                 # A socket that died between episodes shows it only now; a reset begins anew. One
                 # that was opened for this reset did not survive it: the next would not either.
                 if connection is not before:
                     raise
-                return await self._exchange(await self._session(), frame)
+                return await self._exchange(await self._session(), "reset", asked)
         except TimeoutError as exc:
             raise OpenEnvResetError(
                 f"no answer to reset within {self.timeout} s",
@@ -308,27 +309,27 @@ class OpenEnvClient:
         except SessionLost as exc:
             hint = "the server's log says why; reset tries again"
             raise OpenEnvResetError(f"reset lost the session: {exc}", hint=hint) from exc
-        except NotJson as exc:
-            raise OpenEnvResetError(f"the options have no JSON form: {exc}") from exc
         except Refused as refusal:
             raise OpenEnvResetError(str(refusal), server_code=refusal.code) from refusal
 
-    async def _ask(self, frame: JsonObject) -> JsonObject:
+    async def _ask(self, kind: str) -> JsonObject:
         async with self._turn:
             if self._phase == "lost":
                 raise _lost()
             try:
-                return await self._exchange(await self._session(), frame)
+                return await self._exchange(await self._session(), kind)
             except TimeoutError as exc:
-                raise self._late(str(frame["type"])) from exc
+                raise self._late(kind) from exc
             except Refused as refusal:
                 raise OpenEnvError(str(refusal), server_code=refusal.code) from refusal
 
-    async def _exchange(self, connection: Connection, frame: JsonObject) -> JsonObject:
+    async def _exchange(
+        self, connection: Connection, kind: str, data: bytes | None = None
+    ) -> JsonObject:
         """One frame and its answer; whatever leaves the answer open gives up the session."""
         try:
-            return await connection.call(frame, self.timeout)
-        except (Refused, NotJson):
+            return await connection.call(kind, data, seconds=self.timeout)
+        except Refused:
             raise
         except BaseException:
             self._give_up()

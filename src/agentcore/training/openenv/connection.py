@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 from agentcore.training.openenv.errors import (
     PASSING,
     CapacityReached,
@@ -23,8 +23,9 @@ from agentcore.training.openenv.websocket import LARGEST_MESSAGE, SocketClosed, 
 FAREWELL_SECONDS = 2.0
 ANOTHER = "reset starts a new one"
 NOT_OPENENV = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
+PASSING_HINT = "it starts, is overloaded, or what stands before it cannot reach it: try again"
 # The answer that each frame gets; error frames answer all of them.
-ANSWERS: Mapping[JsonValue, str] = {
+ANSWERS: Mapping[str, str] = {
     "reset": "observation",
     "step": "observation",
     "state": "state",
@@ -39,10 +40,6 @@ class Refused(Exception):
         super().__init__(message)
         self.code = code
         self.data = data
-
-
-class NotJson(Exception):
-    """A frame holds what JSON cannot say; nothing was sent."""
 
 
 class Connection:
@@ -69,7 +66,7 @@ class Connection:
             raise handshake_failure(url, exc) from exc
         connection = cls(socket)
         try:
-            await connection.call({"type": "state"}, seconds)
+            await connection.call("state", seconds=seconds)
         except Refused:
             # An environment that cannot tell its state is still an environment.
             return connection
@@ -85,14 +82,13 @@ class Connection:
     def alive(self) -> bool:
         return not self._socket.ended
 
-    async def call(self, frame: JsonObject, seconds: float) -> JsonObject:
-        """Send one frame and return the ``data`` of its answer.
+    async def call(self, kind: str, data: bytes | None = None, *, seconds: float) -> JsonObject:
+        """Send a frame of type ``kind`` and return the ``data`` of its answer.
 
-        After any error but the first two, and when cancelled, the connection is closed: a late
+        After any error but ``Refused``, and when cancelled, the connection is closed: a late
         answer would pass for the answer to the next frame.
 
         Raises:
-            NotJson: the frame cannot be sent; the connection is as it was.
             Refused: an error frame that leaves the session usable.
             TimeoutError: no answer within ``seconds``.
             SessionLost: the socket is closed, or the server ended the session.
@@ -101,18 +97,14 @@ class Connection:
         """
         socket = self._socket
         try:
-            message = dumps(frame)
-        except TypeError as exc:
-            raise NotJson(str(exc)) from exc
-        try:
             if socket.unread:
                 raise _unasked(_parsed(await socket.receive(seconds)))
-            socket.send(message)
+            socket.send(_frame(kind, data))
             answer = _parsed(await socket.receive(seconds))
-            kind, data = answer.get("type"), answer.get("data")
-            if kind == ANSWERS[frame["type"]] and isinstance(data, dict):
-                return data
-            raise _failure(answer, f"a frame {frame['type']!r}")
+            content = answer.get("data")
+            if answer.get("type") == ANSWERS[kind] and isinstance(content, dict):
+                return content
+            raise _failure(answer, f"a frame {kind!r}")
         except Refused:
             raise
         except SocketClosed as end:
@@ -128,7 +120,7 @@ class Connection:
 
     async def close(self) -> None:
         """Say goodbye; on return the server has freed the session, unless it is slow to."""
-        self._socket.send(b'{"type":"close"}')
+        self._socket.send(_frame("close", None))
         await self._socket.closed(FAREWELL_SECONDS)
 
 
@@ -152,7 +144,7 @@ def status_failure(said: str, status: int, *, location: str = "") -> OpenEnvErro
     """What a status that is not the expected one means for the caller."""
     detail = f"{said} HTTP {status}"
     if status in PASSING:
-        return OpenEnvConnectionError(detail, upstream_status=status)
+        return OpenEnvConnectionError(detail, hint=PASSING_HINT, upstream_status=status)
     if status in {401, 403}:
         return OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
     if status == 407:
@@ -181,6 +173,12 @@ def tls_failure(url: str, exc: ssl.SSLError) -> OpenEnvConnectionError:
 def unreachable(url: str, exc: Exception) -> OpenEnvConnectionError:
     detail = f"{url} cannot be reached: {str(exc) or type(exc).__name__}"
     return OpenEnvConnectionError(detail, hint="does the server run, and are host and port right?")
+
+
+def _frame(kind: str, data: bytes | None) -> bytes:
+    if data is None:
+        return b'{"type":"%b"}' % kind.encode()
+    return b'{"type":"%b","data":%b}' % (kind.encode(), data)
 
 
 def _silent(url: str, seconds: float) -> OpenEnvConnectionError:
@@ -224,7 +222,8 @@ def _lost(end: SocketClosed) -> OpenEnvError:
             hint="let the environment show less, or a reference instead",
         )
     if end.fault is not None and not isinstance(end.fault, EOFError):
-        return OpenEnvSpecError(f"the server broke the WebSocket protocol: {end.fault}")
+        detail = f"the server broke the WebSocket protocol: {end.fault}"
+        return OpenEnvSpecError(detail, hint=NOT_OPENENV)
     hint = ANOTHER
     if end.code == 1009:
         hint = f"the frame is larger than the server takes; send less; {ANOTHER}"

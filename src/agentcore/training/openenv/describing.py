@@ -11,6 +11,7 @@ import httpx2
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
+    PASSING_HINT,
     status_failure,
     tls_failure,
     unreachable,
@@ -122,7 +123,7 @@ def _check_status(url: str, response: httpx2.Response) -> None:
         after = response.headers.get("retry-after", "")
         seconds = float(after) if after.isdecimal() else None
         raise OpenEnvRetryError(
-            f"{said} HTTP {status}", upstream_status=status, retry_after=seconds
+            f"{said} HTTP {status}", hint=PASSING_HINT, upstream_status=status, retry_after=seconds
         )
     if status != 200:
         location = response.headers.get("location", "")

@@ -7,20 +7,18 @@ OpenEnv servers take actions in three forms, told apart by the JSON Schema they 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, cast
+from itertools import islice
+from typing import Literal, cast
+
+import jsonschema_rs
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult
 
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
-
 Encoding = Literal["typed", "tool", "flat"]
-Checker = Callable[[JsonObject], list[JsonObject]]
 LIST_TOOLS = "list_tools"
 # Keywords of JSON Schema that describe and constrain nothing by themselves.
 ANNOTATIONS = frozenset({"title", "description", "examples", "$defs"})
@@ -38,23 +36,37 @@ class ActionEncoder:
         self._takes_metadata = (
             "metadata" in self._properties or action_space.get("additionalProperties") is not False
         )
-        self._faults = _nothing_wrong if _takes_any(action_space) else _checker(action_space)
+        # All sessions of an environment have the same space, and judging it takes a while.
+        self._validator = None if _takes_any(action_space) else _validator(dumps(action_space))
 
     def encode(self, action: Action) -> JsonObject:
         """The ``data`` of a step frame.
 
         Raises:
-            OpenEnvInvalidActionError: the action does not fit the action space.
+            OpenEnvInvalidActionError: the action does not fit the action space, or into JSON.
         """
+        return self._checked(action)[0]
+
+    def encode_json(self, action: Action) -> bytes:
+        """The same, written."""
+        return self._checked(action)[1]
+
+    def _checked(self, action: Action) -> tuple[JsonObject, bytes]:
         payload = self._payload(action)
         if action.metadata and self._takes_metadata:
             payload.setdefault("metadata", action.metadata)
+        # Written first: what has a JSON form is not too deep to be checked.
+        try:
+            message = dumps(payload)
+        except TypeError as exc:
+            fault: JsonObject = {"loc": [], "msg": str(exc), "type": "json"}
+            raise OpenEnvInvalidActionError(f"{action.type}: {exc}", [fault]) from exc
         # The tools' schema describes calls only; asking for the list is always allowed.
-        if self.encoding != "tool" or action.type != LIST_TOOLS:
-            faults = self._faults(payload)
-            if faults:
-                raise OpenEnvInvalidActionError(f"{action.type}: {faults[0]['msg']}", faults)
-        return payload
+        checked = self.encoding != "tool" or action.type != LIST_TOOLS
+        if checked and self._validator is not None and not self._validator.is_valid(payload):
+            faults = _faults(self._validator, payload)
+            raise OpenEnvInvalidActionError(f"{action.type}: {faults[0]['msg']}", faults)
+        return payload, message
 
     def _payload(self, action: Action) -> JsonObject:
         if self.encoding == "typed":
@@ -135,49 +147,35 @@ def _takes_any(action_space: JsonObject) -> bool:
     return asked == {name: value for name, value in envelope.items() if name not in ANNOTATIONS}
 
 
-def _nothing_wrong(_: JsonObject) -> list[JsonObject]:
-    return []
-
-
-def _checker(schema: JsonObject) -> Checker:
-    # Judging a schema takes some 10 ms, and all sessions of an environment have the same.
-    return _compiled(dumps(schema))
-
-
 @lru_cache(maxsize=SCHEMAS_KEPT)
-def _compiled(text: bytes) -> Checker:
-    """A function that lists what is wrong with a payload.
-
-    Raises:
-        OpenEnvSpecError: the schema is none.
+def _validator(text: bytes) -> jsonschema_rs.Draft202012Validator:
     """
-    # 0.13 s to import, needed by whoever talks to an environment and by nobody else.
-    import jsonschema
-    import referencing.exceptions
-
-    schema = cast("JsonObject", loads(text))
+    Raises:
+        OpenEnvSpecError: the schema is none, or refers to what it does not hold.
+    """
     try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as exc:
-        detail = f"the server's action space is no JSON Schema: {exc.message}"
-        raise OpenEnvSpecError(detail) from exc
-    # An empty registry: a foreign schema must not make this process fetch what it refers to.
-    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
-
-    def faults(payload: JsonObject) -> list[JsonObject]:
-        try:
-            found = [_fault(error) for error in validator.iter_errors(payload)]
-        except (referencing.exceptions.Unresolvable, RecursionError) as exc:
-            detail = f"the server's action space cannot be resolved: {exc}"
-            raise OpenEnvSpecError(detail) from exc
-        return found[:MOST_FAULTS]
-
-    return faults
+        schema = cast("JsonObject", loads(text))
+        return jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
+    except ValueError as exc:
+        reason = exc.message if isinstance(exc, jsonschema_rs.ValidationError) else str(exc)
+        raise OpenEnvSpecError(
+            f"the server's action space is no JSON Schema: {reason[:LONGEST_FAULT]}",
+            hint="whoever wrote the environment must correct its /schema",
+        ) from exc
 
 
-def _fault(error: ValidationError) -> JsonObject:
-    return {
-        "loc": list(error.absolute_path),
-        "msg": error.message[:LONGEST_FAULT],
-        "type": str(error.validator),
-    }
+def _fetch_nothing(uri: str) -> JsonValue:
+    """A foreign schema must not make this process fetch what it refers to."""
+    raise ValueError(f"{uri} is not in the schema")
+
+
+def _faults(validator: jsonschema_rs.Draft202012Validator, payload: JsonObject) -> list[JsonObject]:
+    errors = islice(validator.iter_errors(payload), MOST_FAULTS)
+    return [
+        {
+            "loc": list(error.instance_path),
+            "msg": error.message[:LONGEST_FAULT],
+            "type": error.kind.name,
+        }
+        for error in errors
+    ]
