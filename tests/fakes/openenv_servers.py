@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -136,11 +137,13 @@ class ScriptedServer:
     requested: list[tuple[str, str]] = field(default_factory=list)
     sessions: int = 0
     open_sessions: int = 0
+    tls: ssl.SSLContext | None = None
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[str]:
         async with self.listening(port) as server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            scheme = "http" if self.tls is None else "https"
+            yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     @asynccontextmanager
     async def listening(self, port: int = 0) -> AsyncIterator[Server]:
@@ -150,6 +153,7 @@ class ScriptedServer:
             port,
             process_request=self._page,
             max_size=None,
+            ssl=self.tls,
             close_timeout=0.2,
         ) as server:
             yield server
