@@ -247,8 +247,7 @@ class Dispatcher:
         family = item.family if isinstance(item, Call) else Family.NONE
         began = self._clock.monotonic()
         answer = await self._answered(item, caller)
-        self._metrics.requests.labels(family.value, answer.code).inc()
-        self._metrics.duration.labels(family.value).observe(self._clock.monotonic() - began)
+        self._metrics.answered(family.value, answer.code, self._clock.monotonic() - began)
         silent = item.notification if isinstance(item, Call) else item.silent
         return Answer(code=answer.code) if silent else answer
 

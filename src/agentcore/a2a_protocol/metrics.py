@@ -25,3 +25,13 @@ class A2AMetrics:
         self.active = Gauge(
             "a2a_active_tasks", "Tasks that agents of this process work on", registry=registry
         )
+        # Label children, looked up once: families and codes are few.
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def answered(self, family: str, code: str, seconds: float) -> None:
+        found = self._children.get((family, code))
+        if found is None:
+            found = self.requests.labels(family, code), self.duration.labels(family)
+            self._children[family, code] = found
+        found[0].inc()
+        found[1].observe(seconds)

@@ -306,3 +306,14 @@ async def test_spans_of_an_episode(envs: str, clock: ManualClock) -> None:
     }
     assert (failed.attributes or {})["error.type"] == "openenv_invalid_action"
     assert {f"{span.context.trace_id:032x}" for span in (first, step) if span.context} == {TRACE}
+
+
+@pytest.mark.promise("000-example-route-ticket")
+async def test_task_execute_unknown_action_reaches_environment(call: Calls) -> None:
+    """Which actions there are is the environment's business, not the adapter's."""
+    opened = await call("environment.open", environment="a2a_protocol_test", seed=0)
+    session = {"session_id": opened["session_id"]}
+    judged = await call("task.execute", **session, task_id="123", action="route_ticket")
+    assert judged["info"]["violations"] == ["Unknown action type: route_ticket"]
+    plain = await call("task.execute", **session, task_id="123")
+    assert plain["info"]["violations"] == ["Unknown action type: execute_task"]

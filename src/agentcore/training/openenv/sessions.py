@@ -133,12 +133,15 @@ class EnvironmentSessions:
         self._named[(*owner, session.name)] = session
         if asked.seed is None:
             return session
+        session.calls += 1
         try:
             session.first = await session.reset(asked.seed)
         except BaseException:
             # The caller may never learn the id: nobody else could close it.
             await self._end(session)
             raise
+        finally:
+            session.calls -= 1
         return session
 
     async def _connected(
