@@ -12,6 +12,8 @@ STORES = (
     "agentcore.llm_gateway.store",
     "agentcore.training.openenv.operations.store",
     "agentcore.training.openenv.registration.store",
+    "agentcore.training.scheduling.store",
+    "agentcore.training.store",
 )
 for store in STORES:
     importlib.import_module(store)

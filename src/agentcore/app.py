@@ -48,6 +48,7 @@ from agentcore.observability import api as operations
 from agentcore.observability.logs import line_writer
 from agentcore.observability.requests import RequestMetrics, RequestScope
 from agentcore.settings import Settings
+from agentcore.training import api as training_api
 from agentcore.training.openenv import api as environment_api
 from agentcore.training.openenv.administration import api as registry_api
 
@@ -70,6 +71,7 @@ RULES = (
     Rule("/internal/environments", "env:control", reading="env:act"),
     # To watch one is to act there; to close one the route asks for more.
     Rule("/internal/environments/sessions", "env:act"),
+    Rule("/internal/training", "env:control"),
     Rule("/internal/agents", "a2a"),
     Rule("/internal/tasks", "a2a"),
     Rule("/internal/routing", "metrics"),
@@ -246,6 +248,7 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
         )
     )
     app.include_router(environment_api.router(lambda: holder.services.environments))
+    app.include_router(training_api.router(lambda: holder.services.training))
     for name, server in holder.servers.items():
         app.mount(f"/envs/{name}", server)
     _document(app)

@@ -75,6 +75,7 @@ from agentcore.training.openenv.registry import (
 )
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
+from agentcore.training.services import Training, start_training
 
 if TYPE_CHECKING:
     from agentcore.training.openenv.deep_health import DeepHealth
@@ -117,6 +118,7 @@ class Services:
     environments: EnvironmentSessions
     registry: EnvironmentRegistry
     operations: Operations
+    training: Training
 
     def probes(self, drain: Drain) -> Mapping[str, Probe]:
         """What readiness asks; each answers quickly or raises an error of ours."""
@@ -223,6 +225,7 @@ async def bootstrap(
             environments=environments,
             registry=known,
             operations=operations,
+            training=_training(ground, environments),
         )
 
 
@@ -396,6 +399,17 @@ def _secret(reference: str) -> str:
         raise TokenReferenceInvalid(
             f"the token {reference!r} cannot be read", hint=error.hint
         ) from error
+
+
+def _training(ground: Ground, environments: EnvironmentSessions) -> Training:
+    return start_training(
+        ground.settings.training.scheduling,
+        environments.inventory,
+        database=ground.database,
+        supervisor=ground.supervisor,
+        clock=ground.clock,
+        ids=ground.ids,
+    )
 
 
 def _session_token(ground: Ground) -> Callable[[], str]:

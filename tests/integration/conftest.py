@@ -17,6 +17,7 @@ def deployment() -> Iterator[Deployment]:
             AGENTCORE_AGENTS__MODEL="playbook-7b",
             AGENTCORE_ACE__ACE_LLM_MODEL="playbook-7b",
             AGENTCORE_SERVER__LOG_LEVEL="warning",
+            AGENTCORE_TRAINING__SCHEDULING__POLL_SECONDS="0.2",
         ) as running,
     ):
         yield running

@@ -7,6 +7,7 @@ from agentcore.kit.errors import (
     RPC_INTERNAL,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
+    RPC_UPSTREAM,
     AgentCoreError,
 )
 
@@ -65,6 +66,12 @@ class ScheduleOver(TrainingError):
 
 class JobNotFound(TrainingError):
     code, http_status, rpc_code, retryable = "job_not_found", 404, RPC_NOT_FOUND, False
+
+
+class RolloutsFailed(TrainingError):
+    """Not one episode of a job came to its end."""
+
+    code, http_status, rpc_code, retryable = "rollouts_failed", 502, RPC_UPSTREAM, True
 
 
 class PlotUnavailable(TrainingError):

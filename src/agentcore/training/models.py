@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from datetime import datetime, time
+from typing import Annotated, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
-from agentcore.kit.jsonvalue import JsonObject
-from agentcore.training.openenv.models import Action
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.training.openenv.models import ENVIRONMENT_NAME, Action, JsonMap
+
+# Taken as it is: what is stored as JSON has been parsed from JSON.
+JsonAny = Annotated[JsonValue, SkipValidation]
 
 Phase = Literal["reset", "policy", "step", "reward", "deadline"]
 
@@ -181,3 +186,216 @@ class Standing(_Value):
     episodes: int
     failed: int
     tied_with: tuple[str, ...] = ()
+
+
+class RewardSpec(_Value):
+    """A reward function by name; see ``reward_registry``."""
+
+    name: str = Field(min_length=1, max_length=64)
+    parameters: JsonMap = Field(default_factory=dict)
+
+
+# Versions are PostgreSQL integers.
+LAST_VERSION = 2**31 - 1
+CheckpointKind = Literal["policy", "prompt", "playbook"]
+CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class ResumePoint(_Value):
+    """All that a run needs to go on as if it had never stopped.
+
+    ``random`` is the state of its ``random.Random`` (see ``checkpoint.random_state``), ``position``
+    how many seeds of its list it has played, ``optimizer`` what the optimizer wants back.
+    """
+
+    random: JsonAny = None
+    position: int = Field(0, ge=0)
+    optimizer: JsonAny = None
+
+
+class Checkpoint(_Value):
+    """A version of a policy, prompt or playbook; ``sha256`` is of everything but the time.
+
+    Versions of a name count from 1. ``parent`` is the version it came from, whether or not that
+    is still kept.
+    """
+
+    id: UUID
+    kind: CheckpointKind
+    name: CheckpointName
+    version: int
+    parent: int | None
+    content: JsonAny
+    resume: ResumePoint | None
+    metrics: dict[str, Finite]
+    sha256: str
+    created_at: datetime
+    created_by: str = ""
+
+
+class CheckpointEntry(_Value):
+    """A checkpoint as lists show it: without its content."""
+
+    kind: CheckpointKind
+    name: CheckpointName
+    version: int
+    parent: int | None
+    metrics: dict[str, Finite]
+    sha256: str
+    created_at: datetime
+    created_by: str = ""
+
+
+class CheckpointPage(_Value):
+    checkpoints: tuple[CheckpointEntry, ...]
+    next_cursor: str | None = None
+
+
+class CheckpointDraft(_Value):
+    """What is to be saved; ``expected_version`` is the newest version that the writer knows of."""
+
+    kind: CheckpointKind
+    name: CheckpointName
+    content: JsonAny
+    resume: ResumePoint | None = None
+    metrics: dict[str, Finite] = Field(default_factory=dict)
+    parent: int | None = Field(None, ge=1, le=LAST_VERSION)
+    expected_version: int | None = Field(
+        None, ge=0, le=LAST_VERSION, description="0: there must be none yet."
+    )
+
+
+class Retention(_Value):
+    """The newest ``keep_last`` versions stay, and the ``keep_best`` ones by the metric ``best_by``.
+
+    The newest version stays in any case.
+    """
+
+    keep_last: int = Field(10, ge=1)
+    best_by: str | None = None
+    keep_best: int = Field(1, ge=1)
+    lower_is_better: bool = False
+
+
+class MetricChange(_Value):
+    """None where one of the versions does not have the metric."""
+
+    before: float | None
+    after: float | None
+    change: float | None
+
+
+PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
+
+
+class JobSpec(_Value):
+    """A rollout to be run by the service: everything by name, so that no caller brings code.
+
+    With a ``baseline`` both policies play the same seeds and are compared.
+    """
+
+    environment: str = Field(pattern=ENVIRONMENT_NAME)
+    policy: PolicyName = "random"
+    baseline: PolicyName | None = None
+    episodes: int = Field(100, ge=1, le=10_000)
+    seed: int = Field(0, ge=0, le=2**63 - 10_001)
+    sessions: int = Field(1, ge=1, le=64)
+    max_steps: int | None = Field(None, ge=1)
+    deadline_seconds: float = Field(600.0, gt=0, le=86_400)
+    reward: RewardSpec | None = None
+
+
+class Once(_Value):
+    """At ``at``, or at once."""
+
+    kind: Literal["once"] = "once"
+    at: AwareDatetime | None = None
+
+
+class Every(_Value):
+    """At ``starts_at``, or at once, and then every so many seconds."""
+
+    kind: Literal["every"] = "every"
+    seconds: float = Field(ge=1.0, le=366 * 86_400.0)
+    starts_at: AwareDatetime | None = None
+
+
+class Daily(_Value):
+    """At times of the day of a time zone, on all days or on some (0 is Monday).
+
+    A time that a change of the clocks leaves out runs by the clock before the change; one that
+    comes twice runs the first time.
+    """
+
+    kind: Literal["daily"] = "daily"
+    times: tuple[time, ...] = Field(min_length=1, max_length=96)
+    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = ()
+    timezone: str = "UTC"
+
+
+Timing = Annotated[Once | Every | Daily, Field(discriminator="kind")]
+CatchUp = Literal["latest", "all"]
+ScheduleState = Literal["active", "paused", "finished", "cancelled"]
+JobStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+AttemptOutcome = Literal["running", "done", "failed", "lost", "released", "cancelled"]
+
+
+class ScheduleDraft(_Value):
+    name: str = Field(min_length=1, max_length=128)
+    job: JobSpec
+    timing: Timing
+    catch_up: CatchUp = Field(
+        "latest",
+        description="`latest`: missed runs become one; `all`: each, at most the newest 100.",
+    )
+
+
+class Schedule(_Value):
+    """A standing order for rollouts; ``missed`` counts the runs that were not caught up."""
+
+    id: UUID
+    name: str
+    job: JobSpec
+    timing: Timing
+    catch_up: CatchUp
+    state: ScheduleState
+    next_due: datetime | None
+    missed: int
+    created_at: datetime
+    created_by: str
+
+
+class SchedulePage(_Value):
+    schedules: tuple[Schedule, ...]
+    next_cursor: str | None = None
+
+
+class Attempt(_Value):
+    """One time that a process began a job; ``lost``: it gave no more sign of life."""
+
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: AttemptOutcome = "running"
+    detail: str = ""
+
+
+class Job(_Value):
+    """One run of a schedule; ``result`` holds the evaluation, ``error`` a code and a sentence."""
+
+    id: UUID
+    schedule_id: UUID
+    due_at: datetime
+    status: JobStatus
+    job: JobSpec
+    attempts: tuple[Attempt, ...]
+    result: JsonMap | None = None
+    error: JsonMap | None = None
+    finished_at: datetime | None = None
+
+
+class JobPage(_Value):
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = None

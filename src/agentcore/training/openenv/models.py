@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.training.openenv.registry_config import RegistryConfig
+from agentcore.training.openenv.scheduling_config import SchedulingConfig
 
 ENVIRONMENT_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
@@ -218,6 +219,9 @@ class TrainingConfig(_Value):
     registry: RegistryConfig = Field(
         default_factory=RegistryConfig,
         description="How environments are discovered, registered and watched.",
+    )
+    scheduling: SchedulingConfig = Field(
+        default_factory=SchedulingConfig, description="How scheduled rollouts are run."
     )
     max_sessions: int = Field(
         512, ge=1, description="Most environment sessions that this process keeps open."

@@ -1,0 +1,1 @@
+"""When rollout jobs run, where they are kept, and what they do."""

@@ -1,0 +1,72 @@
+"""What the service offers of this package, put together."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.db import Database
+from agentcore.kit.ids import Ids
+from agentcore.kit.supervisor import Supervisor
+from agentcore.training.checkpoint import Checkpoints
+from agentcore.training.openenv.errors import OpenEnvConnectionError
+from agentcore.training.openenv.inventory import Inventory
+from agentcore.training.openenv.models import EnvironmentInfo
+from agentcore.training.openenv.playing import OpenSession
+from agentcore.training.openenv.scheduling_config import SchedulingConfig
+from agentcore.training.reward_registry import RewardRegistry, builtin_rewards
+from agentcore.training.scheduler import Schedules, TrainingScheduler
+from agentcore.training.scheduling.jobs import RolloutJobs
+from agentcore.training.scheduling.store import ScheduleStore
+from agentcore.training.store import CheckpointStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    checkpoints: Checkpoints
+    schedules: Schedules
+    rewards: RewardRegistry
+
+
+class NamedEnvironments:
+    """Environments as scheduled rollouts ask for them: by the names that callers use."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+
+    async def info(self, name: str) -> EnvironmentInfo:
+        found = (await self._inventory.environment(name)).info
+        if found is None:
+            raise OpenEnvConnectionError(
+                f"nobody serves {name} now", hint="deploy it, or wait until it runs"
+            )
+        return found
+
+    async def sessions(self, name: str, count: int) -> OpenSession:
+        clients = [await self._inventory.client(name, None) for _ in range(count)]
+        return lambda number: clients[number]
+
+
+def start_training(
+    config: SchedulingConfig,
+    inventory: Inventory,
+    *,
+    database: Database,
+    supervisor: Supervisor,
+    clock: Clock,
+    ids: Ids,
+) -> Training:
+    """The services, and their scheduler running under the supervisor."""
+    rewards = builtin_rewards()
+    store = ScheduleStore(database, ids)
+    jobs = RolloutJobs(NamedEnvironments(inventory), rewards)
+    worker = f"{platform.node()}:{os.getpid()}"
+    scheduler = TrainingScheduler(config, store, jobs, worker=worker, clock=clock)
+    supervisor.start("training schedules", scheduler.run)
+    return Training(
+        checkpoints=Checkpoints(CheckpointStore(database), clock=clock, ids=ids),
+        schedules=Schedules(store, jobs, ids),
+        rewards=rewards,
+    )
