@@ -299,9 +299,21 @@ class AnyTimeout(SoundServer):
         return True
 
 
+@breaks("tasks")
+class EndlessTasks(SoundServer):
+    def task(self, body: Frame) -> Any:
+        return {"task": {}}
+
+
 @breaks("auth")
 class OpenToAll(SoundServer):
     def allowed(self, token: str) -> bool:
+        return True
+
+
+@breaks("origin")
+class AnyPage(SoundServer):
+    def welcome(self, origin: str) -> bool:
         return True
 
 
@@ -333,6 +345,12 @@ class AnyMethod(SoundServer):
 class WithoutId(SoundServer):
     def rpc_frame(self, request: Frame) -> Frame:
         return {**super().rpc_frame(request), "id": None}
+
+
+@breaks("mcp-socket")
+class Deaf(SoundServer):
+    def rpc_text(self, text: str) -> Frame:
+        return {**super().rpc_text(text), "id": 0}
 
 
 @breaks("attach")

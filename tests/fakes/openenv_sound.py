@@ -165,6 +165,9 @@ class SoundServer:
     def allowed(self, token: str) -> bool:
         return token in {ORCHESTRATOR, AGENT}
 
+    def welcome(self, origin: str) -> bool:
+        return not origin
+
     def may_reset(self, token: str) -> bool:
         return token != AGENT
 
@@ -198,7 +201,7 @@ class SoundServer:
 
     async def socket(self, socket: WebSocket) -> None:
         token, session_id = self.token(socket), socket.query_params.get("session_id")
-        if not self.allowed(token):
+        if not self.allowed(token) or not self.welcome(socket.headers.get("origin", "")):
             await socket.close()
             return
         await socket.accept()
@@ -350,16 +353,59 @@ class SoundServer:
     def rpc_frame(self, request: Frame) -> Frame:
         return self.rpc(request)
 
+    async def rpc_socket(self, socket: WebSocket) -> None:
+        await socket.accept()
+        with suppress(WebSocketDisconnect):
+            while True:
+                text = await socket.receive_text()
+                await socket.send_text(json.dumps(self.rpc_text(text)))
+
+    def rpc_text(self, text: str) -> Frame:
+        if text == "{":
+            return {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "no"}}
+        return self.rpc(json.loads(text))
+
+    # task sets
+
+    def names(self) -> Any:
+        return ["walk"]
+
+    def splits(self) -> Any:
+        return [{"name": "train"}]
+
+    def num_tasks(self, body: Frame) -> Frame:
+        return {"num_tasks": 2}
+
+    def task(self, body: Frame) -> Any:
+        return {"task": {}} if body["index"] < 2 else 400
+
     def app(self) -> Starlette:
-        pages = ("health", "metadata", "schema", "openapi", "ready", "http_state")
-        paths = {"openapi": "/openapi.json", "http_state": "/state"}
+        pages = (
+            "names",
+            "splits",
+            "health",
+            "metadata",
+            "schema",
+            "openapi",
+            "ready",
+            "http_state",
+        )
+        paths = {
+            "openapi": "/openapi.json",
+            "http_state": "/state",
+            "names": "/list_environments",
+            "splits": "/walk/splits",
+        }
         return Starlette(
             routes=[
                 *(Route(paths.get(page, f"/{page}"), _page(self, page)) for page in pages),
                 Route("/reset", _posted(self, "http_reset"), methods=["POST"]),
                 Route("/step", _posted(self, "http_step"), methods=self.step_methods()),
                 Route("/mcp", _posted(self, "rpc"), methods=["POST"]),
+                Route("/walk/num_tasks", _posted(self, "num_tasks"), methods=["POST"]),
+                Route("/walk/task", _posted(self, "task"), methods=["POST"]),
                 WebSocketRoute("/ws", self.socket),
+                WebSocketRoute("/mcp", self.rpc_socket),
             ]
         )
 
@@ -369,9 +415,7 @@ class SoundServer:
 
 def _page(server: SoundServer, name: str) -> Any:
     async def page(request: Request) -> Response:
-        content = getattr(server, name)()
-        # An int is a status.
-        return _json({}, content) if isinstance(content, int) else _json(content)
+        return _json(getattr(server, name)())
 
     return page
 
@@ -391,4 +435,7 @@ def _posted(server: SoundServer, name: str) -> Any:
 
 
 def _json(content: Any, status: int = 200) -> Response:
+    # An int is a status.
+    if isinstance(content, int):
+        content, status = {}, content
     return Response(json.dumps(content), status, media_type="application/json")

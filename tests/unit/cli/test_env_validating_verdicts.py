@@ -78,8 +78,8 @@ def test_a_failure_is_explained_and_exit_1(
         "missing reward is null",
         '"reward": NaN',
         '> {"type":"step","data":{"move":',
-        f"agentcore env validate {url} --only finite-rewards --seed 3",
-        "failed: 1 passed, 1 failed, 0 warnings, 0 skipped",
+        f"agentcore env validate {url} --token ... --only finite-rewards --seed 3",
+        "failed: 1 passed, 1 failed, 0 warned, 0 skipped",
     ):
         assert told in shown, told
     assert ORCHESTRATOR not in shown + path.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from agentcore.kit.jsonvalue import dumps
 
 if TYPE_CHECKING:
     from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -97,7 +100,7 @@ def validate(
         typer.echo(f"agentcore: {error.detail}{hint}", err=True)
         raise typer.Exit(UNUSABLE) from error
     # What goes to the output is for a program: the tables go beside it.
-    show_report(report, target, strict=strict, to_errors=json == STDOUT)
+    show_report(report, _again(target, plan), strict=strict, to_errors=json == STDOUT)
     if json is not None:
         write_report(report, json)
     failed = not report.passed or (strict and report.counts["warn"] > 0)
@@ -111,6 +114,17 @@ async def _run(target: str, plan: Plan, checks: Sequence[Check]) -> Report:
     async with _served(target) as url:
         with watching(len(checks)) as watch:
             return await run_checks(replace(plan, url=url), checks, watch)
+
+
+def _again(target: str, plan: Plan) -> str:
+    """The same command, without what is secret."""
+    words = ["agentcore", "env", "validate", target]
+    words += ["--token", "..."] * (plan.token is not None)
+    words += ["--agent-token", "..."] * (plan.agent_token is not None)
+    words += [] if plan.sessions is None else ["--sessions", str(plan.sessions)]
+    for action in plan.actions:
+        words += ["--action", dumps(action).decode()]
+    return shlex.join(words)
 
 
 @asynccontextmanager

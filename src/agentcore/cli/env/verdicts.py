@@ -28,6 +28,7 @@ STYLES: dict[Outcome, str] = {
     "skipped": "dim",
 }
 STDOUT = Path("-")
+LINES_SHOWN = 6
 
 
 @contextmanager
@@ -46,13 +47,13 @@ def watching(total: int) -> Iterator[Callable[[Check, Result | None], None]]:
         yield watch
 
 
-def show_report(report: Report, target: str, *, strict: bool, to_errors: bool) -> None:
-    """All checks, then what did not pass with what was expected, what came, and how to see it."""
+def show_report(report: Report, again: str, *, strict: bool, to_errors: bool) -> None:
+    """All checks, then what did not pass: what was expected, what came, how to see it ``again``."""
     console = Console(stderr=to_errors, highlight=False)
     console.print(_table(report))
     for result in report.results:
         if result.outcome in {"fail", "warn"}:
-            _explain(console, report, target, result)
+            _explain(console, report, result, again)
     console.print(_summary(report, strict=strict))
 
 
@@ -82,19 +83,21 @@ def _table(report: Report) -> Table:
     return table
 
 
-def _explain(console: Console, report: Report, target: str, result: Result) -> None:
+def _explain(console: Console, report: Report, result: Result, again: str) -> None:
     grade = f"{result.outcome} {result.id}"
     console.print(Text.assemble((grade, STYLES[result.outcome]), f"  {result.title}"))
     rows = Table.grid(padding=(0, 1))
     rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
-    rows.add_row("section", Text(f"{result.section} ({result.severity})"))
-    rows.add_row("expected", Text(result.expected))
-    rows.add_row("got", Text(result.got))
-    for number, line in enumerate(result.reproduce):
-        rows.add_row("" if number else "on the wire", Text(line))
-    again = f"agentcore env validate {target} --only {result.id} --seed {report.seed}"
-    rows.add_row("again", Text(again))
+    rows.add_row("section", "", Text(f"{result.section} ({result.severity})"))
+    rows.add_row("expected", "", Text(result.expected))
+    rows.add_row("got", "", Text(result.got))
+    # The report as JSON has more of them.
+    for number, line in enumerate(result.reproduce[-LINES_SHOWN:]):
+        direction, _, text = line.partition(" ")
+        rows.add_row("" if number else "on the wire", direction, Text(text))
+    rows.add_row("again", "", Text(f"{again} --only {result.id} --seed {report.seed}"))
     console.print(Padding(rows, (0, 0, 1, 2)))
 
 
@@ -102,6 +105,6 @@ def _summary(report: Report, *, strict: bool) -> Text:
     counts = report.counts
     good = report.passed and not (strict and counts["warn"])
     verdict = ("passed", "bold green") if good else ("failed", "bold red")
-    named = {"pass": "passed", "fail": "failed", "warn": "warnings", "skipped": "skipped"}
+    named = {"pass": "passed", "fail": "failed", "warn": "warned", "skipped": "skipped"}
     told = ", ".join(f"{counts[outcome]} {named[outcome]}" for outcome in STYLES)
     return Text.assemble(verdict, f": {told}, in {report.seconds:.1f} s")

@@ -17,6 +17,7 @@ from agentcore.training.openenv.conformance.subject import Headers, Subject, bea
 from agentcore.training.openenv.conformance.wire import NoSession, refusal_of
 from agentcore.training.openenv.schema_merging import object_of
 
+FOREIGN = "https://agentcore-conformance.invalid"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -29,6 +30,13 @@ async def auth(subject: Subject) -> None:
     for said, headers in offers.items():
         admitted = await _lets_in(subject, headers)
         require(not admitted, "a refused session", f"a session for {said}")
+
+
+@check("origin", "Pages of foreign origins open no session", "WS /ws: handshake", "should")
+async def origin(subject: Subject) -> None:
+    admitted = await _lets_in(subject, {**subject.headers, "Origin": FOREIGN})
+    expected = "a refused handshake: a browser lends every page its user's network"
+    require(not admitted, expected, f"a session for {FOREIGN}")
 
 
 @check("agent-scope", "An agent's token cannot reset", "AgentCore: scopes", "extra")
@@ -74,4 +82,4 @@ async def _lets_in(subject: Subject, headers: Headers) -> bool:
         return False
 
 
-CHECKS: tuple[Check, ...] = (auth, agent_scope, render)
+CHECKS: tuple[Check, ...] = (auth, origin, agent_scope, render)

@@ -9,6 +9,7 @@ from agentcore.training.openenv.conformance.schemas import unfit
 from agentcore.training.openenv.conformance.subject import Answer, Subject
 from agentcore.training.openenv.schema_merging import list_of, object_of
 
+TASKS = "HTTP: task API"
 RESET, STEP = "HTTP: POST /reset", "HTTP: POST /step"
 
 
@@ -73,6 +74,34 @@ async def http_step_422(subject: Subject) -> None:
     _is_422(await subject.post_text("/step", "{"), "{")
 
 
+@check("tasks", "Task sets are told for the environment, and 404 for another", TASKS)
+async def tasks(subject: Subject) -> None:
+    listed = await subject.get("/list_environments")
+    if listed.status == 404:
+        raise NotApplicable("there is no /list_environments")
+    names = listed.body if isinstance(listed.body, list) else []
+    require(listed.status == 200 and bool(names), "200 and a list of names", str(listed))
+    splits = await subject.get(f"/{names[0]}/splits")
+    told = splits.status == 200 and isinstance(splits.body, list)
+    # An environment without task sets says so by 501.
+    require(told or splits.status == 501, "a list of splits, or 501", str(splits))
+    other = await subject.get("/agentcore-conformance-nobodys/splits")
+    require(other.status == 404, "404 for the splits of another environment", str(other))
+    for split in list_of(splits.body)[:1]:
+        await _counted(subject, str(names[0]), str(object_of(split).get("name", split)))
+
+
+async def _counted(subject: Subject, name: str, split: str) -> None:
+    """As many tasks as are told, and 400 behind the last."""
+    answer = await subject.post(f"/{name}/num_tasks", {"split": split})
+    count = answer.members.get("num_tasks")
+    if answer.status == 501:
+        return
+    require(isinstance(count, int), "200 and a number of tasks", str(answer))
+    last = await subject.post(f"/{name}/task", {"split": split, "index": count})
+    require(last.status in {400, 501}, f"400 for task {count} of {count}", str(last))
+
+
 async def _posted(subject: Subject, path: str, body: JsonValue) -> Answer:
     answer = await subject.post(path, body)
     if answer.status == 404:
@@ -89,4 +118,11 @@ def _is_422(answer: Answer, body: JsonValue) -> None:
     require(bool(faults) and good, "a detail with loc, msg and type per fault", str(answer))
 
 
-CHECKS: tuple[Check, ...] = (http_reset, http_step, http_stateless, http_reset_422, http_step_422)
+CHECKS: tuple[Check, ...] = (
+    http_reset,
+    http_step,
+    http_stateless,
+    http_reset_422,
+    http_step_422,
+    tasks,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.conformance.judging import (
@@ -19,7 +20,7 @@ from agentcore.training.openenv.schema_merging import list_of, object_of
 
 DIALECT, SESSIONS = "HTTP: POST /mcp", "HTTP: POST /mcp, openenv/session"
 METHOD_NOT_FOUND, INVALID_PARAMS = -32601, -32602
-SERVER_ERROR = -32000
+PARSE_ERROR, SERVER_ERROR = -32700, -32000
 
 
 @check("mcp", "/mcp answers tools/list as JSON-RPC 2.0", DIALECT)
@@ -51,6 +52,20 @@ async def mcp_frames(subject: Subject) -> None:
         data = object_of(answer.get("data"))
         right = answer.get("type") == "mcp" and data.get("id") == 3 and data.get("jsonrpc") == "2.0"
         require(right, "a frame of type mcp with the response of the same id", answer)
+
+
+@check("mcp-socket", "The socket /mcp answers JSON-RPC, also what is no JSON", "WS /mcp")
+async def mcp_socket(subject: Subject) -> None:
+    request = {"jsonrpc": "2.0", "id": 5, "method": "agentcore/conformance/unheard-of"}
+    try:
+        async with subject.socket(path="/mcp") as talk:
+            answer = await talk.raw(json.dumps(request))
+            right = answer.get("id") == 5 and answer.get("jsonrpc") == "2.0"
+            require(right, "a JSON-RPC 2.0 response of the same id", answer)
+            broken = await talk.raw("{")
+            require(_error_code(broken) == PARSE_ERROR, f"error {PARSE_ERROR} for {{", broken)
+    except NoSession as refused:
+        raise NotApplicable(f"there is no socket /mcp ({refused.code})") from refused
 
 
 @check("attach", "A socket attaches to a session by its id, and only one does", SESSIONS)
@@ -125,4 +140,4 @@ def _error_code(answer: JsonObject) -> JsonValue:
     return object_of(answer.get("error")).get("code")
 
 
-CHECKS: tuple[Check, ...] = (mcp, mcp_unknown_method, mcp_frames, attach, session_close)
+CHECKS: tuple[Check, ...] = (mcp, mcp_unknown_method, mcp_frames, mcp_socket, attach, session_close)

@@ -135,11 +135,11 @@ class Subject:
             waited += PAUSE
 
     @asynccontextmanager
-    async def socket(self, query: str = "", headers: Headers | None = None) -> AsyncIterator[Talk]:
+    async def socket(self, query: str = "", path: str = "/ws") -> AsyncIterator[Talk]:
         """A socket, whatever the server then says."""
         async with talking(
-            socket_url(self.plan.url, query),
-            headers=self.headers if headers is None else headers,
+            socket_url(self.plan.url, query, path),
+            headers=self.headers,
             seconds=self.plan.answer_seconds,
             transcript=self.transcript,
         ) as talk:

@@ -219,8 +219,8 @@ def shortened(value: object) -> str:
     return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."
 
 
-def socket_url(base: str, query: str = "") -> str:
-    return base.rstrip("/").replace("http", "ws", 1) + "/ws" + query
+def socket_url(base: str, query: str = "", path: str = "/ws") -> str:
+    return base.rstrip("/").replace("http", "ws", 1) + path + query
 
 
 def _cut() -> SocketClosed:
