@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.cli.main import run
 from agentcore.training.openenv.conformance.suite import CHECKS
+from agentcore.training.openenv.environments.catalog import BUNDLED
 from tests.fakes.openenv_defects import DEFECTS
 from tests.fakes.openenv_sound import ORCHESTRATOR, SoundServer
 
@@ -52,16 +53,29 @@ def loaded(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_bundled_environment_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_environment_passes_every_check(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "report.json"
-    assert validate("guess_number", "--json", str(path)) == 0
-    shown = capsys.readouterr().out
+    assert validate(name, "--strict", "--json", str(path)) == 0
+    captured = capsys.readouterr()
+    shown = captured.out
+    assert captured.err == ""
     assert "passed: " in shown
     assert all(check.id in shown for check in CHECKS)
     report = loaded(path)
     assert report["passed"] is True
-    assert report["counts"]["fail"] == 0
+    assert report["counts"] == {"pass": len(CHECKS), "fail": 0, "warn": 0, "skipped": 0}
     assert [result["id"] for result in report["results"]] == [check.id for check in CHECKS]
+
+
+def test_given_tokens_are_those_of_the_door(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    given = ("--token", "the-one", "--agent-token", "the-other", "--json", str(path))
+    assert validate("guess_number", "--only", "auth,agent-scope", "--strict", *given) == 0
+    assert loaded(path)["counts"]["pass"] == 2
+    assert "the-o" not in path.read_text()
 
 
 def test_a_failure_is_explained_and_exit_1(

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def served_on_loopback(app: ASGIApp) -> AsyncIterator[str]:
+async def served_on_loopback(app: ASGIApp, *, log_level: str | None = None) -> AsyncIterator[str]:
     """``app`` in this event loop on a free port of 127.0.0.1; yields its base URL."""
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, ws_per_message_deflate=False, access_log=False
+        app,
+        lifespan="off",
+        log_config=None,
+        log_level=log_level,
+        ws_per_message_deflate=False,
+        access_log=False,
     )
     config.load()
     server = uvicorn.Server(config)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shlex
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from agentcore.kit.jsonvalue import dumps
@@ -111,9 +113,9 @@ async def _run(target: str, plan: Plan, checks: Sequence[Check]) -> Report:
     from agentcore.cli.env.verdicts import watching
     from agentcore.training.openenv.conformance.suite import run_checks
 
-    async with _served(target) as url:
+    async with _reached(target, plan) as reached:
         with watching(len(checks)) as watch:
-            return await run_checks(replace(plan, url=url), checks, watch)
+            return await run_checks(reached, checks, watch)
 
 
 def _again(target: str, plan: Plan) -> str:
@@ -128,20 +130,41 @@ def _again(target: str, plan: Plan) -> str:
 
 
 @asynccontextmanager
-async def _served(target: str) -> AsyncIterator[str]:
-    """The URL itself, or the address of an environment served by this process."""
+async def _reached(target: str, plan: Plan) -> AsyncIterator[Plan]:
+    """The plan for the URL, or for an environment that this process serves behind a door."""
     if "://" in target:
-        yield target
+        yield plan
         return
     from agentcore.cli.env.loopback import served_on_loopback
+    from agentcore.kit.drain import Drain
     from agentcore.training.openenv.environments.loading import load_environment
     from agentcore.training.openenv.models import EnvironmentServerConfig
     from agentcore.training.openenv.server import environment_app
+    from agentcore.training.openenv.serving.standalone import given_tokens, standalone_app
 
     name, factory = load_environment(target)
-    app = environment_app(name, factory, config=EnvironmentServerConfig(max_sessions=OWN_SESSIONS))
-    async with served_on_loopback(app) as url:
-        yield url
+    token = plan.token or secrets.token_urlsafe()
+    agent_token = plan.agent_token or secrets.token_urlsafe()
+    config = EnvironmentServerConfig.model_validate(
+        {"max_sessions": OWN_SESSIONS, "token": token, "agent_token": agent_token}
+    )
+    door = given_tokens(config)
+    app = environment_app(name, factory, config=config)
+    guarded = app if door is None else standalone_app(app, door, Drain())
+    with _quiet():
+        async with served_on_loopback(guarded, log_level="critical") as url:
+            yield replace(plan, url=url, token=token, agent_token=agent_token)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What the served environment logs is what the checks provoke: the report tells it better."""
+    usual = structlog.get_config()
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    try:
+        yield
+    finally:
+        structlog.configure(**usual)
 
 
 def _given(texts: Sequence[str]) -> list[JsonObject]:

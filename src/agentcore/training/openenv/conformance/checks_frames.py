@@ -102,15 +102,6 @@ async def no_object(subject: Subject) -> None:
             require(code == 1000, "close code 1000", code)
 
 
-@check("unknown-session", "A session_id that is nobody's is SESSION_ERROR", "WS /ws?session_id=")
-async def unknown_session(subject: Subject) -> None:
-    async with subject.socket("?session_id=agentcore-conformance-nobodys") as talk:
-        data = refusal_of(await talk.next()) or {}
-        require(data.get("code") == "SESSION_ERROR", "SESSION_ERROR before any frame", data)
-        code = await talk.closing()
-        require(code == 1000, "close code 1000", code)
-
-
 @check("close", "close is answered by closing with 1000", "WS /ws: close")
 async def close(subject: Subject) -> None:
     async with subject.session() as talk:
@@ -157,7 +148,6 @@ CHECKS: tuple[Check, ...] = (
     invalid_action,
     survives,
     no_object,
-    unknown_session,
     close,
     large_frame,
 )

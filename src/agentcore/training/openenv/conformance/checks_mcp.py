@@ -85,6 +85,19 @@ async def attach(subject: Subject) -> None:
         await _rpc(subject, "openenv/session/close", session_id=session_id)
 
 
+@check("unknown-session", "A session_id that is nobody's is SESSION_ERROR", "WS /ws?session_id=")
+async def unknown_session(subject: Subject) -> None:
+    nobodys = "agentcore-conformance-nobodys"
+    closed = await _rpc(subject, "openenv/session/close", session_id=nobodys)
+    if _error_code(closed) == METHOD_NOT_FOUND:
+        raise NotApplicable("the server makes no sessions to attach to")
+    async with subject.socket(f"?session_id={nobodys}") as talk:
+        data = refusal_of(await talk.next()) or {}
+        require(data.get("code") == "SESSION_ERROR", "SESSION_ERROR before any frame", data)
+        code = await talk.closing()
+        require(code == 1000, "close code 1000", code)
+
+
 @check("session-close", "A session that was closed is gone, and its slot with it", SESSIONS)
 async def session_close(subject: Subject) -> None:
     session_id = await _created(subject)
@@ -140,4 +153,12 @@ def _error_code(answer: JsonObject) -> JsonValue:
     return object_of(answer.get("error")).get("code")
 
 
-CHECKS: tuple[Check, ...] = (mcp, mcp_unknown_method, mcp_frames, mcp_socket, attach, session_close)
+CHECKS: tuple[Check, ...] = (
+    mcp,
+    mcp_unknown_method,
+    mcp_frames,
+    mcp_socket,
+    attach,
+    unknown_session,
+    session_close,
+)
