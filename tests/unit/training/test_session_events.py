@@ -120,6 +120,19 @@ async def test_a_cancelled_step_is_a_lost_session(envs: str, clock: ManualClock)
     assert kinds(await told(events)) == ["reset", "lost", "closed"]
 
 
+async def test_closing_waits_for_the_step_that_runs(envs: str, clock: ManualClock) -> None:
+    async with sessions_at(envs, clock) as sessions:
+        session = await sessions.open(ADA, "guess_number", session_id="s", seed=7)
+        events = sessions.follow(ADA, "s", None)
+        async with asyncio.TaskGroup() as tasks:
+            stepping = tasks.create_task(session.step(GUESS))
+            await asyncio.sleep(0)
+            tasks.create_task(sessions.close(ADA, "s"))
+        assert stepping.result().reward == 1.0
+    assert kinds(await told(events)) == ["done", "closed"]
+    assert events.closed
+
+
 async def test_a_reset_that_fails_is_no_event(envs: str, clock: ManualClock) -> None:
     server = ScriptedServer(resets=[observation(), refusal("EXECUTION_ERROR")])
     async with server.running() as url:

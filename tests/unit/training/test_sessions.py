@@ -281,3 +281,15 @@ async def test_refusals_for_want_of_room_are_counted(
         labels = {"environment": "guess_number", "side": "client"}
         assert registry.get_sample_value("openenv_capacity_refusals_total", labels) == 1
         assert registry.get_sample_value("openenv_sessions", labels) == 1
+
+
+async def test_the_first_observation_is_kept_while_its_episode_lasts(
+    envs: str, clock: ManualClock
+) -> None:
+    async with sessions_at(envs, clock) as sessions:
+        session = await sessions.open(ADA, "guess_number", session_id="s", seed=3)
+        assert session.first is not None
+        await session.reset(4)
+        again = await sessions.open(ADA, "guess_number", session_id="s", seed=3)
+        assert again is session
+        assert again.first is None

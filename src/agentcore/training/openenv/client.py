@@ -216,9 +216,9 @@ class OpenEnvClient:
             raise OpenEnvSpecError(f"the server's image is not base64: {exc}") from exc
 
     @property
-    def lost(self) -> bool:
-        """Whether the session broke off inside an episode, and no reset has followed."""
-        return self._phase == "lost"
+    def phase(self) -> Phase:
+        """Where the episode stands; ``lost`` until a reset, when the session broke off in it."""
+        return self._phase
 
     def subscribe_updates(self) -> AsyncIterator[JsonObject]:
         """This client's events from now on, until it closes.

@@ -61,11 +61,16 @@ class EnvironmentSession:
     on: Surroundings
     last_used: float
     calls: int = 0
-    phase: Phase = "idle"
+    closed: bool = False
+    loss_told: bool = False
     episodes: int = 0
     steps: int = 0
     episode_id: str = ""
     first: Observation | None = None
+
+    @property
+    def phase(self) -> Phase:
+        return "closed" if self.closed else self.client.phase
 
     def admits(self, principal: Principal) -> bool:
         allowed = principal.subject == self.owner or principal.subject in self.asked.agents
@@ -81,10 +86,9 @@ class EnvironmentSession:
         """Start an episode; ``parent`` is the W3C traceparent of the call."""
         with self.on.tracer.span("environment.reset", parent=parent) as span:
             began = self.on.clock.monotonic()
-            self.phase = "idle"
             observation = await self._played(self.client.reset(seed, options))
             self.watch.reset(self.on.clock.monotonic() - began)
-            self.phase, self.steps = "playing", 0
+            self.steps, self.loss_told, self.first = 0, False, None
             self.episodes += 1
             self.episode_id = str(observation.metadata.get("episode_id") or "")
             if span is not None:
@@ -100,8 +104,6 @@ class EnvironmentSession:
             seconds = self.on.clock.monotonic() - began
             self.watch.stepped(seconds, result.reward, done=result.done)
             self.steps += 1
-            if result.done:
-                self.phase = "over"
             if span is not None:
                 outcome: dict[str, Attribute] = {
                     "openenv.action": action.type,
@@ -128,11 +130,11 @@ class EnvironmentSession:
 
     async def close(self) -> None:
         """End the session for good: its watchers are told and sent away."""
-        self.phase = "closed"
-        self.watch.closed()
+        self.closed = True
         try:
             await self.client.close()
         finally:
+            self.watch.closed()
             await self._tell("closed", NOTHING, {})
             self.journal.end()
 
@@ -142,7 +144,7 @@ class EnvironmentSession:
             self.journal,
             after,
             session_id=self.called_by(principal),
-            closed=lambda: self.phase == "closed",
+            closed=lambda: self.closed,
             heartbeat_seconds=self.on.heartbeat_seconds,
         )
 
@@ -150,8 +152,8 @@ class EnvironmentSession:
         try:
             return await work
         except BaseException:
-            if self.client.lost and self.phase == "playing":
-                self.phase = "lost"
+            if self.client.phase == "lost" and not self.loss_told:
+                self.loss_told = True
                 self.watch.lost()
                 await self._tell("lost", NOTHING, {})
             raise
