@@ -18,6 +18,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from agentcore.cli.websockets import LeanWebSockets
 from agentcore.kit.drain import Drain
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -30,7 +31,12 @@ Frame = dict[str, Any]
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """``app`` behind a real uvicorn on a free loopback port; yields its base URL."""
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, ws_per_message_deflate=False, access_log=False
+        app,
+        lifespan="off",
+        log_config=None,
+        ws=LeanWebSockets,
+        ws_per_message_deflate=False,
+        access_log=False,
     )
     config.load()
     server = uvicorn.Server(config)
