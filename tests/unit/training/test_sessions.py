@@ -283,6 +283,20 @@ async def test_refusals_for_want_of_room_are_counted(
         assert registry.get_sample_value("openenv_sessions", labels) == 1
 
 
+async def test_the_limits_of_the_service_count_as_refusals(
+    envs: str, clock: ManualClock, registry: CollectorRegistry
+) -> None:
+    metrics = OpenEnvMetrics(registry, ["guess_number"])
+    async with sessions_at(
+        envs, clock, watch=lambda name: metrics.watch(name, "client"), max_sessions=1
+    ) as sessions:
+        await sessions.open(ADA, "guess_number")
+        with pytest.raises(SessionLimitReached):
+            await sessions.open(BOB, "guess_number")
+    labels = {"environment": "guess_number", "side": "client"}
+    assert registry.get_sample_value("openenv_capacity_refusals_total", labels) == 1
+
+
 async def test_the_first_observation_is_kept_while_its_episode_lasts(
     envs: str, clock: ManualClock
 ) -> None:

@@ -28,11 +28,12 @@ from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.journal import Journal
 from agentcore.training.openenv.metrics import UNWATCHED
 from agentcore.training.openenv.models import (
+    EnvironmentInfo,
     SessionPage,
     SessionView,
     TrainingConfig,
 )
-from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.ports import EnvironmentWatch, SessionWatch
 from agentcore.training.openenv.session import EnvironmentSession, Opening, Surroundings
 from agentcore.training.openenv.subscriptions import Subscription
 
@@ -123,12 +124,18 @@ class EnvironmentSessions:
     ) -> EnvironmentSession:
         client = await self.inventory.client(asked.environment, asked.url)
         owner = (principal.tenant, principal.subject)
-        self._take(owner)
+        watch = self._watch(asked.environment)
         try:
-            session = await self._connected(principal, asked, chosen, client)
-        except BaseException:
-            self._give_back(owner)
+            self._take(owner)
+            try:
+                info = await client.connect()
+            except BaseException:
+                self._give_back(owner)
+                raise
+        except (SessionLimitReached, CapacityReached):
+            watch.refused()
             raise
+        session = self._made(principal, asked, client, name=chosen, info=info, watch=watch.opened())
         self._sessions[session.id] = session
         self._named[(*owner, session.name)] = session
         if asked.seed is None:
@@ -144,20 +151,21 @@ class EnvironmentSessions:
             session.calls -= 1
         return session
 
-    async def _connected(
-        self, principal: Principal, asked: Opening, chosen: str | None, client: OpenEnvClient
+    def _made(
+        self,
+        principal: Principal,
+        asked: Opening,
+        client: OpenEnvClient,
+        *,
+        name: str | None,
+        info: EnvironmentInfo,
+        watch: SessionWatch,
     ) -> EnvironmentSession:
-        watch = self._watch(asked.environment)
-        try:
-            info = await client.connect()
-        except CapacityReached:
-            watch.refused()
-            raise
         unique = self._ids.new()
         events = self._config.events
         return EnvironmentSession(
             id=str(unique),
-            name=chosen or str(unique),
+            name=name or str(unique),
             asked=asked,
             tenant=principal.tenant,
             owner=principal.subject,
@@ -168,7 +176,7 @@ class EnvironmentSessions:
             journal=Journal(
                 unique.hex[-12:], most_entries=events.most_events, most_bytes=events.most_bytes
             ),
-            watch=watch.opened(),
+            watch=watch,
             on=self._on,
             last_used=self._clock.monotonic(),
         )
