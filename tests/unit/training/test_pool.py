@@ -145,6 +145,21 @@ async def test_only_so_many_connect_at_once() -> None:
     assert most == 9, "sessions that are there need no permission"
 
 
+async def test_all_frames_are_out_before_the_first_answer() -> None:
+    """Nobody gets an answer until all 64 have asked: a pool that took turns would hang."""
+    together = asyncio.Barrier(64)
+
+    class Meeting(LocalSession):
+        async def step(self, action: Action) -> StepResult:
+            await together.wait()
+            return await super().step(action)
+
+    pool = EnvironmentPool(["x"], 64, open_session=lambda _: Meeting(GuessNumber()))
+    await pool.reset_many(list(range(64)))
+    async with asyncio.timeout(10):
+        assert len(results(await pool.step_many([guess(1)] * 64))) == 64
+
+
 async def test_autoreset_starts_over_with_the_step_after_the_last() -> None:
     pool = EnvironmentPool(
         ["x"], 2, open_session=lambda _: LocalSession(GuessNumber()), autoreset=count(100)
