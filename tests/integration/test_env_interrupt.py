@@ -33,6 +33,21 @@ def test_ctrl_c_leaves_a_recording_and_a_report(tmp_path: Path) -> None:
     assert report["rewards"] == [each.reward for each in ended]
 
 
+def test_a_full_disk_ends_the_run_and_keeps_what_was_played(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl.gz"
+    play = f"{sys.executable} -m agentcore env run guess_number --episodes 100000 --sessions 3"
+    limited = f"ulimit -f 16; exec {play} --record {path} --json -"
+    done = subprocess.run(
+        ["sh", "-c", limited], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"agentcore: cannot record to {path}: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    recording = read_recording(path)
+    assert not recording.complete
+    assert sum(each.ended for each in recording.episodes) > 5
+
+
 def _so_far(path: Path) -> tuple[RecordedEpisode, ...]:
     try:
         return read_recording(path).episodes

@@ -38,6 +38,12 @@ class RecordingUnreadable(TrainingError):
     code, http_status, rpc_code, retryable = "recording_unreadable", 422, RPC_INVALID_PARAMS, False
 
 
+class RecordingFailed(TrainingError):
+    """The recording cannot be written any further; what is in it can be read."""
+
+    code, http_status, rpc_code, retryable = "recording_failed", 500, RPC_INTERNAL, False
+
+
 class CheckpointNotFound(TrainingError):
     code, http_status, rpc_code, retryable = "checkpoint_not_found", 404, RPC_NOT_FOUND, False
 

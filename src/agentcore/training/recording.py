@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, dumps, loads
-from agentcore.training.errors import RecordingUnreadable
+from agentcore.training.errors import RecordingFailed, RecordingUnreadable
 from agentcore.training.models import Episode, EpisodeFailure, Transition
 from agentcore.training.openenv.models import Action, EnvironmentInfo, JsonMap, Observation
 
@@ -107,7 +107,7 @@ class Recorder:
     """Writes a recording; an ``EpisodeWatcher``, and a context that closes its file.
 
     Writing blocks for as long as a line takes to reach the page cache. Several episodes may be
-    under way at once.
+    under way at once. When the file takes no more, ``RecordingFailed`` ends the rollout.
     """
 
     def __init__(self, path: Path, header: RecordingHeader) -> None:
@@ -185,14 +185,24 @@ class Recorder:
 
     def close(self) -> None:
         """Finish the file; safe to call twice."""
-        if not self._file.closed:
-            self._file.write(self._compressor.flush(zlib.Z_FINISH))
-            self._file.close()
+        if self._file.closed:
+            return
+        try:
+            with self._file:
+                self._file.write(self._compressor.flush(zlib.Z_FINISH))
+        except OSError as exc:
+            raise self._failed(exc) from exc
 
     def _write(self, line: JsonObject) -> None:
         data = self._compressor.compress(dumps(line) + b"\n")
-        self._file.write(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))
-        self._file.flush()
+        try:
+            self._file.write(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))
+            self._file.flush()
+        except OSError as exc:
+            raise self._failed(exc) from exc
+
+    def _failed(self, exc: OSError) -> RecordingFailed:
+        return RecordingFailed(f"cannot record to {self._file.name}: {exc.strerror}")
 
 
 def read_recording(path: Path) -> Recording:

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Protocol
 
+import structlog
+
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import Deadline
-from agentcore.training.errors import PolicyFailed, RewardInvalid
+from agentcore.training.errors import PolicyFailed, RecordingFailed, RewardInvalid
 from agentcore.training.models import Episode, EpisodeFailure, Phase, RolloutResult, Transition
 from agentcore.training.openenv.models import Action, Observation
 from agentcore.training.openenv.playing import EpisodeSession, OpenSession
 from agentcore.training.openenv.policy import Policy
 
 LONGEST_FAULT = 500
+log = structlog.get_logger()
 
 
 class AsyncPolicy(Protocol):
@@ -93,16 +96,23 @@ async def rollout(
 
     ``policy`` makes a player for each episode, sync or async. Whatever fails, in the environment,
     on the way to it or in the policy, is a failure of its episode; the others go on.
+
+    Raises:
+        RecordingFailed: a watcher that records cannot go on; nothing further is played.
     """
     numbered = _numbered(episodes, seeds)
     run = _Run(policy, plan, tuple(watchers), clock, Deadline(plan.deadline, clock))
     began = clock.monotonic()
     rest = iter(numbered)
-    async with asyncio.TaskGroup() as group:
-        players = [
-            group.create_task(_play_all(run, env(number), rest))
-            for number in range(min(max(1, plan.concurrency), episodes))
-        ]
+    try:
+        async with asyncio.TaskGroup() as group:
+            players = [
+                group.create_task(_play_all(run, env(number), rest))
+                for number in range(min(max(1, plan.concurrency), episodes))
+            ]
+    except* RecordingFailed as failed:
+        # Of all that a player meets only this ends the others' play; one of them says it all.
+        raise failed.exceptions[0] from None
     played = [episode for player in players for episode in player.result()]
     played.sort(key=lambda episode: episode.index)
     return RolloutResult(tuple(played), clock.monotonic() - began)
@@ -148,8 +158,15 @@ async def _play_all(
                 watcher.ended(episode)
             episodes.append(episode)
     finally:
-        await session.close()
+        await _leave(session)
     return episodes
+
+
+async def _leave(session: EpisodeSession) -> None:
+    try:
+        await session.close()
+    except AgentCoreError as error:
+        log.warning("environment session did not close", error=str(error))
 
 
 async def _play(run: _Run, session: EpisodeSession, index: int, seed: int) -> Episode:
@@ -162,6 +179,8 @@ async def _play(run: _Run, session: EpisodeSession, index: int, seed: int) -> Ep
         run.deadline.check()
         async with limit:
             await _steps(run, session, index, seed, played)
+    except RecordingFailed:
+        raise
     except AgentCoreError as error:
         phase = "deadline" if isinstance(error, DeadlineExceeded) else played.phase
         failure = EpisodeFailure(phase, error.code, error.detail)

@@ -105,7 +105,7 @@ def _leaderboard(environment: str, reports: Sequence[EvaluationReport]) -> Table
             _number(standing.mean),
             _span(standing.interval),
             UNKNOWN if standing.success is None else f"{standing.success.mean:.0%}",
-            _number(report.mean_length, 1),
+            UNKNOWN if report.mean_length is None else f"{report.mean_length:.1f}",
             _milliseconds(report.step_p50),
             _milliseconds(report.step_p95),
             str(standing.failed),
@@ -162,12 +162,15 @@ def _table(title: str) -> Table:
     )
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return UNKNOWN if value is None else f"{value:.{digits}f}"
+def _number(value: float | None) -> str:
+    """Four digits or more: a table of 80 columns has no room for those that say nothing."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 1}f}"
 
 
 def _span(interval: Interval | None) -> str:
-    return UNKNOWN if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+    return UNKNOWN if interval is None else f"{_number(interval.low)} to {_number(interval.high)}"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -71,7 +71,7 @@ class LocalSession:
         )
 
     async def close(self) -> None:
-        self._environment.close()
+        _faulty(self._environment.close, OpenEnvError)
 
 
 def local_sessions(factory: EnvironmentFactory) -> OpenSession:
