@@ -154,7 +154,6 @@ HARD: dict[str, Schema] = {
         "required": ["card"],
         "dependentRequired": {"card": ["address"]},
     },
-    "tenths": {"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.1},
     "half is whole": {"type": "integer", "multipleOf": 0.5, "minimum": 3, "maximum": 3},
     "both steps": {"allOf": [{"type": "integer", "multipleOf": 4}, {"multipleOf": 6}]},
     "uuid": {"type": "string", "format": "uuid", "minLength": 36},
@@ -167,6 +166,12 @@ def test_hard_schemas(name: str) -> None:
     validator = jsonschema.Draft202012Validator(HARD[name])
     for seed in range(20):
         validator.validate(sample(HARD[name], Random(seed)))
+
+
+def test_steps_are_what_is_written() -> None:
+    tenths: Schema = {"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.1}
+    drawn = {sample(tenths, Random(seed)) for seed in range(200)}
+    assert drawn == {tenth / 10 for tenth in range(11)}
 
 
 @pytest.mark.parametrize(
@@ -186,13 +191,32 @@ def test_hard_schemas(name: str) -> None:
             {"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True},
             "uniqueItems",
         ),
-        ({"type": "whatever"}, "$.type"),
+        ({"type": "string", "minLength": 10**9}, "minLength"),
+        ({"type": "array", "minItems": 10**9}, "minItems"),
+        ({"contains": {}, "minContains": 10**9, "type": "array"}, "minItems"),
+        ({"type": "string", "pattern": "((a{60}){60}){60}"}, "pattern"),
+        ({"allOf": [{"multipleOf": 1e308}, {"multipleOf": 0.3}], "type": "number"}, "minimum"),
+        ({"type": "whatever"}, "schema"),
     ],
 )
 def test_what_stands_in_the_way_is_named(schema: Schema, keyword: str) -> None:
     with pytest.raises(SchemaNotSampleable) as caught:
         sample(schema, Random(0))
     assert caught.value.keyword == keyword
+
+
+def test_a_schema_that_is_all_depth_is_an_error() -> None:
+    schema: Schema = {}
+    for _ in range(900):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    with pytest.raises((SchemaNotSampleable, TypeError)):
+        sample(schema, Random(0))
+
+
+def test_a_pattern_that_keeps_others_busy_does_not_keep_us() -> None:
+    schema: Schema = {"type": "string", "pattern": "^(a|a)*(a|a)*$", "examples": ["a" * 60 + "b"]}
+    for seed in range(5):
+        assert set(cast("str", sample(schema, Random(seed)))) <= {"a"}
 
 
 def test_chance_reaches_every_choice() -> None:

@@ -16,6 +16,8 @@ _VISIBLE = "".join(chr(code) for code in range(33, 127))
 # What a count without an upper limit adds to its lower one at most.
 _MORE = 4
 _LONGEST_COUNT = 4096
+# Counts of counts multiply.
+_MOST_ATOMS = 100_000
 
 
 class PatternTooHard(Exception):
@@ -42,6 +44,7 @@ class _Drawing:
         self._pattern = pattern
         self._random = random
         self._at = 0
+        self._atoms = 0
 
     @property
     def at_end(self) -> bool:
@@ -73,6 +76,9 @@ class _Drawing:
         return "".join(parts)
 
     def _atom(self) -> str:
+        self._atoms += 1
+        if self._atoms > _MOST_ATOMS:
+            raise PatternTooHard(self._pattern)
         char = self._take()
         if char == "(":
             return self._group()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from random import Random
-from typing import TYPE_CHECKING, cast
+from typing import cast
+
+import jsonschema_rs
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.encoding import LIST_TOOLS, ActionEncoder, encoding_of
@@ -25,9 +26,6 @@ from agentcore.training.openenv.schema_merging import (
     step_of,
 )
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-
 ROOT = "urn:agentcore:schema"
 TRIES = 60
 TRIES_INSIDE = 8
@@ -36,6 +34,9 @@ MOST_WORK = 20_000
 SPARSE_DEPTH, DEEPEST = 5, 40
 SPAN = 100
 SCHEMAS_KEPT = 64
+LONGEST_REASON = 300
+# A foreign schema must not fill this process's memory.
+LONGEST_TEXT = 1024 * 1024
 LETTERS = string.ascii_lowercase
 # Their values are data and no schemas.
 _DATA = frozenset({"enum", "const", "examples", "default"})
@@ -69,7 +70,10 @@ def sample(schema: JsonObject, random: Random) -> JsonValue:
     Raises:
         SchemaNotSampleable: none was found; ``keyword`` says what stood in the way.
     """
-    return _Drawing(_compiled(dumps(schema)), random).value()
+    try:
+        return _Drawing(_compiled(dumps(schema)), random).value()
+    except RecursionError as exc:
+        raise SchemaNotSampleable("schema", "it is nested too deeply") from exc
 
 
 def sample_action(info: EnvironmentInfo, random: Random) -> Action:
@@ -117,34 +121,28 @@ class _Compiled:
     """A schema that is known to be one, and the means to check parts of it by themselves."""
 
     def __init__(self, schema: JsonObject) -> None:
-        # 0.13 s to import: only for who samples.
-        import jsonschema
-        import referencing
-        import referencing.jsonschema
-
-        try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except jsonschema.SchemaError as exc:
-            raise SchemaNotSampleable(str(exc.json_path), f"no JSON Schema: {exc.message}") from exc
         self.root = cast("JsonObject", _rooted(schema))
-        resource = referencing.Resource.from_contents(
-            self.root, default_specification=referencing.jsonschema.DRAFT202012
-        )
-        # Nothing is fetched: a foreign schema must not make this process call anybody.
-        self._registry = referencing.Registry().with_resource(ROOT, resource)
-        self._unresolvable = (referencing.exceptions.Unresolvable, RecursionError)
-        self._validator: Callable[..., Draft202012Validator] = jsonschema.Draft202012Validator
+        try:
+            # Nothing is fetched: a foreign schema must not make this process call anybody.
+            jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
+            self._registry = jsonschema_rs.Registry([(ROOT, self.root)])
+        except jsonschema_rs.ValidationError as exc:
+            keyword = "$ref" if exc.kind.name == "$ref" else "schema"
+            raise SchemaNotSampleable(keyword, exc.message[:LONGEST_REASON]) from exc
+        except ValueError as exc:
+            raise SchemaNotSampleable("schema", str(exc)[:LONGEST_REASON]) from exc
 
     def fault(self, schema: JsonValue, value: JsonValue) -> str | None:
         """The keyword of ``schema`` that ``value`` breaks first."""
-        if isinstance(schema, bool):
-            return None if schema else "false"
-        validator = self._validator(schema, registry=self._registry)
+        if not isinstance(schema, dict):
+            return "false" if schema is False else None
         try:
-            error = next(iter(validator.iter_errors(value)), None)
-        except self._unresolvable as exc:
-            raise SchemaNotSampleable("$ref", str(exc)) from exc
-        return None if error is None else str(error.validator)
+            validator = jsonschema_rs.Draft202012Validator(schema, registry=self._registry)
+            if validator.is_valid(value):
+                return None
+            return next(iter(validator.iter_errors(value))).kind.name
+        except ValueError as exc:
+            raise SchemaNotSampleable("schema", str(exc)[:LONGEST_REASON]) from exc
 
     def resolve(self, reference: str) -> JsonValue:
         head, _, pointer = reference.partition("#")
@@ -167,6 +165,10 @@ class _Compiled:
 @lru_cache(maxsize=SCHEMAS_KEPT)
 def _compiled(text: bytes) -> _Compiled:
     return _Compiled(cast("JsonObject", loads(text)))
+
+
+def _fetch_nothing(uri: str) -> JsonValue:
+    raise ValueError(f"{uri} is not in the schema itself")
 
 
 def _rooted(schema: JsonValue) -> JsonValue:
@@ -372,6 +374,8 @@ class _Drawing:
         longest = usual if most is None else min(most, usual)
         if least > longest:
             raise Contradiction("maxItems")
+        if least > MOST_WORK:
+            raise Contradiction("minItems")
         # A tuple is best complete.
         start = min(max(least, prefix), longest)
         length = self._random.randint(start, longest)
@@ -397,6 +401,8 @@ class _Drawing:
         least, most = _bounds(flat, "minLength", "maxLength")
         if most is not None and least > most:
             raise Contradiction("maxLength")
+        if least > LONGEST_TEXT:
+            raise Contradiction("minLength")
         pattern, kind = flat.get("pattern"), flat.get("format")
         if isinstance(pattern, str):
             return self._matching(pattern, least, most)

@@ -111,7 +111,10 @@ def _multiples(one: JsonValue, two: JsonValue) -> JsonValue:
         math.lcm(first.numerator * second.denominator, second.numerator * first.denominator),
         first.denominator * second.denominator,
     )
-    return whole.numerator if whole.denominator == 1 else float(whole)
+    try:
+        return whole.numerator if whole.denominator == 1 else float(whole)
+    except OverflowError as exc:
+        raise Contradiction("multipleOf") from exc
 
 
 def _union(one: JsonValue, two: JsonValue) -> JsonValue:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import cast
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
+import jsonschema_rs
+
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.schema_merging import list_of, object_of
 
 LONGEST_FAULT = 200
+SCHEMAS_KEPT = 64
 # What no type coercion of a careful server turns into a scalar.
 _WRONG: tuple[JsonValue, ...] = ({"un": "heard of"}, [["x"]], "x", 17.5)
 UNHEARD = "unheard_of"
@@ -15,27 +20,42 @@ UNHEARD = "unheard_of"
 
 def schema_fault(schema: JsonValue) -> str | None:
     """Why ``schema`` is no JSON Schema (draft 2020-12)."""
-    import jsonschema
-
+    if not isinstance(schema, dict):
+        return "no object"
     try:
-        jsonschema.Draft202012Validator.check_schema(object_of(schema))
-    except jsonschema.SchemaError as exc:
-        return f"{exc.json_path}: {exc.message}"[:LONGEST_FAULT]
-    return None if isinstance(schema, dict) else "no object"
+        _validator(dumps(schema))
+    except ValueError as exc:
+        return _told(exc)
+    return None
 
 
 def value_fault(schema: JsonValue, value: JsonValue) -> str | None:
-    """Where ``value`` does not fit; None also where the schema cannot be resolved."""
-    import jsonschema
-    import referencing
-    import referencing.exceptions
-
-    validator = jsonschema.Draft202012Validator(object_of(schema), registry=referencing.Registry())
+    """Where ``value`` does not fit; None also where the schema is none."""
     try:
-        error = next(iter(validator.iter_errors(value)), None)
-    except (referencing.exceptions.Unresolvable, RecursionError):
+        validator = _validator(dumps(object_of(schema)))
+    except ValueError:
         return None
-    return None if error is None else f"{error.json_path}: {error.message}"[:LONGEST_FAULT]
+    if validator.is_valid(value):
+        return None
+    return _told(next(iter(validator.iter_errors(value))))
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT)
+def _validator(text: bytes) -> jsonschema_rs.Draft202012Validator:
+    schema = cast("JsonObject", loads(text))
+    return jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
+
+
+def _fetch_nothing(uri: str) -> JsonValue:
+    """A foreign schema must not make this process call anybody."""
+    raise ValueError(f"{uri} is not in the schema itself")
+
+
+def _told(fault: ValueError) -> str:
+    if not isinstance(fault, jsonschema_rs.ValidationError):
+        return str(fault)[:LONGEST_FAULT]
+    place = ".".join(["$", *map(str, fault.instance_path)])
+    return f"{place}: {fault.message}"[:LONGEST_FAULT]
 
 
 def unfit(schema: JsonObject, action: JsonObject) -> JsonObject | None:
