@@ -75,6 +75,7 @@ from agentcore.training.openenv.registry import (
 )
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
+from agentcore.training.openenv.specs import RuntimeName
 from agentcore.training.services import Training, start_training
 
 if TYPE_CHECKING:
@@ -370,7 +371,7 @@ async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegist
             here=Installation(
                 bundled={name: bundled_spec(factory()) for name, factory in BUNDLED.items()},
                 configured={remote.name: remote for remote in training.environments},
-                own_token=_session_token(ground),
+                own_token=_environment_token(ground),
             ),
         ),
         fleet=Fleet(DeploymentStore(ground.database, NAMESPACE), {}, default="local", clock=clock),
@@ -384,6 +385,12 @@ async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegist
     ground.supervisor.start("environment operations", operations.run)
     ground.supervisor.start("environment monitor", monitor.run)
     return registry
+
+
+def _environment_token(ground: Ground) -> Callable[[RuntimeName], str]:
+    """A credential for bundled environments that are deployed."""
+    own = _session_token(ground)
+    return lambda _: own()
 
 
 async def _deep_health(url: str, *, token: str | None, seconds: float) -> DeepHealth:

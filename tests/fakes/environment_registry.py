@@ -13,6 +13,7 @@ from agentcore.training.openenv.deep_health import DeepHealth
 from agentcore.training.openenv.models import EnvironmentInfo, RemoteEnvironment
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.operations.store import OperationStore
+from agentcore.training.openenv.ports import Probe
 from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
 from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
@@ -88,11 +89,12 @@ def world(
     hub: str | dict[str, Any] = "http://127.0.0.1:9",
     configured: Mapping[str, RemoteEnvironment] | None = None,
     cluster: FakeCluster | None = None,
+    probe: Probe | None = None,
     **config: Any,
 ) -> World:
     at = {"endpoint": hub} if isinstance(hub, str) else hub
     settings = RegistryConfig.model_validate({"hub": at, **config})
-    ids, probe, machines = Ids(clock), ScriptedProbe(), FakeCluster()
+    ids, scripted, machines = Ids(clock), ScriptedProbe(), FakeCluster()
     machines = machines if cluster is None else cluster
     store = EnvironmentStore(database, ids)
     operations = Operations(OperationStore(database, "agentcore"), clock=clock, ids=ids)
@@ -100,11 +102,11 @@ def world(
         store=store,
         sources=Sources(
             hub=HuggingFaceHubClient(settings.hub, clock),
-            checks=HealthChecks(settings, probe, secrets=secret_of, clock=clock),
+            checks=HealthChecks(settings, probe or scripted, secrets=secret_of, clock=clock),
             here=Installation(
                 bundled={"task_routing": BUNDLED},
                 configured=configured or {},
-                own_token=lambda: "own-token",
+                own_token=lambda runtime: f"own-token-{runtime}",
             ),
         ),
         fleet=Fleet(
@@ -121,6 +123,6 @@ def world(
         store=store,
         operations=operations,
         cluster=machines,
-        probe=probe,
+        probe=scripted,
         clock=clock,
     )

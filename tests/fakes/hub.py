@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.routing import Route
 from tests.fakes.openenv_servers import serving
 
 PAGE = 2
+Endpoint = Callable[[Request], Response | Awaitable[Response]]
 
 
 def space(repo_id: str, *tags: str, **changed: Any) -> dict[str, Any]:
@@ -48,12 +49,12 @@ class FakeHub:
     url: str = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[str]:
-        app = Starlette(routes=[Route("/api/spaces", self._spaces)])
+    async def running(self, endpoint: Endpoint | None = None) -> AsyncIterator[str]:
+        app = Starlette(routes=[Route("/api/spaces", endpoint or self.respond)])
         async with serving(app) as self.url:
             yield self.url
 
-    def _spaces(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         given = request.headers.get("authorization", "")
         query = {name: request.query_params.getlist(name) for name in request.query_params}
         self.asked.append((given, query))

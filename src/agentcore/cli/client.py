@@ -28,6 +28,9 @@ class ServiceClient:
     def post(self, path: str, body: JsonObject) -> JsonObject:
         return self._request("POST", path, body=body)
 
+    def delete(self, path: str) -> JsonObject:
+        return self._request("DELETE", path)
+
     def rpc(self, method: str, params: JsonObject) -> JsonObject:
         """One dotted JSON-RPC call; raises ``InvalidInput`` in the service's words on error."""
         answer = self.post("/a2a", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})

@@ -10,6 +10,8 @@ def show_table(rows: JsonValue, columns: tuple[str, ...]) -> None:
     from rich.table import Table
 
     table = Table(*columns)
+    # What a row is called by has to be there whole, however narrow the terminal.
+    table.columns[0].no_wrap = True
     for row in rows if isinstance(rows, list) else []:
         values: JsonObject = row if isinstance(row, dict) else {}
         table.add_row(*(cell_text(values.get(column)) for column in columns))

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from agentcore.training.openenv.registration.errors import HubUnavailable
-from agentcore.training.openenv.registration.hub_http import ImpatientClient, patience
+from agentcore.training.openenv.registration.hub_http import ImpatientClient, Patience, patience
 
 
 def broken(request: httpx2.Request) -> httpx2.Response:
@@ -32,7 +32,7 @@ def test_others_in_the_process_get_what_they_would_get_without_us() -> None:
 @pytest.mark.parametrize("path", ["/", "/away"])
 def test_our_own_requests_fail_at_once_with_our_errors(path: str) -> None:
     def ours() -> None:
-        patience.set(3.0)
+        patience.set(Patience(3.0))
         with client() as http:
             http.get(path, params={"filter": "openenv"})
 
@@ -40,3 +40,13 @@ def test_our_own_requests_fail_at_once_with_our_errors(path: str) -> None:
         contextvars.copy_context().run(ours)
     assert "openenv" not in caught.value.detail
     assert patience.get() is None
+
+
+def test_who_was_given_up_asks_no_more() -> None:
+    def ours() -> None:
+        patience.set(Patience(3.0, over=True))
+        with client() as http:
+            http.get("/away")
+
+    with pytest.raises(HubUnavailable, match="nobody waits"):
+        contextvars.copy_context().run(ours)

@@ -68,11 +68,11 @@ async def test_bundled_environments_are_deployed_without_registration(here: Worl
     assert (env.name, env.runtime) == ("task_routing", "local")
     found = await here.registry.find("task_routing")
     assert found is not None
-    assert found.token.get_secret_value() == "own-token"
+    assert found.token.get_secret_value() == "own-token-local"
     here.probe.found["http://task_routing.cluster:8000/"] = {"status": "healthy"}
     record = await here.registry.check("task_routing")
     assert record.health.status == "healthy"
-    assert here.probe.asked == [("http://task_routing.cluster:8000/", "own-token")]
+    assert here.probe.asked == [("http://task_routing.cluster:8000/", "own-token-local")]
     await here.registry.undeploy("task-routing")
     assert await here.registry.find("task_routing") is None
     assert await here.registry.entries() == []

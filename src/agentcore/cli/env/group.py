@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from agentcore.cli.env import listing, replaying, running, scaffolding, serving, validating
+from agentcore.cli.env import (
+    listing,
+    registering,
+    replaying,
+    running,
+    scaffolding,
+    serving,
+    validating,
+)
 
 app = typer.Typer(help="Environments that agents can play.", no_args_is_help=True)
 listing.attach(app)
+registering.attach(app)
 serving.attach(app)
 validating.attach(app)
 running.attach(app)

@@ -2,20 +2,80 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.options import Token, Url
 from agentcore.cli.tables import show_table
 
+if TYPE_CHECKING:
+    from agentcore.cli.client import ServiceClient
+    from agentcore.kit.jsonvalue import JsonObject, JsonValue
+
+COLUMNS = ("name", "source", "status", "mode", "capacity", "url")
+PAGE = 200
+
 
 def attach(app: typer.Typer) -> None:
     app.command("list")(list_environments)
 
 
-def list_environments(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
+def list_environments(
+    discovered: Annotated[
+        bool, typer.Option("--discovered", help="What was found and is not registered.")
+    ] = False,
+    url: Url = None,
+    token: Token = None,
+    config: ConfigFile = None,
+) -> None:
     """List the environments that can be opened."""
     from agentcore.cli.client import connect
 
-    found = connect(url, token, config).get("/internal/environments")
-    show_table(found.get("environments"), ("name", "source", "url"))
+    path = "/internal/environments" + ("/discovered" if discovered else "")
+    show_environments(pages(connect(url, token, config), path))
+
+
+def pages(client: ServiceClient, path: str) -> list[JsonObject]:
+    """All entries of a paged list of environments."""
+    entries: list[JsonObject] = []
+    cursor: JsonValue = ""
+    while isinstance(cursor, str):
+        page = client.get(path, limit=PAGE, cursor=cursor)
+        listed = page.get("environments")
+        entries += [entry for entry in _list(listed) if isinstance(entry, dict)]
+        cursor = page.get("next_cursor")
+    return entries
+
+
+def show_environments(entries: list[JsonObject]) -> None:
+    show_table([row(entry) for entry in entries], COLUMNS)
+
+
+def row(entry: JsonObject) -> JsonObject:
+    """An entry as a line: in short, and with what its last check found."""
+    info = entry.get("info")
+    told = info if isinstance(info, dict) else {}
+    return {
+        **entry,
+        "source": _source(entry),
+        "mode": entry.get("mode") or told.get("mode"),
+        "capacity": _capacity(entry.get("capacity") or told.get("capacity")),
+    }
+
+
+def _source(entry: JsonObject) -> str:
+    source, source_id = entry.get("source"), entry.get("source_id")
+    own = source_id in {None, entry.get("name")}
+    return str(source) if own else f"{source}:{source_id}"
+
+
+def _capacity(value: JsonValue) -> str:
+    if not isinstance(value, dict):
+        return ""
+    return f"{value.get('active')} of {value.get('maximum')}"
+
+
+def _list(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []

@@ -58,11 +58,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """What needs no registration; ``own_token`` opens bundled environments, deployed too."""
+    """What needs no registration; ``own_token`` opens bundled environments in a runtime."""
 
     bundled: Mapping[str, EnvironmentSpec]
     configured: Mapping[str, RemoteEnvironment]
-    own_token: Callable[[], str]
+    own_token: Callable[[RuntimeName], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,14 +440,16 @@ class EnvironmentRegistry:
 
     async def _where(self, record: EnvironmentRecord) -> RemoteEnvironment | None:
         """Raises ``TokenReferenceInvalid``."""
-        spec, url = record.spec, record.spec.url and str(record.spec.url)
+        spec = record.spec
         deployed = await self._fleet.record(spec.name)
-        if deployed is not None and deployed.serves(spec):
-            url = deployed.url
+        running = deployed if deployed is not None and deployed.serves(spec) else None
+        url = running.url if running is not None else spec.url and str(spec.url)
         if not url:
             return None
-        bundled = spec.source == "bundled"
-        token = self._here.own_token() if bundled else self._checks.token(record.token_ref)
+        if running is not None and spec.source == "bundled":
+            token = self._here.own_token(running.runtime)
+        else:
+            token = self._checks.token(record.token_ref)
         return RemoteEnvironment.model_validate({"name": spec.name, "url": url, "token": token})
 
     def _checked(self, spec: EnvironmentSpec) -> EnvironmentSpec:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from huggingface_hub import SpaceInfo
     from huggingface_hub.hf_api import ExpandSpaceProperty_T
 
+    from agentcore.training.openenv.registration.hub_http import Patience
+
 TAG = "openenv"
 SPACES_DOMAIN = "hf.space"
 IMAGE_REGISTRY = "registry.hf.space"
@@ -48,6 +50,8 @@ FIELDS: list[ExpandSpaceProperty_T] = [
 LONGEST_DESCRIPTION = 500
 ATTEMPTS = 3
 LONGEST_WAIT = 5.0
+# A process that stops waits for its threads, and a thread that reads cannot be woken.
+REQUEST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +75,16 @@ class HuggingFaceHubClient:
         Raises:
             HubNotInstalled, HubUnavailable, HubUnauthorized, HubRateLimited, HubError
         """
+        from agentcore.training.openenv.registration.hub_http import Patience
+
+        seconds = self._config.seconds
+        patience = Patience(min(seconds, REQUEST_SECONDS))
 
         async def once() -> HubListing:
             return await to_thread.run_sync(
-                lambda: self._list(tags, author), abandon_on_cancel=True
+                lambda: self._list(tags, author, patience), abandon_on_cancel=True
             )
 
-        seconds = self._config.seconds
         try:
             with anyio.fail_after(seconds):
                 return await retry(
@@ -92,12 +99,14 @@ class HuggingFaceHubClient:
                 f"the Hub at {self._endpoint} did not list its Spaces within {seconds:g} s",
                 hint="narrow the search by tags or author, or raise training.registry.hub.seconds",
             ) from exc
+        finally:
+            patience.over = True
 
     @property
     def _endpoint(self) -> str:
         return str(self._config.endpoint).rstrip("/")
 
-    def _list(self, tags: Sequence[str], author: str | None) -> HubListing:
+    def _list(self, tags: Sequence[str], author: str | None, ours: Patience) -> HubListing:
         """In a thread: the library is synchronous and pages as it is iterated."""
         from agentcore.training.openenv.registration.hub_http import ImpatientClient, patience
 
@@ -114,7 +123,7 @@ class HuggingFaceHubClient:
             set_client_factory(
                 lambda: ImpatientClient(event_hooks=hooks, follow_redirects=True, timeout=None)
             )
-        patience.set(self._config.seconds)
+        patience.set(ours)
         # False, not None: a token that is saved on this machine was not given to this service.
         token = self._config.token.get_secret_value() or False
         spaces = HfApi(endpoint=self._endpoint, token=token).list_spaces(

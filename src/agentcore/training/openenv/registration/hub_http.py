@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -15,8 +16,17 @@ from agentcore.training.openenv.registration.errors import (
     HubUnavailable,
 )
 
-# Seconds that one request may take; set in the threads that ask for us, and nowhere else.
-patience: ContextVar[float | None] = ContextVar("hub_patience", default=None)
+
+@dataclass(slots=True)
+class Patience:
+    """Seconds that one request may take; ``over`` ends whoever still lists."""
+
+    seconds: float
+    over: bool = False
+
+
+# Set in the threads that ask for us, and nowhere else.
+patience: ContextVar[Patience | None] = ContextVar("hub_patience", default=None)
 
 
 class ImpatientClient(httpx2.Client):
@@ -27,10 +37,12 @@ class ImpatientClient(httpx2.Client):
     """
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        seconds = patience.get()
-        if seconds is None:
+        ours = patience.get()
+        if ours is None:
             return super().send(request, **options)
-        limits = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
+        if ours.over:
+            raise HubUnavailable("nobody waits for the list any more")
+        limits = dict.fromkeys(("connect", "read", "write", "pool"), ours.seconds)
         request.extensions = {**request.extensions, "timeout": limits}
         try:
             response = super().send(request, **options)
