@@ -31,6 +31,7 @@ def env_server(home: Path, *arguments: str, **env: str) -> Iterator[EnvServer]:
         command,
         env=clean_environment(AGENTCORE_HOME=str(home), **env),
         cwd=home,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.environments.examples import guess_number
@@ -35,6 +39,52 @@ async def test_it_is_small_plays_and_stops_cleanly(tmp_path: Path) -> None:
         log = server.rest_of_log()
         assert server.process.returncode == 0, log
         assert "Traceback" not in log
+
+
+SLOW = """
+import time
+from agentcore.training.openenv.environments.base import Step
+from agentcore.training.openenv.environments.examples.guess_number import Guess, GuessNumber
+
+class Slow(GuessNumber):
+    name, threaded = "slow", True
+
+    def act(self, action: Guess) -> Step:
+        print("computing", flush=True)
+        time.sleep(0.3)
+        return super().act(action)
+"""
+
+
+async def test_sigterm_finishes_the_step_tells_the_session_and_exits_with_0(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    tokens = ("--token", "boss", "--agent-token", "player")
+    with env_server(tmp_path, "slow:Slow", *tokens) as server:
+        address = server.url.replace("http", "ws") + "/ws"
+        boss = {"authorization": "Bearer boss"}
+        async with connect(address, proxy=None, additional_headers=boss) as socket:
+
+            async def ask(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+                await socket.send(json.dumps({"type": kind, "data": data}))
+                answer: dict[str, Any] = json.loads(await socket.recv())
+                return answer
+
+            await ask("reset", {"seed": 1})
+            step = {"type": "guess", "parameters": {"number": 1}}
+            await socket.send(json.dumps({"type": "step", "data": step}))
+            assert server.process.stdout is not None
+            server.process.stdout.readline()
+            server.process.send_signal(signal.SIGTERM)
+            assert json.loads(await socket.recv())["type"] == "observation"
+            assert json.loads(await socket.recv())["data"]["code"] == "SESSION_ERROR"
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 1001
+        log = server.rest_of_log()
+        assert server.process.returncode == 0, log
+        assert [entry for entry in log.splitlines() if '"level":"error"' in entry] == []
 
 
 async def test_an_environment_of_ones_own_listens_to_openenvs_variables(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentcore.kit.errors import StartupError
-from agentcore.settings import load_settings
+from agentcore.settings import load_container_settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +129,29 @@ def test_variables_of_the_command_line_are_no_settings() -> None:
 def test_the_own_url_is_one_that_this_machine_can_call(host: str, url: str) -> None:
     environ = {"AGENTCORE_SERVER__HOST": host, "AGENTCORE_SECURITY__JWT_SECRET": "x" * 40}
     assert load_settings(environ=environ).server.own_url == url
+
+
+def test_containers_listen_to_openenvs_variables_below_our_own() -> None:
+    environ = {
+        "OPENENV_MODE": "Production",
+        "OPENENV_MAX_EPISODES": "1000",
+        "OPENENV_MAX_STEPS_PER_EPISODE": "100",
+        "LOG_LEVEL": "WARNING",
+        "AGENTCORE_TRAINING__SERVER__MAX_EPISODE_STEPS": "50",
+    }
+    found = load_container_settings(environ=environ)
+    server = found.training.server
+    assert (server.mode, server.max_episodes, server.max_episode_steps) == ("production", 1000, 50)
+    assert found.server.log_level == "warning"
+    unmoved = load_settings(environ=environ)
+    assert (unmoved.training.server.mode, unmoved.server.log_level) == ("simulation", "info")
+
+
+def test_a_token_of_its_own_lets_a_container_listen_everywhere() -> None:
+    everywhere = {"server.host": "0.0.0.0"}
+    with pytest.raises(StartupError, match="needs a secret of your own"):
+        load_container_settings(environ={}, overrides=everywhere)
+    given = {**everywhere, "training.server.token": "t"}
+    assert load_container_settings(environ={}, overrides=given).server.host == "0.0.0.0"
+    with pytest.raises(StartupError, match="authentication is off"):
+        load_container_settings(environ={}, overrides={**given, "security.auth": False})

@@ -15,6 +15,7 @@ RULES = (
     Rule("/open", ""),
     Rule("/data", "data:write", reading="data:read"),
     Rule("/data/secret", "admin"),
+    Rule("/games", "act", instead="control"),
 )
 
 
@@ -43,6 +44,10 @@ async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreErr
         ("POST", "/data/deep", "data:write", 200),
         ("GET", "/data/secret", "data:read data:write", 403),
         ("GET", "/data/secret/x", "admin", 200),
+        ("GET", "/games/a", "act", 200),
+        ("POST", "/games/a", "control", 200),
+        ("GET", "/games/a", "data:read", 403),
+        ("GET", "/games/a", None, 401),
         ("GET", "/database", None, 401),
         ("GET", "/database", "", 200),
         ("GET", "/openness", None, 401),

@@ -53,3 +53,32 @@ async def test_a_hurry_ends_the_draining() -> None:
     hurried.set()
     async with asyncio.timeout(5):
         assert not await draining
+
+
+class Part:
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.done = asyncio.Event()
+
+    async def stop(self) -> None:
+        self.asked.set()
+        await self.done.wait()
+
+
+async def test_parts_end_behind_the_requests() -> None:
+    part = Part()
+    drain = Drain([part])
+    drain.entered()
+    draining = asyncio.ensure_future(drain.drain(10))
+    await asyncio.sleep(0)
+    assert not part.asked.is_set()
+    drain.left()
+    await part.asked.wait()
+    assert not draining.done()
+    part.done.set()
+    assert await draining
+
+
+async def test_a_part_that_does_not_end_is_given_up() -> None:
+    assert not await Drain([Part()]).drain(0.01)
+    assert not await Drain([Part()]).drain(60, hurry=lambda: True)

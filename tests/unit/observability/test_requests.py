@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from agentcore.kit.ids import Ids
 from agentcore.observability.requests import RequestMetrics, RequestScope
@@ -20,7 +24,9 @@ def app(registry: CollectorRegistry, clock: ManualClock, ids: Ids) -> RequestSco
     async def show(request: Request) -> JSONResponse:
         return JSONResponse(dict(request.scope["state"]))
 
-    inner = Starlette(routes=[Route("/things/{name}", show)])
+    mounted = Starlette(routes=[Route("/step", show)])
+    files = Mount("/static", StaticFiles(directory=Path(__file__).parent))
+    inner = Starlette(routes=[Route("/things/{name}", show), Mount("/envs/a", mounted), files])
     return RequestScope(inner, metrics=RequestMetrics(registry), clock=clock, ids=ids)
 
 
@@ -71,3 +77,22 @@ async def test_metrics_count_by_route_and_never_by_path(
     assert values.pop(("unmatched", "GET", "404")) == 2
     assert sum(values.values()) == 3
     assert {labels[1] for labels in values} == {"GET", "other"}
+
+
+@pytest.mark.parametrize("root", ["", "/behind/a/proxy"])
+async def test_mounted_routes_are_labelled_with_their_prefix(
+    root: str, app: RequestScope, registry: CollectorRegistry
+) -> None:
+    async def behind(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "root_path": root, "path": root + scope["path"]}, receive, send)
+
+    async with client(behind) as http:
+        for path in ("/envs/a/step", f"/static/{Path(__file__).name}", "/envs/a/none"):
+            await http.get(path)
+    counted = {
+        sample.labels["route"]
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "http_requests_total"
+    }
+    assert counted == {"/envs/a/step", "/static", "/envs/a"}

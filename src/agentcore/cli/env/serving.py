@@ -43,6 +43,9 @@ def serve(
             help="The bearer token to ask callers for; env:NAME or file:PATH refer to it."
         ),
     ] = None,
+    agent_token: Annotated[
+        str | None, typer.Option(help="A second one, for agents: they act and cannot reset.")
+    ] = None,
     auth: Annotated[
         bool | None, typer.Option("--auth/--no-auth", help="Ask callers for credentials.")
     ] = None,
@@ -54,6 +57,7 @@ def serve(
         "security.auth": auth,
         "training.server.max_sessions": max_sessions,
         "training.server.token": token,
+        "training.server.agent_token": agent_token,
     }
     overrides = {name: value for name, value in given.items() if value is not None}
     run_environment(environment, config, overrides)
@@ -80,7 +84,7 @@ def run_environment(reference: str, config: Path | None, overrides: dict[str, An
 def _serve_at(
     listening: Any, settings: Settings, environment: tuple[str, EnvironmentFactory], url: str
 ) -> None:
-    from agentcore.cli.serving import build_server, loop_factory, serve_until_stopped
+    from agentcore.cli.serving import BACKLOG, build_server, loop_factory, serve_until_stopped
     from agentcore.kit.drain import Drain
     from agentcore.training.openenv.server import environment_app
     from agentcore.training.openenv.serving.standalone import standalone_app
@@ -88,6 +92,8 @@ def _serve_at(
     app = environment_app(*environment, config=settings.training.server)
     drain = Drain([app])
     server = build_server(standalone_app(app, authenticator(settings), drain), drain, settings)
+    # Who reads that it listens may connect at once.
+    listening.listen(BACKLOG)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve_until_stopped(server, listening, url))
 

@@ -63,7 +63,10 @@ class EnvironmentServer:
         self._pages = Pages(self.slots)
         self._dialect = McpDialect(self.slots)
         self._standard = StandardMcp(self.slots, self._dialect, refuse)
-        self._app = OriginGate(self._routed(), config.allowed_origins)
+        routed = self._routed()
+        # The paths that it answers, as templates.
+        self.paths = tuple(getattr(route, "path", "") for route in routed.routes)
+        self._app = OriginGate(routed, config.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

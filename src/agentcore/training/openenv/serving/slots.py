@@ -80,8 +80,9 @@ class Slots:
         self._sessions: dict[str, HostedSession] = {}
         self._opening = 0
         self._stopping = False
-        # There while ``stop`` waits for the last one.
-        self._empty: asyncio.Event | None = None
+        self._conversations = 0
+        # There when ``stop`` waits for the last one.
+        self._over: asyncio.Event | None = None
         self._holding: dict[tuple[str, str], int] = {}
         # Threads of the environments alone: they must not wait for one another's.
         self._threads = CapacityLimiter(config.max_sessions + 1)
@@ -152,8 +153,7 @@ class Slots:
         """Free the slot and close the environment; once is enough."""
         if self._sessions.pop(session.session_id, None) is not None:
             self._let_go((session.owner.tenant, session.owner.subject))
-            if self._empty is not None and not self._sessions:
-                self._empty.set()
+            self._check_over()
             await session.host.close()
 
     async def close(self, session: HostedSession) -> bool:
@@ -233,9 +233,23 @@ class Slots:
                 await session.socket.dismiss(reason)
             else:
                 await self.end(session)
-        if self._sessions:
-            self._empty = asyncio.Event()
-            await self._empty.wait()
+        self._over = asyncio.Event()
+        self._check_over()
+        await self._over.wait()
+
+    @contextmanager
+    def conversation(self) -> Iterator[None]:
+        """While a socket is served, farewell included: ``stop`` waits for it."""
+        self._conversations += 1
+        try:
+            yield
+        finally:
+            self._conversations -= 1
+            self._check_over()
+
+    def _check_over(self) -> None:
+        if self._over is not None and not self._sessions and not self._conversations:
+            self._over.set()
 
     def _check_room(self, caller: Principal, held: int) -> None:
         capacity, most = self.capacity, self.config.max_sessions_per_caller

@@ -70,7 +70,7 @@ class SessionSocket:
         await receive()
         await send({"type": "websocket.accept"})
         # ASGI servers raise OSError on send when the peer is gone (ASGI 2.4).
-        with suppress(OSError):
+        with suppress(OSError), self._slots.conversation():
             try:
                 await self._session(scope, receive, send)
             except SessionEnded as end:
