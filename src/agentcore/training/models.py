@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.openenv.models import ENVIRONMENT_NAME, Action, JsonMap
@@ -306,11 +306,24 @@ class JobSpec(_Value):
     reward: RewardSpec | None = None
 
 
+# Beyond them sums of moments and seconds have no date.
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), le=datetime(2200, 1, 1, tzinfo=UTC)),
+]
+
+
+def _of_no_zone(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("a time of the day is in the schedule's time zone and names none")
+    return value
+
+
 class Once(_Value):
     """At ``at``, or at once."""
 
     kind: Literal["once"] = "once"
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class Every(_Value):
@@ -318,7 +331,7 @@ class Every(_Value):
 
     kind: Literal["every"] = "every"
     seconds: float = Field(ge=1.0, le=366 * 86_400.0)
-    starts_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
 
 
 class Daily(_Value):
@@ -329,7 +342,9 @@ class Daily(_Value):
     """
 
     kind: Literal["daily"] = "daily"
-    times: tuple[time, ...] = Field(min_length=1, max_length=96)
+    times: tuple[Annotated[time, AfterValidator(_of_no_zone)], ...] = Field(
+        min_length=1, max_length=96
+    )
     weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = ()
     timezone: str = "UTC"
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database, open_database
-from agentcore.kit.errors import AgentCoreError, InternalError, Unavailable
+from agentcore.kit.errors import AgentCoreError, InternalError, InvalidInput, Unavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.models import DatabaseConfig
 from agentcore.training.errors import JobNotFound, ScheduleNotFound, ScheduleOver
@@ -340,6 +340,21 @@ async def test_tenants_see_their_own(world: World) -> None:
     for act in ("get", "pause", "resume", "cancel"):
         with pytest.raises(ScheduleNotFound):
             await getattr(world.schedules, act)("other", own[0].id)
+
+
+async def test_what_postgres_cannot_hold_is_refused_or_replaced(world: World) -> None:
+    with pytest.raises(InvalidInput, match=r"U\+0000"):
+        await world.add(name="night\x00ly")
+    reward = {"name": "potential", "parameters": {"at": "/a\x00"}}
+    with pytest.raises(InvalidInput):
+        await world.add(job={"environment": "e", "reward": reward})
+    await world.add()
+    worker = world.worker(ScriptedJobs(lambda _: InternalError("said \x00")))
+    await worker.enqueue()
+    assert await worker.work_once()
+    (job,) = await world.jobs()
+    assert job.error is not None
+    assert job.error["detail"] == job.attempts[0].detail == "said \ufffd"
 
 
 async def test_a_process_may_run_no_jobs(world: World) -> None:

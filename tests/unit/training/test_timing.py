@@ -5,9 +5,10 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agentcore.kit.errors import InvalidInput
-from agentcore.training.models import Daily, Every, Once
+from agentcore.training.models import Daily, Every, Once, ScheduleDraft
 from agentcore.training.scheduling.timing import (
     MOST_CAUGHT_UP,
     due,
@@ -93,6 +94,24 @@ def test_the_next_time_of_a_day_is_at_most_a_day_away(now: datetime, minutes: li
     assert found is not None
     assert now < found <= now + timedelta(days=1)
     assert found.hour * 60 + found.minute in minutes
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        {"kind": "once", "at": "0001-01-01T00:00:00+05:00"},
+        {"kind": "once", "at": "2026-01-01T00:00:00"},
+        {"kind": "every", "seconds": 60, "starts_at": "9999-12-31T23:00:00-05:00"},
+        {"kind": "every", "seconds": 0.5},
+        {"kind": "daily", "times": []},
+        {"kind": "daily", "times": ["02:30+02:00"]},
+        {"kind": "daily", "times": ["02:30"], "weekdays": [7]},
+    ],
+)
+def test_times_that_mean_nothing_are_refused(timing: dict[str, object]) -> None:
+    job = {"environment": "guess_number"}
+    with pytest.raises(ValidationError):
+        ScheduleDraft.model_validate({"name": "n", "job": job, "timing": timing})
 
 
 def test_zones_that_nobody_knows_are_named() -> None:

@@ -36,8 +36,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.errors import InvalidInput
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.models import (
     Attempt,
     AttemptOutcome,
@@ -116,6 +117,8 @@ class ScheduleStore:
         values = {"tenant": tenant, **schedule.model_dump(exclude={"job", "timing"})}
         values["job"] = schedule.job.model_dump(mode="json")
         values["timing"] = schedule.timing.model_dump(mode="json")
+        if _holds_nul([schedule.name, values["job"]]):
+            raise InvalidInput("the schedule holds the character U+0000, which cannot be stored")
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(insert(training_schedules).values(values))
@@ -281,6 +284,8 @@ class ScheduleStore:
 
         False, and nothing written, when the job is no longer this attempt's.
         """
+        # What a server said is in it, and PostgreSQL cannot hold every text.
+        told = None if error is None else {name: _clean(each) for name, each in error.items()}
 
         async def work(connection: AsyncConnection) -> bool:
             statement = select(training_jobs).where(*_held(job)).with_for_update()
@@ -288,7 +293,7 @@ class ScheduleStore:
             if row is None:
                 return False
             now = await _now(connection)
-            detail = str((error or {}).get("detail", ""))
+            detail = str((told or {}).get("detail", ""))
             over = status != "queued"
             await _write(
                 connection,
@@ -298,7 +303,7 @@ class ScheduleStore:
                 worker=None,
                 lease_until=None,
                 result=result,
-                error=error if over else None,
+                error=told if over else None,
                 finished_at=now if over else None,
                 not_before=now + timedelta(seconds=wait_seconds),
             )
@@ -329,6 +334,18 @@ class ScheduleStore:
             return [_job(row) for row in found.mappings()]
 
         return await self._database.run(work)
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nul, value)) or any(map(_holds_nul, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\x00" in value
+
+
+def _clean(value: JsonValue) -> JsonValue:
+    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def failures(attempts: Sequence[Attempt]) -> int:
