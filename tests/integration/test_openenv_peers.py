@@ -9,6 +9,8 @@ import asyncio
 import json
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -30,7 +32,12 @@ from agentcore.training.openenv.conformance.models import Plan
 from agentcore.training.openenv.conformance.suite import CHECKS, run_checks
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.playing import remote_sessions
 from agentcore.training.openenv.server import environment_mounts
+from agentcore.training.players import find_policy
+from agentcore.training.recording import Recorder, header_of, read_recording
+from agentcore.training.replaying import replay
+from agentcore.training.rollouts import RolloutPlan, rollout
 from tests.contracts.openenv.reports import found
 from tests.fakes.openenv_servers import serving
 from tests.peers import launch
@@ -202,3 +209,26 @@ async def official_client(release: str, *arguments: str) -> dict[str, Any]:
     assert process.returncode == 0
     played: dict[str, Any] = json.loads(output)
     return played
+
+
+async def test_rollouts_on_upstreams_server_are_recorded_and_replayed(
+    upstream: str, tmp_path: Path
+) -> None:
+    async with OpenEnvClient(upstream) as env:
+        info = await env.connect()
+    path = tmp_path / "upstream.jsonl.gz"
+    header = header_of(info, url=upstream, policy="random", at=datetime(2026, 1, 1, tzinfo=UTC))
+    with Recorder(path, header) as recorder:
+        played = await rollout(
+            find_policy("random", info),
+            remote_sessions(upstream),
+            4,
+            plan=RolloutPlan(concurrency=2, max_steps=3),
+            watchers=[recorder],
+        )
+    assert [episode.length for episode in played.episodes] == [3] * 4
+    assert not played.failures
+    session = remote_sessions(upstream)(0)
+    replayed = await replay(read_recording(path).episodes, session)
+    await session.close()
+    assert [each.verdict for each in replayed] == ["same"] * 4
