@@ -28,9 +28,13 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, *, core: int, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    port: int,
+    *,
+    core: int | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``command`` on ``core``, once something listens on ``port``."""
+    """``command`` on ``core``, or on any, once something listens on ``port``."""
     with (
         tempfile.TemporaryFile() as log,  # a pipe that nobody reads would stop a talkative target
         subprocess.Popen(
@@ -38,7 +42,8 @@ def running(
         ) as process,
     ):
         try:
-            pin(core, process.pid)
+            if core is not None:
+                pin(core, process.pid)
             _wait(process, port, log)
             yield process
         finally:
