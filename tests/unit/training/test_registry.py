@@ -174,6 +174,17 @@ async def test_discovery_leaves_what_is_registered_as_it_is(
         await here.registry.get("echo")
 
 
+async def test_a_space_with_a_taken_name_does_not_stop_the_others(
+    database: Database, clock: ManualClock
+) -> None:
+    hub = FakeHub([space("eve/task_routing"), space("eve/sessions"), space("bob/maze")])
+    async with hub.running() as url:
+        here = world(database, clock, hub=url)
+        await here.registry.discover_from_hub(register=True)
+    assert [entry.name for entry in await here.registry.entries()] == ["maze"]
+    assert len(await here.registry.discovered(after=None, limit=9)) == 2
+
+
 async def test_a_hub_that_is_away_changes_nothing(database: Database, clock: ManualClock) -> None:
     here = world(database, clock, hub={"endpoint": "http://127.0.0.1:9", "seconds": 0.1})
     with pytest.raises(HubUnavailable):

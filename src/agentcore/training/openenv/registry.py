@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
@@ -33,6 +33,7 @@ from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.hub import HubListing, HuggingFaceHubClient
 from agentcore.training.openenv.registration.naming import Reference, by_name, choose
 from agentcore.training.openenv.registration.records import (
+    BadEntry,
     CatalogImport,
     EnvironmentHealth,
     EnvironmentRecord,
@@ -331,13 +332,16 @@ class EnvironmentRegistry:
         self, tags: Sequence[str] | None, author: str | None, *, register: bool
     ) -> HubListing:
         listing = await self._hub.list_environments(tags=tags or (), author=author)
-        for entry in listing.skipped:
-            log.warning("a Space cannot be used", space=entry.path, reason=entry.detail)
         await self._store.discover(listing.specs, at=self._clock.now())
-        if register:
-            for spec in listing.specs:
+        skipped = list(listing.skipped)
+        for spec in listing.specs if register else ():
+            try:
                 await self.register(spec, validate=False)
-        return listing
+            except EnvironmentNameTaken as error:
+                skipped.append(BadEntry(path=spec.source_id, detail=error.detail))
+        for entry in skipped:
+            log.warning("a Space is left out", space=entry.path, reason=entry.detail)
+        return replace(listing, skipped=tuple(skipped))
 
     async def _submit(
         self, kind: OperationKind, target: str, wanted: JsonObject, requested_by: str
