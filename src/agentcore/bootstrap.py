@@ -10,6 +10,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from agentcore.a2a_protocol.hosting import Hosting
@@ -44,6 +45,7 @@ from agentcore.kit.security import (
     CredentialAuthenticator,
     OpenDoor,
     Principal,
+    TokenAuthority,
 )
 from agentcore.kit.servers import open_servers
 from agentcore.kit.storage import open_schema
@@ -54,13 +56,22 @@ from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
 from agentcore.observability.tracing import Tracer, open_tracing
-from agentcore.settings import Settings, secret_at, token_authority
+from agentcore.settings import (
+    Settings,
+    secret_at,
+    server_variables,
+    signing_secret,
+    token_authority,
+)
 from agentcore.training.openenv import rpc
-from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.deployment import Surroundings as DeploymentSurroundings
+from agentcore.training.openenv.deployment import environments_secret, open_runtimes
+from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
 from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.operations.store import OperationStore
+from agentcore.training.openenv.ports import EnvironmentRuntime
 from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
 from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
@@ -71,7 +82,6 @@ from agentcore.training.openenv.registry import (
     HuggingFaceHubClient,
     Installation,
     Sources,
-    bundled_spec,
 )
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
@@ -84,6 +94,8 @@ if TYPE_CHECKING:
 # What belongs to this service where several share a place.
 NAMESPACE = "agentcore"
 SESSION_TOKEN_LIFETIME = timedelta(hours=24)
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,10 +383,15 @@ async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegist
             here=Installation(
                 bundled={name: bundled_spec(factory()) for name, factory in BUNDLED.items()},
                 configured={remote.name: remote for remote in training.environments},
-                own_token=_environment_token(ground),
+                own_token=_deployed_token(ground),
             ),
         ),
-        fleet=Fleet(DeploymentStore(ground.database, NAMESPACE), {}, default="local", clock=clock),
+        fleet=Fleet(
+            DeploymentStore(ground.database, NAMESPACE),
+            _runtimes(ground),
+            default=training.deployment.runtime,
+            clock=clock,
+        ),
         operations=operations,
         clock=clock,
     )
@@ -387,10 +404,17 @@ async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegist
     return registry
 
 
-def _environment_token(ground: Ground) -> Callable[[RuntimeName], str]:
-    """A credential for bundled environments that are deployed."""
-    own = _session_token(ground)
-    return lambda _: own()
+def _runtimes(ground: Ground) -> Mapping[RuntimeName, EnvironmentRuntime]:
+    """What deploys environments; nothing of it is asked before somebody deploys."""
+    settings = ground.settings
+    around = DeploymentSurroundings(
+        home=settings.home,
+        secret=signing_secret(settings),
+        clock=ground.clock,
+        progress=lambda line: log.debug("deploying an environment", progress=line),
+        variables=server_variables(settings),
+    )
+    return open_runtimes(settings.training.deployment, around)
 
 
 async def _deep_health(url: str, *, token: str | None, seconds: float) -> DeepHealth:
@@ -424,16 +448,23 @@ def _session_token(ground: Ground) -> Callable[[], str]:
     if not ground.settings.security.auth:
         return lambda: ""
     authority = token_authority(ground.settings)
+    return lambda: _service_token(authority)
 
-    def issue() -> str:
-        return authority.issue(
-            subject=SERVICE,
-            tenant=SERVICE,
-            scopes=["env:act", "env:control"],
-            lifetime=SESSION_TOKEN_LIFETIME,
-        )
 
-    return issue
+def _deployed_token(ground: Ground) -> Callable[[RuntimeName], str]:
+    """The same for bundled environments that are deployed: in containers they always ask."""
+    own = _session_token(ground)
+    authority = TokenAuthority(environments_secret(signing_secret(ground.settings)), ground.clock)
+    return lambda runtime: own() if runtime == "local" else _service_token(authority)
+
+
+def _service_token(authority: TokenAuthority) -> str:
+    return authority.issue(
+        subject=SERVICE,
+        tenant=SERVICE,
+        scopes=["env:act", "env:control"],
+        lifetime=SESSION_TOKEN_LIFETIME,
+    )
 
 
 def _playbook_agent(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ ALIASES = {
     "AGENTCORE_HOME": ("home",),
     "AGENTCORE_DATABASE_URL": ("database", "url"),
     "AGENTCORE_REDIS_URL": ("cache", "url"),
+    "DOCKER_HOST": ("training", "deployment", "docker_host"),
 }
 # What OpenEnv's own images are told; an environment that is served alone listens to it too.
 CONTAINER_ALIASES = {
@@ -188,9 +189,35 @@ def _nested(steps: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
-    """Signs and verifies with the configured secret, or with the one kept in the home."""
+    """Signs and verifies tokens of this installation."""
+    return TokenAuthority(signing_secret(settings), clock)
+
+
+def signing_secret(settings: Settings) -> str:
+    """The configured secret, or the one kept in the home."""
     secret = settings.security.jwt_secret.get_secret_value()
-    return TokenAuthority(secret or generated_secret(settings.home / JWT_FILE), clock)
+    return secret or generated_secret(settings.home / JWT_FILE)
+
+
+def server_variables(settings: Settings) -> dict[str, str]:
+    """What environment servers that run as processes of their own are told of these settings."""
+    told: dict[str, Any] = {
+        "server": {"log_level": settings.server.log_level},
+        "security": {"auth": settings.security.auth},
+        "training": {"server": settings.training.server.model_dump(exclude_unset=True)},
+    }
+    if settings.security.jwt_secret.get_secret_value():
+        told["security"]["jwt_secret"] = settings.security.jwt_secret
+    return {PREFIX + name.upper(): text for name, text in _flat(told)}
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}__{inner}", text) for inner, text in _flat(value))
+        elif value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            yield name, plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:

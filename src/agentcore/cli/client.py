@@ -36,7 +36,7 @@ class ServiceClient:
         answer = self.post("/a2a", {"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         if isinstance(error := answer.get("error"), dict):
             data = error.get("data")
-            raise _refusal(str(error.get("message")), data if isinstance(data, dict) else {})
+            raise refusal(str(error.get("message")), data if isinstance(data, dict) else {})
         result = answer.get("result")
         return result if isinstance(result, dict) else {"result": result}
 
@@ -61,7 +61,7 @@ class ServiceClient:
         if response.status_code >= 400:
             error = content.get("error")
             said = error.get("message") if isinstance(error, dict) else content.get("detail")
-            raise _refusal(str(said or response.text[:200]), content)
+            raise refusal(str(said or response.text[:200]), content)
         return content
 
 
@@ -81,7 +81,8 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     return ServiceClient(httpx2.Client(headers=headers, timeout=TIMEOUT), address.rstrip("/"))
 
 
-def _refusal(detail: str, told: JsonObject) -> InvalidInput:
+def refusal(detail: str, told: JsonObject) -> InvalidInput:
+    """What a problem document says, for the command line."""
     hint = told.get("hint")
     return InvalidInput(detail, hint=hint if isinstance(hint, str) else "")
 

@@ -13,7 +13,9 @@ import typer
 from agentcore.cli.config import ConfigFile, command_settings
 
 if TYPE_CHECKING:
+    from agentcore.kit.security import TokenAuthority
     from agentcore.llm_gateway.keys import ApiKeys
+    from agentcore.settings import Settings
 
 keys = typer.Typer(help="API keys: long-lived, revocable, hashed at rest.", no_args_is_help=True)
 Subject = Annotated[str, typer.Option(help="Who the credential is for.")]
@@ -33,17 +35,31 @@ def token(
     scope: Scopes,
     tenant: Tenant = "default",
     hours: Annotated[float | None, typer.Option(min=0.01, help="Lifetime in hours.")] = None,
+    deployed: Annotated[
+        bool, typer.Option("--deployed", help="For environments deployed in containers.")
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Print a JSON Web Token."""
-    from agentcore.settings import token_authority
-
     settings = command_settings(config)
     lifetime = timedelta(hours=settings.security.token_hours if hours is None else hours)
-    issued = token_authority(settings).issue(
+    issued = _authority(settings, deployed).issue(
         subject=subject, tenant=tenant, scopes=scope, lifetime=lifetime
     )
     typer.echo(issued)
+
+
+def _authority(settings: Settings, deployed: bool) -> TokenAuthority:
+    from agentcore.kit.clock import SYSTEM_CLOCK
+    from agentcore.kit.security import TokenAuthority
+    from agentcore.settings import signing_secret
+
+    secret = signing_secret(settings)
+    if deployed:
+        from agentcore.training.openenv.deployment import environments_secret
+
+        secret = environments_secret(secret)
+    return TokenAuthority(secret, SYSTEM_CLOCK)
 
 
 @keys.command("create")

@@ -10,6 +10,7 @@ from tests.fakes.environment_runtime import FakeCluster, FakeRuntime
 
 class FakeHarness:
     reachable = False
+    most_replicas = 100
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()

@@ -19,9 +19,13 @@ SMALL = Resources(cpu="100m", memory="64Mi", cpu_limit="1", memory_limit="256Mi"
 
 
 class Harness(Protocol):
-    """``reachable``: whether a deployment's URL can be asked from here."""
+    """``reachable``: whether a deployment's URL can be asked from here.
+
+    ``most_replicas`` is what the runtime's documentation says of one deployment.
+    """
 
     reachable: bool
+    most_replicas: int
 
     def runtime(self, *, wait_seconds: float = WAIT_SECONDS) -> EnvironmentRuntime:
         """A runtime as a new process would open it."""

@@ -19,10 +19,12 @@ from tests.fakes.deployment import processes_of, short_home, wait_until
 
 class LocalHarness:
     reachable = True
+    most_replicas = 100
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.interpreter = sys.executable
+        self.told: list[str] = []
 
     def runtime(
         self, *, wait_seconds: float = WAIT_SECONDS, drain_seconds: float = 5.0
@@ -33,6 +35,7 @@ class LocalHarness:
             wait_seconds=wait_seconds,
             drain_seconds=drain_seconds,
             clock=SystemClock(),
+            progress=self.told.append,
         )
 
     def spec(self, name: str, behaviour: str = "serve", version: str = "1.0.0") -> EnvironmentSpec:

@@ -44,13 +44,19 @@ async def test_what_is_deployed_serves_is_listed_and_goes(harness: Harness) -> N
 
 
 async def test_the_same_deployment_again_changes_nothing(harness: Harness) -> None:
-    first = await deploy(harness, "echo", replicas=2)
+    two = min(2, harness.most_replicas)
+    first = await deploy(harness, "echo", replicas=two)
     serving = set(await harness.replicas("echo"))
-    assert await deploy(harness, "echo", replicas=2) == first
+    assert len(serving) == two
+    assert await deploy(harness, "echo", replicas=two) == first
     assert set(await harness.replicas("echo")) == serving
 
 
 async def test_replicas_come_and_go_behind_the_same_url(harness: Harness) -> None:
+    if harness.most_replicas < 3:
+        with pytest.raises(InvalidDeployment, match="one replica"):
+            await deploy(harness, "echo", replicas=2)
+        return
     one = await deploy(harness, "echo")
     [oldest] = await harness.replicas("echo")
     three = await deploy(harness, "echo", replicas=3)
@@ -64,11 +70,12 @@ async def test_replicas_come_and_go_behind_the_same_url(harness: Harness) -> Non
 
 
 async def test_another_version_replaces_every_replica(harness: Harness) -> None:
-    old = await deploy(harness, "echo", replicas=2)
+    two = min(2, harness.most_replicas)
+    old = await deploy(harness, "echo", replicas=two)
     before = await harness.replicas("echo")
-    new = await deploy(harness, "echo", version="1.1.0", replicas=2)
-    assert (new.version, new.url, new.ready) == ("1.1.0", old.url, 2)
-    await until_ready(harness, "echo", 2, *before)
+    new = await deploy(harness, "echo", version="1.1.0", replicas=two)
+    assert (new.version, new.url, new.ready) == ("1.1.0", old.url, two)
+    await until_ready(harness, "echo", two, *before)
 
 
 async def test_what_never_starts_fails_with_its_own_words(harness: Harness) -> None:
@@ -129,14 +136,15 @@ async def test_what_is_not_deployed_cannot_be_taken_away_or_measured(harness: Ha
 
 
 async def test_usage_is_measured_or_said_to_be_unknown(harness: Harness) -> None:
-    await deploy(harness, "echo", replicas=2)
+    await deploy(harness, "echo", replicas=min(2, harness.most_replicas))
     usage = await harness.runtime().usage("echo")
     assert usage is None or (usage.memory_usage > 0 and usage.cpu_usage >= 0)
 
 
 async def test_two_at_once_do_not_disturb_each_other(harness: Harness) -> None:
+    two = min(2, harness.most_replicas)
     async with asyncio.TaskGroup() as group:
-        same = [group.create_task(deploy(harness, "echo", replicas=n)) for n in (1, 2)]
+        same = [group.create_task(deploy(harness, "echo", replicas=n)) for n in (1, two)]
         other = group.create_task(deploy(harness, "other"))
     assert all(task.result().status == "running" for task in (*same, other))
     assert set(await listed(harness)) == {"echo", "other"}
@@ -148,10 +156,11 @@ async def test_two_at_once_do_not_disturb_each_other(harness: Harness) -> None:
 
 
 async def test_a_replica_that_dies_comes_back(harness: Harness) -> None:
-    deployed = await deploy(harness, "echo", replicas=2)
-    victim, survivor = await harness.replicas("echo")
+    two = min(2, harness.most_replicas)
+    deployed = await deploy(harness, "echo", replicas=two)
+    victim, *survivors = await harness.replicas("echo")
     await harness.kill(victim)
-    assert survivor in await until_ready(harness, "echo", 2, victim)
+    assert set(survivors) <= set(await until_ready(harness, "echo", two, victim))
     if harness.reachable:
         assert await ask(deployed) == "ok"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from agentcore.cli.env import (
+    deploying,
     listing,
     registering,
     replaying,
@@ -22,3 +23,4 @@ validating.attach(app)
 running.attach(app)
 replaying.attach(app)
 scaffolding.attach(app)
+deploying.attach(app)

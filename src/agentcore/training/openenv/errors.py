@@ -244,3 +244,14 @@ class RuntimeUnavailable(AgentCoreError):
     """What runs environments cannot be reached, or lets this process do nothing."""
 
     code, http_status, rpc_code, retryable = "runtime_unavailable", 503, RPC_UNAVAILABLE, True
+
+
+class ClusterRefused(AgentCoreError):
+    """The cluster understood and said no; ``status`` and ``reason`` are its own."""
+
+    code, http_status, rpc_code, retryable = "cluster_refused", 502, RPC_UPSTREAM, False
+
+    def __init__(self, detail: str, *, hint: str = "", status: int, reason: str) -> None:
+        super().__init__(detail, hint=hint, upstream_status=status, reason=reason)
+        self.status = status
+        self.reason = reason

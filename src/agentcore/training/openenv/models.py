@@ -10,6 +10,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHand
 from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
+from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.registry_config import RegistryConfig
 from agentcore.training.openenv.scheduling_config import SchedulingConfig
 
@@ -222,6 +223,9 @@ class TrainingConfig(_Value):
     )
     scheduling: SchedulingConfig = Field(
         default_factory=SchedulingConfig, description="How scheduled rollouts are run."
+    )
+    deployment: DeploymentConfig = Field(
+        default_factory=DeploymentConfig, description="What runs deployed environments, and how."
     )
     max_sessions: int = Field(
         512, ge=1, description="Most environment sessions that this process keeps open."

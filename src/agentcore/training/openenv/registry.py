@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
 from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
 from agentcore.training.openenv.operations.models import Operation, OperationKind
@@ -476,16 +475,3 @@ class EnvironmentRegistry:
         if not spec.source_id:
             return spec.model_copy(update={"source_id": spec.name})
         return spec
-
-
-def bundled_spec(environment: AnyEnvironment) -> EnvironmentSpec:
-    """What is deployed of an environment that comes with this version of AgentCore."""
-    return EnvironmentSpec(
-        name=environment.name,
-        version=environment.version,
-        description=environment.description,
-        tags=("openenv",),
-        source="bundled",
-        source_id=environment.name,
-        revision=environment.version,
-    )

@@ -9,6 +9,7 @@ from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.environments.customer_service import CustomerServiceEnv
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.environments.task_routing import TaskRoutingEnv
+from agentcore.training.openenv.specs import EnvironmentSpec
 
 EnvironmentFactory = Callable[[], AnyEnvironment]
 
@@ -18,3 +19,16 @@ BUNDLED: Mapping[str, EnvironmentFactory] = {
     CustomerServiceEnv.name: CustomerServiceEnv,
     GuessNumber.name: GuessNumber,
 }
+
+
+def bundled_spec(environment: AnyEnvironment) -> EnvironmentSpec:
+    """What is deployed of an environment that comes with this version of AgentCore."""
+    return EnvironmentSpec(
+        name=environment.name,
+        version=environment.version,
+        description=environment.description,
+        tags=("openenv",),
+        source="bundled",
+        source_id=environment.name,
+        revision=environment.version,
+    )

@@ -25,6 +25,7 @@ from agentcore.kit.embedded.locks import try_lock
 from agentcore.training.openenv.errors import DeploymentFailed, DeploymentNotFound
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas
+from agentcore.training.openenv.runtimes.progress import Progress
 from agentcore.training.openenv.runtimes.records import Record, ReplicaState, Wanted
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
@@ -66,12 +67,14 @@ class LocalRuntime:
         wait_seconds: float,
         drain_seconds: float,
         clock: Clock,
+        progress: Progress,
     ) -> None:
         self._path = home
         self._program = program
         self._wait = wait_seconds
         self._drain = drain_seconds
         self._clock = clock
+        self._progress = progress
 
     @property
     def name(self) -> RuntimeName:
@@ -267,6 +270,7 @@ class LocalRuntime:
             found, state = self._described(home, name), self._record(name).state()
             if found is None or found.detail == GONE:
                 raise DeploymentFailed(f"{name} was undeployed, or killed, before it served")
+            self._progress(f"{found.ready} of {found.replicas} replicas are ready")
             if state is not None and state.generation >= wanted.generation:
                 fresh = [each for each in state.replicas if each.role == "fresh"]
                 others = [each for each in state.replicas if each.role == "stale"]

@@ -1,0 +1,328 @@
+"""Deploying environments from the command line, to the runtime itself: no service is needed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from agentcore.cli.config import ConfigFile
+from agentcore.cli.options import Token
+from agentcore.cli.tables import show_table
+
+if TYPE_CHECKING:
+    from agentcore.cli.env.service_deploying import ServiceDeployments
+    from agentcore.kit.jsonvalue import JsonValue
+    from agentcore.settings import Settings
+    from agentcore.training.openenv.ports import EnvironmentRuntime
+    from agentcore.training.openenv.specs import (
+        DeployedEnvironment,
+        EnvironmentSpec,
+        Resources,
+        ResourceUsage,
+    )
+
+T = TypeVar("T")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The environment that is deployed.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", help="local, docker or kubernetes; else as configured."),
+]
+Service = Annotated[
+    str | None,
+    typer.Option("--url", help="Let this service deploy, also what is registered with it."),
+]
+Namespace = Annotated[str | None, typer.Option(help="Kubernetes namespace; else as configured.")]
+
+
+def attach(app: typer.Typer) -> None:
+    app.command("deploy")(deploy)
+    app.command("undeploy")(undeploy)
+    app.command("status")(status)
+
+
+def deploy(
+    environment: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A bundled environment; with --image any name; on the local runtime also "
+            "package.module:Class or path/to/dir:Class.",
+        ),
+    ],
+    config: ConfigFile = None,
+    runtime: Runtime = None,
+    replicas: Annotated[int, typer.Option(min=1, max=100, help="Servers that share it.")] = 1,
+    cpu: Annotated[str | None, typer.Option(help="Processors per replica, e.g. 500m or 2.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory per replica, e.g. 512Mi.")] = None,
+    gpu: Annotated[int, typer.Option(min=0, help="GPUs per replica.")] = 0,
+    image: Annotated[
+        str | None, typer.Option(help="Container image; a bundled environment's by default.")
+    ] = None,
+    namespace: Namespace = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the Kubernetes manifests and do nothing.")
+    ] = False,
+    wait: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds until it must serve.", show_default=False)
+    ] = None,
+    url: Service = None,
+    token: Token = None,
+) -> None:
+    """Run an environment's servers, and wait until they serve."""
+    settings = _settings(config, {"runtime": runtime, "namespace": namespace, "wait_seconds": wait})
+    if url is not None:
+        _refuse_beside_url({"--image": image, "--namespace": namespace, "--wait": wait})
+        with _progress(f"deploying {environment}") as tell:
+            service = _service(url, token, config, tell)
+            chosen = settings.training.deployment.runtime if runtime is not None else None
+            _show(
+                service.deploy(
+                    environment,
+                    replicas=replicas,
+                    resources=resources_of(cpu, memory, gpu),
+                    runtime=chosen,
+                )
+            )
+        return
+    spec, references = _spec(environment, image)
+    resources = resources_of(cpu, memory, gpu)
+    if dry_run:
+        typer.echo(_manifests(settings, spec, replicas, resources), nl=False)
+        return
+    with _progress(f"deploying {spec.name}") as tell:
+        running = _runtime(settings, tell, references)
+        deployed = _run(running.deploy(spec, replicas=replicas, resources=resources))
+    _show(deployed)
+
+
+def undeploy(
+    name: Name,
+    config: ConfigFile = None,
+    runtime: Runtime = None,
+    namespace: Namespace = None,
+    url: Service = None,
+    token: Token = None,
+) -> None:
+    """Take a deployed environment away."""
+    if url is not None:
+        with _progress(f"undeploying {name}") as tell:
+            _service(url, token, config, tell).undeploy(bundled_name(name))
+        typer.echo(f"{bundled_name(name)} is gone")
+        return
+    settings = _settings(config, {"runtime": runtime, "namespace": namespace})
+    with _progress(f"undeploying {name}") as tell:
+        running = _runtime(settings, tell, {})
+        _run(running.undeploy(bundled_name(name)))
+    typer.echo(f"{bundled_name(name)} is gone")
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this one.")] = None,
+    config: ConfigFile = None,
+    runtime: Runtime = None,
+    namespace: Namespace = None,
+    url: Service = None,
+    token: Token = None,
+) -> None:
+    """Show what is deployed; of one environment also what it uses."""
+    listed: Callable[[], list[DeployedEnvironment]]
+    one: Callable[[str], tuple[DeployedEnvironment, ResourceUsage | None]]
+    if url is not None:
+        service = _service(url, token, config, _unseen)
+        listed, one = service.listed, service.one
+    else:
+        settings = _settings(config, {"runtime": runtime, "namespace": namespace})
+        running = _runtime(settings, _unseen, {})
+        listed = lambda: _run(running.list_deployed())  # noqa: E731 - the other has them named
+        one = lambda chosen: _run(_one(running, chosen))  # noqa: E731 - as above
+
+    if name is None:
+        rows: list[JsonValue] = [{**_row(each)} for each in listed()]
+        show_table(rows, ("name", "version", "status", "ready", "url", "detail"))
+        return
+    deployed, usage = one(bundled_name(name))
+    for label, value in _facts(deployed, usage):
+        typer.echo(f"{label}: {value}")
+    if deployed.status == "failed":
+        raise typer.Exit(1)
+
+
+def _show(deployed: DeployedEnvironment) -> None:
+    typer.echo(
+        f"{deployed.name} serves at {deployed.url} ({deployed.ready} of {deployed.replicas} "
+        f"replicas, {deployed.runtime})"
+    )
+
+
+def _service(
+    url: str, token: str | None, config: Path | None, tell: Callable[[str], None]
+) -> ServiceDeployments:
+    from agentcore.cli.client import connect
+    from agentcore.cli.env.service_deploying import ServiceDeployments
+
+    return ServiceDeployments(connect(url, token, config), tell)
+
+
+def _refuse_beside_url(given: dict[str, object]) -> None:
+    from agentcore.kit.errors import InvalidInput
+
+    for option, value in given.items():
+        if value is not None:
+            raise InvalidInput(
+                f"{option} does not go with --url",
+                hint="the service deploys what is registered with it, by its own settings",
+            )
+
+
+def bundled_name(name: str) -> str:
+    """A hyphen in a bundled environment's name stands for an underscore as well."""
+    from agentcore.training.openenv.environments.catalog import BUNDLED
+
+    plain = name.replace("-", "_")
+    return plain if plain in BUNDLED else name
+
+
+def resources_of(cpu: str | None, memory: str | None, gpu: int) -> Resources:
+    """What is asked for, with limits that are never below it."""
+    from agentcore.training.openenv.runtimes.quantities import amount
+    from agentcore.training.openenv.specs import Resources
+
+    usual = Resources()
+    asked = Resources(cpu=cpu or usual.cpu, memory=memory or usual.memory, gpu=gpu)
+    limits = {
+        "cpu_limit": max(asked.cpu, usual.cpu_limit, key=amount),
+        "memory_limit": max(asked.memory, usual.memory_limit, key=amount),
+    }
+    return asked.model_copy(update=limits)
+
+
+def _spec(environment: str, image: str | None) -> tuple[EnvironmentSpec, dict[str, str]]:
+    """What is to be deployed, and what ``env serve`` takes for it where that is not its name."""
+    from agentcore.kit.errors import InvalidInput
+    from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
+    from agentcore.training.openenv.environments.loading import load_environment
+    from agentcore.training.openenv.specs import EnvironmentSpec
+
+    name = bundled_name(environment)
+    if name in BUNDLED:
+        return bundled_spec(BUNDLED[name]()).model_copy(update={"image": image}), {}
+    if ":" in environment:
+        own, factory = load_environment(environment)
+        spec = bundled_spec(factory()).model_copy(update={"source": "manual", "image": image})
+        return spec, {own: environment}
+    if image is None:
+        raise InvalidInput(
+            f"there is no environment {environment!r}",
+            hint=f"bundled are {', '.join(sorted(BUNDLED))}; else give --image",
+        )
+    # Its name is judged by the runtime, in words: the model would refuse it in its own.
+    spec = EnvironmentSpec(name="unnamed", image=image, version=_tag(image))
+    return spec.model_copy(update={"name": name}), {}
+
+
+def _tag(image: str) -> str:
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+
+
+def _settings(config: Path | None, given: dict[str, str | float | None]) -> Settings:
+    from agentcore.cli.config import command_settings
+
+    prefix = "training.deployment"
+    return command_settings(
+        config, {f"{prefix}.{name}": value for name, value in given.items() if value is not None}
+    )
+
+
+def _runtime(
+    settings: Settings, tell: Callable[[str], None], references: dict[str, str]
+) -> EnvironmentRuntime:
+    from agentcore.kit.clock import SYSTEM_CLOCK
+    from agentcore.settings import server_variables, signing_secret
+    from agentcore.training.openenv.deployment import Surroundings, open_runtime
+
+    around = Surroundings(
+        home=settings.home,
+        secret=signing_secret(settings),
+        clock=SYSTEM_CLOCK,
+        progress=tell,
+        variables=server_variables(settings),
+        references=references,
+    )
+    config = settings.training.deployment
+    return open_runtime(config.runtime, config, around)
+
+
+def _manifests(
+    settings: Settings, spec: EnvironmentSpec, replicas: int, resources: Resources
+) -> str:
+    from agentcore.training.openenv.runtimes.manifests import (
+        SECRET_KEY,
+        environment_objects,
+        placement_of,
+        yaml_documents,
+    )
+    from agentcore.training.openenv.runtimes.naming import object_name
+
+    config = settings.training.deployment
+    placement = placement_of(config, object_name(spec.name))
+    objects = environment_objects(spec, replicas=replicas, resources=resources, placement=placement)
+    needs = f"# Also needed: the Secret {placement.secret} with the key {SECRET_KEY}.\n"
+    return (needs if spec.source == "bundled" else "") + yaml_documents(objects)
+
+
+async def _one(
+    running: EnvironmentRuntime, name: str
+) -> tuple[DeployedEnvironment, ResourceUsage | None]:
+    from agentcore.training.openenv.errors import DeploymentNotFound
+
+    usage = await running.usage(name)
+    for each in await running.list_deployed():
+        if each.name == name:
+            return each, usage
+    raise DeploymentNotFound(f"{name!r} has just been undeployed")
+
+
+def _facts(deployed: DeployedEnvironment, usage: ResourceUsage | None) -> Iterator[tuple[str, str]]:
+    for label, value in _row(deployed).items():
+        if value:
+            yield label, value
+    yield "runtime", deployed.runtime
+    if usage is not None:
+        yield "processors", f"{usage.cpu_usage:.2f}"
+        yield "memory", f"{usage.memory_usage / 2**20:.0f} MiB"
+
+
+def _row(deployed: DeployedEnvironment) -> dict[str, str]:
+    return {
+        "name": deployed.name,
+        "version": deployed.version,
+        "status": deployed.status,
+        "ready": f"{deployed.ready} of {deployed.replicas}",
+        "url": deployed.url,
+        "detail": deployed.detail,
+    }
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[str], None]]:
+    """On a terminal one line that changes, on stderr; elsewhere silence."""
+    from rich.console import Console
+
+    with Console(file=sys.stderr).status(what) as shown:
+        yield lambda line: shown.update(f"{what}: {line}")
+
+
+def _unseen(line: str) -> None:
+    """Nobody waits long enough to be told."""
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run(work)

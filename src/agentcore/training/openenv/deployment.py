@@ -1,0 +1,125 @@
+"""Deploying environments: which runtime runs them, and what it hands to what it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from agentcore.kit.clock import Clock
+from agentcore.training.openenv.deployment_config import DeploymentConfig
+from agentcore.training.openenv.errors import InvalidDeployment, RuntimeUnavailable
+from agentcore.training.openenv.ports import EnvironmentRuntime
+from agentcore.training.openenv.runtimes.progress import Progress
+from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
+
+RUNTIMES: tuple[RuntimeName, ...] = ("local", "docker", "kubernetes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What runtimes need of the installation.
+
+    ``secret`` signs its tokens. ``variables`` are settings for servers of this machine.
+    ``references`` says what ``agentcore env serve`` shall serve under the name of a deployment
+    that is not bundled: code that runs here, so nothing that others registered may get into it.
+    """
+
+    home: Path
+    secret: str
+    clock: Clock
+    progress: Progress
+    variables: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_runtimes(
+    config: DeploymentConfig, around: Surroundings
+) -> Mapping[RuntimeName, EnvironmentRuntime]:
+    """Every runtime by its name; whether one is there shows when it is first used."""
+    return {name: open_runtime(name, config, around) for name in RUNTIMES}
+
+
+def open_runtime(
+    name: RuntimeName, config: DeploymentConfig, around: Surroundings
+) -> EnvironmentRuntime:
+    if name == "local":
+        return _local(config, around)
+    if name == "docker":
+        return _docker(config, around)
+    return _kubernetes(config, around)
+
+
+def environments_secret(secret: str) -> str:
+    """What signs tokens for environments in containers: nothing else of the installation takes
+    them, so an environment that is broken into can be impersonated but not the installation.
+    """
+    return hmac.new(secret.encode(), b"agentcore environments", hashlib.sha256).hexdigest()
+
+
+def _local(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime:
+    try:
+        from agentcore.training.openenv.runtimes import local  # noqa: PLC0415 -- POSIX only
+    except ImportError as exc:
+        raise RuntimeUnavailable(
+            "processes cannot be kept on this system", hint="deploy to docker or kubernetes"
+        ) from exc
+
+    def program(spec: EnvironmentSpec) -> local.Program:
+        reference = spec.name if spec.source == "bundled" else around.references.get(spec.name)
+        if reference is None:
+            raise InvalidDeployment(
+                f"{spec.name} is not bundled, and only that runs as a process of this machine",
+                hint="deploy it to docker or kubernetes, in a container",
+            )
+        command = (sys.executable, "-m", "agentcore", "env", "serve", reference)
+        return local.Program(
+            (*command, "--host", "127.0.0.1", "--port", "{port}"),
+            {
+                **local.own_environment(),
+                "AGENTCORE_HOME": str(around.home.absolute()),
+                **around.variables,
+            },
+            str(Path.cwd()) if spec.name in around.references else "/",
+        )
+
+    return local.LocalRuntime(
+        around.home,
+        program,
+        wait_seconds=config.wait_seconds,
+        drain_seconds=config.drain_seconds,
+        clock=around.clock,
+        progress=around.progress,
+    )
+
+
+def _docker(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime:
+    from agentcore.training.openenv.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- aiohttp
+    from agentcore.training.openenv.runtimes.docker_engine import open_engine  # noqa: PLC0415 -- as above
+
+    return DockerRuntime(
+        partial(open_engine, config.docker_host),
+        config,
+        environments_secret(around.secret),
+        clock=around.clock,
+        progress=around.progress,
+    )
+
+
+def _kubernetes(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime:
+    from agentcore.training.openenv.runtimes.kubernetes import (  # noqa: PLC0415 -- lazily, as all
+        KubernetesRuntime,
+        connecting,
+    )
+
+    return KubernetesRuntime(
+        connecting(config, around.clock),
+        config,
+        environments_secret(around.secret),
+        clock=around.clock,
+        progress=around.progress,
+    )

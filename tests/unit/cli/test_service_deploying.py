@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from agentcore.cli.client import ServiceClient
+from agentcore.cli.env import service_deploying
+from agentcore.cli.env.service_deploying import ROOT, ServiceDeployments
+from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.specs import Resources
+
+DEPLOYED: JsonObject = {"name": "echo", "url": "http://x", "replicas": 2, "status": "running"}
+
+
+class Operator:
+    """Operations pass through the given states and then end."""
+
+    def __init__(self, *states: str, error: JsonObject | None = None) -> None:
+        self._states: Iterator[str] = iter(states)
+        self._error = error
+        self.requests: list[str] = []
+        self.measured = True
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path.removeprefix(ROOT)
+        self.requests.append(f"{request.method} {path}")
+        if path == "/deployed":
+            return httpx2.Response(200, json={"deployed": [DEPLOYED]})
+        if path.endswith("/metrics"):
+            usage = {"cpu_usage": 0.5, "memory_usage": 7} if self.measured else {}
+            return httpx2.Response(200, json={"name": "echo", **usage})
+        body: JsonObject = {"id": "7", "state": next(self._states)}
+        if body["state"] == "failed":
+            body["error"] = self._error
+        if body["state"] == "succeeded":
+            body["result"] = DEPLOYED
+        return httpx2.Response(200, json=body)
+
+
+def deployments(service: Operator, told: list[str]) -> ServiceDeployments:
+    http = httpx2.Client(transport=httpx2.MockTransport(service.answer))
+    return ServiceDeployments(ServiceClient(http, "http://service"), told.append)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_deploying, "POLL_SECONDS", 0.0)
+
+
+def test_an_operation_is_followed_to_its_end() -> None:
+    service, told = Operator("pending", "running", "succeeded"), list[str]()
+    found = deployments(service, told).deploy(
+        "echo", replicas=2, resources=Resources(), runtime="docker"
+    )
+    assert (found.name, found.replicas) == ("echo", 2)
+    assert told == ["pending", "running"]
+    assert service.requests == ["POST /echo/deploy", "GET /operations/7", "GET /operations/7"]
+
+
+def test_a_failure_is_told_in_the_words_of_the_service() -> None:
+    problem: JsonObject = {"detail": "echo does not start: no licence", "hint": "see the log"}
+    with pytest.raises(InvalidInput, match="echo does not start: no licence") as failed:
+        deployments(Operator("failed", error=problem), []).undeploy("echo")
+    assert failed.value.hint == "see the log"
+
+
+def test_one_is_shown_with_what_it_uses_where_that_is_known() -> None:
+    service = Operator()
+    deployed, usage = deployments(service, []).one("echo")
+    assert deployed.name == "echo"
+    assert usage is not None
+    assert (usage.cpu_usage, usage.memory_usage) == (0.5, 7)
+    service.measured = False
+    assert deployments(service, []).one("echo")[1] is None
+    with pytest.raises(InvalidInput, match="just been undeployed"):
+        deployments(service, []).one("other")
