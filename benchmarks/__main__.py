@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gateway, openenv, openenv_report, report
+from benchmarks import gateway, openenv, openenv_report, openenv_soak, report
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -17,9 +17,13 @@ def main(arguments: list[str] | None = None) -> int:
     suite = suites.add_parser("gateway", help="overhead of the LLM gateway")
     suite.add_argument("--target", action="append", default=[], help="only this one; repeatable")
     _shared(suite)
-    _shared(suites.add_parser("openenv", help="steps of environments, beside upstream's package"))
+    suite = suites.add_parser("openenv", help="steps of environments, beside upstream's package")
+    suite.add_argument("--soak", type=int, metavar="STEPS", help="instead: does memory grow?")
+    _shared(suite)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
+    if getattr(options, "soak", None):
+        return openenv_soak.run(options.soak)
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
     kind = openenv_report if options.suite == "openenv" else report
     if options.suite == "openenv":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from benchmarks.processes import (
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
 SESSIONS = (1, 16, 64)
+MOST = str(2 * max(SESSIONS))
 ACTIONS: dict[str, dict[str, Any]] = {
     "agentcore": {"type": "say", "parameters": {"message": MESSAGE}},
     "official": {"message": MESSAGE},
@@ -105,7 +106,8 @@ def run(*, seconds: float, rounds: int) -> dict[str, Any]:
     """Measure every pair; the result is what is written as JSON."""
     if not PEERS.exists():
         raise SystemExit("upstream's package is not installed: run `python3 dev.py peers` first")
-    with _started() as servers:
+    with our_server() as ours, upstreams_server(PEERS) as theirs:
+        servers = {"agentcore": ours, "official": theirs}
         idle = {name: resident_mib(server.pid) for name, server in servers.items()}
         taken: dict[str, dict[int, list[Measured]]] = {
             pair.name: {sessions: [] for sessions in SESSIONS} for pair in PAIRS
@@ -146,23 +148,26 @@ def run(*, seconds: float, rounds: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _started() -> Iterator[dict[str, Server]]:
-    most = str(2 * max(SESSIONS))
-    with ExitStack() as stack:
-        port = free_port()
-        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="acb-"))
-        ours = [sys.executable, "-m", "agentcore", "env", "serve", "benchmarks.openenv_echo:Echo"]
-        ours += ["--port", str(port), "--no-auth", "--max-sessions", most]
+def our_server() -> Iterator[Server]:
+    """The echo environment as ``agentcore env serve`` serves it."""
+    port = free_port()
+    command = [sys.executable, "-m", "agentcore", "env", "serve", "benchmarks.openenv_echo:Echo"]
+    command += ["--port", str(port), "--no-auth", "--max-sessions", MOST]
+    with tempfile.TemporaryDirectory(prefix="acb-") as home:
         env = {"AGENTCORE_HOME": home, "PYTHONPATH": ":".join(filter(None, sys.path))}
-        process = stack.enter_context(running(ours, port, core=TARGET_CORE, env=env))
-        servers = {"agentcore": Server(f"http://127.0.0.1:{port}", process.pid)}
-        port = free_port()
-        script = str(ROOT / "tests" / "peers" / "openenv_echo_server.py")
-        theirs = [str(PEERS), script, "--port", str(port), "--sessions", most]
-        theirs += ["--steps", str(10**12)]
-        process = stack.enter_context(running(theirs, port, core=TARGET_CORE))
-        servers["official"] = Server(f"http://127.0.0.1:{port}", process.pid)
-        yield servers
+        with running(command, port, core=TARGET_CORE, env=env) as process:
+            yield Server(f"http://127.0.0.1:{port}", process.pid)
+
+
+@contextmanager
+def upstreams_server(python: Path) -> Iterator[Server]:
+    """The same environment on upstream's own server."""
+    port = free_port()
+    script = str(ROOT / "tests" / "peers" / "openenv_echo_server.py")
+    command = [str(python), script, "--port", str(port), "--sessions", MOST]
+    command += ["--steps", str(10**12)]
+    with running(command, port, core=TARGET_CORE) as process:
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
 
 
 def _median(taken: Sequence[Measured]) -> Measured:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentcore.training.openenv.server import environment_app
-from benchmarks import openenv, openenv_report
+from benchmarks import openenv, openenv_report, openenv_soak
 from benchmarks.openenv import PAIRS, SESSIONS, Measured
 from benchmarks.openenv_echo import Echo
 from benchmarks.openenv_load import Job, run
@@ -47,6 +47,11 @@ def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict
     assert json.loads(json.dumps(report)) == report
     openenv_report.plot(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_the_soak_counts_growth(capsys: pytest.CaptureFixture[str]) -> None:
+    assert openenv_soak.run(320) == 0
+    assert "server: " in capsys.readouterr().out
 
 
 def test_upstreams_package_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
