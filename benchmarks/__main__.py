@@ -19,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     _shared(suite)
     suite = suites.add_parser("openenv", help="steps of environments, beside upstream's package")
     suite.add_argument("--soak", type=int, metavar="STEPS", help="instead: does memory grow?")
+    suite.add_argument(
+        "--upstream", type=Path, default=openenv.PEERS, help="a Python that has openenv"
+    )
     _shared(suite)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
     kind = openenv_report if options.suite == "openenv" else report
     if options.suite == "openenv":
-        measured = openenv.run(seconds=seconds, rounds=rounds)
+        measured = openenv.run(seconds=seconds, rounds=rounds, peers=options.upstream)
     else:
         measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
     path = report.save(measured, options.results, options.suite)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.processes import pin
+from benchmarks.processes import cpu_seconds, pin
 
 MESSAGE = "hello"
 REWARD = len(MESSAGE) / 10
@@ -33,17 +32,18 @@ class Job:
     action: dict[str, object]
     sessions: int = 1
     seconds: float = 1.0
+    server_pid: int = 0
 
 
 @dataclass
 class Outcome:
-    """Seconds per step; ``cpu`` is what this process used for all of them."""
+    """Seconds per step; what this process and the server used for all of them."""
 
     latencies: list[float]
     elapsed: float
     connecting: float
     cpu: float
-    resident_mib: float
+    server_cpu: float
 
 
 async def agentcore(stack: AsyncExitStack, url: str, action: dict[str, object]) -> Play:
@@ -82,11 +82,13 @@ async def run(job: Job) -> Outcome:
         plays = [await CLIENTS[job.client](stack, job.url, job.action) for _ in range(job.sessions)]
         connecting = time.perf_counter() - began
         await asyncio.gather(*(_loop(play, time.perf_counter() + 0.2) for play in plays))
-        began, used = time.perf_counter(), time.process_time()
+        # Connecting is over: it is measured by itself.
+        server, used = cpu_seconds(job.server_pid), time.process_time()
+        began = time.perf_counter()
         parts = await asyncio.gather(*(_loop(play, began + job.seconds) for play in plays))
         elapsed, used = time.perf_counter() - began, time.process_time() - used
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Outcome([each for part in parts for each in part], elapsed, connecting, used, peak)
+        server = cpu_seconds(job.server_pid) - server
+    return Outcome([each for part in parts for each in part], elapsed, connecting, used, server)
 
 
 async def _loop(play: Play, end: float) -> list[float]:

@@ -33,7 +33,10 @@ async def test_a_server_that_answers_anything_is_not_the_fastest() -> None:
 @pytest.mark.parametrize(("ours", "verdict"), [(2.0, "kept"), (1.9, "MISSED")])
 def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict: str) -> None:
     measured = asdict(Measured(0.1, 0.2, 1000.0, 40.0, 50.0, 3.0, 100))
-    ratios = {"steps": ours, "p50": 0.5, "p95": 0.5, "client_steps": 1.2, "client_p50": 0.9}
+    ratios = {
+        "pair": {"steps": ours, "p50": 0.5, "p95": 0.5, "cpu": 0.5},
+        "client": {"steps": 1.2, "p50": 0.9, "p95": 0.9, "cpu": 0.9},
+    }
     report = {
         "at": "2026-01-01T00:00:00+00:00",
         "machine": {"cores": 2},
@@ -54,7 +57,6 @@ def test_the_soak_counts_growth(capsys: pytest.CaptureFixture[str]) -> None:
     assert "server: " in capsys.readouterr().out
 
 
-def test_upstreams_package_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(openenv, "PEERS", tmp_path / "none")
+def test_upstreams_package_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"dev\.py peers"):
-        openenv.run(seconds=0.1, rounds=1)
+        openenv.run(seconds=0.1, rounds=1, peers=tmp_path / "none")
