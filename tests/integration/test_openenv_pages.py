@@ -38,6 +38,14 @@ async def test_the_how_to_works_from_top_to_bottom() -> None:
         assert await names["play"](url) == 1.0
 
 
+async def test_the_how_to_of_playing_plays() -> None:
+    (play,) = blocks("how-to/play-an-environment.md")
+    names: dict[str, Any] = {}
+    exec(play, names)
+    async with serving(environment_app("guess_number", guess_number.GuessNumber)) as url:
+        assert await names["play"](url) > 0.3
+
+
 def test_the_reference_names_every_bundled_environment() -> None:
     page = (DOCS / "reference" / "environments.md").read_text(encoding="utf-8")
     assert [name for name in BUNDLED if f"| `{name}` |" not in page] == []

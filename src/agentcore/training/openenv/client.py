@@ -97,6 +97,8 @@ class OpenEnvClient:
         ``capacity_timeout`` is how long to wait for a free session where all are taken.
         """
         self.base_url = _base_url(str(env_url))
+        if not (token.isascii() and token.isprintable()):
+            raise InvalidInput("the token has characters that no HTTP header takes")
         self.timeout = timeout
         self.max_retries = max_retries
         scheme, _, rest = self.base_url.partition("://")
@@ -254,7 +256,8 @@ class OpenEnvClient:
 
     async def _session(self) -> Connection:
         if self._connection is None or not self._connection.alive:
-            self._connection = None
+            # An episode does not go on in the environment that a new session gets.
+            self._give_up()
             end = self._clock.monotonic() + self._capacity_timeout
             self._connection = await self._retried(lambda: self._admitted(end))
         return self._connection
@@ -314,10 +317,13 @@ class OpenEnvClient:
 
     async def _ask(self, kind: str) -> JsonObject:
         async with self._turn:
-            if self._phase == "lost":
+            connection = self._connection
+            if self._phase == "idle":
+                connection = await self._session()
+            if self._phase == "lost" or connection is None:
                 raise _lost()
             try:
-                return await self._exchange(await self._session(), kind)
+                return await self._exchange(connection, kind)
             except TimeoutError as exc:
                 raise self._late(kind) from exc
             except Refused as refusal:
@@ -349,7 +355,7 @@ class OpenEnvClient:
 
     def _give_up(self) -> None:
         self._connection = None
-        if self._phase == "playing":
+        if self._phase in {"playing", "over"}:
             self._phase = "lost"
             self._events.publish({"type": "lost", "step": self._steps})
 
@@ -386,6 +392,9 @@ def _base_url(url: str) -> str:
             f"{url!r} is not the URL of an environment",
             hint="give http://host:port with any path prefix",
         )
+    if "@" in parts.netloc:
+        # Named in errors and logs, where no secret may be.
+        raise InvalidInput("the URL holds credentials", hint="give the token as an argument")
     return f"{_HTTP_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path}".rstrip("/")
 
 

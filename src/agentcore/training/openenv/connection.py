@@ -132,6 +132,8 @@ def handshake_failure(url: str, exc: Exception) -> OpenEnvError:
         return status_failure(said, response.status_code, location=location)
     if isinstance(exc, ssl.SSLError):
         return tls_failure(url, exc)
+    if isinstance(exc, InvalidMessage) and isinstance(exc.__cause__, EOFError):
+        return unreachable(url, ConnectionResetError("the connection was closed at once"))
     if isinstance(exc, InvalidMessage):
         detail = f"{url} does not speak WebSocket: {exc.__cause__ or exc}"
         return OpenEnvSpecError(detail, hint="is the port right, and http or https?")
@@ -172,7 +174,8 @@ def tls_failure(url: str, exc: ssl.SSLError) -> OpenEnvConnectionError:
 
 def unreachable(url: str, exc: Exception) -> OpenEnvConnectionError:
     detail = f"{url} cannot be reached: {str(exc) or type(exc).__name__}"
-    return OpenEnvConnectionError(detail, hint="does the server run, and are host and port right?")
+    hint = "does the server run, and are host, port, and http or https right?"
+    return OpenEnvConnectionError(detail, hint=hint)
 
 
 def _frame(kind: str, data: bytes | None) -> bytes:

@@ -110,7 +110,8 @@ def _transport_failure(url: str, exc: httpx2.HTTPError) -> OpenEnvError:
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, ssl.SSLError):
         return tls_failure(url, cause)
-    if isinstance(exc, httpx2.RemoteProtocolError):
+    # The library has one class for both: the end of the connection, and what is not HTTP.
+    if isinstance(exc, httpx2.RemoteProtocolError) and "disconnected" not in str(exc):
         detail = f"{url} does not answer in HTTP: {exc}"
         return OpenEnvSpecError(detail, hint="is the port right, and http or https?")
     return unreachable(url, exc)
