@@ -12,7 +12,7 @@ from agentcore.training.evaluation import evaluate
 from agentcore.training.models import Episode, EpisodeFailure, EvaluationReport, RolloutResult
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.server import environment_app
-from tests.fakes.openenv_servers import serving
+from tests.fakes.openenv_servers import ScriptedServer, serving
 
 LOST = EpisodeFailure("step", "session_lost", "gone")
 
@@ -78,3 +78,17 @@ async def test_names_are_served_here_and_urls_are_asked() -> None:
     async with serving(environment_app("guess_number", GuessNumber)) as url:
         async with opened(url, "", 5.0) as there:
             assert (there.name, there.url) == ("guess_number", url)
+
+
+async def test_only_the_token_that_is_given_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTCORE_TOKEN", "of the service")
+    (tmp_path / "token").write_text("of the server\n")
+    server = ScriptedServer()
+    async with server.running() as url:
+        for token in ("", f"file:{tmp_path / 'token'}"):
+            server.requested.clear()
+            async with opened(url, token, 5.0):
+                sent = {header for _, header in server.requested}
+            assert sent == {"Bearer of the server" if token else ""}

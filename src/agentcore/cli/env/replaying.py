@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcore.cli.env.running import Token
+
 if TYPE_CHECKING:
     from agentcore.training.recording import Recording
     from agentcore.training.replaying import ReplayedEpisode
@@ -32,9 +34,7 @@ def replay(
         typer.Option(help="JSON pointer of what never repeats, e.g. /observation/now."),
     ] = None,
     step_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds one step may take.")] = 30,
-    token: Annotated[
-        str, typer.Option("--token", envvar="AGENTCORE_TOKEN", help="Bearer token for the server.")
-    ] = "",
+    token: Token = "",
 ) -> None:
     """Repeat recorded actions, report the first divergence: exit 0 if all is the same, else 1."""
     from agentcore.cli.serving import loop_factory

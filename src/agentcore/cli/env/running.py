@@ -34,7 +34,7 @@ SuccessReward = Annotated[
 ]
 StepSeconds = Annotated[float, typer.Option(min=0.001, help="Seconds that one step may take.")]
 Token = Annotated[
-    str, typer.Option("--token", envvar="AGENTCORE_TOKEN", help="Bearer token for the server.")
+    str, typer.Option(help="Bearer token for the server; env:NAME or file:PATH refer to it.")
 ]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write the report to this file; - is the output.")

@@ -27,9 +27,15 @@ class Target:
 
 @asynccontextmanager
 async def opened(reference: str, token: str, step_seconds: float) -> AsyncIterator[Target]:
-    """The environment at a URL, or a bundled or own one behind a loopback server of its own."""
+    """The environment at a URL, or a bundled or own one behind a loopback server of its own.
+
+    ``token`` may refer to where it is. None is taken from the service's own settings: the server
+    is somebody else's.
+    """
     if reference.startswith(("http://", "https://", "ws://", "wss://")):
-        yield await _described(reference, reference, token, step_seconds)
+        from agentcore.settings import secret_at
+
+        yield await _described(reference, reference, secret_at(token), step_seconds)
         return
     from agentcore.cli.env.loopback import served_on_loopback
     from agentcore.training.openenv.environments.loading import load_environment
@@ -39,7 +45,7 @@ async def opened(reference: str, token: str, step_seconds: float) -> AsyncIterat
     name, factory = load_environment(reference)
     app = environment_app(name, factory, config=EnvironmentServerConfig(max_sessions=MOST_SESSIONS))
     async with served_on_loopback(app) as url:
-        yield await _described(url, "", token, step_seconds)
+        yield await _described(url, "", "", step_seconds)
 
 
 async def _described(base: str, url: str, token: str, step_seconds: float) -> Target:
