@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -174,6 +175,28 @@ async def test_an_environment_that_fails_keeps_its_session(kind: str, base_url: 
         with pytest.raises(OpenEnvStepError):
             await env.step(Action(type=kind))
         await env.step(Action(type="anything"))
+
+
+@pytest.mark.parametrize("kind", ["raise", "unserialisable"])
+async def test_an_environment_that_fails_by_a_tool_call_keeps_its_session(
+    kind: str, base_url: str
+) -> None:
+    async with session(Subject(f"{base_url}/moody", LIMIT, {}, lambda _: {}, {})) as one:
+        await one.observe("reset", {})
+        call = {"name": kind, "arguments": {}}
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+        assert (await one.ask("mcp", request))["data"]["error"]["code"] == -32603
+        step = {"type": "call_tool", "tool_name": kind}
+        await one.refused("EXECUTION_ERROR", json.dumps({"type": "step", "data": step}))
+        assert (await one.ask("state"))["type"] == "state"
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 7, ["list_tools"]])
+async def test_an_action_whose_type_is_no_name_is_refused(kind: Any, base_url: str) -> None:
+    async with session(Subject(f"{base_url}/moody", LIMIT, {}, lambda _: {}, {})) as one:
+        await one.observe("reset", {})
+        frame = json.dumps({"type": "step", "data": {"type": kind}})
+        await one.refused("VALIDATION_ERROR", frame)
 
 
 async def test_a_failure_over_http_is_a_problem_and_keeps_the_connection(base_url: str) -> None:

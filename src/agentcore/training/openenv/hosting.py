@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 LONGEST_FAULT = 500
-# Actions of OpenEnv's tool environments; ours understand them beside their own.
-TOOL_ACTIONS = frozenset({"list_tools", "call_tool"})
 
 log = structlog.get_logger()
 
@@ -125,23 +123,17 @@ class EnvironmentHost:
         return answer
 
     def step(self, action: JsonObject) -> bytes:
-        if action.get("type") in TOOL_ACTIONS:
-            return self._tool_action(action)
+        kind = action.get("type")
         try:
+            if kind == "list_tools":
+                return envelope(Step({"tools": self._tools()}), reward=None)
+            if kind == "call_tool":
+                return self._called(checked(ToolCall, action))
             step = self.played(action)
             step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
             return envelope(step, reward=step.reward)
         except Exception as exc:
             raise failed(exc, OpenEnvStepError) from exc
-
-    def call_tool(self, name: str, arguments: JsonObject) -> Step:
-        """One step by a tool call: the tool is the action's type."""
-        try:
-            step = self.played({"type": name, "parameters": arguments})
-        except Exception as exc:
-            raise failed(exc, OpenEnvStepError) from exc
-        step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
-        return step
 
     def played(self, action: JsonObject) -> Step:
         """The environment's own step, whatever it raises."""
@@ -216,19 +208,16 @@ class EnvironmentHost:
     def _close(self) -> None:
         close_environment(self._environment)
 
-    def _tool_action(self, action: JsonObject) -> bytes:
-        if action["type"] == "list_tools":
-            tools: list[JsonValue] = [
-                {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "input_schema": tool.input_schema,
-                }
-                for tool in tools_of(self._environment.action_space())
-            ]
-            return envelope(Step({"tools": tools}), reward=None)
-        asked = checked(ToolCall, action)
-        step = self.call_tool(asked.tool_name, asked.arguments)
+    def _tools(self) -> list[JsonValue]:
+        return [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}
+            for tool in tools_of(self._environment.action_space())
+        ]
+
+    def _called(self, asked: ToolCall) -> bytes:
+        """A step by a tool call: the tool is the action's type."""
+        step = self.played({"type": asked.tool_name, "parameters": asked.arguments})
+        step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
         shown: JsonObject = {
             "tool_name": asked.tool_name,
             "result": step.observation,
@@ -238,7 +227,7 @@ class EnvironmentHost:
 
 
 class ToolCall(BaseModel):
-    """A step in the words of OpenEnv's tool environments."""
+    """A step in the words of OpenEnv's tool environments, which ours understand as well."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -12,7 +12,6 @@ from agentcore.a2a_protocol.models.jsonrpc import JsonRpcRequest
 from agentcore.kit.errors import RPC_INTERNAL, RPC_INVALID_PARAMS, AgentCoreError, Forbidden
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.kit.security import Principal
-from agentcore.training.openenv.environments.base import Step
 from agentcore.training.openenv.environments.tools import Tool, tools_of
 from agentcore.training.openenv.errors import (
     CapacityReached,
@@ -141,10 +140,7 @@ class McpDialect:
         if host.episodes == 0 and (caller is None or caller.may(CONTROL)):
             await host.run(host.reset, {})
 
-        def work(given: JsonObject) -> Step:
-            return host.call_tool(name, given)
-
-        return call_result(await host.run(work, arguments))
+        return call_result(await played(host, name, arguments))
 
     def _named(
         self, params: JsonObject, caller: Principal, own: HostedSession | None
@@ -155,14 +151,15 @@ class McpDialect:
         return self._slots.find(str(session_id), caller)
 
 
-def call_result(step: Step) -> JsonObject:
+async def played(host: EnvironmentHost, name: str, arguments: JsonObject) -> JsonObject:
+    """The envelope of a step whose action's type is the tool's name."""
+    action: JsonObject = {"type": name, "parameters": arguments}
+    envelope = loads(await host.run(host.step, action))
+    return envelope if isinstance(envelope, dict) else {}
+
+
+def call_result(envelope: JsonObject) -> JsonObject:
     """What a tool call returns: the step's envelope, as text and as it is."""
-    envelope: JsonObject = {
-        "observation": step.observation,
-        "reward": step.reward,
-        "done": step.terminated or step.truncated,
-        "metadata": step.info,
-    }
     return {
         "content": [{"type": "text", "text": dumps(envelope).decode()}],
         "structured_content": envelope,

@@ -25,7 +25,7 @@ from agentcore.training.openenv.errors import (
 )
 from agentcore.training.openenv.hosting import EnvironmentHost, faults_of
 from agentcore.training.openenv.serving.callers import caller_of, requested_session
-from agentcore.training.openenv.serving.dialect import McpDialect, call_result
+from agentcore.training.openenv.serving.dialect import McpDialect, played
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
 
 if TYPE_CHECKING:
@@ -161,9 +161,7 @@ class StandardMcp:
             return await _reset(host, arguments)
         if host.episodes == 0 and caller.may(CONTROL):
             await host.run(host.reset, {})
-        result = call_result(await host.run(lambda given: host.call_tool(name, given), arguments))
-        envelope = result["structured_content"]
-        return envelope if isinstance(envelope, dict) else {}
+        return await played(host, name, arguments)
 
     async def _session(self, scope: Scope, caller: Principal) -> HostedSession:
         if asked_for := requested_session(scope):
