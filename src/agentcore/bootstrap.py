@@ -86,7 +86,7 @@ from agentcore.training.openenv.registry import (
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from agentcore.training.openenv.specs import RuntimeName
-from agentcore.training.services import Training, start_training
+from agentcore.training.services import Training, open_training
 
 if TYPE_CHECKING:
     from agentcore.training.openenv.deep_health import DeepHealth
@@ -228,6 +228,16 @@ async def bootstrap(
         a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
         await contexts.worker.start()
         stack.push_async_callback(contexts.worker.stop)
+        training = await stack.enter_async_context(
+            open_training(
+                settings.training.scheduling,
+                environments.inventory,
+                database=ground.database,
+                supervisor=ground.supervisor,
+                clock=ground.clock,
+                ids=ground.ids,
+            )
+        )
         keys = ApiKeys(KeyStore(lambda: ground.database), ground.clock)
         yield Services(
             ground=ground,
@@ -238,7 +248,7 @@ async def bootstrap(
             environments=environments,
             registry=known,
             operations=operations,
-            training=_training(ground, environments),
+            training=training,
         )
 
 
@@ -430,17 +440,6 @@ def _secret(reference: str) -> str:
         raise TokenReferenceInvalid(
             f"the token {reference!r} cannot be read", hint=error.hint
         ) from error
-
-
-def _training(ground: Ground, environments: EnvironmentSessions) -> Training:
-    return start_training(
-        ground.settings.training.scheduling,
-        environments.inventory,
-        database=ground.database,
-        supervisor=ground.supervisor,
-        clock=ground.clock,
-        ids=ground.ids,
-    )
 
 
 def _session_token(ground: Ground) -> Callable[[], str]:

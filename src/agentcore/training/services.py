@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from agentcore.kit.clock import Clock
@@ -49,7 +51,8 @@ class NamedEnvironments:
         return lambda number: clients[number]
 
 
-def start_training(
+@asynccontextmanager
+async def open_training(
     config: SchedulingConfig,
     inventory: Inventory,
     *,
@@ -57,16 +60,22 @@ def start_training(
     supervisor: Supervisor,
     clock: Clock,
     ids: Ids,
-) -> Training:
-    """The services, and their scheduler running under the supervisor."""
+) -> AsyncIterator[Training]:
+    """The services, and their scheduler under the supervisor.
+
+    On exit the jobs of this process are given back, which needs the database still.
+    """
     rewards = builtin_rewards()
     store = ScheduleStore(database, ids)
     jobs = RolloutJobs(NamedEnvironments(inventory), rewards)
     worker = f"{platform.node()}:{os.getpid()}"
     scheduler = TrainingScheduler(config, store, jobs, worker=worker, clock=clock)
-    supervisor.start("training schedules", scheduler.run)
-    return Training(
-        checkpoints=Checkpoints(CheckpointStore(database), clock=clock, ids=ids),
-        schedules=Schedules(store, jobs, ids),
-        rewards=rewards,
-    )
+    task = supervisor.start("training schedules", scheduler.run)
+    try:
+        yield Training(
+            checkpoints=Checkpoints(CheckpointStore(database), clock=clock, ids=ids),
+            schedules=Schedules(store, jobs, ids),
+            rewards=rewards,
+        )
+    finally:
+        await supervisor.stop(task)
