@@ -12,7 +12,6 @@ from anyio import CapacityLimiter, to_thread
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.drain import Draining
-from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.environments.base import AnyEnvironment
@@ -116,7 +115,8 @@ class Slots:
         self._holding[holder] = self._holding.get(holder, 0) + 1
         try:
             host = await self.make(self.watch)
-        except AgentCoreError:
+        except BaseException:
+            # Also when the caller is gone before a slow environment is made.
             self._let_go(holder)
             raise
         finally:
