@@ -238,9 +238,10 @@ class KubernetesApi:
             labels = value["spec"]["template"]["metadata"]["labels"]
             chosen = value["spec"]["selector"]["matchLabels"]
             if chosen.items() - labels.items():
+                shown = json.dumps(labels, separators=(",", ":"))
                 raise _invalid(
                     place,
-                    f"spec.template.metadata.labels: Invalid value: {json.dumps(labels)}: "
+                    f"spec.template.metadata.labels: Invalid value: {shown}: "
                     "`selector` does not match template `labels`",
                 )
 
@@ -405,7 +406,8 @@ def _schema_fault(text: str) -> str:
 def _selector(text: str) -> dict[str, str]:
     found = re.findall(r"(?:^|,)([\w./-]+)=([\w.-]*)(?=,|$)", text)
     if ",".join("=".join(pair) for pair in found) != text:
-        raise Refused(400, "BadRequest", "unable to parse requirement")
+        fault = "unable to parse requirement: found '=', expected: identifier"
+        raise Refused(400, "BadRequest", fault)
     return dict(found)
 
 

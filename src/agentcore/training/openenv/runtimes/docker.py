@@ -269,6 +269,8 @@ class DockerRuntime:
             "Image": container.image,
             "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
             "ExposedPorts": {f"{PORT}/tcp": {}},
+            # The image's own is for the service, which is not what runs here.
+            "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": _limits(container, resources),
         }
         if container.args:
