@@ -37,6 +37,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._drain_seconds = drain_seconds
+        self.url = ""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            log.info("listening", url=self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log.info("draining", seconds=self._drain_seconds)
@@ -126,7 +132,7 @@ async def serve_until_stopped(server: Server, listening: socket.socket, url: str
     # uvicorn raises the signal again when it is done; by then there is nothing left to kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    log.info("listening", url=url)
+    server.url = url
     await server.serve(sockets=[listening])
 
 

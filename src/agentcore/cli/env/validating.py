@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
 from agentcore.kit.jsonvalue import dumps
@@ -159,6 +158,8 @@ async def _reached(target: str, plan: Plan) -> AsyncIterator[Plan]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What the served environment logs is what the checks provoke: the report tells it better."""
+    import structlog
+
     usual = structlog.get_config()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     try:
