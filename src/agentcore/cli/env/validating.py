@@ -34,9 +34,8 @@ Target = Annotated[
         "bundled, package.module:Class, or path/to/dir:Class.",
     ),
 ]
-Token = Annotated[
-    str, typer.Option("--token", envvar="AGENTCORE_TOKEN", help="Bearer token for the server.")
-]
+# Not from AGENTCORE_TOKEN, which is for our own service: the server is anybody's.
+Token = Annotated[str, typer.Option("--token", help="Bearer token for the server.")]
 AgentToken = Annotated[str, typer.Option(help="A token that may act and must not reset.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="Write the report to this file; - is the output.")
