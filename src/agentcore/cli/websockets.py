@@ -98,8 +98,10 @@ class LeanWebSockets(WebSocketsSansIOProtocol):
         """Take whole frames and keep a part of one; what is left from there is not sound."""
         at, size = 0, len(data)
         while at < size and self._lean:
+            if size - at > 1 and not _known(data[at], data[at + 1]):
+                return at
             header, payload = _measured(data, at)
-            if header and not self._sound(data[at], data[at + 1], payload):
+            if header and not self._sound(data[at], payload):
                 return at
             whole = at + header + payload
             if not header or whole > size:
@@ -113,11 +115,9 @@ class LeanWebSockets(WebSocketsSansIOProtocol):
             at = whole
         return at
 
-    def _sound(self, first: int, second: int, payload: int) -> bool:
-        """Whether a frame may begin so; what may not is refused by the library, header unread."""
+    def _sound(self, first: int, payload: int) -> bool:
+        """Whether a frame may come here; what may not is refused by the library, header unread."""
         opcode = first & OPCODE
-        if first & RESERVED or not second & MASKED or opcode not in KNOWN:
-            return False
         if opcode >= CONTROL:
             return bool(first & FIN) and payload < SMALL
         return payload <= self.config.ws_max_size and (opcode == CONTINUATION) == self._fragmented
@@ -164,6 +164,11 @@ class LeanWebSockets(WebSocketsSansIOProtocol):
         if self.initial_response is not None and self.close_sent:
             # A refusal by a page is an end of the handshake like any other.
             self.handshake_complete = True
+
+
+def _known(first: int, second: int) -> bool:
+    """Whether a client's frame may begin with these bytes."""
+    return not first & RESERVED and second & MASKED != 0 and first & OPCODE in KNOWN
 
 
 def _measured(data: bytes, at: int) -> tuple[int, int]:

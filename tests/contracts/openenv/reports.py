@@ -35,9 +35,9 @@ def found(report: Report, *outcomes: str) -> dict[str, str]:
     }
 
 
-async def sees_its_defect(check: Check) -> None:
-    """A server with the defect that ``check`` looks for fails it, and no other."""
-    report = await report_on(DEFECTS[check.id]())
+async def sees_its_defect(check: Check, family: Sequence[Check]) -> None:
+    """A server with the defect that ``check`` looks for fails it, and no other of ``family``."""
+    report = await report_on(DEFECTS[check.id](), only=[each.id for each in family])
     assert set(found(report, "fail", "warn")) == {check.id}, found(report, "fail", "warn")
     result = next(result for result in report.results if result.id == check.id)
     assert result.outcome == ("warn" if check.severity == "should" else "fail")

@@ -13,7 +13,7 @@ from tests.fakes.openenv_sound import Refusal, SoundServer, Walk
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 async def test_a_defect_is_seen(check: Check) -> None:
-    await sees_its_defect(check)
+    await sees_its_defect(check, CHECKS)
 
 
 class Endless(SoundServer):

@@ -1,4 +1,4 @@
-"""Each of these checks fails on the server that has its defect, and no other check does."""
+"""Each of these checks fails on the server that has its defect, and none of the others does."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from tests.contracts.openenv.reports import sees_its_defect
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 async def test_a_defect_is_seen(check: Check) -> None:
-    await sees_its_defect(check)
+    await sees_its_defect(check, CHECKS)

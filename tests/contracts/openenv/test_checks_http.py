@@ -16,7 +16,7 @@ NAMES = [check.id for check in CHECKS]
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 async def test_a_defect_is_seen(check: Check) -> None:
-    await sees_its_defect(check)
+    await sees_its_defect(check, CHECKS)
 
 
 class Production(SoundServer):

@@ -17,7 +17,7 @@ NARROW = replace(PLAN, most_sessions=2)
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 async def test_a_defect_is_seen(check: Check) -> None:
-    await sees_its_defect(check)
+    await sees_its_defect(check, CHECKS)
 
 
 class Silent(SoundServer):

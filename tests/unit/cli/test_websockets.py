@@ -128,6 +128,7 @@ RARE = st.one_of(
 )
 @example(frames=[], last=frame(Opcode.TEXT, b"a" * (MOST + 1)), cuts=[3])
 @example(frames=[], last=frame(Opcode.TEXT, b"\xff"), cuts=[])
+@example(frames=[], last=b"\x00~", cuts=[])
 @example(frames=[frame(Opcode.TEXT, b"a"), frame(Opcode.TEXT, b"b")], last=b"", cuts=[1, 8])
 async def test_it_does_what_uvicorns_own_does(
     frames: list[bytes], last: bytes, cuts: list[int]
