@@ -21,7 +21,7 @@ from agentcore.kit.errors import StartupError
 from agentcore.kit.http import origin
 from agentcore.kit.servers import open_servers
 from agentcore.observability.logs import configure_logs, quiet_logger
-from agentcore.settings import Settings, load_settings
+from agentcore.settings import Settings, load_settings, token_authority
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -57,6 +57,9 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
     settings = load_settings(config, overrides=overrides)
     configure_logs(level=settings.server.log_level, form=settings.server.log_format)
     quiet_logger("uvicorn.error", without=("Traceback", "Application startup failed"))
+    if settings.security.auth and settings.security.jwt_secret.get_secret_value():
+        # One that is too weak is refused before servers are started for nothing.
+        token_authority(settings)
     listening = bind(settings)
     host, port = listening.getsockname()[:2]
     settings = settings.model_copy(
