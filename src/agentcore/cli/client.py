@@ -52,6 +52,8 @@ class ServiceClient:
 
         try:
             response = self._http.request(method, self._url + path, params=params, json=body)
+        except httpx2.InvalidURL as exc:
+            raise InvalidInput(f"{self._url!r} is not a URL: {exc}") from exc
         except httpx2.TransportError as exc:
             raise Unavailable(
                 f"no AgentCore answers at {self._url}: {exc}",

@@ -11,6 +11,7 @@ import typer
 from agentcore.cli import data, remote, simulate, tokens
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env import group as env
+from agentcore.cli.foreign import shown
 
 app = typer.Typer(
     name="agentcore",
@@ -81,11 +82,28 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except AgentCoreError as error:
-        hint = f"\n  hint: {error.hint}" if error.hint else ""
-        typer.echo(f"agentcore: {error.detail}{hint}", err=True)
+        hint = f"\n  hint: {shown(error.hint)}" if error.hint else ""
+        typer.echo(f"agentcore: {shown(error.detail)}{hint}", err=True)
         return 2 if isinstance(error, StartupError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        _forget_output()
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"agentcore: {shown(f'{where}{error.strerror or error}')}", err=True)
+        return 1
     return 0
+
+
+def _forget_output() -> None:
+    """What a full disk did not take stays buffered, and would fail again when Python ends."""
+    import os
+    import sys
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

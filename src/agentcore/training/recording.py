@@ -314,6 +314,11 @@ def _take(line: JsonObject, episodes: dict[int, RecordedEpisode]) -> None:
     match line.get("kind"):
         case "reset":
             reset = _Reset.model_validate(line)
+            if reset.episode in episodes:
+                raise RecordingUnreadable(
+                    f"the recording holds episode {reset.episode} twice",
+                    hint="it is damaged, or made of several: record again",
+                )
             first = Observation(state=reset.observation, metadata=reset.metadata)
             episodes[reset.episode] = RecordedEpisode(reset.episode, reset.seed, first)
         case "step":

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from agentcore.cli.main import run
 from agentcore.training.models import Transition
 from agentcore.training.openenv.models import Action, Observation
 from agentcore.training.recording import Recorder, RecordingHeader
+from tests.fakes.deployment import clean_environment
 
 
 def env(*arguments: str) -> int:
@@ -74,3 +77,105 @@ def test_what_is_no_recording_is_said_in_a_line(
 ) -> None:
     assert env(*arguments) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        ("{folder}/evil.py:Evil", ""),
+        ("os:system", ""),
+        ("http://127.0.0.1:9/envs/guess_number", ""),
+        ("guess_number", "http://127.0.0.1:9/envs/guess_number"),
+        ("guess_number", "{folder}/evil.py:Evil"),
+        ("\x1b[2J", ""),
+    ],
+)
+def test_a_recording_chooses_neither_code_nor_server(
+    named: str, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w')")
+    header = RecordingHeader(
+        environment=named.format(folder=tmp_path), url=url.format(folder=tmp_path)
+    )
+    Recorder(tmp_path / "r", header).close()
+    assert env("replay", str(tmp_path / "r"), "--token", "secret") == 1
+    told = capsys.readouterr().err
+    assert "the recording was made" in told
+    assert "--url URL|NAME" in told
+    assert "\x1b" not in told
+    assert not ran.exists()
+
+
+def test_the_caller_names_the_environment(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "agentcore.training.openenv.environments.examples.guess_number:GuessNumber"
+    assert env("replay", str(recorded), "--url", own) == 0
+    assert "5 of 5 episodes the same" in capsys.readouterr().out
+
+
+def test_nothing_replayed_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Recorder(tmp_path / "r", RecordingHeader(environment="guess_number")).close()
+    assert env("replay", str(tmp_path / "r")) == 1
+    assert "holds no episode" in capsys.readouterr().err
+
+
+def test_an_episode_that_is_there_twice_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Recorder(tmp_path / "r", RecordingHeader(environment="guess_number")) as recorder:
+        for _ in range(2):
+            recorder.began(3, 1, Observation(state={}), 0.0)
+    assert env("replay", str(tmp_path / "r")) == 1
+    assert "holds episode 3 twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", "{recorded}", "--url", "http://["],
+        ["replay", "{recorded}", "--url", "http://[::1"],
+        ["run", "http://["],
+        ["bench", "http://[::1"],
+        ["run", "http://h:99999"],
+        ["list", "--url", "http://[::1"],
+        ["list", "--url", "http://h:x"],
+    ],
+)
+def test_what_is_no_url_is_said_in_a_line(
+    arguments: list[str], recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert env(*(each.format(recorded=recorded) for each in arguments)) == 1
+    assert "is not a URL" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_said_in_a_line(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert env("export", str(recorded), "-o", "/nonexist/x") == 1
+    assert "cannot write /nonexist/x: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "{recorded}"],
+        ["run", "guess_number", "--episodes", "1", "--json", "-"],
+    ],
+)
+def test_a_full_output_is_said_in_a_line(arguments: list[str], recorded: Path) -> None:
+    words = [each.format(recorded=recorded) for each in arguments]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "agentcore", "env", *words],
+            env=clean_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "agentcore: No space left on device"
+    assert "Traceback" not in ended.stderr

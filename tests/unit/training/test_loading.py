@@ -82,3 +82,9 @@ def test_what_cannot_be_loaded_is_said_in_one_line(
     with pytest.raises(StartupError, match=message) as caught:
         load_environment(reference)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("where", ["./nodir", "no/dir", "../nodir"])
+def test_a_path_that_is_not_there_is_said_to_be_none(where: str) -> None:
+    with pytest.raises(StartupError, match="there is no directory or Python file"):
+        load_environment(f"{where}:X")

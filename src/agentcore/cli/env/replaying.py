@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentcore.cli.env.running import Token
+from agentcore.cli.foreign import shown
 
 if TYPE_CHECKING:
-    from agentcore.training.recording import Recording
+    from agentcore.training.recording import Recording, RecordingHeader
     from agentcore.training.replaying import ReplayedEpisode
 
 INTERRUPTED = 130
@@ -27,7 +28,10 @@ def replay(
     file: File,
     url: Annotated[
         str,
-        typer.Option(help="The environment to replay against; default: where it was recorded."),
+        typer.Option(
+            metavar="URL|NAME",
+            help="The environment to replay against; default: the bundled one of the recording.",
+        ),
     ] = "",
     ignore: Annotated[
         list[str] | None,
@@ -41,7 +45,7 @@ def replay(
     from agentcore.training.recording import read_recording
 
     recording = read_recording(file)
-    where = url or recording.header.url or recording.header.environment
+    where = url or _bundled(recording.header)
     found: list[ReplayedEpisode] = []
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -50,7 +54,10 @@ def replay(
         _show(recording, found)
         raise typer.Exit(INTERRUPTED) from None
     _show(recording, found)
-    raise typer.Exit(0 if all(each.verdict == "same" for each in found) else 1)
+    if not found:
+        typer.echo("the recording holds no episode: nothing was repeated", err=True)
+    same = bool(found) and all(each.verdict == "same" for each in found)
+    raise typer.Exit(0 if same else 1)
 
 
 def export(
@@ -65,6 +72,7 @@ def export(
     """Write recorded episodes as JSON lines in the columns of an RL trainer."""
     import sys
 
+    from agentcore.kit.errors import InvalidInput
     from agentcore.training.exporting import export_lines, export_rows
     from agentcore.training.recording import read_recording
 
@@ -74,9 +82,33 @@ def export(
             sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
         return
-    with output.open("wb") as written:
-        count = sum(1 for line in lines if written.write(line))
+    try:
+        with output.open("wb") as written:
+            count = sum(1 for line in lines if written.write(line))
+    except OSError as exc:
+        raise InvalidInput(f"cannot write {output}: {exc.strerror}") from exc
     typer.echo(f"{count} rows: {output}", err=True)
+
+
+def _bundled(header: RecordingHeader) -> str:
+    """The bundled environment that a recording names.
+
+    A recording is shared data: whoever wrote it must not choose which code is imported here, or
+    which server is contacted (with the caller's token).
+
+    Raises:
+        InvalidInput: it names something else, which only the caller may do.
+    """
+    from agentcore.kit.errors import InvalidInput
+    from agentcore.training.openenv.environments.catalog import BUNDLED
+
+    if not header.url and header.environment in BUNDLED:
+        return header.environment
+    made = f"at {header.url!r}" if header.url else f"with {header.environment!r}"
+    raise InvalidInput(
+        f"the recording was made {shown(made)}, which is not used unasked",
+        hint="if you trust it, name the environment to replay against: --url URL|NAME",
+    )
 
 
 async def _replay(
@@ -94,7 +126,7 @@ async def _replay(
         header = recording.header
         if header.version != target.info.version:
             told = f"recorded with version {header.version or '?'}, this is {target.info.version}"
-            typer.echo(told, err=True)
+            typer.echo(shown(told), err=True)
         if header.schema_sha256 and header.schema_sha256 != schema_hash(target.info):
             typer.echo("the environment's schemas have changed since the recording", err=True)
         session = target.sessions(0)
@@ -112,11 +144,11 @@ def _show(recording: Recording, found: list[ReplayedEpisode]) -> None:
         if each.divergence is not None:
             gap = each.divergence
             typer.echo(
-                f"{label}: diverged at step {gap.step}, {gap.path}: "
+                f"{label}: diverged at step {gap.step}, {shown(gap.path)}: "
                 f"recorded {_json(gap.recorded)}, found {_json(gap.found)}"
             )
         elif each.verdict == "failed":
-            typer.echo(f"{label}: failed after {each.steps} steps: {each.error}")
+            typer.echo(f"{label}: failed after {each.steps} steps: {shown(each.error)}")
     same = sum(each.verdict == "same" for each in found)
     steps = sum(each.steps for each in found)
     typer.echo(f"{same} of {len(recording.episodes)} episodes the same, {steps} steps repeated")
@@ -125,5 +157,4 @@ def _show(recording: Recording, found: list[ReplayedEpisode]) -> None:
 def _json(value: object) -> str:
     from agentcore.kit.jsonvalue import dumps
 
-    text = dumps(value).decode()
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    return shown(dumps(value).decode(), most=200)

@@ -386,7 +386,11 @@ class OpenEnvClient:
 
 
 def _base_url(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # Judged only when it is read.
+    except ValueError as exc:
+        raise InvalidInput(f"{url!r} is not a URL: {exc}") from exc
     if parts.scheme not in _HTTP_SCHEMES or not parts.netloc:
         raise InvalidInput(
             f"{url!r} is not the URL of an environment",

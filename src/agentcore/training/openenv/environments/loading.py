@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def _module(where: str, name: str) -> str:
     path = Path(where)
     if path.is_dir():
         path = _file_with(path, name)
+    elif path.suffix != ".py" and (where.startswith(".") or "/" in where or os.sep in where):
+        raise StartupError(f"there is no directory or Python file {where}", hint=f"give {FORMS}")
     elif path.suffix != ".py":
         # As python -m does: modules beside the caller are found as well.
         _importable(Path.cwd())
