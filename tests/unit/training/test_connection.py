@@ -96,6 +96,36 @@ async def test_what_ends_a_call(reply: Reply, error: type[Exception], message: s
         connection.abort()
 
 
+@pytest.mark.parametrize(
+    ("shown", "message"),
+    [
+        ('"\\ud800"', "surrogates"),
+        ("9" * 400, "64-bit"),
+        ("[" * 500 + "]" * 500, "more than 200 deep"),
+        ('{"a":' * 210 + "NaN" + "}" * 210, "more than 200 deep"),
+    ],
+)
+async def test_an_answer_that_cannot_be_written_again_is_none(shown: str, message: str) -> None:
+    reply = f'{{"type":"observation","data":{{"observation":{{"shown":{shown}}}}}}}'
+    async with ScriptedServer(steps=[reply]).running() as url:
+        connection = await opened(url)
+        with pytest.raises(OpenEnvSpecError, match=f"cannot be written as JSON.*{message}"):
+            await connection.call("step", b"{}", seconds=1.0)
+        await eventually(lambda: not connection.alive)
+
+
+async def test_what_is_wide_or_not_finite_is_taken() -> None:
+    shown = json.dumps({"wide": [[[n]] for n in range(1000)], "deep": None})
+    deep = shown.replace("null", "[" * 190 + "]" * 190)
+    for reward in ("1.0", "NaN", "-Infinity"):
+        data = f'{{"observation":{deep},"reward":{reward}}}'
+        server = ScriptedServer(steps=[f'{{"type":"observation","data":{data}}}'])
+        async with server.running() as url:
+            connection = await opened(url)
+            assert "observation" in await connection.call("step", b"{}", seconds=1.0)
+            await connection.close()
+
+
 async def test_a_server_that_speaks_no_websocket() -> None:
     served = asyncio.Event()
 

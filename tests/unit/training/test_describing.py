@@ -74,6 +74,13 @@ async def test_an_endless_page_is_not_read_to_its_end() -> None:
             await asked(url)
 
 
+async def test_a_schema_too_deep_to_be_written_again_is_refused() -> None:
+    page = b'{"action":' + b'{"items":' * 300 + b"{}" + b"}" * 301
+    async with ScriptedServer(pages={"/schema": [(200, page)]}).running() as url:
+        with pytest.raises(OpenEnvSpecError, match=r"/schema that cannot be written.* 200 deep"):
+            await asked(url)
+
+
 async def test_nobody_there_is_worth_another_try() -> None:
     with pytest.raises(OpenEnvConnectionError) as caught:
         await asked("http://127.0.0.1:9")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.errors import (
     PASSING,
     CapacityReached,
@@ -21,6 +21,9 @@ from agentcore.training.openenv.errors import (
 from agentcore.training.openenv.websocket import LARGEST_MESSAGE, SocketClosed, WebSocket
 
 FAREWELL_SECONDS = 2.0
+# What can be written is 254 levels deep; messages, events and records wrap an answer in some.
+DEEPEST_ANSWER = 200
+ENVELOPES = 254 - DEEPEST_ANSWER
 ANOTHER = "reset starts a new one"
 NOT_OPENENV = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
 PASSING_HINT = "it starts, is overloaded, or what stands before it cannot reach it: try again"
@@ -243,11 +246,39 @@ def _parsed(text: bytes) -> JsonObject:
     except ValueError:
         # Python's own json writes NaN and Infinity, which JSON has not.
         frame = _leniently(text)
+    else:
+        check_depth(text, frame, "a frame")
     if not isinstance(frame, dict):
         raise OpenEnvSpecError(
             "the server sent a frame that is not a JSON object", hint=NOT_OPENENV
         )
     return frame
+
+
+def check_depth(text: bytes, value: JsonValue, what: str) -> None:
+    """Refuse what could be read but not be written again.
+
+    Raises:
+        OpenEnvSpecError: ``value``, read from ``text``, is nested too deep.
+    """
+    # Counting is far cheaper than writing, and enough for nearly all answers.
+    if text.count(b"[") + text.count(b"{") > DEEPEST_ANSWER:
+        _check_writable(value, what)
+
+
+def _check_writable(value: JsonValue, what: str) -> None:
+    for _ in range(ENVELOPES):
+        value = [value]
+    try:
+        dumps(value)
+    except TypeError as exc:
+        reason = str(exc)
+        if "ecursion" in reason:
+            reason = f"it is nested more than {DEEPEST_ANSWER} deep"
+        raise OpenEnvSpecError(
+            f"the server sent {what} that cannot be written as JSON: {reason}",
+            hint="whoever wrote the environment must correct its answers",
+        ) from exc
 
 
 def _leniently(text: bytes) -> JsonValue:
@@ -256,4 +287,6 @@ def _leniently(text: bytes) -> JsonValue:
     except (ValueError, RecursionError) as exc:
         detail = f"the server sent a frame that is not JSON: {exc}"
         raise OpenEnvSpecError(detail, hint=NOT_OPENENV) from exc
+    # It also lets through lone surrogates and integers of any length.
+    _check_writable(value, "a frame")
     return value

@@ -12,6 +12,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
     PASSING_HINT,
+    check_depth,
     status_failure,
     tls_failure,
     unreachable,
@@ -101,6 +102,7 @@ async def _get(http: httpx2.AsyncClient, path: str) -> JsonObject:
         answer = None
     if not isinstance(answer, dict):
         raise OpenEnvSpecError(f"{url} does not answer with a JSON object", hint=NOT_OPENENV)
+    check_depth(bytes(body), answer, f"an answer to {path}")
     return answer
 
 
