@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,20 @@ async def test_a_killed_keeper_is_noticed_and_replaced(harness: LocalHarness) ->
     assert len(processes_of(harness.home)) == 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of the end")
+async def test_replicas_end_with_a_killed_keeper(harness: LocalHarness) -> None:
+    await deploy(harness, "echo", replicas=2)
+    harness.kill_keeper("echo")
+    wait_until(lambda: not processes_of(harness.home), "the replicas are gone")
+
+
+@pytest.mark.parametrize("folder", ["deployments", "locks"])
+async def test_what_nobody_can_find_any_more_ends(harness: LocalHarness, folder: str) -> None:
+    await deploy(harness, "echo", replicas=2)
+    shutil.rmtree(harness.home / folder)
+    wait_until(lambda: not processes_of(harness.home), "the keeper and its replicas are gone")
+
+
 async def test_what_a_killed_keeper_left_can_be_undeployed(harness: LocalHarness) -> None:
     await deploy(harness, "echo", "stubborn")
     harness.kill_keeper("echo")
@@ -89,7 +106,8 @@ async def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(harness: LocalH
     await deploy(harness, "echo")
     real = harness.state("echo")
     harness.kill_keeper("echo")
-    os.kill(real.replicas[0].pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(real.replicas[0].pid, signal.SIGKILL)
     wait_until(lambda: not processes_of(harness.home), "all are gone")
     bystander = await asyncio.create_subprocess_exec("/bin/sleep", "60")
     stale = ReplicaState(

@@ -4,6 +4,7 @@ It holds the lock on the deployment's keeper file, which it inherits from the de
 means that this deployment is kept, whatever pid files say; who keeps it stands in the file. It
 keeps as many replicas as are wanted, replaces them one by one when the program changes, and
 forwards connections to them. SIGHUP: read what is wanted again. SIGTERM: stop the replicas and end.
+It ends as well when its folder or its keeper file is deleted: nobody could find it any more.
 Only the standard library, and little of it: there is one of these per deployment.
 
 Arguments: FOLDER LOG_PREFIX LOCK_FD PORT
@@ -24,6 +25,7 @@ from agentcore.training.openenv.runtimes.forwarder import Forwarder, Target
 from agentcore.training.openenv.runtimes.records import Record, State, Wanted
 from agentcore.training.openenv.runtimes.replica import Replica
 
+LOOK_SECONDS = 1.0
 Step = Literal["start", "retire fresh", "retire stale"]
 
 
@@ -43,8 +45,11 @@ def next_step(*, ready: int, starting: int, stale: int, wanted: int) -> Step | N
 
 
 class Keeper:
-    def __init__(self, record: Record, log_prefix: str) -> None:
+    """``lock`` is the descriptor of the keeper file."""
+
+    def __init__(self, record: Record, log_prefix: str, lock: int) -> None:
         self._record = record
+        self._lock = lock
         self._log_prefix = log_prefix
         self._serving: list[Replica] = []
         self._retiring: list[Replica] = []
@@ -85,7 +90,16 @@ class Keeper:
             while self._advance(wanted, tasks):
                 pass
             self._note(wanted)
-            await self._news.wait()
+            await self._next_news()
+
+    async def _next_news(self) -> None:
+        while not self._news.is_set():
+            if os.fstat(self._lock).st_nlink == 0 or not self._record.exists():
+                self.stop()
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._news.wait()
 
     def _try_anew(self, wanted: Wanted | None, tasks: asyncio.TaskGroup) -> None:
         """Who deploys again does not want to wait for the backoff of what failed before."""
@@ -160,7 +174,7 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def keep(folder: Path, log_prefix: str, lock: int, port: int) -> None:
-    keeper = Keeper(Record(folder), log_prefix)
+    keeper = Keeper(Record(folder), log_prefix, lock)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, keeper.reload)
     loop.add_signal_handler(signal.SIGTERM, keeper.stop)

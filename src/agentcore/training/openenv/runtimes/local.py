@@ -1,9 +1,10 @@
 """Deployments as processes of this machine, recorded in the home: the embedded default.
 
 Each deployment has a keeper, a process that outlives who deployed it (see ``keeper``): it ends with
-``undeploy`` and with the machine, not with this process. Of what a killed keeper leaves behind the
-next deployment under that name takes care. Resources are recorded and not enforced. A session is a
-connection, so with several replicas those opened by POST /mcp cannot be attached to later.
+``undeploy``, with its folder, and with the machine, not with this process. Replicas are told to
+stop when their keeper is killed; of what does not, the next deployment under that name takes care.
+Resources are recorded and not enforced. A session is a connection, so with several replicas those
+opened by POST /mcp cannot be attached to later.
 """
 
 from __future__ import annotations

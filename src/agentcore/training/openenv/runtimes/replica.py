@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,7 @@ RECOVERED_AFTER = 60.0
 STOP_SECONDS = 10.0
 LARGEST_LOG = 10 * 1024 * 1024
 LONGEST_WORDS = 300
+PR_SET_PDEATHSIG = 1
 
 
 class Replica:
@@ -114,6 +117,7 @@ class Replica:
                 env=dict(self.wanted.environment),
                 cwd=self.wanted.folder,
                 start_new_session=True,
+                preexec_fn=end_with_parent(),
             )
 
     async def _serves(self, process: asyncio.subprocess.Process) -> bool:
@@ -126,6 +130,25 @@ class Replica:
                 return True
             await asyncio.sleep(POLL_SECONDS)
         return False
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """For a child to run before its program: the kernel is to stop it when this process ends.
+
+    However this process ends, also by SIGKILL. Only Linux can do that. What runs between fork and
+    exec takes no lock, and a keeper's other threads, where it has any, only wait for children.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def bind() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return bind
 
 
 async def is_healthy(port: int) -> bool:
