@@ -109,6 +109,59 @@ async def test_an_agent_plays_in_a_given_session_and_resets_nothing(mode: str, u
         assert (failed, refused["code"]) == (True, "environment_session_not_found")
 
 
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "raw", "version": "1"},
+    },
+}
+
+
+def raw(token: str, session_id: str = "") -> dict[str, str]:
+    own = {"mcp-session-id": session_id} if session_id else {}
+    accepted = "application/json, text/event-stream"
+    return {"authorization": f"Bearer {token}", "accept": accepted, **own}
+
+
+async def begin(http: httpx2.AsyncClient, token: str) -> httpx2.Response:
+    return await http.post("/mcp/standard", json=INITIALIZE, headers=raw(token))
+
+
+async def test_nobody_uses_or_ends_the_transport_of_another(url: str) -> None:
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    async with httpx2.AsyncClient(base_url=url) as http:
+        session_id = (await begin(http, "boss")).headers["mcp-session-id"]
+        for other in ("stranger", "player", "second"):
+            headers = raw(other, session_id)
+            assert (await http.delete("/mcp/standard", headers=headers)).status_code == 404
+            answer = await http.post("/mcp/standard", json=ping, headers=headers)
+            assert answer.status_code == 404
+        own = raw("boss", session_id)
+        assert (await http.post("/mcp/standard", json=ping, headers=own)).status_code == 200
+        assert (await http.delete("/mcp/standard", headers=own)).status_code == 200
+        assert (await http.post("/mcp/standard", json=ping, headers=own)).status_code == 404
+
+
+async def test_no_caller_takes_the_transports_of_the_others() -> None:
+    config = EnvironmentServerConfig(max_sessions=4, max_sessions_per_caller=2)
+    server = EnvironmentServer("guess_number", BUNDLED["guess_number"], config)
+    async with (
+        running(server, behind_a_door(server)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        greedy = [await begin(http, "player") for _ in range(4)]
+        assert [answer.status_code for answer in greedy] == [200, 200, 429, 429]
+        assert greedy[2].json()["code"] == "capacity_reached"
+        assert (await begin(http, "boss")).status_code == 200
+        ended = raw("player", greedy[0].headers["mcp-session-id"])
+        assert (await http.delete("/mcp/standard", headers=ended)).status_code == 200
+        assert (await begin(http, "player")).status_code == 200
+
+
 async def test_without_the_sdk_the_path_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,9 +27,11 @@ from agentcore.training.openenv.hosting import EnvironmentHost, faults_of
 from agentcore.training.openenv.serving.callers import caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect, played
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
+from agentcore.training.openenv.serving.transports import Transports
 
 if TYPE_CHECKING:
     from mcp import types
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
     from mcp.server.context import ServerRequestContext
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
     from starlette.types import Receive, Scope, Send
@@ -62,6 +64,7 @@ class StandardMcp:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
         # Environment sessions by caller and the client's own session.
         self._sessions: dict[tuple[str, str, str], str] = {}
+        self._transports = Transports(slots.config, slots.clock)
 
     async def run(self) -> None:
         """Serve until cancelled; whoever runs the server owns this task."""
@@ -82,7 +85,13 @@ class StandardMcp:
         except AgentCoreError as error:
             await self._refuse(scope, receive, send, error)
             return
-        await manager.handle_request(scope, receive, send)
+        # The SDK lets a session be used, and ended, by the user who began it alone.
+        scope["user"] = _sdk_user(caller_of(scope))
+        try:
+            await self._transports.serve(manager.handle_request, scope, receive, send)
+        except AgentCoreError as error:
+            await self._refuse(scope, receive, send, error)
+            return
         if scope["method"] == "DELETE":
             await self._left(_key(scope))
 
@@ -195,6 +204,16 @@ def _scope(context: ServerRequestContext[dict[str, Any]]) -> Scope:
     request: Any = context.request
     scope: Scope = request.scope
     return scope
+
+
+def _sdk_user(caller: Principal) -> AuthenticatedUser:
+    from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+    from mcp.server.auth.provider import AccessToken
+
+    # It compares client and subject; the credential itself is none of its business.
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=caller.tenant, scopes=[], subject=caller.subject)
+    )
 
 
 def _key(scope: Scope) -> tuple[str, str, str]:
