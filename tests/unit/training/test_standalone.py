@@ -6,6 +6,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from agentcore.kit.drain import Drain
+from agentcore.kit.errors import StartupError
 from agentcore.kit.security import OpenDoor
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.models import EnvironmentServerConfig
@@ -18,6 +19,12 @@ CONFIG = EnvironmentServerConfig.model_validate({"token": "boss", "agent_token":
 
 def test_without_tokens_there_is_no_door_of_its_own() -> None:
     assert given_tokens(EnvironmentServerConfig()) is None
+
+
+def test_agents_have_a_token_of_their_own() -> None:
+    same = EnvironmentServerConfig.model_validate({"token": "same", "agent_token": "same"})
+    with pytest.raises(StartupError, match="are the same"):
+        given_tokens(same)
 
 
 @pytest.mark.parametrize(

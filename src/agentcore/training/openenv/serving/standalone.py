@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.drain import Drain, DrainGate
-from agentcore.kit.errors import AgentCoreError, Unauthenticated, problem
+from agentcore.kit.errors import AgentCoreError, StartupError, Unauthenticated, problem
 from agentcore.kit.jsonvalue import dumps
 from agentcore.kit.security import Authenticator, Principal, presented_credential
 from agentcore.kit.supervisor import Supervisor
@@ -46,15 +46,25 @@ class GivenTokens:
 
 
 def given_tokens(config: EnvironmentServerConfig) -> GivenTokens | None:
-    """The door for the configured tokens; None where there are none."""
+    """The door for the configured tokens; None where there are none.
+
+    Raises:
+        StartupError: both are the same, and agents would be orchestrators.
+    """
+    token, agent_token = config.token.get_secret_value(), config.agent_token.get_secret_value()
+    if token and token == agent_token:
+        raise StartupError(
+            "the token and the agent token are the same: agents could reset and close",
+            hint="give agents a token of their own",
+        )
     pairs = [
-        (config.token.get_secret_value(), "orchestrator", ORCHESTRATOR),
-        (config.agent_token.get_secret_value(), "agent", AGENT),
+        (token, "orchestrator", ORCHESTRATOR),
+        (agent_token, "agent", AGENT),
     ]
     accepted = [
-        (token, Principal(subject=subject, tenant="default", scopes=scopes))
-        for token, subject, scopes in pairs
-        if token
+        (given, Principal(subject=subject, tenant="default", scopes=scopes))
+        for given, subject, scopes in pairs
+        if given
     ]
     return GivenTokens(accepted) if accepted else None
 
