@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Query, Response, WebSocket
 from starlette.requests import Request
 from starlette.websockets import WebSocketDisconnect
 
-from agentcore.kit.errors import AgentCoreError, Forbidden, problem
+from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.kit.jsonvalue import dumps
 from agentcore.kit.security import principal_of
 from agentcore.kit.server_events import HEARTBEAT, EventResponse
@@ -22,6 +21,7 @@ from agentcore.training.openenv.models import (
     SessionPage,
     SessionView,
 )
+from agentcore.training.openenv.serving.callers import check_host, check_origin
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from agentcore.training.openenv.subscriptions import Subscription
 
@@ -183,7 +183,9 @@ def _events(sessions: Sessions) -> APIRouter:
         after: After = None,
     ) -> None:
         try:
-            _check_origin(websocket)
+            # A browser opens sockets for any page: only pages of this host may watch.
+            check_host(websocket.scope)
+            check_origin(websocket.scope)
             events = sessions().follow(principal_of(websocket.scope), session_id, after)
         except AgentCoreError as error:
             await _deny(websocket, error)
@@ -216,13 +218,6 @@ async def _send(websocket: WebSocket, events: Subscription) -> None:
 async def _left(websocket: WebSocket) -> None:
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
-
-
-def _check_origin(websocket: WebSocket) -> None:
-    """A browser opens sockets for any page: only pages of this host may watch."""
-    origin = websocket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
-        raise Forbidden(f"pages of {origin[:200]!r} may not watch sessions")
 
 
 async def _deny(websocket: WebSocket, error: AgentCoreError) -> None:
