@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 
 def show_table(rows: JsonValue, columns: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns)
     # What a row is called by has to be there whole, however narrow the terminal.
     table.columns[0].no_wrap = True
     for row in rows if isinstance(rows, list) else []:
         values: JsonObject = row if isinstance(row, dict) else {}
-        table.add_row(*(cell_text(values.get(column)) for column in columns))
+        # Texts, never markup: names of foreign servers are among them.
+        table.add_row(*(Text(shown(cell_text(values.get(column)))) for column in columns))
     Console().print(table)
 
 

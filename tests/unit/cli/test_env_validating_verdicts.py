@@ -13,7 +13,9 @@ import pytest
 from starlette.applications import Starlette
 
 from agentcore.cli.env.loopback import served_on_loopback
+from agentcore.cli.env.verdicts import show_report
 from agentcore.cli.main import run
+from agentcore.training.openenv.conformance.models import Report, Result
 from agentcore.training.openenv.conformance.suite import CHECKS
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from tests.fakes.openenv_defects import DEFECTS
@@ -135,6 +137,8 @@ def test_given_actions_are_played(text: str, tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["http://127.0.0.1:1"], "is the server up"),
+        (["http://[::1"], "is not a URL"),
+        (["http://h:x"], "is not a URL"),
         (["ftp://127.0.0.1"], "no http:// or https:// URL"),
         (["nonsense"], "no environment 'nonsense'"),
         (["guess_number", "--only", "helth"], "no such check: helth"),
@@ -161,3 +165,30 @@ def test_what_cannot_be_checked_is_exit_2(
 def test_an_empty_file_of_actions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none.json").write_text("[]")
     assert validate("guess_number", "--actions", str(tmp_path / "none.json")) == 2
+
+
+def test_nothing_foreign_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    evil = "\x1b]0;owned\x07\0\x9b2J" + "x" * 5000
+    result = Result(
+        id="health",
+        title="it is healthy",
+        section="1",
+        severity="must",
+        outcome="fail",
+        reason=evil,
+        expected=evil,
+        got=evil,
+        reproduce=(f"< {evil}",),
+        seconds=0.1,
+    )
+    report = Report(
+        url="http://x", environment=evil, version=evil, seed=1, results=(result,), seconds=0.1
+    )
+    show_report(report, "again", strict=False, to_errors=False)
+    told = capsys.readouterr().out
+    assert all(char.isprintable() or char == "\n" for char in told)
+    assert "\\x1b]0;owned\\x07\\x00\\x9b2J" in told
+    assert told.count("x" * 100) < 60

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from agentcore.cli.client import ServiceClient
 from agentcore.cli.env import service_deploying
 from agentcore.cli.env.service_deploying import ROOT, ServiceDeployments
+from agentcore.cli.main import run
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.specs import Resources
@@ -77,3 +79,17 @@ def test_one_is_shown_with_what_it_uses_where_that_is_known() -> None:
     assert deployments(service, []).one("echo")[1] is None
     with pytest.raises(InvalidInput, match="just been undeployed"):
         deployments(service, []).one("other")
+
+
+def test_an_interrupted_wait_says_what_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("AGENTCORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(ServiceDeployments, "deploy", interrupted)
+    arguments = ["env", "deploy", "guess_number", "--url", "http://x"]
+    assert run([*arguments, "--token", "t"]) == 130
+    ending = "`agentcore env undeploy guess_number --url http://x` ends it"
+    assert capsys.readouterr().err.splitlines() == [f"still starting; {ending}"]

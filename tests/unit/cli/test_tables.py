@@ -16,3 +16,8 @@ def test_rows_are_shown_by_column(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("value", "text"), [(None, ""), (1.5, "1.5"), ([1, [2]], "1, 2")])
 def test_cells(value: JsonValue, text: str) -> None:
     assert cell_text(value) == text
+
+
+def test_foreign_names_are_neither_markup_nor_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table([{"name": "[red]a\x1b[2J\0"}], ("name",))
+    assert "[red]a\\x1b[2J\\x00" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+INTERRUPTED = 130
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The environment that is deployed.")]
 Runtime = Annotated[
@@ -78,7 +80,7 @@ def deploy(
     settings = _settings(config, {"runtime": runtime, "namespace": namespace, "wait_seconds": wait})
     if url is not None:
         _refuse_beside_url({"--image": image, "--namespace": namespace, "--wait": wait})
-        with _progress(f"deploying {environment}") as tell:
+        with _started(environment, {"--url": url}), _progress(f"deploying {environment}") as tell:
             service = _service(url, token, config, tell)
             chosen = settings.training.deployment.runtime if runtime is not None else None
             _show(
@@ -95,7 +97,8 @@ def deploy(
     if dry_run:
         typer.echo(_manifests(settings, spec, replicas, resources), nl=False)
         return
-    with _progress(f"deploying {spec.name}") as tell:
+    where = {"--runtime": runtime, "--namespace": namespace}
+    with _started(spec.name, where), _progress(f"deploying {spec.name}") as tell:
         running = _runtime(settings, tell, references)
         deployed = _run(running.deploy(spec, replicas=replicas, resources=resources))
     _show(deployed)
@@ -316,6 +319,18 @@ def _progress(what: str) -> Iterator[Callable[[str], None]]:
 
     with Console(file=sys.stderr).status(what) as shown:
         yield lambda line: shown.update(f"{what}: {line}")
+
+
+@contextmanager
+def _started(name: str, where: dict[str, str | None]) -> Iterator[None]:
+    """Ctrl-C ends only the waiting: what has been started goes on, which has to be said."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = [name, *(word for pair in where.items() if pair[1] for word in pair if word)]
+        ending = f"agentcore env undeploy {shlex.join(words)}"
+        typer.echo(f"still starting; `{ending}` ends it", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _unseen(line: str) -> None:

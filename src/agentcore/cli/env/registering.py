@@ -11,6 +11,7 @@ import typer
 
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env.listing import pages, show_environments
+from agentcore.cli.foreign import shown
 from agentcore.cli.options import Token, Url
 from agentcore.kit.errors import InvalidInput
 
@@ -67,7 +68,7 @@ def register(
     }
     body: JsonObject = {key: value for key, value in given.items() if value is not None}
     entry = connect(url, token, config).post(ROOT, {**body, "name": name, "validate": validate})
-    typer.echo(f"{name} is registered ({entry.get('status')}): {entry.get('id')}")
+    typer.echo(shown(f"{name} is registered ({entry.get('status')}): {entry.get('id')}"))
 
 
 def unregister(
@@ -155,4 +156,4 @@ def _key(entry: JsonObject) -> str:
 def _name_refused(refused: JsonValue) -> None:
     for each in refused if isinstance(refused, list) else []:
         if isinstance(each, dict):
-            typer.echo(f"left out: {each.get('path')}: {each.get('detail')}", err=True)
+            typer.echo(shown(f"left out: {each.get('path')}: {each.get('detail')}"), err=True)

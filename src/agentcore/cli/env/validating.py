@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import dumps
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def validate(
         checks = chosen([name for each in only or [] for name in each.split(",")])
         report = asyncio.run(_run(target, plan, checks))
     except AgentCoreError as error:
-        hint = f"\n  hint: {error.hint}" if error.hint else ""
-        typer.echo(f"agentcore: {error.detail}{hint}", err=True)
+        hint = f"\n  hint: {shown(error.hint)}" if error.hint else ""
+        typer.echo(f"agentcore: {shown(error.detail)}{hint}", err=True)
         raise typer.Exit(UNUSABLE) from error
     # What goes to the output is for a program: the tables go beside it.
     show_report(report, _again(target, plan), strict=strict, to_errors=json == STDOUT)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import dumps
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ STYLES: dict[Outcome, str] = {
 }
 STDOUT = Path("-")
 LINES_SHOWN = 6
+LONGEST_NAME = 120
 
 
 @contextmanager
@@ -68,8 +70,9 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def _table(report: Report) -> Table:
-    # Not escaped by hand: titles and names of servers are texts, never markup.
-    title = Text(f"{report.environment or 'unnamed'} {report.version}".strip(), "bold")
+    # Names of servers are texts, never markup; what steers a terminal in them is escaped.
+    name = f"{report.environment or 'unnamed'} {report.version}".strip()
+    title = Text(shown(name, most=LONGEST_NAME), "bold")
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("")
     table.add_column("check", no_wrap=True)
@@ -77,7 +80,7 @@ def _table(report: Report) -> Table:
     for result in report.results:
         what = Text(result.title)
         if result.reason:
-            what.append(f"\n{result.reason}", "dim")
+            what.append(f"\n{shown(result.reason)}", "dim")
         style = STYLES[result.outcome]
         table.add_row(Text(result.outcome, style), Text(result.id, style), what)
     return table
@@ -91,12 +94,12 @@ def _explain(console: Console, report: Report, result: Result, again: str) -> No
     rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
     rows.add_row("section", "", Text(f"{result.section} ({result.severity})"))
-    rows.add_row("expected", "", Text(result.expected))
-    rows.add_row("got", "", Text(result.got))
+    rows.add_row("expected", "", Text(shown(result.expected)))
+    rows.add_row("got", "", Text(shown(result.got)))
     # The report as JSON has more of them.
     for number, line in enumerate(result.reproduce[-LINES_SHOWN:]):
         direction, _, text = line.partition(" ")
-        rows.add_row("" if number else "on the wire", direction, Text(text))
+        rows.add_row("" if number else "on the wire", direction, Text(shown(text)))
     rows.add_row("again", "", Text(f"{again} --only {result.id} --seed {report.seed}"))
     console.print(Padding(rows, (0, 0, 1, 2)))
 

@@ -73,6 +73,10 @@ async def run_checks(plan: Plan, checks: Sequence[Check], watch: Watch) -> Repor
     """
     if not plan.url.startswith(("http://", "https://")):
         raise OpenEnvSpecError(f"{plan.url} is no http:// or https:// URL")
+    try:
+        httpx2.URL(plan.url)
+    except httpx2.InvalidURL as exc:
+        raise OpenEnvSpecError(f"{plan.url!r} is not a URL: {exc}") from exc
     began = time.perf_counter()
     verify = ssl.create_default_context() if plan.url.startswith("https:") else False
     async with httpx2.AsyncClient(
