@@ -112,6 +112,15 @@ def test_watching_needs_a_credential_that_may_act(deployment: Deployment, hers: 
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://[", "null"])
+def test_foreign_pages_watch_nothing(deployment: Deployment, hers: str, origin: str) -> None:
+    token = deployment.token("env:act", subject="ada")
+    headers = {"authorization": f"Bearer {token}", "origin": origin}
+    with pytest.raises(InvalidStatus) as caught:
+        connect(socket(deployment, hers), additional_headers=headers)
+    assert caught.value.response.status_code == 403
+
+
 def test_sessions_are_measured_by_environment_and_not_by_id(
     deployment: Deployment, hers: str
 ) -> None:
