@@ -66,6 +66,15 @@ async def test_a_green_server_whose_factory_always_fails_is_caught() -> None:
             ("failed", "reset", "EXECUTION_ERROR"),
         ),
         (ScriptedServer(resets=["{"]), ("failed", "reset", "openenv_spec_error")),
+        (
+            ScriptedServer(resets=['{"type":"observation","data":{"observation":"\\ud800"}}']),
+            ("failed", "reset", "openenv_spec_error"),
+        ),
+        (ScriptedServer(resets=["[" * 100_000]), ("failed", "reset", "openenv_spec_error")),
+        (
+            ScriptedServer(states=[Leave(refusal("FACTORY_ERROR", "\ud800"))]),
+            ("failed", "session", "FACTORY_ERROR"),
+        ),
         (ScriptedServer(resets=[Leave()]), ("failed", "reset", "openenv_spec_error")),
         (
             ScriptedServer(steps=[refusal("EXECUTION_ERROR")]),

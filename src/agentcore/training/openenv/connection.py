@@ -263,10 +263,14 @@ def check_depth(text: bytes, value: JsonValue, what: str) -> None:
     """
     # Counting is far cheaper than writing, and enough for nearly all answers.
     if text.count(b"[") + text.count(b"{") > DEEPEST_ANSWER:
-        _check_writable(value, what)
+        check_writable(value, what)
 
 
-def _check_writable(value: JsonValue, what: str) -> None:
+def check_writable(value: JsonValue, what: str) -> None:
+    """
+    Raises:
+        OpenEnvSpecError: ``value`` has no JSON form, or not inside the envelopes around it.
+    """
     for _ in range(ENVELOPES):
         value = [value]
     try:
@@ -288,5 +292,5 @@ def _leniently(text: bytes) -> JsonValue:
         detail = f"the server sent a frame that is not JSON: {exc}"
         raise OpenEnvSpecError(detail, hint=NOT_OPENENV) from exc
     # It also lets through lone surrogates and integers of any length.
-    _check_writable(value, "a frame")
+    check_writable(value, "a frame")
     return value

@@ -24,6 +24,7 @@ from agentcore.training.openenv.conformance.wire import (
     shortened,
     socket_url,
 )
+from agentcore.training.openenv.connection import check_writable
 from agentcore.training.openenv.describing import describe
 from agentcore.training.openenv.encoding import ActionEncoder
 from agentcore.training.openenv.errors import OpenEnvError, SchemaNotSampleable
@@ -127,6 +128,7 @@ class _Visit:
         started = time.perf_counter()
         answer = await talk.ask(self.stage, data)
         self._took[self.stage] = time.perf_counter() - started
+        check_writable(answer, f"an answer to {self.stage}")
         refused = refusal_of(answer)
         if refused is not None:
             self.fail(str(refused.get("code")), str(refused.get("message")))
@@ -136,7 +138,8 @@ class _Visit:
 
     def fail(self, code: str | None, detail: str) -> None:
         self.status = "failed"
-        self._fault = (code, detail)
+        # A server's words may hold what is no text.
+        self._fault = (code, detail.encode(errors="backslashreplace").decode())
 
     def result(self) -> DeepHealth:
         code, detail = self._fault

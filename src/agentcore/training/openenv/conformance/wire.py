@@ -233,7 +233,7 @@ def _frame(text: str | bytes) -> JsonObject:
     try:
         # NaN passes here: whether it may is judged where it is looked for.
         value = cast("JsonValue", json.loads(text))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise WireFault(f"a frame that is no JSON: {shortened(text)}") from exc
     if not isinstance(value, dict):
         raise WireFault(f"a frame that is no object: {shortened(text)}")
