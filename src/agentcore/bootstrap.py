@@ -406,7 +406,12 @@ async def _registry(ground: Ground, operations: Operations) -> EnvironmentRegist
         clock=clock,
     )
     monitor = EnvironmentMonitor(
-        training.registry, store, check=registry.check_record, load=registry.load, clock=clock
+        training.registry,
+        store,
+        check=registry.check_record,
+        failed=registry.check_failed,
+        load=registry.load,
+        clock=clock,
     )
     await registry.load()
     ground.supervisor.start("environment operations", operations.run)

@@ -29,3 +29,16 @@ def dumps(value: object) -> bytes:
         TypeError: a value has no JSON form; a float that is not finite is written as null.
     """
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+
+
+def nested_deeper(value: JsonValue, levels: int) -> bool:
+    """Whether containers are nested more than ``levels`` deep; found without recursion."""
+    layer = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(layer)

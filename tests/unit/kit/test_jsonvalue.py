@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcore.kit.jsonvalue import dumps, loads
+from agentcore.kit.jsonvalue import JsonValue, dumps, loads, nested_deeper
 
 JSON = st.recursive(
     st.none()
@@ -26,3 +26,13 @@ def test_what_is_written_is_read_back(value: object) -> None:
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(text)
+
+
+def test_nesting_is_measured_without_recursion() -> None:
+    value: JsonValue = [1, {"a": "b"}]
+    assert nested_deeper(value, 1)
+    assert not nested_deeper(value, 2)
+    assert not nested_deeper("text", 0)
+    for _ in range(100_000):
+        value = [value]
+    assert nested_deeper(value, 200)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
 
 from agentcore.training.openenv.conformance.wire import (
     NoAnswer,
@@ -41,6 +44,8 @@ async def ask(reply: Reply, transcript: Transcript) -> None:
         (Leave(code=1011), SocketClosed, "1011"),
         ("{", WireFault, "no JSON"),
         ("[1]", WireFault, "no object"),
+        ('{"a":' + "[" * 50_000 + "]" * 50_000 + "}", WireFault, "nested more than 200 deep"),
+        ('{"a":' + "[" * 300 + "]" * 300 + "}", WireFault, "nested more than 200 deep"),
     ],
 )
 async def test_faults_are_named(reply: Reply, fault: type[WireFault], came: str) -> None:
@@ -77,6 +82,36 @@ async def test_a_session_is_one_whatever_it_thinks_of_its_state(first: Reply) ->
             assert (await talk.ask("step", {}))["type"] == "observation"
             await talk.send('{"type":"close"}')
             assert await talk.closing() == 1000
+
+
+async def test_a_code_that_is_no_text_lets_in() -> None:
+    odd = {"type": "error", "data": {"code": {}, "message": "no"}}
+    async with ScriptedServer(states=[odd]).running() as url:
+        async with admitted(
+            socket_url(url), headers={}, seconds=1, transcript=Transcript()
+        ) as talk:
+            assert (await talk.ask("step", {}))["type"] == "observation"
+
+
+async def test_redirects_are_not_followed() -> None:
+    """The token is for the first server alone."""
+    other = ScriptedServer()
+
+    def elsewhere(connection: ServerConnection, request: Request) -> Response:
+        return Response(307, "", Headers({"Location": socket_url(there), "Content-Length": "0"}))
+
+    async def never(connection: ServerConnection) -> None:
+        raise AssertionError("connected")
+
+    async with (
+        other.running() as there,
+        serve(never, "127.0.0.1", 0, process_request=elsewhere) as server,
+    ):
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+        with pytest.raises(NoSession, match="HTTP 307"):
+            async with talking(url, headers={}, seconds=1, transcript=Transcript()):
+                raise AssertionError("connected")
+    assert other.requested == []
 
 
 async def test_speaking_instead_of_closing_is_a_fault() -> None:

@@ -75,6 +75,18 @@ async def test_a_green_server_whose_factory_always_fails_is_caught() -> None:
             ScriptedServer(states=[Leave(refusal("FACTORY_ERROR", "\ud800"))]),
             ("failed", "session", "FACTORY_ERROR"),
         ),
+        (
+            ScriptedServer(resets=['{"type":"observation","data":' + "[" * 50_000]),
+            ("failed", "reset", "openenv_spec_error"),
+        ),
+        (
+            ScriptedServer(resets=['{"type":"error","data":{"code":{},"message":"no"}}']),
+            ("failed", "reset", "{}"),
+        ),
+        (
+            ScriptedServer(schema={"action": {"$ref": "#"}, "observation": {}}),
+            ("degraded", "step", "schema_not_sampleable"),
+        ),
         (ScriptedServer(resets=[Leave()]), ("failed", "reset", "openenv_spec_error")),
         (
             ScriptedServer(steps=[refusal("EXECUTION_ERROR")]),

@@ -46,6 +46,14 @@ def test_nonsense_among_the_extras_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
+    ("active", "maximum"), [(-5, -3), (0, -1), (2**63, 2**70), (True, 4), (1.5, 2)]
+)
+def test_a_capacity_that_cannot_be_is_unknown(active: float, maximum: float) -> None:
+    extras: JsonObject = {"capacity": {"active": active, "maximum": maximum}}
+    assert environment_info({**METADATA, "agentcore": extras}, SCHEMA).capacity is None
+
+
+@pytest.mark.parametrize(
     ("status", "error", "retryable"),
     [
         (301, OpenEnvHTTPError, False),

@@ -6,6 +6,7 @@ import pytest
 
 from agentcore.kit.db import Database
 from agentcore.training.openenv.registration.monitoring import MOST_AT_ONCE, EnvironmentMonitor
+from agentcore.training.openenv.registration.records import EnvironmentRecord
 from agentcore.training.openenv.registry_config import RegistryConfig
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import World, spec, world
@@ -23,6 +24,7 @@ def monitor(here: World) -> EnvironmentMonitor:
         RegistryConfig(),
         here.store,
         check=here.registry.check_record,
+        failed=here.registry.check_failed,
         load=here.registry.load,
         clock=here.clock,
     )
@@ -120,3 +122,38 @@ async def test_it_runs_until_cancelled_and_loads_what_others_registered(
             while "far" not in here.registry.environments:
                 await asyncio.sleep(0.01)
         running.cancel()
+
+
+async def test_a_check_that_breaks_off_concerns_one_environment(here: World) -> None:
+    for name in ("bad", "good"):
+        await here.registry.register(spec(name), validate=False)
+        here.probe.found[f"http://{name}.example:8000/"] = HEALTHY
+
+    async def check(record: EnvironmentRecord) -> EnvironmentRecord:
+        if record.spec.name == "bad":
+            raise TypeError("Recursion limit reached")
+        return await here.registry.check_record(record)
+
+    watching = EnvironmentMonitor(
+        RegistryConfig(),
+        here.store,
+        check=check,
+        failed=here.registry.check_failed,
+        load=here.registry.load,
+        clock=here.clock,
+    )
+    here.clock.advance(301)
+    assert await watching.round() == 2
+    bad, good = [(await here.registry.get(name)).health for name in ("bad", "good")]
+    assert (bad.status, bad.failures, bad.detail) == ("failed", 1, "the check broke off: TypeError")
+    assert good.status == "healthy"
+    here.clock.advance(301)
+    assert await watching.round() == 1
+
+
+async def test_what_a_database_cannot_hold_is_kept_out_of_it(here: World) -> None:
+    await here.registry.register(spec(), validate=False)
+    found = {"status": "failed", "detail": "a \x00 b"}
+    here.probe.found["http://far.example:8000/"] = found
+    await here.registry.check("far")
+    assert "\x00" not in (await here.registry.get("far")).health.detail

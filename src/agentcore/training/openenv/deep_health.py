@@ -81,6 +81,8 @@ async def deep_health(url: str, *, token: str | None = None, seconds: float = 10
         visit.fail("openenv_unreachable", nobody.came)
     except WireFault as fault:
         visit.fail("openenv_spec_error", f"instead of an answer to {visit.stage}: {fault.came}")
+    except RecursionError:
+        visit.fail("openenv_spec_error", f"the {visit.stage} has no end: it leads back to itself")
     return visit.result()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import httpx2
+from typing_extensions import TypeIs
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 from agentcore.training.openenv.connection import (
@@ -27,6 +28,8 @@ from agentcore.training.openenv.models import Capacity, EnvironmentInfo
 from agentcore.training.openenv.websocket import default_tls
 
 LARGEST_ANSWER = 16 * 1024 * 1024
+# More sessions than any server has; a database's integer holds it.
+LARGEST_COUNT = 2**31 - 1
 _MODES: Mapping[str, Literal["simulation", "production"]] = {
     "simulation": "simulation",
     "production": "production",
@@ -134,10 +137,15 @@ def _check_status(url: str, response: httpx2.Response) -> None:
 
 
 def _capacity(value: JsonValue) -> Capacity | None:
+    """Nonsense says as little as nothing."""
     active, maximum = (_object(value).get(name) for name in ("active", "maximum"))
-    if isinstance(active, int) and isinstance(maximum, int):
+    if _is_count(active) and _is_count(maximum):
         return Capacity(active=active, maximum=maximum)
     return None
+
+
+def _is_count(value: JsonValue) -> TypeIs[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT
 
 
 def _object(value: JsonValue) -> JsonObject:

@@ -37,8 +37,8 @@ class _Value(BaseModel):
 class Capacity(_Value):
     """Sessions in use and the most there may be, at the moment of asking."""
 
-    active: int
-    maximum: int
+    active: int = Field(ge=0)
+    maximum: int = Field(ge=0)
 
 
 class EnvironmentInfo(_Value):

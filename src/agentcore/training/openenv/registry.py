@@ -246,6 +246,13 @@ class EnvironmentRegistry:
         await self._store.checked(record.id, health, again, registered_at=record.registered_at)
         return record.model_copy(update={"health": health})
 
+    async def check_failed(self, record: EnvironmentRecord, detail: str) -> EnvironmentRecord:
+        """Record that a check found nothing out, as a failed one."""
+        health = self._checks.failed(record.health, detail)
+        again = self._checks.next_check(health)
+        await self._store.checked(record.id, health, again, registered_at=record.registered_at)
+        return record.model_copy(update={"health": health})
+
     async def deploy(
         self,
         name: str,

@@ -12,13 +12,15 @@ from typing import cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, nested_deeper
+from agentcore.training.openenv.connection import DEEPEST_ANSWER
 
 # The errors that a server sends when it ends the session, or never begins it.
 FATAL = frozenset({"CAPACITY_REACHED", "FACTORY_ERROR", "SESSION_ERROR"})
 LARGEST_FRAME = 64 * 1024 * 1024
 FAREWELL_SECONDS = 2.0
 LINES_KEPT, LONGEST_LINE = 12, 300
+TOO_DEEP = f"a frame nested more than {DEEPEST_ANSWER} deep"
 
 
 class WireFault(Exception):
@@ -140,6 +142,13 @@ class Talk:
         self._socket.transport.abort()
 
 
+class _ConnectHere(connect):
+    """Follows no redirect: the headers hold a token for this server and no other."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 def frame_text(kind: str, data: JsonValue = None) -> str:
     frame: JsonObject = {"type": kind} if data is None else {"type": kind, "data": data}
     return json.dumps(frame, separators=(",", ":"), ensure_ascii=False)
@@ -157,7 +166,7 @@ async def talking(
     """
     transcript.note(">", f"(socket to {url})")
     try:
-        socket = await connect(
+        socket = await _ConnectHere(
             url,
             additional_headers=dict(headers),
             compression=None,
@@ -192,8 +201,9 @@ async def admitted(
     """
     async with talking(url, headers=headers, seconds=seconds, transcript=transcript) as talk:
         data = refusal_of(await _first(talk))
-        if data is not None and data.get("code") in FATAL:
-            raise NoSession(str(data.get("code")), str(data.get("message", "")))
+        code = None if data is None else data.get("code")
+        if data is not None and isinstance(code, str) and code in FATAL:
+            raise NoSession(code, str(data.get("message", "")))
         yield talk
 
 
@@ -233,8 +243,12 @@ def _frame(text: str | bytes) -> JsonObject:
     try:
         # NaN passes here: whether it may is judged where it is looked for.
         value = cast("JsonValue", json.loads(text))
-    except (ValueError, RecursionError) as exc:
+    except RecursionError as exc:
+        raise WireFault(TOO_DEEP) from exc
+    except ValueError as exc:
         raise WireFault(f"a frame that is no JSON: {shortened(text)}") from exc
+    if nested_deeper(value, DEEPEST_ANSWER):
+        raise WireFault(TOO_DEEP)
     if not isinstance(value, dict):
         raise WireFault(f"a frame that is no object: {shortened(text)}")
     return value

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import structlog
+
 from agentcore.kit.clock import Clock
 from agentcore.training.openenv.registration.records import EnvironmentRecord
 from agentcore.training.openenv.registration.store import EnvironmentStore
 from agentcore.training.openenv.registry_config import RegistryConfig
+
+log = structlog.get_logger()
 
 MOST_AT_ONCE = 8
 # How late what another replica registered or deployed may be noticed.
@@ -21,7 +25,8 @@ MARGIN = 30.0
 class EnvironmentMonitor:
     """All replicas may run one: the database gives each due check to one of them.
 
-    ``check`` records what it finds and when it is due again; ``load`` is called before each round.
+    ``check`` records what it finds and when it is due again, ``failed`` that it could not;
+    ``load`` is called before each round.
     """
 
     def __init__(
@@ -30,12 +35,14 @@ class EnvironmentMonitor:
         store: EnvironmentStore,
         *,
         check: Callable[[EnvironmentRecord], Awaitable[EnvironmentRecord]],
+        failed: Callable[[EnvironmentRecord, str], Awaitable[EnvironmentRecord]],
         load: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._config = config
         self._store = store
         self._check = check
+        self._failed = failed
         self._load = load
         self._clock = clock
 
@@ -57,7 +64,12 @@ class EnvironmentMonitor:
         return len(due)
 
     async def _one(self, record: EnvironmentRecord) -> None:
-        await self._check(record)
+        """One environment must not keep the others from being checked, whatever it does."""
+        try:
+            await self._check(record)
+        except Exception as error:
+            log.exception("a check broke off", environment=record.qualified)
+            await self._failed(record, f"the check broke off: {type(error).__name__}")
 
     async def _pause(self) -> float:
         due = await self._store.next_due()

@@ -396,7 +396,7 @@ def _of_health(health: EnvironmentHealth) -> dict[str, Any]:
     capacity = health.capacity
     return {
         "health": health.status,
-        "health_detail": health.detail,
+        "health_detail": _storable(health.detail),
         "mode": health.mode,
         "capacity_active": capacity.active if capacity else None,
         "capacity_maximum": capacity.maximum if capacity else None,
