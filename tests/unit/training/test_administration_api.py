@@ -122,6 +122,11 @@ async def test_a_server_without_episodes_is_a_problem(desk: Desk) -> None:
         ({**FAR, "source": "bundled"}, 422),
         ({"name": "task_routing", "url": FAR["url"]}, 409),
         ({"name": "deployed", "url": FAR["url"]}, 409),
+        ({"name": "task-routing", "url": FAR["url"]}, 409),
+        ({"name": "far", "url": "http://ann:secret@far.example/", "validate": False}, 422),
+        ({"name": "far", "image": "--privileged"}, 422),
+        ({"name": "far", "discovered": "\x00"}, 422),
+        ({**FAR, "version": "\x00", "validate": False}, 422),
         ({"discovered": "nothing"}, 404),
         ([], 422),
     ],
@@ -129,6 +134,25 @@ async def test_a_server_without_episodes_is_a_problem(desk: Desk) -> None:
 async def test_bad_registrations_are_refused(desk: Desk, body: object, status: int) -> None:
     await desk.ask("POST", "", body, expect=status)
     assert await desk.here.registry.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("DELETE", "/%00", None),
+        ("GET", "/a%00/health", None),
+        ("GET", "/%00/metrics", None),
+        ("DELETE", "/%00/deploy", None),
+        ("GET", "/discovered?cursor=%00%20019ab0c2-7d51-7c3e-9d2a-000000000001", None),
+        ("POST", "/discover", {"author": "\x00"}),
+        ("POST", "/task_routing/deploy", {"resources": {"cpu": "\x00"}}),
+        ("POST", "/task_routing/deploy", {"resources": {"memory": "a lot"}}),
+    ],
+)
+async def test_what_no_database_holds_is_refused(
+    desk: Desk, method: str, path: str, body: object
+) -> None:
+    await desk.ask(method, path, body, expect=422)
 
 
 async def test_a_token_needs_the_administrator(desk: Desk) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.training.openenv.models import Capacity
+from agentcore.training.openenv.registration.naming import Reference
 from agentcore.training.openenv.registration.records import (
     DeploymentRecord,
     EnvironmentHealth,
@@ -138,3 +139,9 @@ async def test_deployments_belong_to_a_namespace(database: Database) -> None:
     found = await there.get("echo")
     assert found is not None
     assert found.replicas == 7
+
+
+async def test_nothing_has_a_name_with_a_nul(database: Database) -> None:
+    environments = EnvironmentStore(database, Ids())
+    assert await environments.fitting(Reference.parse("a\x00")) == []
+    assert await DeploymentStore(database, "agentcore").get("a\x00") is None

@@ -95,7 +95,7 @@ async def test_a_server_that_is_there_is_registered_as_it_is(
 async def test_what_cannot_be_opened_is_refused(database: Database, clock: ManualClock) -> None:
     configured = {"mine": RemoteEnvironment.model_validate({"name": "mine", "url": "http://x/"})}
     here = world(database, clock, configured=configured)
-    for name in ("task_routing", "mine", "deployed"):
+    for name in ("task_routing", "task-routing", "mine", "deployed"):
         with pytest.raises(EnvironmentNameTaken):
             await here.registry.register(spec(name), validate=False)
     with pytest.raises(EnvironmentValidationError, match="neither a url nor an image"):

@@ -21,3 +21,10 @@ def test_what_is_not_asked_for_is_as_the_specification_has_it() -> None:
         "memory_limit": "2Gi",
         "gpu": 0,
     }
+
+
+def test_amounts_are_as_kubernetes_has_them() -> None:
+    assert Resources(cpu="2", memory=".5Gi").cpu == "2"
+    for text in ("", "\x00", "1 Gi", "1Gi\n", "-1"):
+        with pytest.raises(ValidationError, match="memory"):
+            Resources(memory=text)

@@ -37,6 +37,7 @@ from agentcore.training.openenv.registration.records import (
     EnvironmentHealth,
     EnvironmentRecord,
 )
+from agentcore.training.openenv.registration.screening import screen, without_query
 from agentcore.training.openenv.registration.store import EnvironmentStore
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
@@ -158,7 +159,7 @@ class EnvironmentRegistry:
             health = await self._checks.check(str(spec.url), token, health)
             if health.status == "failed":
                 raise EnvironmentValidationError(
-                    f"{spec.url} gives no episode: {health.detail}",
+                    f"{without_query(str(spec.url))} gives no episode: {health.detail}",
                     hint="agentcore env validate URL tells more; without validation it is "
                     "registered as it is",
                 )
@@ -343,7 +344,7 @@ class EnvironmentRegistry:
         for spec in listing.specs if register else ():
             try:
                 await self.register(spec, validate=False)
-            except EnvironmentNameTaken as error:
+            except (EnvironmentNameTaken, EnvironmentValidationError) as error:
                 skipped.append(BadEntry(path=spec.source_id, detail=error.detail))
         for entry in skipped:
             log.warning("a Space is left out", space=entry.path, reason=entry.detail)
@@ -469,16 +470,13 @@ class EnvironmentRegistry:
             raise EnvironmentValidationError(
                 "what is bundled needs no registration", hint="give another source, or none"
             )
-        if spec.name in {*self._here.bundled, *self._here.configured, *ROUTES}:
+        taken = {*self._here.bundled, *self._here.configured, *ROUTES}
+        if spec.name in taken or self._bundled(spec.name) is not None:
             raise EnvironmentNameTaken(
                 f"the name {spec.name!r} is taken by a bundled or configured environment",
                 hint="register it under another name",
             )
-        if spec.url is None and spec.image is None:
-            raise EnvironmentValidationError(
-                f"the spec of {spec.name!r} has neither a url nor an image",
-                hint="give the url of its server, or the image to deploy",
-            )
+        screen(spec)
         if not spec.source_id:
             return spec.model_copy(update={"source_id": spec.name})
         return spec

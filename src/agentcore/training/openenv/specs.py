@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ from agentcore.training.openenv.models import ENVIRONMENT_NAME, JsonMap
 Source = Literal["bundled", "hub", "catalog", "manual"]
 RuntimeName = Literal["local", "docker", "kubernetes"]
 Status = Literal["pending", "running", "degraded", "failed"]
+
+AMOUNT = r"^([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)$"
+Amount = Annotated[str, Field(max_length=32, pattern=AMOUNT)]
 
 
 class _Value(BaseModel):
@@ -42,10 +45,10 @@ class EnvironmentSpec(_Value):
 class Resources(_Value):
     """Requests and limits in Kubernetes' notation; ``gpu`` is a number of devices."""
 
-    cpu: str = "500m"
-    memory: str = "512Mi"
-    cpu_limit: str = "2000m"
-    memory_limit: str = "2Gi"
+    cpu: Amount = "500m"
+    memory: Amount = "512Mi"
+    cpu_limit: Amount = "2000m"
+    memory_limit: Amount = "2Gi"
     gpu: int = Field(0, ge=0)
 
 

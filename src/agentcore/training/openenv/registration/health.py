@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from agentcore.kit.clock import Clock
 from agentcore.training.openenv.ports import Probe
 from agentcore.training.openenv.registration.records import EnvironmentHealth
+from agentcore.training.openenv.registration.screening import without_query
 from agentcore.training.openenv.registry_config import RegistryConfig
 
 # The reference of a secret (env:NAME, file:PATH) in, the secret out.
@@ -33,7 +34,7 @@ class HealthChecks:
 
     async def check(self, url: str, token: str, before: EnvironmentHealth) -> EnvironmentHealth:
         now, seconds = self._clock.now(), self._config.deep_health_seconds
-        found = await self._probe(url, token=token or None, seconds=seconds)
+        found = await self._probe(without_query(url), token=token or None, seconds=seconds)
         if found.status == "failed":
             return self.failed(before, f"{found.stage}: {found.detail or found.code}")
         info = found.info

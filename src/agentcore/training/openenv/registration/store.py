@@ -130,6 +130,10 @@ SPEC_COLUMNS = (
 )
 
 
+# PostgreSQL cannot hold it: nothing has such a name.
+NUL = "\x00"
+
+
 class EnvironmentStore:
     def __init__(self, database: Database, ids: Ids) -> None:
         self._database = database
@@ -202,6 +206,8 @@ class EnvironmentStore:
         if reference.id is not None:
             which: ColumnElement[bool] = columns.id == reference.id
         else:
+            if NUL in reference.text:
+                return []
             which = or_(columns.name == reference.text, columns.source_id == reference.text)
         if registered:
             which = which & (columns.state == "registered")
@@ -335,6 +341,8 @@ class DeploymentStore:
         await self._database.run(work)
 
     async def get(self, name: str) -> DeploymentRecord | None:
+        if NUL in name:
+            return None
         found = await self._select(environment_deployments.c.name == name)
         return found[0] if found else None
 
@@ -384,7 +392,7 @@ def _of_spec(spec: EnvironmentSpec) -> dict[str, Any]:
 def _storable(value: Any) -> Any:
     """Others write these texts, and PostgreSQL cannot hold a NUL."""
     if isinstance(value, str):
-        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return value.replace(NUL, "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, dict):
         return {_storable(name): _storable(inner) for name, inner in value.items()}
     if isinstance(value, list):

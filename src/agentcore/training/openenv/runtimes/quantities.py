@@ -6,9 +6,9 @@ import re
 from decimal import Decimal
 
 from agentcore.training.openenv.errors import InvalidDeployment
-from agentcore.training.openenv.specs import Resources
+from agentcore.training.openenv.specs import AMOUNT, Resources
 
-_FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)")
+_FORM = re.compile(AMOUNT)
 _SCALE = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
