@@ -6,6 +6,7 @@ import json
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.simulators.cluster import SimulatedCluster
@@ -104,8 +105,6 @@ class _Stranger:
         self._remote = remote
 
     async def status(self, method: str, path: str) -> int:
-        from aiohttp.test_utils import make_mocked_request
-
         request = make_mocked_request(method, path, app=self._application).clone(
             remote=self._remote
         )

@@ -196,6 +196,9 @@ def resources_of(cpu: str | None, memory: str | None, gpu: int) -> Resources:
     from agentcore.training.openenv.runtimes.quantities import amount
     from agentcore.training.openenv.specs import Resources
 
+    for given in (cpu, memory):
+        if given:
+            amount(given)
     usual = Resources()
     asked = Resources(cpu=cpu or usual.cpu, memory=memory or usual.memory, gpu=gpu)
     limits = {
