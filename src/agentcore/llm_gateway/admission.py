@@ -103,6 +103,7 @@ class _Waiter:
     owner: Owner
     since: float
     place: asyncio.Future[None]
+    standing: bool = True
 
 
 class Pass:
@@ -231,27 +232,30 @@ class Gate:
         self._lengths[waiter.priority] += 1
 
     def _give_up(self, waiter: _Waiter) -> None:
-        if waiter.place.done() and not waiter.place.cancelled():
+        if waiter.standing:
+            self._step_out(waiter)
+        elif not waiter.place.cancelled():
             # The place came in the same moment: somebody else takes it.
             self.in_flight -= 1
             self._call_next()
-            return
-        waiter.place.cancel()
+
+    def _step_out(self, waiter: _Waiter) -> None:
+        waiter.standing = False
+        self._lengths[waiter.priority] -= 1
         line = self._lines[waiter.priority]
         line[waiter.owner].remove(waiter)
-        self._lengths[waiter.priority] -= 1
         if not line[waiter.owner]:
             del line[waiter.owner]
 
     def _call_next(self) -> None:
         while (waiter := self._next()) is not None:
+            self._step_out(waiter)
+            if waiter.place.done():
+                # Cancelled, and its task has not run since: it does not come any more.
+                continue
             line = self._lines[waiter.priority]
-            line[waiter.owner].popleft()
-            self._lengths[waiter.priority] -= 1
-            if line[waiter.owner]:
+            if waiter.owner in line:
                 line.move_to_end(waiter.owner)
-            else:
-                del line[waiter.owner]
             self.in_flight += 1
             waiter.place.set_result(None)
 
