@@ -118,24 +118,13 @@ class AgentStore:
 
     async def ensure(self, record: AgentRecord) -> bool:
         """Insert ``record`` unless the id exists; whether it was inserted."""
-
-        async def work(connection: AsyncConnection) -> bool:
-            fresh = upsert(agents).values(_agent_values(record)).on_conflict_do_nothing()
-            return (
-                await connection.execute(fresh.returning(agents.c.agent_id))
-            ).first() is not None
-
-        return await self._database.run(work)
+        fresh = upsert(agents).values(_agent_values(record)).on_conflict_do_nothing()
+        return await self._database.write(fresh) == 1
 
     async def find(self, agent_id: str) -> AgentRecord | None:
         """Whoever owns it: the caller of this decides what may be shown."""
-
-        async def work(connection: AsyncConnection) -> AgentRecord | None:
-            found = await connection.execute(select(agents).where(agents.c.agent_id == agent_id))
-            row = found.mappings().first()
-            return None if row is None else _agent(row)
-
-        return await self._database.run(work)
+        row = await self._database.row(select(agents).where(agents.c.agent_id == agent_id))
+        return None if row is None else _agent(row)
 
     async def page(
         self, tenant: str, *, limit: int, after: tuple[datetime, str] | None
@@ -154,25 +143,16 @@ class AgentStore:
 
     async def terminate(self, agent_id: str, now: datetime) -> AgentRecord | None:
         """The agent as it is now; None when it was not active."""
-
-        async def work(connection: AsyncConnection) -> AgentRecord | None:
-            done = await connection.execute(
-                update(agents)
-                .where(agents.c.agent_id == agent_id, agents.c.status == AgentStatus.ACTIVE.value)
-                .values(status=AgentStatus.TERMINATED.value, updated_at=now)
-                .returning(agents)
-            )
-            row = done.mappings().first()
-            return None if row is None else _agent(row)
-
-        return await self._database.run(work)
+        row = await self._database.row(
+            update(agents)
+            .where(agents.c.agent_id == agent_id, agents.c.status == AgentStatus.ACTIVE.value)
+            .values(status=AgentStatus.TERMINATED.value, updated_at=now)
+            .returning(agents)
+        )
+        return None if row is None else _agent(row)
 
     async def _agents(self, query: Executable) -> list[AgentRecord]:
-        async def work(connection: AsyncConnection) -> list[AgentRecord]:
-            found = await connection.execute(query)
-            return [_agent(row) for row in found.mappings()]
-
-        return await self._database.run(work)
+        return [_agent(row) for row in await self._database.rows(query)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,29 +171,22 @@ class TaskRows:
 
     async def insert(self, record: TaskRecord) -> bool:
         """False when the id exists already, whoever owns it."""
-
-        async def work(connection: AsyncConnection) -> bool:
-            fresh = upsert(tasks).values(_task_values(record)).on_conflict_do_nothing()
-            return (await connection.execute(fresh.returning(tasks.c.task_id))).first() is not None
-
-        return await self._database.run(work)
+        fresh = upsert(tasks).values(_task_values(record)).on_conflict_do_nothing()
+        return await self._database.write(fresh) == 1
 
     async def update(self, record: TaskRecord) -> Written | None:
         """Write ``record``, whose version is one above the stored one; None when it is not."""
-        return await self._write(record, and_(_mine(record), tasks.c.version == record.version - 1))
+        return await self._write(
+            record, and_(_of(record.task_id, record.owner), tasks.c.version == record.version - 1)
+        )
 
     async def cancel(self, record: TaskRecord) -> Written | None:
         """Write ``record`` over any state that has not ended; None if it had."""
-        alive = and_(_mine(record), tasks.c.state.not_in(TERMINAL))
+        alive = and_(_of(record.task_id, record.owner), tasks.c.state.not_in(TERMINAL))
         return await self._write(record, alive)
 
     async def get(self, task_id: str, owner: Owner) -> TaskRecord | None:
-        mine = and_(
-            tasks.c.task_id == task_id,
-            tasks.c.tenant == owner.tenant,
-            tasks.c.owner == owner.subject,
-        )
-        found = await self._select(select(tasks).where(mine))
+        found = await self._select(select(tasks).where(_of(task_id, owner)))
         return found[0] if found else None
 
     async def peek(self, task_id: str) -> TaskRecord | None:
@@ -238,34 +211,21 @@ class TaskRows:
         return await self._database.run(work)
 
     async def delete(self, task_id: str, owner: Owner) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(
-                delete(tasks).where(
-                    tasks.c.task_id == task_id,
-                    tasks.c.tenant == owner.tenant,
-                    tasks.c.owner == owner.subject,
-                )
-            )
-
-        await self._database.run(work)
+        await self._database.write(delete(tasks).where(_of(task_id, owner)))
 
     async def renew(self, worker: str, task_ids: Collection[str], until: datetime) -> set[str]:
         """Extend the leases of ``worker``; those not returned have ended or found another one."""
-
-        async def work(connection: AsyncConnection) -> set[str]:
-            kept = await connection.execute(
-                update(tasks)
-                .where(
-                    tasks.c.task_id.in_(task_ids),
-                    tasks.c.lease_owner == worker,
-                    tasks.c.state.not_in(TERMINAL),
-                )
-                .values(lease_until=until)
-                .returning(tasks.c.task_id)
+        kept = await self._database.rows(
+            update(tasks)
+            .where(
+                tasks.c.task_id.in_(task_ids),
+                tasks.c.lease_owner == worker,
+                tasks.c.state.not_in(TERMINAL),
             )
-            return set(kept.scalars())
-
-        return await self._database.run(work)
+            .values(lease_until=until)
+            .returning(tasks.c.task_id)
+        )
+        return {row["task_id"] for row in kept}
 
     async def fail_lost(
         self,
@@ -312,26 +272,18 @@ class TaskRows:
             # The worker's lease says until when its report may still be on the way.
             del values["lease_owner"], values["lease_until"]
         query = update(tasks).where(condition).values(values)
-
-        async def work(connection: AsyncConnection) -> Written | None:
-            lease = query.returning(tasks.c.version, tasks.c.lease_owner)
-            row = (await connection.execute(lease)).first()
-            return None if row is None else Written(version=row.version, worker=row.lease_owner)
-
-        return await self._database.run(work)
+        row = await self._database.row(query.returning(tasks.c.version, tasks.c.lease_owner))
+        return None if row is None else Written(version=row["version"], worker=row["lease_owner"])
 
     async def _select(self, query: Executable) -> list[TaskRecord]:
-        async def work(connection: AsyncConnection) -> list[TaskRecord]:
-            return [_task(row) for row in (await connection.execute(query)).mappings()]
-
-        return await self._database.run(work)
+        return [_task(row) for row in await self._database.rows(query)]
 
 
-def _mine(record: TaskRecord) -> ColumnElement[bool]:
+def _of(task_id: str, owner: Owner) -> ColumnElement[bool]:
     return and_(
-        tasks.c.task_id == record.task_id,
-        tasks.c.tenant == record.owner.tenant,
-        tasks.c.owner == record.owner.subject,
+        tasks.c.task_id == task_id,
+        tasks.c.tenant == owner.tenant,
+        tasks.c.owner == owner.subject,
     )
 
 

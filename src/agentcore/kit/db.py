@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import asyncpg
-from sqlalchemy import MetaData, text
+from sqlalchemy import Executable, MetaData, RowMapping, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -88,6 +88,26 @@ class Database:
                 return await work(connection)
 
         return await retry(once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5)
+
+    async def rows(self, statement: Executable) -> Sequence[RowMapping]:
+        """What one statement gives, as a unit of work of its own."""
+
+        async def work(connection: AsyncConnection) -> Sequence[RowMapping]:
+            return (await connection.execute(statement)).mappings().all()
+
+        return await self.run(work)
+
+    async def row(self, statement: Executable) -> RowMapping | None:
+        """The first of ``rows``."""
+        return next(iter(await self.rows(statement)), None)
+
+    async def write(self, statement: Executable) -> int:
+        """How many rows one statement has written or deleted, as a unit of work of its own."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self.run(work)
 
     async def ping(self) -> None:
         async with self.begin() as connection:

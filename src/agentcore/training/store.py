@@ -136,12 +136,8 @@ class CheckpointStore:
         )
         if version is not None:
             statement = statement.where(columns.version == version)
-
-        async def work(connection: AsyncConnection) -> StoredCheckpoint | None:
-            row = (await connection.execute(statement)).mappings().first()
-            return None if row is None else StoredCheckpoint(**row)
-
-        return await self._database.run(work)
+        row = await self._database.row(statement)
+        return None if row is None else StoredCheckpoint(**row)
 
     async def versions(
         self,
@@ -162,11 +158,7 @@ class CheckpointStore:
         )
         if before is not None:
             statement = statement.where(columns.version < before)
-
-        async def work(connection: AsyncConnection) -> list[CheckpointEntry]:
-            return [_entry(row) for row in (await connection.execute(statement)).mappings()]
-
-        return await self._database.run(work)
+        return [_entry(row) for row in await self._database.rows(statement)]
 
     async def newest(self, tenant: str, *, limit: int, cursor: str) -> CheckpointPage:
         """The newest version of each kind and name behind ``cursor`` (``kind/name``)."""
@@ -183,11 +175,7 @@ class CheckpointStore:
             if not slash:
                 raise InvalidInput(f"{cursor[:80]!r} is no cursor", hint="give a next_cursor")
             statement = statement.where(tuple_(columns.kind, columns.name) > tuple_(kind, name))
-
-        async def work(connection: AsyncConnection) -> list[CheckpointEntry]:
-            return [_entry(row) for row in (await connection.execute(statement)).mappings()]
-
-        found = await self._database.run(work)
+        found = [_entry(row) for row in await self._database.rows(statement)]
         last = found[limit - 1] if len(found) > limit else None
         return CheckpointPage(
             checkpoints=tuple(found[:limit]),
@@ -198,18 +186,14 @@ class CheckpointStore:
         self, tenant: str, kind: CheckpointKind, name: str, versions: Sequence[int]
     ) -> None:
         columns = training_checkpoints.c
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(
-                delete(training_checkpoints).where(
-                    columns.tenant == tenant,
-                    columns.kind == kind,
-                    columns.name == name,
-                    columns.version.in_(versions),
-                )
+        await self._database.write(
+            delete(training_checkpoints).where(
+                columns.tenant == tenant,
+                columns.kind == kind,
+                columns.name == name,
+                columns.version.in_(versions),
             )
-
-        await self._database.run(work)
+        )
 
 
 def _entry(row: RowMapping) -> CheckpointEntry:

@@ -108,10 +108,7 @@ class ScheduleStore:
         self._ids = ids
 
     async def now(self) -> datetime:
-        async def work(connection: AsyncConnection) -> datetime:
-            return await _now(connection)
-
-        return await self._database.run(work)
+        return await self._database.run(_now)
 
     async def add(self, tenant: str, schedule: Schedule) -> None:
         values = {"tenant": tenant, **schedule.model_dump(exclude={"job", "timing"})}
@@ -119,33 +116,20 @@ class ScheduleStore:
         values["timing"] = schedule.timing.model_dump(mode="json")
         if _holds_nul([schedule.name, values["job"]]):
             raise InvalidInput("the schedule holds the character U+0000, which cannot be stored")
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(insert(training_schedules).values(values))
-
-        await self._database.run(work)
+        await self._database.write(insert(training_schedules).values(values))
 
     async def schedule(self, tenant: str, schedule_id: UUID) -> Schedule | None:
-        async def work(connection: AsyncConnection) -> Schedule | None:
-            statement = select(training_schedules).where(
-                SCHEDULES.tenant == tenant, SCHEDULES.id == schedule_id
-            )
-            row = (await connection.execute(statement)).mappings().first()
-            return None if row is None else _schedule(row)
-
-        return await self._database.run(work)
+        mine = and_(SCHEDULES.tenant == tenant, SCHEDULES.id == schedule_id)
+        row = await self._database.row(select(training_schedules).where(mine))
+        return None if row is None else _schedule(row)
 
     async def schedules(self, tenant: str, *, limit: int, after: UUID | None) -> list[Schedule]:
         """The oldest first, from behind ``after``."""
         statement = select(training_schedules).where(SCHEDULES.tenant == tenant)
         if after is not None:
             statement = statement.where(SCHEDULES.id > after)
-
-        async def work(connection: AsyncConnection) -> list[Schedule]:
-            found = await connection.execute(statement.order_by(SCHEDULES.id).limit(limit))
-            return [_schedule(row) for row in found.mappings()]
-
-        return await self._database.run(work)
+        found = await self._database.rows(statement.order_by(SCHEDULES.id).limit(limit))
+        return [_schedule(row) for row in found]
 
     async def change(
         self,
@@ -257,18 +241,9 @@ class ScheduleStore:
 
     async def beat(self, job: Job, *, lease_seconds: float) -> bool:
         """Give a sign of life; False when the job is no longer this attempt's to run."""
-
-        async def work(connection: AsyncConnection) -> bool:
-            lease = func.now() + timedelta(seconds=lease_seconds)
-            statement = (
-                update(training_jobs)
-                .where(*_held(job))
-                .values(lease_until=lease)
-                .returning(training_jobs.c.id)
-            )
-            return (await connection.execute(statement)).first() is not None
-
-        return await self._database.run(work)
+        lease = func.now() + timedelta(seconds=lease_seconds)
+        beat = update(training_jobs).where(*_held(job)).values(lease_until=lease)
+        return await self._database.write(beat) == 1
 
     async def finish(
         self,
@@ -312,12 +287,9 @@ class ScheduleStore:
         return await self._database.run(work)
 
     async def job(self, tenant: str, job_id: UUID) -> Job | None:
-        async def work(connection: AsyncConnection) -> Job | None:
-            statement = select(training_jobs).where(JOBS.tenant == tenant, JOBS.id == job_id)
-            row = (await connection.execute(statement)).mappings().first()
-            return None if row is None else _job(row)
-
-        return await self._database.run(work)
+        mine = and_(JOBS.tenant == tenant, JOBS.id == job_id)
+        row = await self._database.row(select(training_jobs).where(mine))
+        return None if row is None else _job(row)
 
     async def jobs(
         self, tenant: str, schedule_id: UUID | None, *, limit: int, before: UUID | None
@@ -328,12 +300,8 @@ class ScheduleStore:
             statement = statement.where(JOBS.schedule_id == schedule_id)
         if before is not None:
             statement = statement.where(JOBS.id < before)
-
-        async def work(connection: AsyncConnection) -> list[Job]:
-            found = await connection.execute(statement.order_by(JOBS.id.desc()).limit(limit))
-            return [_job(row) for row in found.mappings()]
-
-        return await self._database.run(work)
+        found = await self._database.rows(statement.order_by(JOBS.id.desc()).limit(limit))
+        return [_job(row) for row in found]
 
 
 def _holds_nul(value: object) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Index,
     Integer,
@@ -98,12 +99,8 @@ class OperationStore:
         statement = select(environment_operations).where(
             columns.id == id_, columns.namespace == self._namespace
         )
-
-        async def work(connection: AsyncConnection) -> Operation | None:
-            row = (await connection.execute(statement)).mappings().first()
-            return None if row is None else _operation(row)
-
-        return await self._database.run(work)
+        row = await self._database.row(statement)
+        return None if row is None else _operation(row)
 
     async def take(self, *, now: datetime, until: datetime) -> Operation | None:
         """The oldest one that nobody works on, or whose worker let its lease run out."""
@@ -125,30 +122,13 @@ class OperationStore:
             .values(state="running", attempts=columns.attempts + 1, lease_until=until)
             .returning(environment_operations)
         )
-
-        async def work(connection: AsyncConnection) -> Operation | None:
-            row = (await connection.execute(statement)).mappings().first()
-            return None if row is None else _operation(row)
-
-        return await self._database.run(work)
+        row = await self._database.row(statement)
+        return None if row is None else _operation(row)
 
     async def lease(self, operation: Operation, until: datetime | None) -> None:
         """Hold an unfinished operation until then; None gives it back. Only who began it last."""
-        columns = environment_operations.c
-        statement = (
-            update(environment_operations)
-            .where(
-                columns.id == operation.id,
-                columns.finished_at.is_(None),
-                columns.attempts == operation.attempts,
-            )
-            .values(lease_until=until)
-        )
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
+        statement = update(environment_operations).where(*_held(operation))
+        await self._database.write(statement.values(lease_until=until))
 
     async def finish(
         self,
@@ -159,15 +139,9 @@ class OperationStore:
         at: datetime,
     ) -> None:
         """Write its outcome, once: what somebody else has taken over or finished stays theirs."""
-        columns = environment_operations.c
-        statement = (
-            update(environment_operations)
-            .where(
-                columns.id == operation.id,
-                columns.finished_at.is_(None),
-                columns.attempts == operation.attempts,
-            )
-            .values(
+        statement = update(environment_operations).where(*_held(operation))
+        await self._database.write(
+            statement.values(
                 state="failed" if error is not None else "succeeded",
                 result=result,
                 error=error,
@@ -176,22 +150,23 @@ class OperationStore:
             )
         )
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
-
     async def forget(self, before: datetime) -> None:
         """Drop what was finished before then."""
         columns = environment_operations.c
         statement = delete(environment_operations).where(
             columns.namespace == self._namespace, columns.finished_at < before
         )
+        await self._database.write(statement)
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
 
-        await self._database.run(work)
+def _held(operation: Operation) -> tuple[ColumnElement[bool], ...]:
+    """Not finished, and nobody has begun it anew."""
+    columns = environment_operations.c
+    return (
+        columns.id == operation.id,
+        columns.finished_at.is_(None),
+        columns.attempts == operation.attempts,
+    )
 
 
 def _operation(row: RowMapping) -> Operation:

@@ -28,7 +28,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.ids import Ids
@@ -166,11 +165,8 @@ class EnvironmentStore:
             .on_conflict_do_update(index_elements=KEY, set_=values)
             .returning(environments)
         )
-
-        async def work(connection: AsyncConnection) -> EnvironmentRecord:
-            return _record((await connection.execute(statement)).mappings().one())
-
-        return await self._database.run(work)
+        (row,) = await self._database.rows(statement)
+        return _record(row)
 
     async def discover(self, specs: Iterable[EnvironmentSpec], at: datetime) -> None:
         """Remember revisions that were seen; those that are registered stay as they are."""
@@ -192,11 +188,7 @@ class EnvironmentStore:
         statement = statement.on_conflict_do_update(
             index_elements=KEY, set_=renewed, where=environments.c.state == "discovered"
         )
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
+        await self._database.write(statement)
 
     async def fitting(
         self, reference: Reference, *, registered: bool = True
@@ -231,11 +223,8 @@ class EnvironmentStore:
         return await self._select(which, limit)
 
     async def remove(self, id_: UUID) -> bool:
-        async def work(connection: AsyncConnection) -> bool:
-            gone = await connection.execute(delete(environments).where(environments.c.id == id_))
-            return gone.rowcount == 1
-
-        return await self._database.run(work)
+        gone = await self._database.write(delete(environments).where(environments.c.id == id_))
+        return gone == 1
 
     async def take_due(
         self, *, now: datetime, until: datetime, limit: int
@@ -255,11 +244,7 @@ class EnvironmentStore:
             .values(next_check_at=until)
             .returning(environments)
         )
-
-        async def work(connection: AsyncConnection) -> list[EnvironmentRecord]:
-            return [_record(row) for row in (await connection.execute(statement)).mappings()]
-
-        return await self._database.run(work)
+        return [_record(row) for row in await self._database.rows(statement)]
 
     async def checked(
         self,
@@ -276,11 +261,7 @@ class EnvironmentStore:
             .where(columns.id == id_, columns.registered_at == registered_at)
             .values(next_check_at=next_check_at, **_of_health(health))
         )
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
+        await self._database.write(statement)
 
     async def make_due(self, spec: EnvironmentSpec, at: datetime) -> None:
         """Have a registered revision checked soon: where it runs has changed."""
@@ -289,21 +270,14 @@ class EnvironmentStore:
         statement = (
             update(environments).where(*key, columns.state == "registered").values(next_check_at=at)
         )
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
+        await self._database.write(statement)
 
     async def next_due(self) -> datetime | None:
         columns = environments.c
-        statement = select(func.min(columns.next_check_at)).where(columns.state == "registered")
-
-        async def work(connection: AsyncConnection) -> datetime | None:
-            found: datetime | None = await connection.scalar(statement)
-            return found
-
-        return await self._database.run(work)
+        first = func.min(columns.next_check_at).label("first")
+        (row,) = await self._database.rows(select(first).where(columns.state == "registered"))
+        found: datetime | None = row["first"]
+        return found
 
     async def _select(
         self, which: ColumnElement[bool], limit: int | None = None
@@ -312,11 +286,7 @@ class EnvironmentStore:
         statement = (
             select(environments).where(which).order_by(columns.name, columns.id).limit(limit)
         )
-
-        async def work(connection: AsyncConnection) -> list[EnvironmentRecord]:
-            return [_record(row) for row in (await connection.execute(statement)).mappings()]
-
-        return await self._database.run(work)
+        return [_record(row) for row in await self._database.rows(statement)]
 
 
 class DeploymentStore:
@@ -334,11 +304,7 @@ class DeploymentStore:
             .values(namespace=self._namespace, **values)
             .on_conflict_do_update(index_elements=("namespace", "name"), set_=values)
         )
-
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statement)
-
-        await self._database.run(work)
+        await self._database.write(statement)
 
     async def get(self, name: str) -> DeploymentRecord | None:
         if NUL in name:
@@ -347,37 +313,28 @@ class DeploymentStore:
         return found[0] if found else None
 
     async def listed(self) -> list[DeploymentRecord]:
-        return await self._select(environment_deployments.c.name != "")
+        return await self._select()
 
     async def remove(self, name: str) -> bool:
         columns = environment_deployments.c
         statement = delete(environment_deployments).where(
             columns.namespace == self._namespace, columns.name == name
         )
+        return await self._database.write(statement) == 1
 
-        async def work(connection: AsyncConnection) -> bool:
-            return (await connection.execute(statement)).rowcount == 1
-
-        return await self._database.run(work)
-
-    async def _select(self, which: ColumnElement[bool]) -> list[DeploymentRecord]:
+    async def _select(self, *which: ColumnElement[bool]) -> list[DeploymentRecord]:
         columns = environment_deployments.c
         statement = (
             select(environment_deployments)
-            .where(columns.namespace == self._namespace, which)
+            .where(columns.namespace == self._namespace, *which)
             .order_by(columns.name)
         )
-
-        async def work(connection: AsyncConnection) -> list[DeploymentRecord]:
-            rows = (await connection.execute(statement)).mappings()
-            return [
-                DeploymentRecord.model_validate(
-                    {name: row[name] for name in row if name != "namespace"}
-                )
-                for row in rows
-            ]
-
-        return await self._database.run(work)
+        return [
+            DeploymentRecord.model_validate(
+                {name: value for name, value in row.items() if name != "namespace"}
+            )
+            for row in await self._database.rows(statement)
+        ]
 
 
 def _of_spec(spec: EnvironmentSpec) -> dict[str, Any]:
