@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import fastapi_offline
 import structlog
@@ -40,6 +41,7 @@ from agentcore.kit.errors import (
 )
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps
+from agentcore.kit.loopback import LoopbackGate
 from agentcore.llm_gateway import api as gateway_api
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.ingress import refuse as refuse_chat
@@ -78,6 +80,7 @@ RULES = (
     Rule("/internal/costs", "metrics"),
     Rule("/console", "admin"),
 )
+PROBES = ("/health/live", "/health/ready")
 # A playbook is the largest thing sent there, and it may have one MiB.
 LARGEST_INTERNAL_BODY = 4 * 1024 * 1024
 CREDENTIALS = {
@@ -169,6 +172,14 @@ def create_app(settings: Settings) -> FastAPI:
         rules=RULES,
         refuse=refuse,
     )
+    if not settings.security.auth:
+        app.add_middleware(
+            LoopbackGate,
+            refuse=refuse,
+            probes=PROBES,
+            names=[urlsplit(settings.server.public_url).hostname or "localhost"],
+            origins={"/envs/": settings.training.server.allowed_origins},
+        )
     app.add_middleware(
         RequestScope,
         metrics=RequestMetrics(registry),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.fakes.deployment import (
     Deployment,
@@ -230,8 +232,65 @@ def migrate_by_command(database_url: str) -> None:
         wait_until(lambda: all_good(running), "the embedded cache is connected")
 
 
-def test_without_auth_everybody_on_this_machine_may_call() -> None:
-    with deployed(AGENTCORE_SECURITY__AUTH="false") as running:
-        assert httpx2.get(f"{running.url}/metrics").status_code == 200
+ROUTES = [
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/.well-known/agent-card.json"),
+    ("GET", "/internal/environments"),
+    ("GET", "/internal/environments/guess_number/health"),
+    ("POST", "/a2a"),
+    ("GET", "/v1/models"),
+    ("POST", "/v1/chat/completions"),
+    ("POST", "/envs/guess_number/reset"),
+    ("GET", "/nothing"),
+]
+
+
+async def test_without_auth_everybody_on_this_machine_may_call_and_no_foreign_page() -> None:
+    page = "https://console.example"
+    with deployed(
+        AGENTCORE_SECURITY__AUTH="false",
+        AGENTCORE_TRAINING__SERVER__ALLOWED_ORIGINS=f'["{page}"]',
+    ) as running:
         card = httpx2.get(f"{running.url}/.well-known/agent-card.json").json()
         assert not card.get("securitySchemes")
+        bound_anew = {"host": "evil.example"}
+        for method, path in ROUTES:
+            answer = httpx2.request(method, f"{running.url}{path}", json={})
+            assert answer.status_code not in {401, 403}, path
+            answer = httpx2.request(method, f"{running.url}{path}", json={}, headers=bound_anew)
+            assert answer.status_code == 403, path
+            assert "this server is not 'evil.example'" in answer.text
+        probe = httpx2.get(f"{running.url}/health/ready", headers=bound_anew)
+        assert probe.status_code == 200
+        foreign = {"origin": "https://evil.example", "content-type": "text/plain"}
+        answer = httpx2.post(f"{running.url}/a2a", content="{}", headers=foreign)
+        assert answer.status_code == 403
+        assert answer.json()["error"]["data"]["code"] == "forbidden"
+        await sockets_are_opened_by_own_pages(running, page)
+
+
+async def sockets_are_opened_by_own_pages(running: Deployment, allowed: str) -> None:
+    env = "/envs/guess_number/ws"
+    watching = "/internal/environments/sessions/nobodys/ws"
+    for path, origin, status in (
+        (env, None, 101),
+        (env, running.url, 101),
+        (env, allowed, 101),
+        (env, "https://evil.example", 403),
+        (watching, running.url, 404),
+        (watching, allowed, 403),
+        (watching, "https://evil.example", 403),
+    ):
+        address = f"{running.url}{path}".replace("http", "ws", 1)
+        headers = {} if origin is None else {"origin": origin}
+        assert await handshake(address, headers) == status, (path, origin)
+
+
+async def handshake(address: str, headers: dict[str, str]) -> int:
+    """The status of the answer."""
+    try:
+        async with connect(address, proxy=None, additional_headers=headers):
+            return 101
+    except InvalidStatus as error:
+        return error.response.status_code

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx2
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from agentcore.kit.errors import Forbidden
-from agentcore.kit.security import ANYBODY, Principal
+from agentcore.kit.security import ANYBODY
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
-from agentcore.training.openenv.serving.callers import (
-    caller_of,
-    check_host,
-    check_origin,
-    requested_session,
-)
+from agentcore.training.openenv.serving.callers import caller_of, requested_session
 from tests.fakes.openenv_servers import serving
 
 CONFIG = EnvironmentServerConfig(allowed_origins=("https://console.example",))
@@ -75,49 +68,6 @@ async def test_a_name_that_was_bound_anew_reaches_only_the_probes(url: str) -> N
         assert (await http.get("/health")).status_code == 200
         malformed = await http.post("/reset", json={}, headers={"host": "[", "origin": "http://["})
         assert malformed.status_code in {400, 403}
-
-
-def request(host: str, origin: str = "", **more: Any) -> dict[str, Any]:
-    headers = [(b"host", host.encode())] + [(b"origin", origin.encode())] * bool(origin)
-    return {"path": "/ws", "headers": headers, "server": ("127.0.0.1", 8000), **more}
-
-
-def lets_in(scope: dict[str, Any]) -> bool:
-    try:
-        check_host(scope)
-        check_origin(scope)
-    except Forbidden:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    ("host", "origin", "welcome"),
-    [
-        ("localhost:8000", "", True),
-        ("127.9.9.9:8000", "http://127.9.9.9:8000", True),
-        ("[::1]:8000", "http://[::1]:8000", True),
-        ("127.0.0.1:8000", "http://localhost:8000", True),
-        ("127.0.0.1:8000", "http://localhost:3000", False),
-        ("evil.example:8000", "", False),
-        ("localhost.evil.example:8000", "", False),
-        ("[", "", False),
-        ("localhost:x", "", False),
-    ],
-)
-def test_without_a_door_only_loopback_names_come_in(host: str, origin: str, welcome: bool) -> None:
-    assert lets_in(request(host, origin)) is welcome
-    # As behind `--no-auth`.
-    assert lets_in(request(host, origin, state={"principal": ANYBODY})) is welcome
-
-
-def test_behind_a_door_a_page_is_of_the_host_that_it_asks() -> None:
-    # Equal to nobody in particular, and yet one with a credential.
-    caller = Principal(subject="local", tenant="default", scopes=frozenset({"admin"}))
-    behind: dict[str, Any] = {"state": {"principal": caller}}
-    assert lets_in(request("env.example", "https://env.example", **behind))
-    assert not lets_in(request("env.example", "http://localhost", **behind))
-    assert not lets_in(request("env.example", "http://[", **behind))
 
 
 @pytest.mark.parametrize(

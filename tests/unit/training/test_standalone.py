@@ -57,6 +57,27 @@ async def test_probes_need_no_token_and_everything_else_does() -> None:
         assert caught.value.response.status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "https://console.example"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"host": "evil.example"}, 403),
+    ],
+)
+async def test_without_credentials_no_foreign_page_comes_in(
+    headers: dict[str, str], status: int
+) -> None:
+    pages = ("https://console.example",)
+    config = EnvironmentServerConfig(allowed_origins=pages)
+    env = environment_app("guess_number", GuessNumber, config=config)
+    app = standalone_app(env, OpenDoor(), Drain(), allowed_origins=pages)
+    async with serving(app) as url, httpx2.AsyncClient(base_url=url, headers=headers) as http:
+        assert (await http.post("/reset", json={})).status_code == status
+        assert (await http.get("/health")).status_code == 200
+
+
 async def test_a_server_that_stops_refuses_what_is_new() -> None:
     drain = Drain()
     app = standalone_app(environment_app("guess_number", GuessNumber), OpenDoor(), drain)

@@ -89,9 +89,13 @@ def _serve_at(
     from agentcore.training.openenv.server import environment_app
     from agentcore.training.openenv.serving.standalone import standalone_app
 
-    app = environment_app(*environment, config=settings.training.server)
+    config = settings.training.server
+    app = environment_app(*environment, config=config)
     drain = Drain([app])
-    server = build_server(standalone_app(app, authenticator(settings), drain), drain, settings)
+    alone = standalone_app(
+        app, authenticator(settings), drain, allowed_origins=config.allowed_origins
+    )
+    server = build_server(alone, drain, settings)
     # Who reads that it listens may connect at once.
     listening.listen(BACKLOG)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

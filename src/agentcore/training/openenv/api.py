@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.kit.jsonvalue import dumps
+from agentcore.kit.loopback import check_origin
 from agentcore.kit.security import principal_of
 from agentcore.kit.server_events import HEARTBEAT, EventResponse
 from agentcore.training.openenv.models import (
@@ -21,7 +22,6 @@ from agentcore.training.openenv.models import (
     SessionPage,
     SessionView,
 )
-from agentcore.training.openenv.serving.callers import check_host, check_origin
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from agentcore.training.openenv.subscriptions import Subscription
 
@@ -184,7 +184,6 @@ def _events(sessions: Sessions) -> APIRouter:
     ) -> None:
         try:
             # A browser opens sockets for any page: only pages of this host may watch.
-            check_host(websocket.scope)
             check_origin(websocket.scope)
             events = sessions().follow(principal_of(websocket.scope), session_id, after)
         except AgentCoreError as error:

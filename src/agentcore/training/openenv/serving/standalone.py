@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,17 +13,18 @@ from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.drain import Drain, DrainGate
 from agentcore.kit.errors import AgentCoreError, StartupError, Unauthenticated, problem
 from agentcore.kit.jsonvalue import dumps
-from agentcore.kit.security import Authenticator, Principal, presented_credential
+from agentcore.kit.loopback import LoopbackGate
+from agentcore.kit.security import Authenticator, OpenDoor, Principal, presented_credential
 from agentcore.kit.supervisor import Supervisor
 from agentcore.training.openenv.models import EnvironmentServerConfig
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+PROBES = ("/health", "/ready")
 # Probes carry no credentials.
 RULES = (
-    Rule("/health", ""),
-    Rule("/ready", ""),
+    *(Rule(path, "") for path in PROBES),
     Rule("/", "env:act", instead="env:control"),
 )
 # All orchestrators share the one token: the limits of a single caller do not fit them.
@@ -77,10 +78,22 @@ class Runnable(Protocol):
     async def run(self) -> None: ...
 
 
-def standalone_app(app: Runnable, authenticator: Authenticator, drain: Drain) -> ASGIApp:
-    """``app`` behind credentials, and its ``run`` in the lifespan."""
+def standalone_app(
+    app: Runnable,
+    authenticator: Authenticator,
+    drain: Drain,
+    *,
+    allowed_origins: Collection[str] = (),
+) -> ASGIApp:
+    """``app`` behind credentials, and its ``run`` in the lifespan.
+
+    Where nobody is asked for credentials, pages of ``allowed_origins`` may come as well.
+    """
     gate = DrainGate(app, drain=drain, refuse=refuse)
-    door = Access(gate, authenticator=lambda: authenticator, rules=RULES, refuse=refuse)
+    door: ASGIApp = Access(gate, authenticator=lambda: authenticator, rules=RULES, refuse=refuse)
+    if isinstance(authenticator, OpenDoor):
+        origins = {"/": allowed_origins}
+        door = LoopbackGate(door, refuse=refuse, probes=PROBES, origins=origins)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
