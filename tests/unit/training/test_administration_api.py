@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.training.openenv.administration.api import router
 from tests.fakes.clock import ManualClock
-from tests.fakes.environment_registry import World, world
+from tests.fakes.environment_registry import World, spec, world
 from tests.fakes.environment_sessions import caller
 from tests.fakes.hub import FakeHub, space
 
@@ -185,6 +186,16 @@ async def test_discovery_is_polled_and_what_it_found_registered(desk: Desk) -> N
     assert entry["url"] == "https://ann-echo.hf.space/"
     assert len((await desk.ask("GET", "/discovered"))["environments"]) == 2
     await desk.ask("GET", "/discovered?cursor=x", expect=422)
+
+
+async def test_what_was_discovered_is_listed_without_credentials(desk: Desk) -> None:
+    found = spec("maze", url="https://ann:hunter2@far.example/?key=hunter2", source="hub")
+    found = found.model_copy(update={"source_id": "ann/maze"})
+    await desk.here.store.discover([found], at=datetime.now(UTC))
+    listed = (await desk.ask("GET", "/discovered"))["environments"]
+    assert [entry["url"] for entry in listed] == ["https://far.example/"]
+    refused = await desk.ask("POST", "", {"discovered": "maze", "validate": False}, expect=422)
+    assert "hunter2" not in str([listed, refused])
 
 
 async def test_a_hub_that_refuses_is_the_operations_problem(desk: Desk, hub: FakeHub) -> None:

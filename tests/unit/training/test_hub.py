@@ -89,6 +89,8 @@ async def test_broken_cards_leave_the_others_alone() -> None:
         space("ann/no-sha", sha=None),
         space("ann/no-address", subdomain=None),
         space("ann/---"),
+        space("ann/secret", subdomain="ann:hunter2@evil.example/"),
+        space("ann/elsewhere", subdomain="evil.example#"),
         space("ann/odd-card", cardData="just text", tags=None),
         space("ann/odd-license", cardData={"license": ["mit", "other"], "title": 7}),
         space("ann/no-runtime", runtime=None, author=None),
@@ -100,9 +102,12 @@ async def test_broken_cards_leave_the_others_alone() -> None:
     assert listing.specs[0].tags == ()
     assert listing.specs[1].license is None
     assert listing.specs[2].author == "ann"
-    assert [entry.path for entry in listing.skipped] == ["ann/no-sha", "ann/no-address", "ann/---"]
-    assert listing.skipped[0].detail == "it has no revision"
-    assert "name" in listing.skipped[2].detail
+    skipped = {entry.path: entry.detail for entry in listing.skipped}
+    assert [*skipped] == [each["id"] for each in broken[:5]]
+    assert skipped["ann/no-sha"] == "it has no revision"
+    assert "name" in skipped["ann/---"]
+    assert skipped["ann/secret"] == skipped["ann/elsewhere"]
+    assert "hunter2" not in skipped["ann/secret"]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,20 @@ async def test_a_registered_environment_is_opened_by_name(here: World, clock: Ma
                 await held.open(caller(), "mine", url="http://evil.example/")
 
 
+async def test_a_query_is_not_shown_and_what_is_shown_opens(
+    here: World, clock: ManualClock
+) -> None:
+    async with mounted() as url:
+        secret = spec("mine", url=f"{url}/guess_number?key=hunter2")
+        await here.registry.register(secret, validate=False)
+        async with sessions_at("http://nowhere.example", clock, registered=here.registry) as held:
+            listed = (await held.inventory.listed(limit=50, cursor="")).environments
+            (shown,) = (entry.url for entry in listed if entry.name == "mine")
+            assert shown == f"{url}/guess_number"
+            assert (await held.inventory.environment("mine")).url == shown
+            assert (await held.open(caller(), "mine", url=shown)).info.name == "guess_number"
+
+
 async def test_what_is_nowhere_served_says_how_to_deploy_it(
     here: World, clock: ManualClock
 ) -> None:

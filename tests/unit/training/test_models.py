@@ -54,6 +54,8 @@ def test_remote_environments_are_named_and_addressed() -> None:
         {"name": "a/b", "url": "http://x"},
         {"name": "a", "url": "ftp://x"},
         {"name": "a"},
+        {"name": "a", "url": "http://hunter2@x"},
+        {"name": "a", "url": "http://:hunter2@x"},
     ):
         with pytest.raises(ValidationError):
             RemoteEnvironment.model_validate(wrong)

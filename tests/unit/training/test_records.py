@@ -24,3 +24,10 @@ def test_a_secret_is_no_reference(secret: str) -> None:
         EnvironmentRecord(
             id=UUID(int=1), spec=spec(), state="registered", token_ref=secret, created_at=AT
         )
+
+
+def test_what_is_shown_of_a_record_has_no_credentials_in_it() -> None:
+    values = spec(url="https://ann:hunter2@far.example/a?key=hunter2")
+    record = EnvironmentRecord(id=UUID(int=1), spec=values, state="discovered", created_at=AT)
+    assert record.entry().url == "https://far.example/a"
+    assert "hunter2" not in record.entry().model_dump_json()

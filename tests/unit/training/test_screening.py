@@ -3,9 +3,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AnyHttpUrl
 
 from agentcore.training.openenv.registration.errors import EnvironmentValidationError
-from agentcore.training.openenv.registration.screening import screen, without_query
+from agentcore.training.openenv.registration.screening import (
+    presentable,
+    screen,
+    without_query,
+)
 from tests.fakes.environment_registry import spec
 
 
@@ -37,3 +44,24 @@ def test_references_of_images_pass(image: str) -> None:
 def test_a_query_is_left_out_of_what_is_shown() -> None:
     assert without_query("http://far.example:8000/a?key=hunter2#b") == "http://far.example:8000/a"
     assert without_query("nonsense") == "nonsense"
+
+
+SECRET = st.text(st.characters(codec="utf-8", exclude_characters="/?#\\@:[]"), min_size=1).map(
+    lambda text: f"hunter2{text}"
+)
+
+
+@given(user=SECRET, password=SECRET, query=SECRET)
+def test_no_secret_of_an_address_is_shown(user: str, password: str, query: str) -> None:
+    for start in (f"{user}:{password}@", f"{user}@", f":{password}@", f"{user}@{password}@", ""):
+        given_url = f"https://{start}far.example:8000/a?{query}#{query}"
+        assert presentable(given_url) == "https://far.example:8000/a"
+    parsed = AnyHttpUrl.build(
+        scheme="https", username=user, password=password, host="far.example", path="a", query=query
+    )
+    assert presentable(str(parsed)) == "https://far.example/a"
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8000/a", "https://far.example/", "http://far:1"])
+def test_an_address_without_secrets_is_shown_as_it_is(url: str) -> None:
+    assert presentable(url) == url

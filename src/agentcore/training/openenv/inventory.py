@@ -18,6 +18,7 @@ from agentcore.training.openenv.models import (
 )
 from agentcore.training.openenv.ports import RegisteredEnvironments
 from agentcore.training.openenv.registration.errors import EnvironmentNotServed
+from agentcore.training.openenv.registration.screening import presentable
 
 # The client, with its HTTP and WebSocket libraries, is loaded when the first session opens.
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Inventory:
             for name, factory in self._bundled.items()
         ]
         remote = [
-            EnvironmentEntry(name=remote.name, source="remote", url=str(remote.url))
+            EnvironmentEntry(name=remote.name, source="remote", url=presentable(str(remote.url)))
             for remote in self._remote.values()
         ]
         found = (entry for entry in registered if entry.source != "bundled")
@@ -97,12 +98,13 @@ class Inventory:
             return EnvironmentEntry(name=name, source="bundled", info=self._bundled[name]().info())
         from agentcore.training.openenv.describing import describe
 
+        url = presentable(str(remote.url))
         info = await describe(
-            str(remote.url).rstrip("/"),
+            url.rstrip("/"),
             headers=_bearer(remote.token.get_secret_value()),
             seconds=self._config.connect_seconds,
         )
-        return entry.model_copy(update={"url": str(remote.url), "info": info})
+        return entry.model_copy(update={"url": url, "info": info})
 
     async def _elsewhere(self, environment: str) -> RemoteEnvironment | None:
         """The server of an environment that this process does not serve itself.
@@ -150,7 +152,10 @@ def _place(entry: EnvironmentEntry) -> tuple[str, str]:
 
 
 def _names(remote: RemoteEnvironment | None, url: str) -> bool:
-    return remote is not None and str(remote.url).rstrip("/") == url.rstrip("/")
+    """Whether ``url`` is its address, as it was given or as callers are shown it."""
+    return remote is not None and url.rstrip("/") in {
+        each.rstrip("/") for each in (str(remote.url), presentable(str(remote.url)))
+    }
 
 
 def _bearer(token: str) -> dict[str, str]:

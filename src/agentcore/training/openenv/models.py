@@ -6,7 +6,15 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    SecretStr,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
@@ -130,6 +138,13 @@ class RemoteEnvironment(_Value):
     token: SecretStr = Field(
         SecretStr(""), description="Bearer token sent to the server; a reference such as env:NAME."
     )
+
+    @field_validator("url")
+    @classmethod
+    def _shown(cls, url: AnyHttpUrl) -> AnyHttpUrl:
+        if url.username or url.password:
+            raise ValueError("it holds credentials, and callers are shown it: give them as token")
+        return url
 
 
 class EnvironmentServerConfig(_Value):

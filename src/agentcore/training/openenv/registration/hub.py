@@ -5,6 +5,7 @@ Only the Hub is asked; the servers that its Spaces run are left alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 TAG = "openenv"
 SPACES_DOMAIN = "hf.space"
 IMAGE_REGISTRY = "registry.hf.space"
+SUBDOMAIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 # What a spec is made of. ``expand`` excludes ``full``, which would list every file of a Space.
 FIELDS: list[ExpandSpaceProperty_T] = [
     "author",
@@ -161,6 +163,9 @@ def spec_of(space: SpaceInfo) -> EnvironmentSpec:
         raise ValueError("it has no revision")
     if not space.subdomain:
         raise ValueError("it has no address")
+    if SUBDOMAIN.fullmatch(space.subdomain) is None:
+        # It becomes an address, where credentials or another host could be written.
+        raise ValueError("its subdomain is no name of a host")
     card = space.card_data
     # What the front matter of a page comes to is its author's: a list, a number, or no card.
     about = getattr(card, "short_description", None) or getattr(card, "title", None) or ""

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentcore.training.openenv.models import Capacity, EnvironmentEntry, JsonMap
+from agentcore.training.openenv.registration.screening import presentable
 from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
 
 State = Literal["discovered", "registered"]
@@ -54,12 +55,12 @@ class EnvironmentRecord(_Value):
         return f"{spec.source}:{spec.source_id}@{spec.revision}"
 
     def entry(self) -> EnvironmentEntry:
-        """As callers see it: without the reference of its secret."""
+        """As callers see it: without the reference of its secret, and none in its address."""
         spec, health = self.spec, self.health
         return EnvironmentEntry(
             name=spec.name,
             source=spec.source,
-            url=None if spec.url is None else str(spec.url),
+            url=None if spec.url is None else presentable(str(spec.url)),
             id=self.id,
             source_id=spec.source_id,
             revision=spec.revision,

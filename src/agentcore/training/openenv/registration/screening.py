@@ -35,3 +35,10 @@ def screen(spec: EnvironmentSpec) -> None:
 def without_query(url: str) -> str:
     """``url`` as errors may quote it: a query may hold a secret, and clients drop it."""
     return urlsplit(url)._replace(query="", fragment="").geturl()
+
+
+def presentable(url: str) -> str:
+    """``url`` as callers may see it, whatever others wrote there: without any secret."""
+    shown = without_query(url)
+    parts = urlsplit(shown)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
