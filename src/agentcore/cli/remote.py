@@ -9,6 +9,7 @@ import typer
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.options import Token, Url
 from agentcore.cli.tables import cell_text, show_table
+from agentcore.kit.jsonvalue import objects_of
 
 ace = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)
 
@@ -25,7 +26,7 @@ def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> N
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).get("/v1/models")
-    show_table(found.get("data"), ("id", "owned_by"))
+    show_table(objects_of(found.get("data")), ("id", "owned_by"))
 
 
 def agents(
@@ -38,7 +39,7 @@ def agents(
     from agentcore.cli.client import connect
 
     found = connect(url, token, config).rpc("agent.discover", {"text": text} if text else {})
-    show_table(found.get("agents"), ("agent_id", "name", "status", "capabilities"))
+    show_table(objects_of(found.get("agents")), ("agent_id", "name", "status", "capabilities"))
 
 
 def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
@@ -47,7 +48,7 @@ def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> No
 
     found = connect(url, token, config).get("/internal/costs/summary")
     columns = ("provider", "kind", "calls", "prompt_tokens", "completion_tokens")
-    show_table(found.get("lines"), (*columns, "cost_usd", "api_equivalent_usd"))
+    show_table(objects_of(found.get("lines")), (*columns, "cost_usd", "api_equivalent_usd"))
     typer.echo(f"spent ${found.get('cost_usd')}, saved ${found.get('saved_usd')}")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 
-def show_table(rows: JsonValue, columns: tuple[str, ...]) -> None:
+def show_table(rows: Sequence[JsonObject], columns: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -14,10 +16,9 @@ def show_table(rows: JsonValue, columns: tuple[str, ...]) -> None:
     table = Table(*columns)
     # What a row is called by has to be there whole, however narrow the terminal.
     table.columns[0].no_wrap = True
-    for row in rows if isinstance(rows, list) else []:
-        values: JsonObject = row if isinstance(row, dict) else {}
+    for row in rows:
         # Texts, never markup: names of foreign servers are among them.
-        table.add_row(*(Text(shown(cell_text(values.get(column)))) for column in columns))
+        table.add_row(*(Text(shown(cell_text(row.get(column)))) for column in columns))
     Console().print(table)
 
 

@@ -31,6 +31,28 @@ def dumps(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
+def object_of(value: JsonValue) -> JsonObject:
+    """``value`` where it is an object; of anything else nothing is known."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []
+
+
+def objects_of(value: JsonValue) -> list[JsonObject]:
+    """The objects of a list."""
+    return [each for each in list_of(value) if isinstance(each, dict)]
+
+
+def object_in(data: bytes) -> JsonObject:
+    """The object that is written there; empty where it is anything else."""
+    try:
+        return object_of(loads(data))
+    except ValueError:
+        return {}
+
+
 def nested_deeper(value: JsonValue, levels: int) -> bool:
     """Whether containers are nested more than ``levels`` deep; found without recursion."""
     layer = [value] if isinstance(value, dict | list) else []

@@ -7,7 +7,7 @@ from agentcore.kit.jsonvalue import JsonValue
 
 
 def test_rows_are_shown_by_column(capsys: pytest.CaptureFixture[str]) -> None:
-    show_table([{"name": "a", "tags": ["x", "y"], "url": None}, "no row"], ("name", "tags", "url"))
+    show_table([{"name": "a", "tags": ["x", "y"], "url": None}], ("name", "tags", "url"))
     shown = capsys.readouterr().out
     assert "x, y" in shown
     assert "None" not in shown

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcore.kit.jsonvalue import JsonValue, dumps, loads, nested_deeper
+from agentcore.kit.jsonvalue import JsonValue, dumps, loads, nested_deeper, object_in, objects_of
 
 JSON = st.recursive(
     st.none()
@@ -26,6 +26,12 @@ def test_what_is_written_is_read_back(value: object) -> None:
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(text)
+
+
+@pytest.mark.parametrize("text", [b"", b"404 page not found", b"[1]", b"\xff"])
+def test_of_what_is_no_object_nothing_is_known(text: bytes) -> None:
+    assert object_in(text) == {}
+    assert objects_of([{"a": 1}, text.decode(errors="replace"), [{}]]) == [{"a": 1}]
 
 
 def test_nesting_is_measured_without_recursion() -> None:

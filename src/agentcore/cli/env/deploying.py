@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from agentcore.cli.config import ConfigFile
+from agentcore.cli.env.operations import unseen
 from agentcore.cli.options import Token
 from agentcore.cli.tables import show_table
 
 if TYPE_CHECKING:
     from agentcore.cli.env.service_deploying import ServiceDeployments
-    from agentcore.kit.jsonvalue import JsonValue
+    from agentcore.kit.jsonvalue import JsonObject
     from agentcore.settings import Settings
     from agentcore.training.openenv.ports import EnvironmentRuntime
     from agentcore.training.openenv.specs import (
@@ -137,16 +138,16 @@ def status(
     listed: Callable[[], list[DeployedEnvironment]]
     one: Callable[[str], tuple[DeployedEnvironment, ResourceUsage | None]]
     if url is not None:
-        service = _service(url, token, config, _unseen)
+        service = _service(url, token, config, unseen)
         listed, one = service.listed, service.one
     else:
         settings = _settings(config, {"runtime": runtime, "namespace": namespace})
-        running = _runtime(settings, _unseen, {})
+        running = _runtime(settings, unseen, {})
         listed = lambda: _run(running.list_deployed())  # noqa: E731 - the other has them named
         one = lambda chosen: _run(_one(running, chosen))  # noqa: E731 - as above
 
     if name is None:
-        rows: list[JsonValue] = [{**_row(each)} for each in listed()]
+        rows: list[JsonObject] = [{**_row(each)} for each in listed()]
         show_table(rows, ("name", "version", "status", "ready", "url", "detail"))
         return
     deployed, usage = one(bundled_name(name))
@@ -334,10 +335,6 @@ def _started(name: str, where: dict[str, str | None]) -> Iterator[None]:
         ending = f"agentcore env undeploy {shlex.join(words)}"
         typer.echo(f"still starting; `{ending}` ends it", err=True)
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _unseen(line: str) -> None:
-    """Nobody waits long enough to be told."""
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

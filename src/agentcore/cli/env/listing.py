@@ -9,10 +9,10 @@ import typer
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.options import Token, Url
 from agentcore.cli.tables import show_table
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 if TYPE_CHECKING:
     from agentcore.cli.client import ServiceClient
-    from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 COLUMNS = ("name", "source", "status", "mode", "capacity", "url")
 PAGE = 200
@@ -43,8 +43,7 @@ def pages(client: ServiceClient, path: str) -> list[JsonObject]:
     cursor: JsonValue = ""
     while isinstance(cursor, str):
         page = client.get(path, limit=PAGE, cursor=cursor)
-        listed = page.get("environments")
-        entries += [entry for entry in _list(listed) if isinstance(entry, dict)]
+        entries += objects_of(page.get("environments"))
         cursor = page.get("next_cursor")
     return entries
 
@@ -55,8 +54,7 @@ def show_environments(entries: list[JsonObject]) -> None:
 
 def row(entry: JsonObject) -> JsonObject:
     """An entry as a line: in short, and with what its last check found."""
-    info = entry.get("info")
-    told = info if isinstance(info, dict) else {}
+    told = object_of(entry.get("info"))
     return {
         **entry,
         "source": _source(entry),
@@ -72,10 +70,4 @@ def _source(entry: JsonObject) -> str:
 
 
 def _capacity(value: JsonValue) -> str:
-    if not isinstance(value, dict):
-        return ""
-    return f"{value.get('active')} of {value.get('maximum')}"
-
-
-def _list(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
+    return f"{value.get('active')} of {value.get('maximum')}" if isinstance(value, dict) else ""

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env.listing import pages, show_environments
+from agentcore.cli.env.operations import ROOT, ended
 from agentcore.cli.foreign import shown
 from agentcore.cli.options import Token, Url
 from agentcore.kit.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from agentcore.cli.client import ServiceClient
-    from agentcore.kit.jsonvalue import JsonObject, JsonValue
-
-ROOT = "/internal/environments"
-POLL_SECONDS = 0.2
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, objects_of
 
 Named = Annotated[str, typer.Argument(metavar="NAME", help="A name, name@revision, or an id.")]
 
@@ -101,9 +95,8 @@ def discover(
     begun = client.post(
         f"{ROOT}/discover", {"tags": wanted, "author": author, "register": register_all}
     )
-    result = _ended(client, begun)
-    found = result.get("found")
-    keys = {str(each) for each in found} if isinstance(found, list) else set()
+    result = ended(client, begun)
+    keys = set(map(str, list_of(result.get("found"))))
     lists = [pages(client, ROOT), pages(client, f"{ROOT}/discovered")]
     show_environments([each for listed in lists for each in listed if _key(each) in keys])
     _name_refused(result.get("skipped"))
@@ -119,7 +112,6 @@ def import_catalog(
 ) -> None:
     """Import the environments of a catalog file, as discovered ones."""
     from agentcore.cli.client import connect
-    from agentcore.kit.jsonvalue import loads
 
     try:
         catalog = loads(path.read_bytes())
@@ -130,23 +122,8 @@ def import_catalog(
     if not isinstance(catalog, dict):
         raise InvalidInput(f"{path} is not a catalog", hint="openenv catalog build writes one")
     done = connect(url, token, config).post(f"{ROOT}/import", catalog)
-    imported = done.get("imported")
-    entries = imported if isinstance(imported, list) else []
-    show_environments([entry for entry in entries if isinstance(entry, dict)])
+    show_environments(objects_of(done.get("imported")))
     _name_refused(done.get("refused"))
-
-
-def _ended(client: ServiceClient, operation: JsonObject) -> JsonObject:
-    """The result of an operation, when it has one; raises what it failed with."""
-    path = f"{ROOT}/operations/{operation.get('id')}"
-    while operation.get("finished_at") is None:
-        time.sleep(POLL_SECONDS)
-        operation = client.get(path)
-    error = operation.get("error")
-    if isinstance(error, dict):
-        raise InvalidInput(str(error.get("detail")), hint=str(error.get("hint") or ""))
-    result = operation.get("result")
-    return result if isinstance(result, dict) else {}
 
 
 def _key(entry: JsonObject) -> str:
@@ -154,6 +131,5 @@ def _key(entry: JsonObject) -> str:
 
 
 def _name_refused(refused: JsonValue) -> None:
-    for each in refused if isinstance(refused, list) else []:
-        if isinstance(each, dict):
-            typer.echo(shown(f"left out: {each.get('path')}: {each.get('detail')}"), err=True)
+    for each in objects_of(refused):
+        typer.echo(shown(f"left out: {each.get('path')}: {each.get('detail')}"), err=True)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agentcore.cli.client import ServiceClient, refusal
+from agentcore.cli.client import ServiceClient
+from agentcore.cli.env.operations import ROOT, ended
 from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject, list_of
 
 if TYPE_CHECKING:
-    from agentcore.kit.jsonvalue import JsonObject
     from agentcore.training.openenv.specs import (
         DeployedEnvironment,
         Resources,
         ResourceUsage,
         RuntimeName,
     )
-
-ROOT = "/internal/environments"
-POLL_SECONDS = 0.2
 
 
 class ServiceDeployments:
@@ -37,18 +34,16 @@ class ServiceDeployments:
         body: JsonObject = {"replicas": replicas, "resources": resources.model_dump()}
         if runtime is not None:
             body["runtime"] = runtime
-        return DeployedEnvironment.model_validate(
-            self._ended(self._client.post(f"{ROOT}/{name}/deploy", body))
-        )
+        begun = self._client.post(f"{ROOT}/{name}/deploy", body)
+        return DeployedEnvironment.model_validate(ended(self._client, begun, self._tell))
 
     def undeploy(self, name: str) -> None:
-        self._ended(self._client.delete(f"{ROOT}/{name}/deploy"))
+        ended(self._client, self._client.delete(f"{ROOT}/{name}/deploy"), self._tell)
 
     def listed(self) -> list[DeployedEnvironment]:
         from agentcore.training.openenv.specs import DeployedEnvironment
 
-        found = self._client.get(f"{ROOT}/deployed").get("deployed")
-        rows = found if isinstance(found, list) else []
+        rows = list_of(self._client.get(f"{ROOT}/deployed").get("deployed"))
         return [DeployedEnvironment.model_validate(row) for row in rows]
 
     def one(self, name: str) -> tuple[DeployedEnvironment, ResourceUsage | None]:
@@ -56,24 +51,10 @@ class ServiceDeployments:
 
         metrics = self._client.get(f"{ROOT}/{name}/metrics")
         processors, memory = metrics.get("cpu_usage"), metrics.get("memory_usage")
-        known = isinstance(processors, int | float) and isinstance(memory, int)
-        usage = (
-            ResourceUsage.model_validate({"cpu_usage": processors, "memory_usage": memory})
-            if known
-            else None
-        )
+        usage = None
+        if isinstance(processors, int | float) and isinstance(memory, int):
+            usage = ResourceUsage(cpu_usage=processors, memory_usage=memory)
         for each in self.listed():
             if each.name == name:
                 return each, usage
         raise InvalidInput(f"{name!r} has just been undeployed")
-
-    def _ended(self, operation: JsonObject) -> JsonObject:
-        """What the operation came to; its failure in the words of the service."""
-        while operation.get("state") in {"pending", "running"}:
-            self._tell(str(operation["state"]))
-            time.sleep(POLL_SECONDS)
-            operation = self._client.get(f"{ROOT}/operations/{operation['id']}")
-        error, result = operation.get("error"), operation.get("result")
-        if isinstance(error, dict):
-            raise refusal(str(error.get("detail")), error)
-        return result if isinstance(result, dict) else {}

@@ -9,7 +9,7 @@ from typing import Literal
 import httpx2
 from typing_extensions import TypeIs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_of
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
     PASSING_HINT,
@@ -65,7 +65,7 @@ def environment_info(metadata: JsonObject, schema: JsonObject) -> EnvironmentInf
         raise OpenEnvSpecError(
             "the server names neither its environment nor its action space", hint=NOT_OPENENV
         )
-    extras = _object(metadata.get("agentcore"))
+    extras = object_of(metadata.get("agentcore"))
     steps, mode, features = (
         extras.get("max_episode_steps"),
         extras.get("mode"),
@@ -75,13 +75,13 @@ def environment_info(metadata: JsonObject, schema: JsonObject) -> EnvironmentInf
         name=name,
         version=str(metadata.get("version") or ""),
         description=str(metadata.get("description") or ""),
-        observation_space=_object(observation),
+        observation_space=object_of(observation),
         action_space=action,
-        state_space=_object(schema.get("state")),
+        state_space=object_of(schema.get("state")),
         max_episode_steps=steps if isinstance(steps, int) else None,
         mode=_MODES.get(mode) if isinstance(mode, str) else None,
         capacity=_capacity(extras.get("capacity")),
-        features=tuple(str(f) for f in features) if isinstance(features, list) else (),
+        features=tuple(map(str, list_of(features))),
     )
 
 
@@ -138,7 +138,7 @@ def _check_status(url: str, response: httpx2.Response) -> None:
 
 def _capacity(value: JsonValue) -> Capacity | None:
     """Nonsense says as little as nothing."""
-    active, maximum = (_object(value).get(name) for name in ("active", "maximum"))
+    active, maximum = (object_of(value).get(name) for name in ("active", "maximum"))
     if _is_count(active) and _is_count(maximum):
         return Capacity(active=active, maximum=maximum)
     return None
@@ -146,7 +146,3 @@ def _capacity(value: JsonValue) -> Capacity | None:
 
 def _is_count(value: JsonValue) -> TypeIs[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}

@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 import jsonschema_rs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads, object_of
 from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult
@@ -85,8 +85,7 @@ def encoding_of(action_space: JsonObject) -> Encoding:
     properties = _properties(action_space)
     if "type" in properties and "parameters" in properties:
         return "typed"
-    kind = properties.get("type")
-    const = kind.get("const") if isinstance(kind, dict) else None
+    const = object_of(properties.get("type")).get("const")
     if action_space.get("title") == "CallToolAction" or const in ("call_tool", LIST_TOOLS):
         return "tool"
     return "flat"
@@ -98,7 +97,7 @@ def decode_observation(data: JsonObject) -> Observation:
     if not isinstance(observation, dict):
         raise OpenEnvSpecError("the server's answer has no observation")
     inside, beside = observation.get("metadata"), data.get("metadata")
-    metadata: JsonObject = {**_object(inside), **_object(beside)}
+    metadata: JsonObject = {**object_of(inside), **object_of(beside)}
     state = {name: value for name, value in observation.items() if name != "metadata"}
     return Observation(state=state, metadata=metadata)
 
@@ -133,11 +132,7 @@ def _truncated(metadata: JsonObject) -> bool:
 
 
 def _properties(schema: JsonObject) -> JsonObject:
-    return _object(schema.get("properties"))
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+    return object_of(schema.get("properties"))
 
 
 def _takes_any(action_space: JsonObject) -> bool:

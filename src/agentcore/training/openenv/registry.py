@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, list_of
 from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
 from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
 from agentcore.training.openenv.operations.models import Operation, OperationKind
@@ -356,9 +356,9 @@ class EnvironmentRegistry:
         return await self._operations.submit(kind, target, wanted, requested_by=requested_by)
 
     async def _discover(self, wanted: JsonObject) -> JsonObject:
-        tags, author = wanted.get("tags"), wanted.get("author")
+        author = wanted.get("author")
         listing = await self._listing(
-            [str(tag) for tag in tags] if isinstance(tags, list) else (),
+            [str(tag) for tag in list_of(wanted.get("tags"))],
             author if isinstance(author, str) else None,
             register=wanted.get("register") is True,
         )

@@ -11,7 +11,7 @@ from typing import cast
 
 import jsonschema_rs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 from agentcore.training.openenv.encoding import LIST_TOOLS, ActionEncoder, encoding_of
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, SchemaNotSampleable
 from agentcore.training.openenv.models import Action, EnvironmentInfo
@@ -19,10 +19,8 @@ from agentcore.training.openenv.patterns import PatternTooHard, matching
 from agentcore.training.openenv.schema_merging import (
     Contradiction,
     item_of,
-    list_of,
     merged,
     number_of,
-    object_of,
     step_of,
 )
 

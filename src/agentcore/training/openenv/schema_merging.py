@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import cast
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 
 _LARGER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains")
 _SMALLER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains")
@@ -64,14 +64,6 @@ def both(one: JsonValue, two: JsonValue) -> JsonValue:
     if not isinstance(two, dict) or not two or one == two:
         return one
     return {"allOf": [one, two]}
-
-
-def object_of(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-def list_of(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
 
 
 def number_of(value: JsonValue) -> float | int | None:

@@ -8,7 +8,7 @@ from kubernetes.aio import config as kube
 
 from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import RuntimeUnavailable
-from agentcore.training.openenv.runtimes.kubernetes_access import open_api, parsed
+from agentcore.training.openenv.runtimes.kubernetes_access import open_api
 from tests.fakes.kubernetes_api import kubeconfig
 
 
@@ -66,8 +66,3 @@ async def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
         client = KubernetesClient(api, "default", SystemClock())
         with pytest.raises(RuntimeUnavailable, match=r"http://127.0.0.1:1 cannot be reached"):
             await client.list("Pod", "app=a")
-
-
-@pytest.mark.parametrize("body", [b"", b"404 page not found", b"[1]", b"\xff"])
-def test_answers_that_are_no_objects(body: bytes) -> None:
-    assert parsed(body) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 
+from agentcore.kit.jsonvalue import object_of
 from agentcore.training.openenv.conformance.judging import (
     Check,
     NotApplicable,
@@ -15,7 +16,6 @@ from agentcore.training.openenv.conformance.judging import (
 from agentcore.training.openenv.conformance.playing import reset
 from agentcore.training.openenv.conformance.subject import Headers, Subject, bearer
 from agentcore.training.openenv.conformance.wire import NoSession, refusal_of
-from agentcore.training.openenv.schema_merging import object_of
 
 FOREIGN = "https://agentcore-conformance.invalid"
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
     Check,
     NotApplicable,
@@ -32,7 +32,6 @@ from agentcore.training.openenv.conformance.wire import (
     refusal_of,
     shortened,
 )
-from agentcore.training.openenv.schema_merging import list_of, object_of
 
 RESET, STEP, STATE = "WS /ws: reset", "WS /ws: step", "WS /ws: state"
 STEPS_JUDGED = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
     Check,
     NotApplicable,
@@ -20,7 +20,6 @@ from agentcore.training.openenv.conformance.wire import (
     refusal_of,
     shortened,
 )
-from agentcore.training.openenv.schema_merging import list_of, object_of
 
 ERRORS = "WS /ws: error codes"
 NOT_JSON = ("{", "", "nothing")

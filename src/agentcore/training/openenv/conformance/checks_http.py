@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 from agentcore.training.openenv.conformance.judging import Check, NotApplicable, check, require
 from agentcore.training.openenv.conformance.playing import first_action, require_envelope
 from agentcore.training.openenv.conformance.schemas import unfit
 from agentcore.training.openenv.conformance.subject import Answer, Subject
-from agentcore.training.openenv.schema_merging import list_of, object_of
 
 TASKS = "HTTP: task API"
 RESET, STEP = "HTTP: POST /reset", "HTTP: POST /step"
@@ -79,7 +78,7 @@ async def tasks(subject: Subject) -> None:
     listed = await subject.get("/list_environments")
     if listed.status == 404:
         raise NotApplicable("there is no /list_environments")
-    names = listed.body if isinstance(listed.body, list) else []
+    names = list_of(listed.body)
     require(listed.status == 200 and bool(names), "200 and a list of names", str(listed))
     splits = await subject.get(f"/{names[0]}/splits")
     told = splits.status == 200 and isinstance(splits.body, list)

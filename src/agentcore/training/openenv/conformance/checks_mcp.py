@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
     Check,
     NotApplicable,
@@ -16,7 +16,6 @@ from agentcore.training.openenv.conformance.judging import (
 from agentcore.training.openenv.conformance.playing import reset, state
 from agentcore.training.openenv.conformance.subject import PAUSE, Subject
 from agentcore.training.openenv.conformance.wire import NoSession, Talk, refusal_of
-from agentcore.training.openenv.schema_merging import list_of, object_of
 
 DIALECT, SESSIONS = "HTTP: POST /mcp", "HTTP: POST /mcp, openenv/session"
 METHOD_NOT_FOUND, INVALID_PARAMS = -32601, -32602

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentcore.kit.jsonvalue import object_of
 from agentcore.training.openenv.conformance.judging import (
     Check,
     NotApplicable,
@@ -11,7 +12,6 @@ from agentcore.training.openenv.conformance.judging import (
 )
 from agentcore.training.openenv.conformance.schemas import schema_fault
 from agentcore.training.openenv.conformance.subject import Subject
-from agentcore.training.openenv.schema_merging import object_of
 
 SPACES = ("action", "observation", "state")
 DESCRIPTION = ("name", "description", "version", "author", "readme_content", "documentation_url")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.training.openenv.conformance.judging import NotApplicable, Violation, require
 from agentcore.training.openenv.conformance.subject import Subject
 from agentcore.training.openenv.conformance.wire import Talk, refusal_of, shortened
 from agentcore.training.openenv.errors import SchemaNotSampleable
-from agentcore.training.openenv.schema_merging import object_of
 
 STEPS = 5
 

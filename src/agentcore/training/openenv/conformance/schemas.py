@@ -8,8 +8,7 @@ from typing import cast
 
 import jsonschema_rs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
-from agentcore.training.openenv.schema_merging import list_of, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 
 LONGEST_FAULT = 200
 SCHEMAS_KEPT = 64

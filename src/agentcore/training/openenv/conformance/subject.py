@@ -12,7 +12,7 @@ from random import Random
 
 import httpx2
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_of
 from agentcore.training.openenv.conformance.models import Plan
 from agentcore.training.openenv.conformance.wire import (
     NoSession,
@@ -29,7 +29,6 @@ from agentcore.training.openenv.encoding import ActionEncoder
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.models import EnvironmentInfo
 from agentcore.training.openenv.sampling import sample_action
-from agentcore.training.openenv.schema_merging import list_of, object_of
 
 PAUSE = 0.02
 ACTIONS_TRIED = 12

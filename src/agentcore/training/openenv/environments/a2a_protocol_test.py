@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.training.openenv.environments.a2a_card import a2a_card
 from agentcore.training.openenv.environments.a2a_message import fault_of
 from agentcore.training.openenv.environments.a2a_simulation import (
@@ -212,5 +212,4 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
 
 
 def _claimed_sender(message: JsonValue) -> JsonValue:
-    metadata = message.get("metadata") if isinstance(message, dict) else None
-    return metadata.get("source_agent") if isinstance(metadata, dict) else None
+    return object_of(object_of(message).get("metadata")).get("source_agent")

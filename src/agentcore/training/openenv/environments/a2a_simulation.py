@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 
 CAPABILITIES: tuple[tuple[str, ...], ...] = (
     ("data_processing", "api_calls"),
@@ -87,7 +87,7 @@ class Request:
         return self.arrives + STEPS_TO_ANSWER
 
     def solved_by(self, result: JsonValue) -> bool:
-        value = result.get("value") if isinstance(result, dict) else None
+        value = object_of(result).get("value")
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return value == OPERATIONS[self.operation](self.values)

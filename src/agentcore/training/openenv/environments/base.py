@@ -28,7 +28,7 @@ from typing import (
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.training.openenv.errors import (
     EnvironmentNotReset,
     EpisodeOver,
@@ -220,11 +220,10 @@ class Environment(ABC, Generic[ActionT, StateT]):
 
     def info(self) -> EnvironmentInfo:
         state: JsonObject = TypeAdapter(self._state_type).json_schema()
-        own = state.get("properties")
         state["properties"] = {
             "episode_id": {"type": ["string", "null"]},
             "step_count": {"type": "integer", "minimum": 0},
-            **(own if isinstance(own, dict) else {}),
+            **object_of(state.get("properties")),
         }
         renders = type(self).render is not Environment.render
         return EnvironmentInfo(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, objects_of
 
 
 def members(observation: JsonObject, name: str) -> list[JsonObject]:
-    value = observation.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return objects_of(observation.get(name))
 
 
 def strings(value: JsonValue) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    return [item for item in list_of(value) if isinstance(item, str)]
 
 
 def number(value: JsonValue) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, object_of, objects_of
 
 # OpenEnv forbids tools of these names: they are controls.
 RESERVED = frozenset({"reset", "step", "state", "close", "list_tools", "call_tool"})
@@ -21,7 +21,7 @@ class Tool(NamedTuple):
 
 def tools_of(action_space: JsonObject) -> list[Tool]:
     """One tool per action type that the schema names; none where it names no types."""
-    shared = _members(action_space, "$defs")
+    shared = _member(action_space, "$defs")
     branches = dict(_branches(action_space.get("allOf")))
     # A space that takes every type and judges it later describes them as its definitions.
     named = _enum(action_space) or list(shared if not branches else {})
@@ -29,7 +29,7 @@ def tools_of(action_space: JsonObject) -> list[Tool]:
     for kind in named:
         if kind in RESERVED:
             continue
-        parameters = branches.get(kind) or _object(shared.get(kind)) or OBJECT
+        parameters = branches.get(kind) or object_of(shared.get(kind)) or OBJECT
         schema = _inlined(parameters, shared)
         found.append(Tool(kind, _description(kind, schema), schema))
     return found
@@ -39,7 +39,7 @@ def _inlined(parameters: JsonObject, shared: JsonObject) -> JsonObject:
     """With its members at the top, where a model looks; definitions only where it needs them."""
     target = parameters.get("$ref")
     if isinstance(target, str):
-        parameters = {**_object(shared.get(target.rpartition("/")[2])), **parameters}
+        parameters = {**object_of(shared.get(target.rpartition("/")[2])), **parameters}
         del parameters["$ref"]
     schema: JsonObject = {"type": "object", **parameters}
     if b'"$ref":"#/$defs/' in dumps(schema):
@@ -48,30 +48,25 @@ def _inlined(parameters: JsonObject, shared: JsonObject) -> JsonObject:
 
 
 def _enum(action_space: JsonObject) -> list[str]:
-    kinds = _members(_members(action_space, "properties"), "type")
+    kinds = _member(action_space, "properties", "type")
     listed = kinds.get("enum", [kinds["const"]] if "const" in kinds else [])
-    return [kind for kind in listed if isinstance(kind, str)] if isinstance(listed, list) else []
+    return [kind for kind in list_of(listed) if isinstance(kind, str)]
 
 
 def _branches(branches: JsonValue) -> list[tuple[str, JsonObject]]:
     """Action type and schema of its parameters, as ``if`` and ``then`` pair them."""
     found = []
-    for branch in branches if isinstance(branches, list) else []:
-        if not isinstance(branch, dict):
-            continue
-        kind = _members(_members(_members(branch, "if"), "properties"), "type").get("const")
-        parameters = _members(_members(_members(branch, "then"), "properties"), "parameters")
+    for branch in objects_of(branches):
+        kind = _member(branch, "if", "properties", "type").get("const")
         if isinstance(kind, str):
-            found.append((kind, parameters))
+            found.append((kind, _member(branch, "then", "properties", "parameters")))
     return found
 
 
-def _members(value: JsonValue, name: str) -> JsonObject:
-    return _object(value.get(name)) if isinstance(value, dict) else {}
-
-
-def _object(value: JsonValue) -> JsonObject:
-    return value if isinstance(value, dict) else {}
+def _member(value: JsonObject, *path: str) -> JsonObject:
+    for name in path:
+        value = object_of(value.get(name))
+    return value
 
 
 def _description(kind: str, parameters: JsonObject) -> str:

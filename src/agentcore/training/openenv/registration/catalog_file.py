@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads, object_of, objects_of
 from agentcore.training.openenv.registration.errors import CatalogFileError
 from agentcore.training.openenv.registration.naming import name_from
 from agentcore.training.openenv.registration.records import BadEntry
@@ -179,16 +179,14 @@ def digest(snapshot: JsonObject) -> str:
 
 def _failed_when_built(issues: JsonValue) -> Iterator[BadEntry]:
     """Environments that the catalog itself reports as left out."""
-    for issue in issues if isinstance(issues, list) else []:
-        if isinstance(issue, dict) and issue.get("severity") == "error":
+    for issue in objects_of(issues):
+        if issue.get("severity") == "error":
             yield BadEntry(path=str(issue.get("path")), detail=str(issue.get("message")))
 
 
 def _path(number: int, entry: JsonValue) -> str:
     """Where an entry is, by its source path if it has one."""
-    card = entry.get("data") if isinstance(entry, dict) else None
-    source = card.get("source") if isinstance(card, dict) else None
-    path = source.get("path") if isinstance(source, dict) else None
+    path = object_of(object_of(object_of(entry).get("data")).get("source")).get("path")
     return f"entries[{number}] ({path})" if isinstance(path, str) else f"entries[{number}]"
 
 

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.jsonvalue import JsonObject, dumps
+from agentcore.kit.jsonvalue import JsonObject, dumps, objects_of
 from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import (
     DeploymentFailed,
@@ -333,8 +333,7 @@ def _publish(body: JsonObject, port: int) -> None:
 def _host_port(seen: JsonObject) -> int:
     """As asked for: of a container that does not run, the engine reports no ports."""
     bound = part(part(seen, "HostConfig"), "PortBindings").get(f"{PORT}/tcp")
-    first = bound[0] if isinstance(bound, list) and bound else {}
-    port = first.get("HostPort") if isinstance(first, dict) else None
+    port = next((each.get("HostPort") for each in objects_of(bound)), None)
     return int(str(port)) if port else 0
 
 

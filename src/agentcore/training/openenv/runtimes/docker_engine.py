@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from agentcore.kit.errors import first_line
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import (
+    JsonObject,
+    JsonValue,
+    dumps,
+    loads,
+    object_in,
+    object_of,
+    objects_of,
+)
 from agentcore.training.openenv.errors import (
     DeploymentFailed,
     InvalidDeployment,
@@ -40,8 +48,7 @@ class DockerEngine:
         """All that carry the labels, stopped ones too."""
         filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
         query = {"all": "1", "filters": json.dumps(filters)}
-        found = await self._call("GET", "/containers/json", query)
-        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+        return objects_of(await self._call("GET", "/containers/json", query))
 
     async def inspect(self, container: str) -> JsonObject | None:
         found = await self._call("GET", f"/containers/{container}/json", allowed={404})
@@ -72,8 +79,7 @@ class DockerEngine:
         return _unframed(body) if response.status == 200 else ""
 
     async def stats(self, container: str) -> JsonObject:
-        found = await self._call("GET", f"/containers/{container}/stats", {"stream": "0"})
-        return found if isinstance(found, dict) else {}
+        return object_of(await self._call("GET", f"/containers/{container}/stats", {"stream": "0"}))
 
     async def provide(self, image: str, progress: Progress) -> None:
         """Pull the image unless the engine has it.
@@ -91,7 +97,7 @@ class DockerEngine:
             if response.status >= 400:
                 raise _no_image(image, _message(await response.read()))
             async for line in response.content:
-                _tell(image, _object(line), progress)
+                _tell(image, object_in(line), progress)
 
     async def _call(
         self,
@@ -195,16 +201,8 @@ def _has_tag(image: str) -> bool:
     return ":" in image.rpartition("/")[2]
 
 
-def _object(data: bytes) -> JsonObject:
-    try:
-        value = loads(data)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _message(data: bytes) -> str:
-    return str(_object(data).get("message") or data.decode(errors="replace").strip()[:300])
+    return str(object_in(data).get("message") or data.decode(errors="replace").strip()[:300])
 
 
 def _unframed(data: bytes) -> str:

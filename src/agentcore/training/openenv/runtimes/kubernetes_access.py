@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentcore.kit.errors import AgentCoreError, first_line
-from agentcore.kit.jsonvalue import JsonObject, loads
+from agentcore.kit.jsonvalue import object_in
 from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import (
     PASSING,
@@ -95,7 +95,7 @@ def reaching(host: str) -> Iterator[None]:
 
 def refusal(host: str, response: aiohttp.ClientResponse, body: bytes) -> AgentCoreError:
     """What an answer of 400 or more means; bodies are not always JSON."""
-    said = parsed(body)
+    said = object_in(body)
     status, reason = response.status, str(said.get("reason", ""))
     message = str(said.get("message") or body.decode(errors="replace").strip()[:300])
     if status in PASSING or (status == 409 and reason == WRITTEN_MEANWHILE):
@@ -122,11 +122,3 @@ def _hint(status: int, message: str) -> str:
     if status == 404 and message.startswith("namespaces"):
         return "create it: kubectl apply -f k8s/openenv/namespace.yaml"
     return ""
-
-
-def parsed(body: bytes) -> JsonObject:
-    try:
-        value = loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, object_in, object_of, objects_of
 from agentcore.kit.resilience import retry
 from agentcore.training.openenv.errors import ClusterRefused, InvalidDeployment, RuntimeUnavailable
-from agentcore.training.openenv.runtimes.kubernetes_access import parsed, reaching, refusal
+from agentcore.training.openenv.runtimes.kubernetes_access import reaching, refusal
 from agentcore.training.openenv.runtimes.kubernetes_objects import KubernetesObject
 from agentcore.training.openenv.runtimes.quantities import amount
 from agentcore.training.openenv.specs import ResourceUsage
@@ -84,11 +84,11 @@ class KubernetesClient:
         query = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
             page = await self._json("GET", self._path(kind), query)
-            found += [each for each in _items(page.get("items")) if isinstance(each, dict)]
-            meta = page.get("metadata")
-            more = _member(meta, "continue")
+            found += objects_of(page.get("items"))
+            meta = object_of(page.get("metadata"))
+            more = meta.get("continue")
             if not isinstance(more, str) or not more:
-                return Listing(tuple(found), str(_member(meta, "resourceVersion") or ""))
+                return Listing(tuple(found), str(meta.get("resourceVersion") or ""))
             query = {**query, "continue": more}
 
     async def delete(self, kind: Kind, name: str) -> bool:
@@ -152,7 +152,7 @@ class KubernetesClient:
         response = await self._send("GET", self._path(kind), query, None, JSON)
         with closing(response), reaching(self._host):
             async for line in response.content:
-                event = parsed(line)
+                event = object_in(line)
                 yield event
                 if event.get("type") == "ERROR":
                     return
@@ -177,10 +177,9 @@ class KubernetesClient:
                 return None
             raise
         used = [
-            usage
-            for pod in _items(answer.get("items"))
-            for container in _items(_member(pod, "containers"))
-            if isinstance(usage := _member(container, "usage"), dict)
+            object_of(container.get("usage"))
+            for pod in objects_of(answer.get("items"))
+            for container in objects_of(pod.get("containers"))
         ]
         return ResourceUsage(
             cpu_usage=float(sum(amount(str(each.get("cpu", "0"))) for each in used)),
@@ -199,7 +198,7 @@ class KubernetesClient:
         *,
         content: str = JSON,
     ) -> JsonObject:
-        return parsed(await self._body(method, path, query or {}, body, content))
+        return object_in(await self._body(method, path, query or {}, body, content))
 
     async def _body(
         self,
@@ -240,11 +239,3 @@ class KubernetesClient:
                 with closing(response):
                     raise refusal(self._host, response, await response.read())
         return response
-
-
-def _items(value: JsonValue) -> list[JsonValue]:
-    return value if isinstance(value, list) else []
-
-
-def _member(value: JsonValue, name: str) -> JsonValue:
-    return value.get(name) if isinstance(value, dict) else None

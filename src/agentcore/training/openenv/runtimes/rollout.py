@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, object_of, objects_of
 from agentcore.training.openenv.specs import Status
 
 # A pod that waits for one of these waits in vain, unless somebody changes something.
@@ -127,14 +127,11 @@ def _how(ended: JsonObject) -> str:
 
 
 def part(value: JsonObject, name: str) -> JsonObject:
-    found = value.get(name)
-    return found if isinstance(found, dict) else {}
+    return object_of(value.get(name))
 
 
 def parts(value: JsonObject, name: str) -> list[JsonObject]:
-    found: JsonValue = value.get(name)
-    items = found if isinstance(found, list) else []
-    return [each for each in items if isinstance(each, dict)]
+    return objects_of(value.get(name))
 
 
 def _number(value: JsonObject, name: str, default: int = 0) -> int:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, ValidationError
 
 from agentcore.a2a_protocol.models.jsonrpc import JsonRpcRequest
 from agentcore.kit.errors import RPC_INTERNAL, RPC_INVALID_PARAMS, AgentCoreError, Forbidden
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads, object_of
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.environments.tools import Tool, tools_of
 from agentcore.training.openenv.errors import (
@@ -154,8 +154,7 @@ class McpDialect:
 async def played(host: EnvironmentHost, name: str, arguments: JsonObject) -> JsonObject:
     """The envelope of a step whose action's type is the tool's name."""
     action: JsonObject = {"type": name, "parameters": arguments}
-    envelope = loads(await host.run(host.step, action))
-    return envelope if isinstance(envelope, dict) else {}
+    return object_of(loads(await host.run(host.step, action)))
 
 
 def call_result(envelope: JsonObject) -> JsonObject:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from agentcore.kit.errors import AgentCoreError, InvalidInput
-from agentcore.kit.jsonvalue import JsonObject, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, dumps, loads, object_of
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.errors import (
     EnvironmentSessionNotFound,
@@ -196,8 +196,7 @@ async def _reset(host: EnvironmentHost, arguments: JsonObject) -> JsonObject:
     if not isinstance(options, dict) or arguments.keys() - {"seed", "options"}:
         raise InvalidInput("reset takes seed and options, an object")
     request = {**options, **({"seed": arguments["seed"]} if "seed" in arguments else {})}
-    envelope = loads(await host.run(host.reset, request))
-    return envelope if isinstance(envelope, dict) else {}
+    return object_of(loads(await host.run(host.reset, request)))
 
 
 def _scope(context: ServerRequestContext[dict[str, Any]]) -> Scope:

@@ -7,8 +7,8 @@ import httpx2
 import pytest
 
 from agentcore.cli.client import ServiceClient
-from agentcore.cli.env import service_deploying
-from agentcore.cli.env.service_deploying import ROOT, ServiceDeployments
+from agentcore.cli.env import operations
+from agentcore.cli.env.service_deploying import ServiceDeployments
 from agentcore.cli.main import run
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
@@ -27,7 +27,7 @@ class Operator:
         self.measured = True
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
-        path = request.url.path.removeprefix(ROOT)
+        path = request.url.path.removeprefix(operations.ROOT)
         self.requests.append(f"{request.method} {path}")
         if path == "/deployed":
             return httpx2.Response(200, json={"deployed": [DEPLOYED]})
@@ -49,7 +49,7 @@ def deployments(service: Operator, told: list[str]) -> ServiceDeployments:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_deploying, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(operations, "POLL_SECONDS", 0.0)
 
 
 def test_an_operation_is_followed_to_its_end() -> None:
