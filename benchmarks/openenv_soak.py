@@ -38,6 +38,9 @@ def run(steps: int) -> int:
 async def _soak(url: str, steps: int, pids: dict[str, int]) -> dict[str, list[float]]:
     clients = [OpenEnvClient(url) for _ in range(SESSIONS)]
     sizes: dict[str, list[float]] = {name: [] for name in pids}
+    # What was there before is looked at once.
+    gc.collect()
+    gc.freeze()
     for part in range(PARTS):
         each = -(-steps // SESSIONS)
         await asyncio.gather(*(_play(env, each) for env in clients))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import httpx2
 
 from agentcore.settings import load_settings, token_authority
+from tests.fakes.launching import Launched, finished, launch
 from tests.fakes.process_table import living
 
 START_SECONDS = 60.0
@@ -48,14 +48,11 @@ def agentcore(
     *arguments: str, home: Path, env: Mapping[str, str] | None = None, seconds: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "agentcore", *arguments],
-        env=clean_environment(AGENTCORE_HOME=str(home), **(env or {})),
-        cwd=home if home.is_dir() else None,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
+    return finished(
+        list(arguments),
+        environment=clean_environment(AGENTCORE_HOME=str(home), **(env or {})),
+        folder=home if home.is_dir() else None,
+        seconds=seconds,
     )
 
 
@@ -89,7 +86,7 @@ class Deployment:
     home: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: Launched | None = None
     starts: int = 0
 
     @property
@@ -103,12 +100,12 @@ class Deployment:
     def start(self, *, ready: bool = True) -> None:
         self.starts += 1
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "agentcore", "serve", "--port", str(self.port)],
-                env=clean_environment(AGENTCORE_HOME=str(self.home), **self.settings),
-                cwd=self.home,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+            self.process = launch(
+                ["serve", "--port", str(self.port)],
+                environment=clean_environment(AGENTCORE_HOME=str(self.home), **self.settings),
+                folder=self.home,
+                output=output,
+                errors=output,
             )
         if ready:
             wait_until(self.is_ready, f"{self.url} is ready", START_SECONDS)
@@ -169,11 +166,14 @@ def deployed(**settings: str) -> Iterator[Deployment]:
 def simulated_cluster(*options: str) -> Iterator[str]:
     """The base URL of a simulated model cluster in a process of its own."""
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agentcore", "simulate", "cluster", "--port", str(port), *options],
-        env=clean_environment(),
-        stdout=subprocess.DEVNULL,
-    )
+    with Path(os.devnull).open("wb") as nowhere:
+        process = launch(
+            ["simulate", "cluster", "--port", str(port), *options],
+            environment=clean_environment(),
+            folder=None,
+            output=nowhere,
+            errors=nowhere,
+        )
     url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
