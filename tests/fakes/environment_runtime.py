@@ -83,10 +83,6 @@ class FakeRuntime:
         self._name = name
         self._wait = wait_seconds
 
-    @property
-    def name(self) -> RuntimeName:
-        return self._name
-
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources
     ) -> DeployedEnvironment:

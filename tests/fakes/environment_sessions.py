@@ -6,9 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import Mount
-
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.observability.tracing import NO_TRACING, Tracer
@@ -22,10 +19,9 @@ from agentcore.training.openenv.models import (
     TrainingConfig,
 )
 from agentcore.training.openenv.ports import EnvironmentWatch, RegisteredEnvironments
-from agentcore.training.openenv.server import environment_mounts
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
-from tests.fakes.openenv_servers import serving
+from tests.fakes.openenv_servers import envs_app, serving
 
 
 class NothingRegistered:
@@ -51,7 +47,7 @@ def caller(subject: str = "ada", tenant: str = "acme", *scopes: str) -> Principa
 async def mounted(max_sessions: int = 64) -> AsyncIterator[str]:
     """The bundled environments as the app mounts them; yields the address of ``/envs``."""
     config = EnvironmentServerConfig(max_sessions=max_sessions)
-    app = Starlette(routes=[Mount("/envs", routes=environment_mounts(BUNDLED, config))])
+    app = envs_app(BUNDLED, config)
     async with serving(app) as url:
         yield f"{url}/envs"
 

@@ -178,9 +178,7 @@ class KubernetesApi:
                 return self._list(request, place)
 
     async def _answer_part(self, request: web.Request, place: Place) -> web.Response:
-        if place.part == "log":
-            return self._log(request, place)
-        return self._scale(place, await _body(request))
+        return self._log(request, place)
 
     def _authorize(self, request: web.Request, place: Place) -> None:
         verb = {"PATCH": "patch", "DELETE": "delete"}.get(request.method, "list")
@@ -252,14 +250,6 @@ class KubernetesApi:
             for pod in self.pods(gone["metadata"]["labels"]["app"]):
                 self.remove("pods", pod)
         return _json(gone)
-
-    def _scale(self, place: Place, value: Object) -> web.Response:
-        found = copy.deepcopy(self._existing(place))
-        found["spec"]["replicas"] = value["spec"]["replicas"]
-        found["metadata"]["generation"] += 1
-        self.put(place.plural, found)
-        scale = {"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": value["spec"]}
-        return _json({**scale, "metadata": {"name": place.name, "namespace": place.namespace}})
 
     def _chosen(self, request: web.Request, place: Place) -> list[Object]:
         selector = _selector(request.query.get("labelSelector", ""))

@@ -13,6 +13,8 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -22,6 +24,9 @@ from agentcore.cli.websockets import LeanWebSockets
 from agentcore.kit.drain import Drain
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
+from agentcore.training.openenv.environments.catalog import EnvironmentFactory
+from agentcore.training.openenv.models import EnvironmentServerConfig
+from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.serving.standalone import GivenTokens, standalone_app
 
 Frame = dict[str, Any]
@@ -50,6 +55,17 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
     finally:
         await server.shutdown(sockets=[bound])
+
+
+def envs_app(
+    environments: Mapping[str, EnvironmentFactory], config: EnvironmentServerConfig
+) -> Starlette:
+    """One server per environment, each at ``/envs/{name}``, as the app has them."""
+    mounts = [
+        Mount(f"/envs/{name}", EnvironmentServer(name, factory, config))
+        for name, factory in environments.items()
+    ]
+    return Starlette(routes=mounts)
 
 
 class Runs(Protocol):

@@ -15,8 +15,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from agentcore.training.openenv.client import (
     Action,
@@ -33,13 +31,12 @@ from agentcore.training.openenv.conformance.suite import CHECKS, run_checks
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.playing import remote_sessions
-from agentcore.training.openenv.server import environment_mounts
 from agentcore.training.players import find_policy
 from agentcore.training.recording import Recorder, header_of, read_recording
 from agentcore.training.replaying import replay
 from agentcore.training.rollouts import RolloutPlan, rollout
 from tests.contracts.openenv.reports import found
-from tests.fakes.openenv_servers import serving
+from tests.fakes.openenv_servers import envs_app, serving
 from tests.peers import launch
 from tests.wire.openenv.recordings import load, record
 
@@ -184,7 +181,7 @@ async def test_upstream_killed_mid_episode_is_a_lost_session_and_nothing_else() 
 @pytest.mark.parametrize("release", launch.RELEASES)
 async def test_upstreams_client_plays_on_our_mounted_server(release: str) -> None:
     config = EnvironmentServerConfig(max_sessions=1)
-    app = Starlette(routes=[Mount("/envs", routes=environment_mounts(BUNDLED, config))])
+    app = envs_app(BUNDLED, config)
     async with serving(app) as url:
         address = f"{url}/envs/guess_number"
         played = await official_client(release, address, "--seed", "7", "50", "25", "42")

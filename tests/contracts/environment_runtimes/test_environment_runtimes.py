@@ -34,7 +34,6 @@ async def test_what_is_deployed_serves_is_listed_and_goes(harness: Harness) -> N
     deployed = await deploy(harness, "task_routing")
     assert (deployed.name, deployed.status, deployed.ready) == ("task_routing", "running", 1)
     assert (deployed.replicas, deployed.version) == (1, "1.0.0")
-    assert deployed.runtime == harness.runtime().name
     if harness.reachable:
         assert await ask(deployed) == "ok"
     assert await listed(harness) == {"task_routing": deployed}

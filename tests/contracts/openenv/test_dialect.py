@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
-from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.suite import Subject, session
@@ -20,6 +22,15 @@ Frame = dict[str, Any]
 CALL = {"name": "guess", "arguments": {"number": 1}}
 
 
+class NeverOne(GuessNumber):
+    """Nobody can seed the dialect's episodes, and the guess of these tests must not end one."""
+
+    def begin(self, random: Random, options: JsonObject) -> JsonObject:
+        shown = super().begin(random, options)
+        self._number = max(2, self._number)
+        return shown
+
+
 def rpc(method: str, params: Frame | None = None, **more: Any) -> Frame:
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}, **more}
 
@@ -27,7 +38,7 @@ def rpc(method: str, params: Frame | None = None, **more: Any) -> Frame:
 @pytest.fixture
 def server() -> EnvironmentServer:
     config = EnvironmentServerConfig(max_sessions=2)
-    return EnvironmentServer("guess_number", BUNDLED["guess_number"], config)
+    return EnvironmentServer("guess_number", NeverOne, config)
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from typing import Any, ClassVar
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 from starlette.types import Message, Scope
 
 from agentcore.kit.jsonvalue import JsonObject
@@ -25,10 +23,10 @@ from agentcore.training.openenv.environments.base import AnyEnvironment, Environ
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.errors import OpenEnvStepError
 from agentcore.training.openenv.models import EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_app, environment_mounts
+from agentcore.training.openenv.server import environment_app
 from tests.contracts.openenv.reports import found
 from tests.contracts.openenv.suite import Subject, knock, session
-from tests.fakes.openenv_servers import eventually, serving
+from tests.fakes.openenv_servers import envs_app, eventually, serving
 
 LIMIT = 3
 LIMITS = EnvironmentServerConfig(max_sessions=LIMIT)
@@ -80,7 +78,7 @@ def broken() -> AnyEnvironment:
 @pytest.fixture(scope="module")
 async def base_url() -> AsyncIterator[str]:
     environments = {**BUNDLED, "moody": Moody, "thorough": Thorough, "broken": broken}
-    app = Starlette(routes=[Mount("/envs", routes=environment_mounts(environments, LIMITS))])
+    app = envs_app(environments, LIMITS)
     async with serving(app) as url:
         yield f"{url}/envs"
 

@@ -5,14 +5,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.models import EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_mounts
-from tests.fakes.openenv_servers import serving
+from tests.fakes.openenv_servers import envs_app, serving
 
 
 class WithTasks(GuessNumber):
@@ -28,9 +25,9 @@ class WithTasks(GuessNumber):
 @pytest.fixture(scope="module")
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     environments = {"With_Tasks": WithTasks, "plain": GuessNumber}
-    mounts = environment_mounts(environments, EnvironmentServerConfig())
+    app = envs_app(environments, EnvironmentServerConfig())
     async with (
-        serving(Starlette(routes=[Mount("/envs", routes=mounts)])) as url,
+        serving(app) as url,
         httpx2.AsyncClient(base_url=f"{url}/envs/With_Tasks") as client,
     ):
         yield client

@@ -271,15 +271,13 @@ def _manifests(
     from agentcore.training.openenv.runtimes.manifests import (
         SECRET_KEY,
         environment_objects,
-        placement_of,
         yaml_documents,
     )
     from agentcore.training.openenv.runtimes.naming import object_name
 
     config = settings.training.deployment
-    placement = placement_of(config, object_name(spec.name))
-    objects = environment_objects(spec, replicas=replicas, resources=resources, placement=placement)
-    needs = f"# Also needed: the Secret {placement.secret} with the key {SECRET_KEY}.\n"
+    objects = environment_objects(spec, config, replicas=replicas, resources=resources)
+    needs = f"# Also needed: the Secret {object_name(spec.name)} with the key {SECRET_KEY}.\n"
     return (needs if spec.source == "bundled" else "") + yaml_documents(objects)
 
 

@@ -55,10 +55,6 @@ class DeepHealth(BaseModel):
     step_seconds: float | None = None
     seconds: float
 
-    @property
-    def playable(self) -> bool:
-        return self.status != "failed"
-
 
 async def deep_health(url: str, *, token: str | None = None, seconds: float = 10.0) -> DeepHealth:
     """Describe, open a session, reset, step once, leave; never raises for what a server does.

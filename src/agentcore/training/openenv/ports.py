@@ -10,7 +10,6 @@ from agentcore.training.openenv.specs import (
     EnvironmentSpec,
     Resources,
     ResourceUsage,
-    RuntimeName,
 )
 
 if TYPE_CHECKING:
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 class EnvironmentRuntime(Protocol):
     """Runs environment servers: as processes, containers, or on Kubernetes."""
-
-    @property
-    def name(self) -> RuntimeName: ...
 
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources

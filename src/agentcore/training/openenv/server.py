@@ -9,12 +9,11 @@ The surface is OpenEnv's own (0.2.0 to 0.10.0), so its official client plays her
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.errors import AgentCoreError, InvalidInput, NotFound, problem
@@ -184,16 +183,6 @@ def environment_app(
 ) -> EnvironmentServer:
     """The server of ``factory``'s environments; who serves it long also runs its ``run``."""
     return EnvironmentServer(name, factory, config, ids=ids)
-
-
-def environment_mounts(
-    environments: Mapping[str, EnvironmentFactory], config: EnvironmentServerConfig
-) -> list[Mount]:
-    """One server per environment, each at ``/{name}``."""
-    return [
-        Mount(f"/{name}", environment_app(name, factory, config=config))
-        for name, factory in environments.items()
-    ]
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:

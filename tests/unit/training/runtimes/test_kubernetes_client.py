@@ -12,7 +12,6 @@ from agentcore.training.openenv.runtimes.kubernetes_access import open_api
 from agentcore.training.openenv.runtimes.kubernetes_client import PAGE, KubernetesClient
 from agentcore.training.openenv.runtimes.kubernetes_objects import ObjectMeta, Secret
 from agentcore.training.openenv.runtimes.rollout import part
-from tests.contracts.environment_runtimes.harness import deploy
 from tests.contracts.environment_runtimes.kubernetes_harness import (
     KubernetesHarness,
     kubernetes_harness,
@@ -67,20 +66,6 @@ async def test_an_invalid_object_is_refused_in_the_servers_words(
 ) -> None:
     with pytest.raises(InvalidDeployment, match="RFC 1123"):
         await client.apply(secret("Not_A_Name"))
-
-
-async def test_scaling_changes_nothing_else(
-    client: KubernetesClient, harness: KubernetesHarness
-) -> None:
-    await deploy(harness, "echo")
-    before = await client.get("Deployment", "echo-env")
-    await client.scale("echo-env", 3)
-    after = await client.get("Deployment", "echo-env")
-    assert before is not None
-    assert after is not None
-    assert part(after, "spec") == {**part(before, "spec"), "replicas": 3}
-    with pytest.raises(ClusterRefused, match=r'deployments.apps "nobody" not found'):
-        await client.scale("nobody", 1)
 
 
 async def test_a_watch_tells_what_changes_after_a_version(

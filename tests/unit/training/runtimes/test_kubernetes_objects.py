@@ -7,7 +7,6 @@ from agentcore.training.openenv.runtimes.kubernetes_objects import (
     ClientIP,
     IngressRule,
     IpBlock,
-    Namespace,
     ObjectMeta,
     Peer,
     Secret,
@@ -17,10 +16,12 @@ from agentcore.training.openenv.runtimes.kubernetes_objects import (
 
 
 def test_members_are_named_as_the_api_names_them() -> None:
-    assert Namespace(metadata=ObjectMeta(name="a")).document() == {
+    assert Secret(metadata=ObjectMeta(name="a"), string_data={}).document() == {
         "apiVersion": "v1",
-        "kind": "Namespace",
+        "kind": "Secret",
         "metadata": {"name": "a"},
+        "type": "Opaque",
+        "stringData": {},
     }
     affinity = SessionAffinity(client_ip=ClientIP(timeout_seconds=5))
     assert affinity.model_dump(by_alias=True) == {"clientIP": {"timeoutSeconds": 5}}

@@ -15,7 +15,6 @@ from agentcore.training.openenv.runtimes.kubernetes_objects import KubernetesObj
 from agentcore.training.openenv.runtimes.manifests import (
     SELECTOR,
     environment_objects,
-    placement_of,
     signing_secret,
     yaml_documents,
 )
@@ -23,14 +22,18 @@ from agentcore.training.openenv.specs import EnvironmentSpec, Resources
 
 BUNDLED = EnvironmentSpec(name="a2a_protocol_test", version="1.0.0", source="bundled")
 FOREIGN = EnvironmentSpec(name="echo", version="2.1+local", image="registry.local/echo:2")
-PLACEMENT = placement_of(DeploymentConfig(), "the-secret")
+CONFIG = DeploymentConfig()
 
 
 def objects(
     spec: EnvironmentSpec = BUNDLED, replicas: int = 3, **resources: Any
 ) -> dict[str, dict[str, Any]]:
     made = environment_objects(
-        spec, replicas=replicas, resources=Resources(**resources), placement=PLACEMENT
+        spec,
+        CONFIG,
+        replicas=replicas,
+        resources=Resources(**resources),
+        secret="the-secret",
     )
     return {each.kind: each.document() for each in made}
 
@@ -62,7 +65,7 @@ def test_every_spec_makes_objects_that_kubernetes_takes(
         image=None if bundled else "registry.local/x:1",
     )
     resources = Resources(gpu=gpu)
-    made = environment_objects(spec, replicas=replicas, resources=resources, placement=PLACEMENT)
+    made = environment_objects(spec, CONFIG, replicas=replicas, resources=resources)
     for each in (*made, signing_secret(spec, "default", "s")):
         check(each)
     assert list(yaml.safe_load_all(yaml_documents(made))) == [each.document() for each in made]
@@ -110,8 +113,8 @@ def test_sessions_are_drained_before_a_pod_goes() -> None:
     spec = pod(objects())
     assert spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 30
     assert spec["terminationGracePeriodSeconds"] > 30
-    at_once = placement_of(DeploymentConfig(drain_seconds=0), "s")
-    made = environment_objects(BUNDLED, replicas=1, resources=Resources(), placement=at_once)
+    at_once = DeploymentConfig(drain_seconds=0)
+    made = environment_objects(BUNDLED, at_once, replicas=1, resources=Resources())
     [deployment] = [each.document() for each in made if each.kind == "Deployment"]
     assert "lifecycle" not in str(deployment)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -33,14 +32,13 @@ from agentcore.training.openenv.runtimes.forwarder import HOST
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas, object_name
 from agentcore.training.openenv.runtimes.progress import Progress
 from agentcore.training.openenv.runtimes.quantities import amount, check_resources
-from agentcore.training.openenv.runtimes.replica import is_healthy
-from agentcore.training.openenv.runtimes.rollout import part
+from agentcore.training.openenv.runtimes.replica import free_port, is_healthy
+from agentcore.training.openenv.runtimes.rollout import LOG_LINES, part, with_words
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
     Resources,
     ResourceUsage,
-    RuntimeName,
     Status,
 )
 
@@ -51,8 +49,6 @@ CONFIG_LABEL = "agentcore.config"
 CANDIDATE_LABEL = "agentcore.candidate"
 POLL_SECONDS = 0.1
 HOPELESS_RESTARTS = 2
-LOG_LINES = 5
-LONGEST_REASON = 600
 MOST_PROCESSES = 1024
 
 Connect = Callable[[], AbstractAsyncContextManager[DockerEngine]]
@@ -101,10 +97,6 @@ class DockerRuntime:
         self._clock = clock
         self._progress = progress
         self._turns: dict[str, asyncio.Lock] = {}
-
-    @property
-    def name(self) -> RuntimeName:
-        return "docker"
 
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources
@@ -242,10 +234,8 @@ class DockerRuntime:
         await self._clock.sleep(POLL_SECONDS)
 
     async def _reason(self, engine: DockerEngine, found: Found) -> str:
-        lines = (await engine.logs(found.id, lines=LOG_LINES)).splitlines()
-        said = " | ".join(line.strip() for line in lines if line.strip())
         how = f"container {found.state}, {found.restarts} restarts"
-        return f"{how}: {said}"[:LONGEST_REASON] if said else how
+        return with_words(how, await engine.logs(found.id, lines=LOG_LINES))
 
     async def _described(self, engine: DockerEngine, found: Found) -> DeployedEnvironment:
         return DeployedEnvironment(
@@ -284,7 +274,7 @@ class DockerRuntime:
             CONFIG_LABEL: config,
             CANDIDATE_LABEL: "no",
         }
-        _publish(body, _free_port())
+        _publish(body, free_port())
         return body
 
 
@@ -335,13 +325,6 @@ def _host_port(seen: JsonObject) -> int:
     bound = part(part(seen, "HostConfig"), "PortBindings").get(f"{PORT}/tcp")
     port = next((each.get("HostPort") for each in objects_of(bound)), None)
     return int(str(port)) if port else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _count(value: JsonObject, name: str) -> int:

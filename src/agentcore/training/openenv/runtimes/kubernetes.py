@@ -22,18 +22,23 @@ from agentcore.training.openenv.runtimes.manifests import (
     SELECTOR,
     VERSION_ANNOTATION,
     environment_objects,
-    placement_of,
     signing_secret,
 )
 from agentcore.training.openenv.runtimes.naming import check_name, object_name
 from agentcore.training.openenv.runtimes.progress import Progress
-from agentcore.training.openenv.runtimes.rollout import Rollout, Trouble, part, read_rollout
+from agentcore.training.openenv.runtimes.rollout import (
+    LOG_LINES,
+    Rollout,
+    Trouble,
+    part,
+    read_rollout,
+    with_words,
+)
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
     Resources,
     ResourceUsage,
-    RuntimeName,
 )
 
 # What undeploying looks through; the Deployment first, so that nothing serves half a deployment.
@@ -46,8 +51,6 @@ KINDS: tuple[Kind, ...] = (
 )
 # The longest that a change goes unnoticed where watching does not work.
 LOOK_SECONDS = 2.0
-LOG_LINES = 5
-LONGEST_REASON = 600
 
 Connect = Callable[[], AbstractAsyncContextManager[KubernetesClient]]
 
@@ -73,19 +76,12 @@ class KubernetesRuntime:
         self._clock = clock
         self._progress = progress
 
-    @property
-    def name(self) -> RuntimeName:
-        return "kubernetes"
-
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources
     ) -> DeployedEnvironment:
         # Refused before anything is asked of the cluster.
         check_name(spec.name)
-        placement = placement_of(self._config, object_name(spec.name))
-        objects = environment_objects(
-            spec, replicas=replicas, resources=resources, placement=placement
-        )
+        objects = environment_objects(spec, self._config, replicas=replicas, resources=resources)
         async with self._connect() as cluster:
             await self._check_owner(cluster, spec.name)
             if spec.source == "bundled":
@@ -184,11 +180,10 @@ class KubernetesRuntime:
         """What the cluster says and, of a pod that crashes, what it said itself."""
         if trouble is None:
             return ""
-        lines = ""
+        words = ""
         if trouble.crashed:
-            lines = await cluster.logs(trouble.pod, lines=LOG_LINES, previous=True)
-        said = " | ".join(line.strip() for line in lines.splitlines() if line.strip())
-        return (f"{trouble.detail}: {said}" if said else trouble.detail)[:LONGEST_REASON]
+            words = await cluster.logs(trouble.pod, lines=LOG_LINES, previous=True)
+        return with_words(trouble.detail, words)
 
     def _described(
         self, deployment: JsonObject, rollout: Rollout, detail: str

@@ -40,7 +40,6 @@ PAGE = 250
 BREATH_SECONDS = 0.2
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
-MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +100,6 @@ class KubernetesClient:
                 return False
             raise
         return True
-
-    async def scale(self, name: str, replicas: int) -> None:
-        """Of a Deployment, apart from everything else about it."""
-        path = f"{self._path('Deployment')}/{name}/scale"
-        body: JsonObject = {"spec": {"replicas": replicas}}
-        await self._json("PATCH", path, {"fieldManager": FIELD_MANAGER}, body, content=MERGE)
 
     async def changed(self, since: Mapping[Kind, str], selector: str, seconds: float) -> None:
         """Return on a change after these versions of what carries the labels, or after ``seconds``.

@@ -52,11 +52,6 @@ class KubernetesObject(_Part):
         return document
 
 
-class Namespace(KubernetesObject):
-    api_version: Literal["v1"] = "v1"
-    kind: Literal["Namespace"] = "Namespace"
-
-
 class Secret(KubernetesObject):
     api_version: Literal["v1"] = "v1"
     kind: Literal["Secret"] = "Secret"
@@ -86,7 +81,6 @@ class HttpGet(_Part):
 
 class Probe(_Part):
     http_get: HttpGet
-    initial_delay_seconds: int | None = None
     period_seconds: int
     timeout_seconds: int = 2
     failure_threshold: int = 3
@@ -300,48 +294,3 @@ class NetworkPolicy(KubernetesObject):
     api_version: Literal["networking.k8s.io/v1"] = "networking.k8s.io/v1"
     kind: Literal["NetworkPolicy"] = "NetworkPolicy"
     spec: PolicySpec
-
-
-class BackendPort(_Part):
-    number: int
-
-
-class BackendTarget(_Part):
-    name: str
-    port: BackendPort
-
-
-class Backend(_Part):
-    service: BackendTarget
-
-
-class HttpPath(_Part):
-    path: str
-    path_type: str
-    backend: Backend
-
-
-class HttpPaths(_Part):
-    paths: tuple[HttpPath, ...]
-
-
-class HostRule(_Part):
-    host: str
-    http: HttpPaths
-
-
-class TlsHosts(_Part):
-    hosts: tuple[str, ...]
-    secret_name: str
-
-
-class IngressSpec(_Part):
-    ingress_class_name: str
-    tls: tuple[TlsHosts, ...]
-    rules: tuple[HostRule, ...]
-
-
-class Ingress(KubernetesObject):
-    api_version: Literal["networking.k8s.io/v1"] = "networking.k8s.io/v1"
-    kind: Literal["Ingress"] = "Ingress"
-    spec: IngressSpec

@@ -33,7 +33,6 @@ from agentcore.training.openenv.specs import (
     EnvironmentSpec,
     Resources,
     ResourceUsage,
-    RuntimeName,
     Status,
 )
 
@@ -76,10 +75,6 @@ class LocalRuntime:
         self._drain = drain_seconds
         self._clock = clock
         self._progress = progress
-
-    @property
-    def name(self) -> RuntimeName:
-        return "local"
 
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources

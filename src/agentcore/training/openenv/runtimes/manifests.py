@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.runtimes.containers import (
@@ -78,21 +77,18 @@ GOODBYE_SECONDS = 15
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where and how. ``secret`` names the Secret that own images check tokens with."""
-
-    namespace: str
-    image_prefix: str
-    drain_seconds: float
-    wait_seconds: float
-    secret: str
-
-
 def environment_objects(
-    spec: EnvironmentSpec, *, replicas: int, resources: Resources, placement: Placement
+    spec: EnvironmentSpec,
+    config: DeploymentConfig,
+    *,
+    replicas: int,
+    resources: Resources,
+    secret: str = "",
 ) -> tuple[KubernetesObject, ...]:
     """In the order in which they are to be applied.
+
+    ``secret`` names the Secret that own images check tokens with; by default it is of the same
+    name as all other objects.
 
     Raises:
         InvalidDeployment: the spec, the number or the resources are not to be deployed.
@@ -100,8 +96,8 @@ def environment_objects(
     check_name(spec.name)
     check_replicas(replicas)
     check_resources(resources)
-    container = container_of(spec, placement.image_prefix)
-    meta, app = metadata(spec, placement.namespace), app_labels(spec.name)
+    container = container_of(spec, config.image_prefix)
+    meta, app = metadata(spec, config.namespace), app_labels(spec.name)
     return (
         NetworkPolicy(metadata=meta, spec=_policy(app, container)),
         PodDisruptionBudget(metadata=meta, spec=DisruptionSpec(max_unavailable=1, selector=app)),
@@ -110,11 +106,11 @@ def environment_objects(
             metadata=meta,
             spec=DeploymentSpec(
                 replicas=replicas,
-                progress_deadline_seconds=max(1, math.ceil(placement.wait_seconds)),
+                progress_deadline_seconds=max(1, math.ceil(config.wait_seconds)),
                 selector=app,
                 template=PodTemplate(
                     metadata=TemplateMeta(labels={**_labels(spec), **(app.match_labels or {})}),
-                    spec=_pod(container, app, resources, placement),
+                    spec=_pod(container, app, resources, config, secret or meta.name),
                 ),
             ),
         ),
@@ -149,16 +145,6 @@ def yaml_documents(objects: Iterable[KubernetesObject]) -> str:
     return "---\n".join(texts)
 
 
-def placement_of(config: DeploymentConfig, secret: str) -> Placement:
-    return Placement(
-        namespace=config.namespace,
-        image_prefix=config.image_prefix,
-        drain_seconds=config.drain_seconds,
-        wait_seconds=config.wait_seconds,
-        secret=secret,
-    )
-
-
 def _labels(spec: EnvironmentSpec) -> dict[str, str]:
     labels = {
         "app.kubernetes.io/name": "openenv-environment",
@@ -172,9 +158,13 @@ def _labels(spec: EnvironmentSpec) -> dict[str, str]:
 
 
 def _pod(
-    container: Container, app: Selector, resources: Resources, placement: Placement
+    container: Container,
+    app: Selector,
+    resources: Resources,
+    config: DeploymentConfig,
+    secret: str,
 ) -> PodSpec:
-    drain = math.ceil(placement.drain_seconds)
+    drain = math.ceil(config.drain_seconds)
     return PodSpec(
         termination_grace_period_seconds=drain + GOODBYE_SECONDS,
         security_context=PodSecurity(run_as_user=container.user, run_as_group=container.user),
@@ -187,7 +177,7 @@ def _pod(
                 image=container.image,
                 args=container.args or None,
                 ports=(ContainerPort(name="http", container_port=PORT),),
-                env=_variables(container, placement.secret) or None,
+                env=_variables(container, secret) or None,
                 resources=_amounts(resources),
                 # Others' environments take their time to import; nothing else waits for it.
                 startup_probe=_probe(period=1, failures=120),

@@ -87,7 +87,7 @@ class Replica:
 
     async def _once(self) -> bool:
         """One life of the process; whether it ever served."""
-        self.port = _free_port()
+        self.port = free_port()
         offset = _make_room(self._log)
         try:
             self._process = await self._start()
@@ -191,7 +191,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
                 return
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

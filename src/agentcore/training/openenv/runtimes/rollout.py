@@ -21,6 +21,8 @@ HOPELESS = frozenset(
         "RunContainerError",
     }
 )
+LOG_LINES = 5
+LONGEST_REASON = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,12 @@ def _of_container(pod: str, status: JsonObject) -> Iterable[Trouble]:
 
 def _how(ended: JsonObject) -> str:
     return f"{ended.get('reason', 'an end')}, exit code {ended.get('exitCode')}"
+
+
+def with_words(reason: str, log: str) -> str:
+    """``reason``, and what the program itself said last."""
+    said = " | ".join(line.strip() for line in log.splitlines() if line.strip())
+    return (f"{reason}: {said}" if said else reason)[:LONGEST_REASON]
 
 
 def part(value: JsonObject, name: str) -> JsonObject:
