@@ -33,6 +33,10 @@ async def test_it_is_small_plays_and_stops_cleanly(tmp_path: Path) -> None:
         async with OpenEnvClient(server.url, token="abc") as env:
             await env.reset(seed=1)
             await env.step(Action(type="guess", parameters={"number": 1}))
+            told = httpx2.get(f"{server.url}/metrics", headers={"authorization": "Bearer abc"})
+        labels = '{environment="guess_number",side="server"}'
+        assert f"openenv_step_duration_seconds_count{labels} 1.0" in told.text
+        assert f"openenv_sessions{labels} 1.0" in told.text
         if Path("/proc/self/status").exists():
             assert resident_megabytes(server.process.pid) < MOST_MEGABYTES
         server.process.send_signal(signal.SIGTERM)

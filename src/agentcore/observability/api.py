@@ -8,11 +8,11 @@ from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 from starlette.requests import Request
 
 from agentcore.kit.errors import AgentCoreError
+from agentcore.observability.exposition import exposition
 
 
 class Check(BaseModel):
@@ -67,8 +67,7 @@ def router(
 
     @api.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        return exposition(registry, request.headers.get("accept", ""))
 
     return api
 

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import StartupError
-from agentcore.kit.security import OpenDoor
+from agentcore.kit.security import OpenDoor, Principal
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
+from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import environment_app
-from agentcore.training.openenv.serving.standalone import given_tokens, standalone_app
+from agentcore.training.openenv.serving.standalone import (
+    GivenTokens,
+    MetricsBeside,
+    given_tokens,
+    standalone_app,
+)
 from tests.fakes.openenv_servers import serving
 
 CONFIG = EnvironmentServerConfig.model_validate({"token": "boss", "agent_token": "player"})
@@ -76,6 +83,39 @@ async def test_without_credentials_no_foreign_page_comes_in(
     async with serving(app) as url, httpx2.AsyncClient(base_url=url, headers=headers) as http:
         assert (await http.post("/reset", json={})).status_code == status
         assert (await http.get("/health")).status_code == 200
+
+
+async def test_metrics_are_for_those_who_may_read_them() -> None:
+    registry, app = CollectorRegistry(), environment_app("guess_number", GuessNumber)
+    app.watched_by(OpenEnvMetrics(registry, ["guess_number"]).watch("guess_number", "server"))
+    reader = Principal(subject="reader", tenant="a", scopes=frozenset({"metrics"}))
+    door = given_tokens(CONFIG)
+    assert door is not None
+    doors = GivenTokens([*door.accepted, ("reader", reader)])
+    alone = standalone_app(MetricsBeside(app, registry), doors, Drain())
+    async with serving(alone) as url, httpx2.AsyncClient(base_url=url) as http:
+
+        async def status(method: str, token: str) -> int:
+            return (await http.request(method, "/metrics", headers=bearer(token))).status_code
+
+        assert (await http.get("/metrics")).status_code == 401
+        assert [await status("GET", each) for each in ("player", "boss", "reader")] == [
+            403,
+            200,
+            200,
+        ]
+        assert await status("POST", "boss") == 405
+        assert (await http.get("/metadata", headers=bearer("reader"))).status_code == 403
+        async with connect(
+            url.replace("http", "ws") + "/ws", proxy=None, additional_headers=bearer("boss")
+        ):
+            text = (await http.get("/metrics", headers=bearer("reader"))).text
+    labels = '{environment="guess_number",side="server"}'
+    assert f"openenv_sessions{labels} 1.0" in text
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
 
 
 async def test_a_server_that_stops_refuses_what_is_new() -> None:

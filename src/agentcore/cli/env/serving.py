@@ -84,16 +84,23 @@ def run_environment(reference: str, config: Path | None, overrides: dict[str, An
 def _serve_at(
     listening: Any, settings: Settings, environment: tuple[str, EnvironmentFactory], url: str
 ) -> None:
+    from prometheus_client import CollectorRegistry
+
     from agentcore.cli.serving import BACKLOG, build_server, loop_factory, serve_until_stopped
     from agentcore.kit.drain import Drain
+    from agentcore.training.openenv.metrics import OpenEnvMetrics
     from agentcore.training.openenv.server import environment_app
-    from agentcore.training.openenv.serving.standalone import standalone_app
+    from agentcore.training.openenv.serving.standalone import MetricsBeside, standalone_app
 
-    config = settings.training.server
+    config, registry = settings.training.server, CollectorRegistry()
     app = environment_app(*environment, config=config)
+    app.watched_by(OpenEnvMetrics(registry, [app.name]).watch(app.name, "server"))
     drain = Drain([app])
     alone = standalone_app(
-        app, authenticator(settings), drain, allowed_origins=config.allowed_origins
+        MetricsBeside(app, registry),
+        authenticator(settings),
+        drain,
+        allowed_origins=config.allowed_origins,
     )
     server = build_server(alone, drain, settings)
     # Who reads that it listens may connect at once.

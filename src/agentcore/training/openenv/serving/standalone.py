@@ -7,24 +7,35 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.drain import Drain, DrainGate
-from agentcore.kit.errors import AgentCoreError, StartupError, Unauthenticated, problem
+from agentcore.kit.errors import (
+    AgentCoreError,
+    MethodNotAllowed,
+    StartupError,
+    Unauthenticated,
+    problem,
+)
 from agentcore.kit.jsonvalue import dumps
 from agentcore.kit.loopback import LoopbackGate
 from agentcore.kit.security import Authenticator, OpenDoor, Principal, presented_credential
 from agentcore.kit.supervisor import Supervisor
+from agentcore.observability.exposition import exposition
 from agentcore.training.openenv.models import EnvironmentServerConfig
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 PROBES = ("/health", "/ready")
+METRICS = "/metrics"
 # Probes carry no credentials.
 RULES = (
     *(Rule(path, "") for path in PROBES),
+    Rule(METRICS, "metrics"),
     Rule("/", "env:act", instead="env:control"),
 )
 # All orchestrators share the one token: the limits of a single caller do not fit them.
@@ -76,6 +87,27 @@ class Runnable(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
     async def run(self) -> None: ...
+
+
+class MetricsBeside:
+    """``app`` with /metrics beside all that it answers."""
+
+    def __init__(self, app: Runnable, registry: CollectorRegistry) -> None:
+        self._app = app
+        self._registry = registry
+
+    async def run(self) -> None:
+        await self._app.run()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != METRICS:
+            await self._app(scope, receive, send)
+        elif scope["method"] in {"GET", "HEAD"}:
+            accept = Headers(scope=scope).get("accept", "")
+            await exposition(self._registry, accept)(scope, receive, send)
+        else:
+            error = MethodNotAllowed(f"{METRICS} does not answer {scope['method']}", hint="GET it")
+            await refuse(scope, receive, send, error)
 
 
 def standalone_app(
