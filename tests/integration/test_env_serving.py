@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from agentcore.settings import load_settings, token_authority
 from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.environments.examples import guess_number
 from tests.fakes.deployment import agentcore
 from tests.fakes.env_process import env_server
 
+HOUR = timedelta(hours=1)
 # 0.4 of what a server of upstream's takes (facts: 165 MB).
 MOST_MEGABYTES = 66
 
@@ -29,11 +32,15 @@ def resident_megabytes(pid: int) -> float:
 
 
 async def test_it_is_small_plays_and_stops_cleanly(tmp_path: Path) -> None:
-    with env_server(tmp_path, "guess_number", "--token", "abc") as server:
-        async with OpenEnvClient(server.url, token="abc") as env:
+    # Signed tokens, the default: nothing heavy may be loaded to verify them.
+    with env_server(tmp_path, "guess_number") as server:
+        token = token_authority(load_settings(environ={"AGENTCORE_HOME": str(tmp_path)})).issue(
+            subject="ann", tenant="t", scopes=["env:control", "env:act", "metrics"], lifetime=HOUR
+        )
+        async with OpenEnvClient(server.url, token=token) as env:
             await env.reset(seed=1)
             await env.step(Action(type="guess", parameters={"number": 1}))
-            told = httpx2.get(f"{server.url}/metrics", headers={"authorization": "Bearer abc"})
+            told = httpx2.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {token}"})
         labels = '{environment="guess_number",side="server"}'
         assert f"openenv_step_duration_seconds_count{labels} 1.0" in told.text
         assert f"openenv_sessions{labels} 1.0" in told.text

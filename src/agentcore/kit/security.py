@@ -12,6 +12,8 @@ from typing import Any, Literal, Protocol, get_args
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import Forbidden, InvalidInput, StartupError, Unauthenticated
+from agentcore.kit.hs256 import sign, verified
+from agentcore.kit.jsonvalue import JsonObject
 
 Scope = Literal[
     "a2a",
@@ -25,7 +27,6 @@ Scope = Literal[
 ]
 SCOPES: tuple[str, ...] = get_args(Scope)
 API_KEY_PREFIX = "ac_"
-ALGORITHM = "HS256"
 SHORTEST_SECRET = 32
 LONGEST_NAME = 128
 # Subject and tenant of the tokens that the service issues to itself.
@@ -138,8 +139,6 @@ class TokenAuthority:
     def issue(
         self, *, subject: str, tenant: str, scopes: Sequence[str], lifetime: timedelta
     ) -> str:
-        import jwt
-
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown:
             raise InvalidInput(
@@ -148,21 +147,20 @@ class TokenAuthority:
         check_name("subject", subject)
         check_name("tenant", tenant)
         now = self._clock.now()
-        claims = {
+        claims: JsonObject = {
             "sub": subject,
             "tenant": tenant,
             "scope": " ".join(scopes),
-            "iat": now,
-            "exp": now + lifetime,
+            "iat": int(now.timestamp()),
+            "exp": int((now + lifetime).timestamp()),
         }
-        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+        return sign(claims, self._secret)
 
     def verify(self, token: str) -> Principal:
-        """Who ``token`` speaks for; checking its signature again would cost 30 µs a request."""
+        """Who ``token`` speaks for; one that was verified is remembered while it is valid."""
         known = self._verified.get(token)
         if known is None:
-            claims = self._claims(token)
-            known = (_principal(claims), _expiry(claims))
+            known = self._judged(token)
             if len(token) <= LONGEST_KEPT_TOKEN:
                 if len(self._verified) >= MOST_KEPT_TOKENS:
                     del self._verified[next(iter(self._verified))]
@@ -173,36 +171,32 @@ class TokenAuthority:
             raise Unauthenticated("the token has expired", hint=_HINT)
         return principal
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        import jwt
-
+    def _judged(self, token: str) -> tuple[Principal, float]:
+        """Whose it is, and when it expires."""
         try:
-            claims: dict[str, Any] = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                options={
-                    "require": ["sub", "exp"],
-                    "verify_aud": False,
-                    "verify_exp": False,
-                    "verify_iat": False,
-                },
-            )
-        except jwt.InvalidTokenError as exc:
-            # PyJWT's messages describe the token's form and never quote the secret.
-            raise Unauthenticated(f"the token is not valid: {exc}", hint=_HINT) from exc
-        return claims
+            claims = verified(token, self._secret)
+        except ValueError as exc:
+            raise _invalid(str(exc)) from exc
+        if "nbf" in claims and _moment(claims, "nbf") > self._clock.now().timestamp():
+            raise _invalid("it is not valid yet (nbf)")
+        return _principal(claims), _moment(claims, "exp")
 
 
-def _expiry(claims: Mapping[str, Any]) -> float:
-    expiry = claims["exp"]
-    if isinstance(expiry, bool) or not isinstance(expiry, int | float):
-        raise Unauthenticated("the token is not valid: exp is no number", hint=_HINT)
-    return float(expiry)
+def _invalid(why: str) -> Unauthenticated:
+    return Unauthenticated(f"the token is not valid: {why}", hint=_HINT)
 
 
-def _principal(claims: Mapping[str, Any]) -> Principal:
-    subject, tenant = str(claims["sub"]), str(claims.get("tenant", "default"))
+def _moment(claims: JsonObject, name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _invalid(f"{name} is no number")
+    return float(value)
+
+
+def _principal(claims: JsonObject) -> Principal:
+    subject, tenant = claims.get("sub"), str(claims.get("tenant", "default"))
+    if not isinstance(subject, str):
+        raise _invalid("sub is no text")
     try:
         check_name("subject", subject)
         check_name("tenant", tenant)

@@ -120,6 +120,29 @@ def test_a_token_that_was_accepted_expires_all_the_same() -> None:
             authority.verify(token)
 
 
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({"exp": 9999999999}, "sub is no text"),
+        ({"sub": 7, "exp": 9999999999}, "sub is no text"),
+        ({"sub": "ann"}, "exp is no number"),
+        ({"sub": "ann", "exp": True}, "exp is no number"),
+        ({"sub": "ann", "exp": 9999999999, "nbf": 9999999998}, "not valid yet"),
+        ({"sub": "ann", "exp": 9999999999, "nbf": "now"}, "nbf is no number"),
+    ],
+)
+def test_what_a_token_must_say(
+    claims: dict[str, object], message: str, authority: TokenAuthority
+) -> None:
+    with pytest.raises(Unauthenticated, match=message):
+        authority.verify(jwt.encode(claims, SECRET, algorithm="HS256"))
+
+
+def test_a_token_that_began_is_valid(authority: TokenAuthority) -> None:
+    claims = {"sub": "ann", "exp": 9999999999, "nbf": 1, "aud": "anybody"}
+    assert authority.verify(jwt.encode(claims, SECRET, algorithm="HS256")).subject == "ann"
+
+
 @given(st.text(max_size=200))
 def test_no_text_is_a_token_by_accident(text: str) -> None:
     with pytest.raises(Unauthenticated):
