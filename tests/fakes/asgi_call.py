@@ -33,6 +33,8 @@ class Call:
             self._incoming.put_nowait({"type": "http.request", "body": part, "more_body": more})
         self.sent: list[Message] = []
         self.arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
         state: dict[str, Any] = {"trace_id": "t" * 32}
         if principal is not None:
             state["principal"] = principal
@@ -46,6 +48,10 @@ class Call:
             "state": state,
         }
 
+    def stop_reading(self) -> None:
+        """From now on nothing that is sent finds room."""
+        self._room.clear()
+
     def leave(self) -> None:
         self._incoming.put_nowait({"type": "http.disconnect"})
 
@@ -54,6 +60,7 @@ class Call:
         return self
 
     async def _send(self, message: Message) -> None:
+        await self._room.wait()
         self.sent.append(message)
         if message.get("body"):
             self.arrived.set()

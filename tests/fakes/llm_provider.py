@@ -11,7 +11,7 @@ from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_http import PlainReply, Reply
 from agentcore.llm_gateway.chat_wire import parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.models import READY, Condition, Priority
+from agentcore.llm_gateway.models import NOBODY, READY, Condition, Owner, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from tests.fakes.llm_upstream import completion
 
@@ -55,7 +55,7 @@ class FakeProvider(BaseLLMProvider):
     def served_models(self) -> tuple[str, ...] | None:
         return self.models
 
-    def condition(self, priority: Priority = "medium") -> Condition:
+    def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
         return self.told
 
     @property

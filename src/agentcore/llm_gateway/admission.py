@@ -3,7 +3,9 @@
 One gate stands before one provider. Its order: class by class (high, medium, low), callers of one
 class in turn, the calls of one caller as they came. A part of the capacity is kept for the high
 class: ordering alone does not help who arrives when everything is taken. What cannot start in time
-is refused at once, so that the router may send it elsewhere.
+is refused at once, so that the router may send it elsewhere. A caller that sends many calls lets
+its own wait, not those of others: what a call has before it counts by turns, and a full line makes
+room at the cost of whoever has the most calls in it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from typing import Literal, Protocol
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.capacity import Start
-from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, QueueConfig
+from agentcore.llm_gateway.models import (
+    NOBODY,
+    PRIORITIES,
+    ChatCall,
+    Owner,
+    Priority,
+    QueueConfig,
+)
 
 # The reserve lapses when nobody has asked for the high class for so long.
 RESERVE_SECONDS = 60.0
@@ -25,7 +34,6 @@ SMOOTHING = 0.2
 ASSUMED_SERVICE = 1.0
 SHORTEST_RETRY = 1.0
 
-Owner = tuple[str, str]
 Source = Literal["configured", "reported", "learned", "unknown"]
 
 
@@ -102,7 +110,8 @@ class _Waiter:
     priority: Priority
     owner: Owner
     since: float
-    place: asyncio.Future[None]
+    # None: it may start; otherwise why it has to leave the line.
+    place: asyncio.Future[Full | None]
     standing: bool = True
 
 
@@ -162,15 +171,21 @@ class Gate:
 
     def free(self, priority: Priority = "high") -> bool:
         """Whether a call of this class would start at once."""
-        return self.in_flight < self._allowed(priority) and not self._ahead(priority)
+        return self.in_flight < self._allowed(priority) and not self._standing(priority)
 
-    def forecast(self, priority: Priority) -> float | None:
-        """Seconds that a call of this class would wait; None if it would not be let in line."""
+    def forecast(self, priority: Priority, owner: Owner = NOBODY) -> float | None:
+        """Seconds that a further call would wait; None if it would not be let in line."""
         if self.free(priority):
             return 0.0
-        if self._lengths[priority] >= self._queueing.places:
+        if self._full(priority) and self._yielding(priority, owner) is None:
             return None
-        return self._wait(priority)
+        return self.wait(priority, owner)
+
+    def wait(self, priority: Priority, owner: Owner = NOBODY) -> float:
+        """How long it takes from now until a further call might start, in line or not."""
+        allowed = self._allowed(priority)
+        ahead = self._ahead(priority, owner) + 1
+        return ahead * self._service / allowed if allowed > 0 else self._service
 
     async def enter(self, call: ChatCall) -> Pass:
         """Take a place, now or when it is this call's turn.
@@ -207,34 +222,34 @@ class Gate:
         patience = self._queueing.patience
         if call.deadline is not None:
             patience = min(patience, call.deadline - now)
-        wait = self.forecast(call.priority)
+        wait = self.forecast(call.priority, call.owner)
         if wait is None or wait > patience:
-            raise Full(self._wait(call.priority))
-        waiter = _Waiter(
-            call.priority,
-            (call.tenant, call.subject),
-            now,
-            asyncio.get_running_loop().create_future(),
-        )
+            raise Full(self.wait(call.priority, call.owner))
+        place = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(call.priority, call.owner, now, place)
         self._stand(waiter)
         try:
             async with asyncio.timeout(patience):
-                await waiter.place
+                refusal = await place
         except TimeoutError as exc:
             self._give_up(waiter)
-            raise Full(self._wait(call.priority)) from exc
+            raise Full(self.wait(call.priority, call.owner)) from exc
         except BaseException:
             self._give_up(waiter)
             raise
+        if refusal is not None:
+            raise refusal
 
     def _stand(self, waiter: _Waiter) -> None:
+        if self._full(waiter.priority):
+            self._make_room(waiter)
         self._lines[waiter.priority].setdefault(waiter.owner, deque()).append(waiter)
         self._lengths[waiter.priority] += 1
 
     def _give_up(self, waiter: _Waiter) -> None:
         if waiter.standing:
             self._step_out(waiter)
-        elif not waiter.place.cancelled():
+        elif not waiter.place.cancelled() and waiter.place.result() is None:
             # The place came in the same moment: somebody else takes it.
             self.in_flight -= 1
             self._call_next()
@@ -246,6 +261,24 @@ class Gate:
         line[waiter.owner].remove(waiter)
         if not line[waiter.owner]:
             del line[waiter.owner]
+
+    def _make_room(self, newcomer: _Waiter) -> None:
+        last = self._yielding(newcomer.priority, newcomer.owner)
+        if last is not None:
+            self._step_out(last)
+            if not last.place.done():
+                last.place.set_result(Full(self.wait(last.priority, last.owner)))
+
+    def _yielding(self, priority: Priority, owner: Owner) -> _Waiter | None:
+        """Who leaves a full line for ``owner``: the last call of whoever has the most there."""
+        line = self._lines[priority]
+        most = max(line.values(), key=len, default=None)
+        if most is None or len(most) <= len(line.get(owner, ())) + 1:
+            return None
+        return most[-1]
+
+    def _full(self, priority: Priority) -> bool:
+        return self._lengths[priority] >= self._queueing.places
 
     def _call_next(self) -> None:
         while (waiter := self._next()) is not None:
@@ -286,11 +319,19 @@ class Gate:
             return limit
         return max(1, limit - math.ceil(limit * self._queueing.reserve))
 
-    def _ahead(self, priority: Priority) -> int:
-        """Calls that wait and are of this class or a better one."""
+    def _standing(self, priority: Priority) -> bool:
+        """Whether calls wait that are of this class or a better one."""
         better = PRIORITIES[: PRIORITIES.index(priority) + 1]
-        return sum(self._lengths[each] for each in better)
+        return any(self._lengths[each] for each in better)
 
-    def _wait(self, priority: Priority) -> float:
-        allowed = self._allowed(priority)
-        return (self._ahead(priority) + 1) * self._service / allowed if allowed else self._service
+    def _ahead(self, priority: Priority, owner: Owner) -> int:
+        """Calls that start before a further one of ``owner``, as things stand.
+
+        All of better classes and its own; callers of its class take turns, so others start as many
+        as it has in line, and one more.
+        """
+        better = PRIORITIES[: PRIORITIES.index(priority)]
+        line = self._lines[priority]
+        own = len(line.get(owner, ()))
+        turns = sum(min(len(calls), own + 1) for other, calls in line.items() if other != owner)
+        return sum(self._lengths[each] for each in better) + own + turns

@@ -23,6 +23,8 @@ from agentcore.llm_gateway.transport import Exchange, Transport
 ERROR_BODY_SECONDS = 5.0
 # After [DONE] only the connection's fate is open.
 AFTERMATH_SECONDS = 1.0
+# What may come before a stream's first content: roles and signs of life, all kept until then.
+LONGEST_PRELUDE = 1024 * 1024
 # Timers of the event loop may fire this much early by the monotonic clock.
 TICK = 0.005
 
@@ -250,6 +252,11 @@ class ChatEndpoint:
             held += scanner.end() if ended else scanner.feed(data)
             if scanner.failure is not None:
                 raise scanner.failure
+            if len(held) > LONGEST_PRELUDE and not scanner.committed:
+                raise UpstreamMalformed(
+                    f"{self._provider} sends {len(held)} bytes without content",
+                    provider=self._provider,
+                )
         place.began(size=call.prompt_bytes)
         return StreamReply(exchange, scanner, held, limits, ended=ended, place=place)
 

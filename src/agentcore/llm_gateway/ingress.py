@@ -7,7 +7,8 @@ and no validation library is between the socket and the router.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -46,13 +47,15 @@ STREAM_HEADERS: list[Header] = [
 ]
 # A caller that leaves earlier is noticed then: a watch for every quick answer costs more.
 WATCH_AFTER_SECONDS = 0.05
+# A stream holds its place for as long as its caller takes what arrives.
+STALLED_SECONDS = 30.0
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
 NO_SOCKETS = 1008
 NO = frozenset({b"", b"0", b"false", b"no"})
 
 
 class CallerGone(Exception):
-    """The client closed the connection before its answer was complete."""
+    """The client closed the connection before its answer was complete, or no longer reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,12 @@ class OpenAIEndpoint:
         *,
         clock: Clock,
         max_body_bytes: int,
+        stalled_seconds: float = STALLED_SECONDS,
     ) -> None:
         self._router = router
         self._clock = clock
         self._max_body_bytes = max_body_bytes
+        self._stalled_seconds = stalled_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,7 +147,9 @@ class OpenAIEndpoint:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": reply.body})
             return
-        await _relay(answer, reply, send)
+        reader = _Reader(send, self._stalled_seconds)
+        async with reader.patience():
+            await _relay(answer, reply, reader.send)
 
     async def _read(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -192,9 +199,8 @@ class OpenAIDoor:
 async def refuse(send: Send, error: AgentCoreError) -> None:
     """Answer with ``error`` in the shape that OpenAI's SDKs parse; for the app's own refusals."""
     headers: list[Header] = []
-    if error.retry_after is not None:
-        # The header knows whole seconds; zero would mean at once.
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if error.retry_after_header is not None:
+        headers.append((b"retry-after", error.retry_after_header.encode()))
     provider = error.context.get("provider")
     if isinstance(provider, str):
         headers.append((b"x-agentcore-provider", provider.encode()))
@@ -225,6 +231,45 @@ class _Watch:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         raise CallerGone
+
+
+class _Reader:
+    """A caller that counts as gone when it takes nothing of its stream for ``seconds``.
+
+    Looked at now and then: a timer of its own for every part would cost more than the part.
+    """
+
+    __slots__ = ("_limit", "_loop", "_seconds", "_send", "_since", "_timer")
+
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._send = send
+        self._seconds = seconds
+        self._since: float | None = None
+        self._limit = asyncio.timeout(None)
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    async def send(self, message: Message) -> None:
+        self._since = self._loop.time()
+        await self._send(message)
+        self._since = None
+
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        try:
+            async with self._limit:
+                yield
+        except TimeoutError as exc:
+            raise CallerGone from exc
+        finally:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._since is not None and now - self._since >= self._seconds:
+            self._limit.reschedule(now)
+        else:
+            self._timer = self._loop.call_later(self._seconds, self._look)
 
 
 async def _relay(answer: Answer, stream: RoutedStream, send: Send) -> None:

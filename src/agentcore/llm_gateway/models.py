@@ -21,6 +21,9 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+# Tenant and subject of a caller; NOBODY has no calls in line.
+Owner = tuple[str, str]
+NOBODY: Owner = ("", "")
 Reason = Literal[
     "privacy_required", "cost_optimization", "exclusive_model", "cluster_saturated", "default"
 ]
@@ -209,6 +212,10 @@ class ChatCall(NamedTuple):
     trace_id: str = ""
     deadline: float | None = None
 
+    @property
+    def owner(self) -> Owner:
+        return self.tenant, self.subject
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LLMRequest:
@@ -281,8 +288,9 @@ class Condition(NamedTuple):
     """What a provider can take at this moment.
 
     ``available`` false excludes it for ``why``; ``has_capacity`` false means saturated: then
-    ``wait`` is how long a call would stand in line, None where it cannot. ``load`` is the share of
-    its capacity in use, or its calls in flight where no limit is known.
+    ``wait`` is how long a call would stand in line, None where it cannot, and ``retry_after`` how
+    soon it might start otherwise. ``load`` is the share of its capacity in use, or its calls in
+    flight where no limit is known.
     """
 
     available: bool = True
@@ -290,6 +298,7 @@ class Condition(NamedTuple):
     load: float = 0.0
     why: str = ""
     wait: float | None = None
+    retry_after: float = 0.0
 
 
 READY = Condition()

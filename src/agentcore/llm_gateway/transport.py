@@ -23,6 +23,8 @@ from agentcore.llm_gateway.errors import (
 LARGEST_ANSWER = 64 * 1024 * 1024
 IDLE_SECONDS = 30.0
 IDLE_PER_ORIGIN = 256
+# A connection that was closed while idle says so by then; later, the request has been read.
+STALE_SECONDS = 1.0
 URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[^\]]+\]|[^/:]+)(?::(?P<port>\d+))?(?P<path>/.*)?"
 )
@@ -176,18 +178,22 @@ class Transport:
     async def request(self, head: bytes, body: bytes, *, seconds: float) -> Exchange:
         """Send a request; returns when its answer's head has arrived, within ``seconds``."""
         whole_head = b"%b%d\r\n\r\n" % (head, len(body))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         connection = self._pool.take(self._origin)
         if connection is not None:
             try:
                 return await self._ask(connection, whole_head, body, seconds)
             except UpstreamUnavailable:
-                if not connection.untouched:
+                if not connection.untouched or loop.time() - began > STALE_SECONDS:
                     raise
                 # It had been closed while idle; the request cannot have been read.
+        left = max(0.0, seconds - (loop.time() - began))
         connection = await self._pool.connect(
-            self._origin, self._provider, min(seconds, self._connect_seconds)
+            self._origin, self._provider, min(left, self._connect_seconds)
         )
-        return await self._ask(connection, whole_head, body, seconds)
+        left = max(0.0, seconds - (loop.time() - began))
+        return await self._ask(connection, whole_head, body, left)
 
     async def _ask(
         self, connection: Connection, head: bytes, body: bytes, seconds: float

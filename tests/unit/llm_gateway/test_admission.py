@@ -37,12 +37,17 @@ class Line:
     def __init__(self, door: Gate) -> None:
         self.door = door
         self.order: list[str] = []
+        self.refused: list[str] = []
         self.passes: list[Pass] = []
         self.tasks: list[asyncio.Task[None]] = []
 
     async def ask(self, name: str, wanted: ChatCall) -> asyncio.Task[None]:
         async def enter() -> None:
-            granted = await self.door.enter(wanted)
+            try:
+                granted = await self.door.enter(wanted)
+            except Full:
+                self.refused.append(name)
+                return
             self.order.append(name)
             self.passes.append(granted)
 
@@ -157,6 +162,53 @@ async def test_the_line_is_bounded_by_class() -> None:
     assert line.order == ["first", "high", "second"]
 
 
+async def test_who_floods_the_line_pays_for_it() -> None:
+    line = Line(gate(1, QueueConfig(places=4, patience=600)))
+    await line.ask("first", call(owner="greedy"))
+    for number in range(5):
+        await line.ask(f"greedy{number}", call(owner="greedy"))
+    assert line.refused == ["greedy4"]
+    for owner in ("modest", "other", "third"):
+        await line.ask(owner, call(owner=owner))
+    # Everybody has one call in line now, so nobody makes room for one more.
+    await line.ask("late", call(owner="late"))
+    assert line.refused == ["greedy4", "greedy3", "greedy2", "greedy1", "late"]
+    await line.serve()
+    assert line.order == ["first", "greedy0", "modest", "other", "third"]
+    assert (line.door.in_flight, line.door.queued["low"]) == (0, 0)
+
+
+async def test_others_wait_by_turns_not_behind_a_flood() -> None:
+    clock = ManualClock()
+    line = Line(gate(1, QueueConfig(places=100, patience=6), clock=clock))
+    await line.ask("first", call(owner="greedy"))
+    for number in range(9):
+        await line.ask(f"greedy{number}", call(owner="greedy"))
+    # A further call of the flood would come too late; others have one call of it before them.
+    assert line.refused == ["greedy6", "greedy7", "greedy8"]
+    assert line.door.forecast("low", ("default", "greedy")) == 7
+    assert line.door.forecast("low", ("default", "modest")) == 2
+    await line.ask("modest", call(owner="modest", deadline=clock.monotonic() + 3))
+    await line.serve()
+    assert line.order[:3] == ["first", "greedy0", "modest"]
+
+
+async def test_who_is_turned_out_and_leaves_in_the_same_moment_leaves_once() -> None:
+    line = Line(gate(1, QueueConfig(places=2, patience=600)))
+    await line.ask("first", call())
+    await line.ask("second", call())
+    third = await line.ask("third", call())
+    modest = asyncio.ensure_future(line.door.enter(call(owner="modest")))
+    asyncio.get_running_loop().call_soon(third.cancel)
+    await asyncio.sleep(0)
+    assert line.door.queued["low"] == 2
+    await asyncio.gather(third, return_exceptions=True)
+    await line.serve()
+    (await modest).leave()
+    assert line.order == ["first", "second"]
+    assert (line.door.in_flight, line.door.queued["low"]) == (0, 0)
+
+
 async def test_patience_ends() -> None:
     door = gate(1, QueueConfig(places=9, patience=1.01))
     granted = await door.enter(call())
@@ -203,6 +255,7 @@ Step = tuple[str, int]
 
 @given(
     st.integers(1, 6),
+    st.sampled_from([2, 4, 100]),
     st.lists(
         st.tuples(
             st.sampled_from(["high", "medium", "low", "leave", "cancel", "age"]), st.integers(0, 30)
@@ -210,13 +263,15 @@ Step = tuple[str, int]
         max_size=60,
     ),
 )
-def test_places_are_neither_lost_nor_given_twice(limit: int, steps: list[Step]) -> None:
-    asyncio.run(churn(limit, steps))
+def test_places_are_neither_lost_nor_given_twice(
+    limit: int, places: int, steps: list[Step]
+) -> None:
+    asyncio.run(churn(limit, places, steps))
 
 
-async def churn(limit: int, steps: list[Step]) -> None:
+async def churn(limit: int, places: int, steps: list[Step]) -> None:
     clock = ManualClock()
-    line = Line(gate(limit, clock=clock))
+    line = Line(gate(limit, QueueConfig(places=places, patience=600), clock=clock))
     for number, (what, which) in enumerate(steps):
         act(line, clock, what, which)
         for priority in PRIORITIES:
@@ -228,6 +283,7 @@ async def churn(limit: int, steps: list[Step]) -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert len(line.passes) == line.door.in_flight <= limit
+        assert max(line.door.queued.values()) <= places
         waiting = sum(line.door.queued.values())
         assert not waiting or line.door.in_flight >= max(1, limit - -(-limit // 4))
     await asyncio.sleep(0)

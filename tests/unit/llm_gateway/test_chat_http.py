@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from agentcore.kit.clock import SystemClock
+from agentcore.llm_gateway import chat_http as module
 from agentcore.llm_gateway.admission import FixedLimit, Gate
-from agentcore.llm_gateway.chat_http import ChatEndpoint, json_headers
+from agentcore.llm_gateway.chat_http import ChatEndpoint, StreamReply, json_headers
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
-from agentcore.llm_gateway.models import Timeouts
+from agentcore.llm_gateway.models import ChatCall, Timeouts
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
-from tests.fakes.llm_upstream import Upstream, answers, fails
+from tests.fakes.llm_upstream import Upstream, answers, delta, fails, stalls, streams
 
 
 @pytest.fixture
@@ -52,3 +53,18 @@ async def test_a_refused_list_is_an_error(endpoint: ChatEndpoint, upstream: Upst
     upstream.catalogue = fails(500)
     with pytest.raises(UpstreamError):
         await endpoint.models()
+
+
+async def test_signs_of_life_are_not_kept_without_end(
+    endpoint: ChatEndpoint, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_PRELUDE", 1000)
+    upstream.behaviour = streams(b": still here\n\n" * 200, then=stalls())
+    with pytest.raises(UpstreamMalformed, match="bytes without content"):
+        await endpoint.send(ChatCall("m", {"messages": []}, stream=True), "m")
+    assert endpoint.gate.in_flight == 0
+    # What is long because of its content is no prelude.
+    upstream.behaviour = streams(delta("a" * 5000), delta(finish="stop"))
+    reply = await endpoint.send(ChatCall("m", {"messages": []}, stream=True), "m")
+    assert isinstance(reply, StreamReply)
+    reply.close()

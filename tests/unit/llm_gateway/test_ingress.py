@@ -23,6 +23,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import (
+    PAUSE,
     Upstream,
     completion,
     delta,
@@ -123,6 +124,32 @@ async def test_a_caller_that_leaves_cancels_the_upstream_call(
         while upstream.cut_off == 0:
             await asyncio.sleep(0.005)
     assert [line.status for line in lines] == ["cancelled"]
+
+
+async def test_a_caller_that_stops_reading_loses_its_stream(
+    router: HybridRouter, upstream: Upstream, lines: list[CallRecord]
+) -> None:
+    endpoint = OpenAIEndpoint(
+        lambda: router, clock=SystemClock(), max_body_bytes=10_000, stalled_seconds=0.02
+    )
+    upstream.behaviour = streams(*[delta("a")] * 3, then=stalls())
+    call = Call(endpoint, json.dumps({**HELLO, "stream": True}).encode())
+    call.stop_reading()
+    await call.run()
+    assert call.sent == []
+    assert [line.status for line in lines] == ["cancelled"]
+    assert router.providers[0].gate.in_flight == 0
+
+
+async def test_a_stream_that_pauses_is_not_one_that_nobody_reads(
+    router: HybridRouter, upstream: Upstream
+) -> None:
+    endpoint = OpenAIEndpoint(
+        lambda: router, clock=SystemClock(), max_body_bytes=10_000, stalled_seconds=0.01
+    )
+    upstream.behaviour = streams(delta("a"), PAUSE, PAUSE, delta(finish="stop"))
+    call = await Call(endpoint, json.dumps({**HELLO, "stream": True}).encode()).run()
+    assert call.complete
 
 
 async def test_a_stream_that_fails_later_ends_with_an_error_and_without_done(
@@ -269,11 +296,14 @@ async def test_a_timeout_is_kept(asking: Asking, upstream: Upstream) -> None:
     assert call.status == 504
 
 
-async def test_a_rate_limit_says_when_to_return(asking: Asking, upstream: Upstream) -> None:
-    upstream.behaviour = fails(429, retry_after="7")
+@pytest.mark.parametrize(("told", "passed_on"), [("7", "7"), ("7.2", "8"), ("0", "1")])
+async def test_a_rate_limit_says_when_to_return(
+    asking: Asking, upstream: Upstream, told: str, passed_on: str
+) -> None:
+    upstream.behaviour = fails(429, retry_after=told)
     call = await asking().run()
     assert call.status == 429
-    assert call.headers["retry-after"] == "7"
+    assert call.headers["retry-after"] == passed_on
     assert call.json["error"]["type"] == "rate_limit_error"
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from agentcore.kit.clock import SystemClock
 from agentcore.llm_gateway import transport as module
+from agentcore.llm_gateway.connection import Connection
 from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamUnavailable
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_upstream import Upstream, answers, delta, stalls, streams
+from tests.fakes.llm_upstream import Upstream, answers, delta, drops, stalls, streams
 
 
 def closed_port() -> int:
@@ -96,6 +97,38 @@ async def test_a_connection_closed_while_idle_is_replaced_unseen(
     assert exchange.status == 200
     exchange.close()
     assert upstream.connections == 2
+
+
+async def test_who_dies_over_a_request_is_not_asked_again(
+    ask: Asking, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALE_SECONDS", 0.0)
+    exchange = await ask(f"{upstream.v1}/models")
+    await exchange.read(1)
+    exchange.close()
+    upstream.behaviour = drops()
+    with pytest.raises(UpstreamUnavailable, match="closed the connection before it answered"):
+        await ask(f"{upstream.v1}/chat/completions", "POST", b"{}")
+    assert len(upstream.bodies) == 1
+
+
+async def test_a_second_connection_gets_no_further_time(
+    ask: Asking, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = await ask(f"{upstream.v1}/models")
+    await exchange.read(1)
+    exchange.close()
+    given: list[float] = []
+    original = Connection.answered
+
+    async def answered(self: Connection, seconds: float) -> int:
+        given.append(seconds)
+        return await original(self, seconds)
+
+    monkeypatch.setattr(Connection, "answered", answered)
+    upstream.close_next = True
+    (await ask(f"{upstream.v1}/models")).close()
+    assert given[0] == 1 > given[1]
 
 
 async def test_an_endless_answer_is_refused(

@@ -14,7 +14,14 @@ from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import PlainReply, Reply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import UpstreamMalformed
-from agentcore.llm_gateway.models import Condition, LLMRequest, LLMResponse, Priority
+from agentcore.llm_gateway.models import (
+    NOBODY,
+    Condition,
+    LLMRequest,
+    LLMResponse,
+    Owner,
+    Priority,
+)
 from agentcore.llm_gateway.replies import read_plain, text_of
 
 
@@ -47,8 +54,8 @@ class BaseLLMProvider(ABC):
         """What is known to be served, without asking; None while nothing is known yet."""
 
     @abstractmethod
-    def condition(self, priority: Priority = "medium") -> Condition:
-        """What it can take of this class now, from memory: no call waits for it."""
+    def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
+        """What it can take of this class and caller now, from memory: no call waits for it."""
 
     @property
     @abstractmethod

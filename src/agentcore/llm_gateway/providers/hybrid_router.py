@@ -32,7 +32,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamMalformed,
     UpstreamRateLimited,
 )
-from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Priority, Reason
+from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.replies import read_plain, text_of
 from agentcore.llm_gateway.routing import (
@@ -195,10 +195,10 @@ class HybridRouter:
                 serving[model] = (*serving.get(model, ()), name)
         return serving
 
-    def snapshot(self, model: str, priority: Priority = "medium") -> list[ProviderState]:
+    def snapshot(self, call: ChatCall) -> list[ProviderState]:
         """What is known now about everybody, as :func:`decide` takes it."""
         now = self._clock.monotonic()
-        return [self._state(target, model, priority, now) for target in self._targets.values()]
+        return [self._state(target, call, now) for target in self._targets.values()]
 
     async def dispatch(self, call: ChatCall) -> Answer:
         """Have ``call`` answered: returns when somebody has begun to.
@@ -230,7 +230,7 @@ class HybridRouter:
 
     def _decide(self, call: ChatCall) -> RoutingDecision:
         try:
-            return decide(call, self.snapshot(call.model, call.priority), self.cost_optimizer)
+            return decide(call, self.snapshot(call), self.cost_optimizer)
         except AgentCoreError as error:
             self.accounts.metrics.refused.labels(error.code).inc()
             raise
@@ -286,11 +286,11 @@ class HybridRouter:
         left = first.self_hosted and not self._targets[name].provider.destination.self_hosted
         return "cluster_saturated" if left else decision.reason
 
-    def _state(self, target: _Target, model: str, priority: Priority, now: float) -> ProviderState:
+    def _state(self, target: _Target, call: ChatCall, now: float) -> ProviderState:
         provider = target.provider
         there = provider.destination
-        upstream = provider.upstream_model(model)
-        condition = provider.condition(priority)
+        upstream = provider.upstream_model(call.model)
+        condition = provider.condition(call.priority, call.owner)
         cooling = target.cool_until - now
         open_breaker = target.breaker.state == "open"
         why = "failed too often" if open_breaker else condition.why
@@ -304,7 +304,7 @@ class HybridRouter:
             load=condition.load,
             price=None if upstream is None else self.accounts.prices.price(there.name, upstream),
             why="rate limited" if cooling > 0 else why,
-            retry_after=max(cooling, COOLING_SECONDS),
+            retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),
             wait=None if cooling > 0 else condition.wait,
         )
 

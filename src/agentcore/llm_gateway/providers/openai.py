@@ -9,7 +9,15 @@ from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply, json_headers
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Priority, Timeouts
+from agentcore.llm_gateway.models import (
+    ASK,
+    DEFAULT_TIMEOUTS,
+    NOBODY,
+    Condition,
+    Owner,
+    Priority,
+    Timeouts,
+)
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 
@@ -74,13 +82,14 @@ class OpenAIProvider(BaseLLMProvider):
     def gate(self) -> Gate:
         return self._endpoint.gate
 
-    def condition(self, priority: Priority = "medium") -> Condition:
-        wait = self.gate.forecast(priority)
+    def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
+        wait = self.gate.forecast(priority, owner)
         return Condition(
             has_capacity=wait == 0.0,
             load=self.gate.load,
             why=self._trouble if wait == 0.0 else "at its concurrency limit",
             wait=wait,
+            retry_after=0.0 if wait == 0.0 else self.gate.wait(priority, owner),
         )
 
     async def watch(self) -> None:

@@ -8,7 +8,15 @@ from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Condition, Priority, Timeouts
+from agentcore.llm_gateway.models import (
+    ASK,
+    DEFAULT_TIMEOUTS,
+    NOBODY,
+    Condition,
+    Owner,
+    Priority,
+    Timeouts,
+)
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import USABLE, ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
@@ -61,11 +69,11 @@ class ParallaxProvider(BaseLLMProvider):
     def gate(self) -> Gate:
         return self.cluster_manager.gate
 
-    def condition(self, priority: Priority = "medium") -> Condition:
+    def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
         manager = self.cluster_manager
         # Never heard is worth a try: a call that fails to connect falls over at once.
         available = manager.health in USABLE
-        wait = manager.gate.forecast(priority)
+        wait = manager.gate.forecast(priority, owner)
         free = wait == 0.0
         return Condition(
             available=available,
@@ -73,6 +81,7 @@ class ParallaxProvider(BaseLLMProvider):
             load=manager.gate.load,
             why="" if available and free else manager.trouble,
             wait=wait,
+            retry_after=0.0 if free else manager.gate.wait(priority, owner),
         )
 
     async def watch(self) -> None:

@@ -275,6 +275,13 @@ async def test_nobody_left_is_said(build: Build, cluster: FakeProvider) -> None:
         await build(cluster).route_request(replace(ASKED, model="other"))
 
 
+async def test_who_is_full_says_when_to_return(build: Build, cluster: FakeProvider) -> None:
+    cluster.told = Condition(has_capacity=False, retry_after=17.0)
+    with pytest.raises(AgentCoreError, match="full") as caught:
+        await build(cluster).route_request(ASKED)
+    assert caught.value.retry_after == 17
+
+
 async def test_a_cancelled_call_is_on_the_ledger(
     build: Build, cluster: FakeProvider, lines: list[CallRecord]
 ) -> None:
