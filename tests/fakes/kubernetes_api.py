@@ -164,7 +164,7 @@ class KubernetesApi:
             return self._usage(request, place)
         self._authorize(request, place)
         if place.part:
-            return await self._answer_part(request, place)
+            return self._log(request, place)
         match request.method:
             case "PATCH":
                 return self._apply(request, place, await _body(request))
@@ -176,9 +176,6 @@ class KubernetesApi:
                 return await self._watch(request, place)
             case _:
                 return self._list(request, place)
-
-    async def _answer_part(self, request: web.Request, place: Place) -> web.Response:
-        return self._log(request, place)
 
     def _authorize(self, request: web.Request, place: Place) -> None:
         verb = {"PATCH": "patch", "DELETE": "delete"}.get(request.method, "list")
