@@ -28,6 +28,12 @@ from agentcore.training.rollouts import (
 Success = Callable[[Episode], bool | None]
 
 
+def told_success(episode: Episode) -> bool | None:
+    """What the environment itself says in the last step's info: ``success`` or ``is_success``."""
+    told = episode.info.get("success", episode.info.get("is_success"))
+    return told if isinstance(told, bool) else None
+
+
 async def benchmark(
     policy: PlayerFactory,
     env: OpenSession,
@@ -35,20 +41,13 @@ async def benchmark(
     seeds: int | Iterable[int] = 0,
     *,
     plan: RolloutPlan = DEFAULT_PLAN,
-    success: Success | None = None,
+    success: Success = told_success,
     watchers: Sequence[EpisodeWatcher] = (),
     titles: tuple[str, str] = ("policy", "environment"),
 ) -> EvaluationReport:
     """Play and evaluate; ``titles`` name the policy and the environment in the report."""
     played = await rollout(policy, env, episodes, seeds, plan=plan, watchers=watchers)
-    judged = told_success if success is None else success
-    return evaluate(played, policy=titles[0], environment=titles[1], success=judged)
-
-
-def told_success(episode: Episode) -> bool | None:
-    """What the environment itself says in the last step's info: ``success`` or ``is_success``."""
-    told = episode.info.get("success", episode.info.get("is_success"))
-    return told if isinstance(told, bool) else None
+    return evaluate(played, policy=titles[0], environment=titles[1], success=success)
 
 
 def reaching(total: float) -> Success:

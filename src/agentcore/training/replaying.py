@@ -13,9 +13,11 @@ from agentcore.training.openenv.playing import EpisodeSession
 from agentcore.training.recording import RecordedEpisode
 
 Verdict = Literal["same", "diverged", "failed"]
+# Where, what was recorded, and what was found.
+_Difference = tuple[str, JsonValue, JsonValue]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Divergence:
     """The first thing that came out otherwise; step 0 is the reset.
 
@@ -23,7 +25,6 @@ class Divergence:
     ``/truncated``.
     """
 
-    episode: int
     step: int
     path: str
     recorded: JsonValue
@@ -75,8 +76,8 @@ async def _replay(
         first = await session.reset(episode.seed)
         seen = _first(episode.first.state, first.state, "/observation", ignoring)
         if seen is not None:
-            return _diverged(episode, 0, 0, seen)
-        for number, step in enumerate(episode.steps, start=1):
+            return _diverged(episode, 0, seen)
+        for step in episode.steps:
             result = await session.step(step.action)
             seen = (
                 _first(step.observation.state, result.observation.state, "/observation", ignoring)
@@ -86,7 +87,7 @@ async def _replay(
                 or _first(step.truncated and not step.cut, result.truncated, "/truncated", ignoring)
             )
             if seen is not None:
-                return _diverged(episode, number, done, seen)
+                return _diverged(episode, done + 1, seen)
             done += 1
     except AgentCoreError as error:
         return ReplayedEpisode(
@@ -99,28 +100,13 @@ async def _replay(
     return ReplayedEpisode(index=episode.index, seed=episode.seed, verdict="same", steps=done)
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    path: str
-    recorded: JsonValue
-    found: JsonValue
-
-
-def _diverged(
-    episode: RecordedEpisode, number: int, steps: int, seen: _Difference
-) -> ReplayedEpisode:
+def _diverged(episode: RecordedEpisode, step: int, seen: _Difference) -> ReplayedEpisode:
     return ReplayedEpisode(
         index=episode.index,
         seed=episode.seed,
         verdict="diverged",
-        steps=steps,
-        divergence=Divergence(
-            episode=episode.index,
-            step=number,
-            path=seen.path,
-            recorded=seen.recorded,
-            found=seen.found,
-        ),
+        steps=max(0, step - 1),
+        divergence=Divergence(step, *seen),
     )
 
 
@@ -142,17 +128,16 @@ def _differences(
             if name in recorded and name in found:
                 yield from _differences(recorded[name], found[name], below, ignoring)
             elif below not in ignoring:
-                yield _Difference(below, recorded.get(name), found.get(name))
+                yield below, recorded.get(name), found.get(name)
     elif isinstance(recorded, list) and isinstance(found, list):
         for place, (one, other) in enumerate(zip(recorded, found, strict=False)):
             yield from _differences(one, other, f"{path}/{place}", ignoring)
         shorter = min(len(recorded), len(found))
         if len(recorded) != len(found) and (below := f"{path}/{shorter}") not in ignoring:
-            yield _Difference(
-                below, *(next(iter(each[shorter:]), None) for each in (recorded, found))
-            )
+            one, other = (next(iter(each[shorter:]), None) for each in (recorded, found))
+            yield below, one, other
     elif not _same(recorded, found):
-        yield _Difference(path, recorded, found)
+        yield path, recorded, found
 
 
 def _same(recorded: JsonValue, found: JsonValue) -> bool:

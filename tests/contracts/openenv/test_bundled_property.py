@@ -75,7 +75,7 @@ def test_any_actions_leave_a_sound_and_repeatable_episode(
         assert abs(step.reward) < 100
         schema.validate(step.observation)
         state.validate(environment.visible_state())
-        assert environment.step_count == number <= (environment.max_episode_steps or 0)
+        assert environment.step_count == number <= environment.max_episode_steps
         if step.terminated or step.truncated:
             _is_over(environment, action, step)
             break

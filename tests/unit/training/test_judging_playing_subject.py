@@ -6,7 +6,8 @@ import pytest
 
 from agentcore.training.openenv.conformance.judging import Violation, check, require
 from agentcore.training.openenv.conformance.playing import envelope_of, require_envelope
-from agentcore.training.openenv.conformance.subject import Subject, bearer
+from agentcore.training.openenv.conformance.subject import Subject
+from agentcore.training.openenv.describing import bearer
 
 
 @check("it-is", "It is", "everywhere", "should")

@@ -103,9 +103,7 @@ async def test_another_version_diverges_at_a_place(tmp_path: Path) -> None:
     (replayed,) = await replay(found.episodes, LocalSession(Kinder()))
     assert replayed.verdict == "diverged"
     assert replayed.steps == 1
-    assert replayed.divergence == Divergence(
-        episode=0, step=2, path="/reward", recorded=-0.1, found=-0.05
-    )
+    assert replayed.divergence == Divergence(step=2, path="/reward", recorded=-0.1, found=-0.05)
 
 
 async def test_an_environment_that_refuses_ends_the_replay(tmp_path: Path) -> None:
@@ -142,7 +140,7 @@ async def test_the_first_difference_is_named_exactly(
     assert (at_reset.divergence.recorded, at_reset.divergence.found) == values
     (at_step,) = await replay([episode({}, before)], Scripted({}, after))
     assert at_step.divergence is not None
-    assert (at_step.divergence.step, at_step.divergence.episode) == (1, 3)
+    assert (at_step.divergence.step, at_step.index) == (1, 3)
     (ignored,) = await replay([episode({}, before)], Scripted({}, after), ignoring=[path])
     assert (ignored.verdict, ignored.steps) == ("same", 1)
 

@@ -25,7 +25,7 @@ from agentcore.training.openenv.conformance.wire import (
     socket_url,
 )
 from agentcore.training.openenv.connection import check_writable
-from agentcore.training.openenv.describing import describe
+from agentcore.training.openenv.describing import bearer, describe
 from agentcore.training.openenv.encoding import ActionEncoder
 from agentcore.training.openenv.errors import OpenEnvError, SchemaNotSampleable
 from agentcore.training.openenv.models import EnvironmentInfo
@@ -85,7 +85,7 @@ async def deep_health(url: str, *, token: str | None = None, seconds: float = 10
 class _Visit:
     def __init__(self, url: str, token: str | None, seconds: float) -> None:
         self._url = url
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = bearer(token)
         # The time for all of it runs out first: it names the stage.
         self._patience = seconds + 1
         self._began = time.perf_counter()

@@ -36,6 +36,10 @@ _MODES: Mapping[str, Literal["simulation", "production"]] = {
 }
 
 
+def bearer(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
 async def describe(base_url: str, *, headers: Mapping[str, str], seconds: float) -> EnvironmentInfo:
     """Ask the server at ``base_url`` once.
 

@@ -37,7 +37,7 @@ class ActionEncoder:
             "metadata" in self._properties or action_space.get("additionalProperties") is not False
         )
         # All sessions of an environment have the same space, and judging it takes a while.
-        self._validator = None if _takes_any(action_space) else _validator(dumps(action_space))
+        self._validator = None if _takes_any(action_space) else _validator(action_space)
 
     def encode(self, action: Action) -> JsonObject:
         """The ``data`` of a step frame.
@@ -142,15 +142,13 @@ def _takes_any(action_space: JsonObject) -> bool:
     return asked == {name: value for name, value in envelope.items() if name not in ANNOTATIONS}
 
 
-@lru_cache(maxsize=SCHEMAS_KEPT)
-def _validator(text: bytes) -> jsonschema_rs.Draft202012Validator:
+def _validator(action_space: JsonObject) -> jsonschema_rs.Draft202012Validator:
     """
     Raises:
         OpenEnvSpecError: the schema is none, or refers to what it does not hold.
     """
     try:
-        schema = cast("JsonObject", loads(text))
-        return jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
+        return validator_of(dumps(action_space))
     except ValueError as exc:
         reason = exc.message if isinstance(exc, jsonschema_rs.ValidationError) else str(exc)
         raise OpenEnvSpecError(
@@ -159,7 +157,14 @@ def _validator(text: bytes) -> jsonschema_rs.Draft202012Validator:
         ) from exc
 
 
-def _fetch_nothing(uri: str) -> JsonValue:
+@lru_cache(maxsize=SCHEMAS_KEPT)
+def validator_of(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+    """Raises ``ValueError`` where it is no JSON Schema, or refers to what it does not hold."""
+    members = cast("JsonObject", loads(schema))
+    return jsonschema_rs.Draft202012Validator(members, retriever=fetch_nothing)
+
+
+def fetch_nothing(uri: str) -> JsonValue:
     """A foreign schema must not make this process fetch what it refers to."""
     raise ValueError(f"{uri} is not in the schema")
 

@@ -129,8 +129,7 @@ class EnvironmentHost:
                 return envelope(Step({"tools": self._tools()}), reward=None)
             if kind == "call_tool":
                 return self._called(checked(ToolCall, action))
-            step = self.played(action)
-            step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
+            step = self._told(action)
             return envelope(step, reward=step.reward)
         except Exception as exc:
             raise failed(exc, OpenEnvStepError) from exc
@@ -138,6 +137,11 @@ class EnvironmentHost:
     def played(self, action: JsonObject) -> Step:
         """The environment's own step, whatever it raises."""
         return self._environment.step(action)
+
+    def _told(self, action: JsonObject) -> Step:
+        step = self.played(action)
+        step.info.update(terminated=step.terminated, truncated=step.truncated)
+        return step
 
     def broken_off(self) -> None:
         """Whoever played has gone without a word."""
@@ -216,8 +220,7 @@ class EnvironmentHost:
 
     def _called(self, asked: ToolCall) -> bytes:
         """A step by a tool call: the tool is the action's type."""
-        step = self.played({"type": asked.tool_name, "parameters": asked.arguments})
-        step.info["terminated"], step.info["truncated"] = step.terminated, step.truncated
+        step = self._told({"type": asked.tool_name, "parameters": asked.arguments})
         shown: JsonObject = {
             "tool_name": asked.tool_name,
             "result": step.observation,

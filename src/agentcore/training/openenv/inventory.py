@@ -96,12 +96,12 @@ class Inventory:
             if name not in self._bundled:
                 raise self._unknown(name)
             return EnvironmentEntry(name=name, source="bundled", info=self._bundled[name]().info())
-        from agentcore.training.openenv.describing import describe
+        from agentcore.training.openenv.describing import bearer, describe
 
         url = presentable(str(remote.url))
         info = await describe(
             url.rstrip("/"),
-            headers=_bearer(remote.token.get_secret_value()),
+            headers=bearer(remote.token.get_secret_value()),
             seconds=self._config.connect_seconds,
         )
         return entry.model_copy(update={"url": url, "info": info})
@@ -156,7 +156,3 @@ def _names(remote: RemoteEnvironment | None, url: str) -> bool:
     return remote is not None and url.rstrip("/") in {
         each.rstrip("/") for each in (str(remote.url), presentable(str(remote.url)))
     }
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from agentcore.training.openenv.ports import EnvironmentWatch, SessionWatch
 
 Side = Literal["client", "server"]
+LABELS = ("environment", "side")
 # Environments outside the closed set share one label value.
 OTHER = "other"
 SECONDS = (
@@ -26,51 +28,24 @@ class OpenEnvMetrics:
     def __init__(self, registry: CollectorRegistry, environments: Collection[str]) -> None:
         """``environments`` are the names that get a label value of their own."""
         self._names = frozenset(environments)
-        self.step = Histogram(
-            "openenv_step_duration_seconds",
-            "Time of one step",
-            ["environment", "side"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.reset = Histogram(
-            "openenv_reset_duration_seconds",
-            "Time of one reset",
-            ["environment", "side"],
-            buckets=SECONDS,
-            registry=registry,
+        histogram = partial(Histogram, labelnames=LABELS, registry=registry)
+        counter = partial(Counter, labelnames=LABELS, registry=registry)
+        self.step = histogram("openenv_step_duration_seconds", "Time of one step", buckets=SECONDS)
+        self.reset = histogram(
+            "openenv_reset_duration_seconds", "Time of one reset", buckets=SECONDS
         )
         self.sessions = Gauge(
-            "openenv_sessions",
-            "Sessions that are open",
-            ["environment", "side"],
-            registry=registry,
+            "openenv_sessions", "Sessions that are open", LABELS, registry=registry
         )
-        self.refusals = Counter(
-            "openenv_capacity_refusals_total",
-            "Sessions refused because all were taken",
-            ["environment", "side"],
-            registry=registry,
+        self.refusals = counter(
+            "openenv_capacity_refusals_total", "Sessions refused because all were taken"
         )
-        self.lost = Counter(
-            "openenv_lost_sessions_total",
-            "Sessions that ended inside an episode",
-            ["environment", "side"],
-            registry=registry,
+        self.lost = counter("openenv_lost_sessions_total", "Sessions that ended inside an episode")
+        self.rewards = histogram(
+            "openenv_episode_reward", "Total reward of an episode that ended", buckets=REWARDS
         )
-        self.rewards = Histogram(
-            "openenv_episode_reward",
-            "Total reward of an episode that ended",
-            ["environment", "side"],
-            buckets=REWARDS,
-            registry=registry,
-        )
-        self.lengths = Histogram(
-            "openenv_episode_length_steps",
-            "Steps of an episode that ended",
-            ["environment", "side"],
-            buckets=LENGTHS,
-            registry=registry,
+        self.lengths = histogram(
+            "openenv_episode_length_steps", "Steps of an episode that ended", buckets=LENGTHS
         )
 
     def watch(self, environment: str, side: Side) -> EnvironmentWatch:

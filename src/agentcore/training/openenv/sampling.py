@@ -12,7 +12,12 @@ from typing import cast
 import jsonschema_rs
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
-from agentcore.training.openenv.encoding import LIST_TOOLS, ActionEncoder, encoding_of
+from agentcore.training.openenv.encoding import (
+    LIST_TOOLS,
+    ActionEncoder,
+    encoding_of,
+    fetch_nothing,
+)
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, SchemaNotSampleable
 from agentcore.training.openenv.models import Action, EnvironmentInfo
 from agentcore.training.openenv.patterns import PatternTooHard, matching
@@ -121,8 +126,7 @@ class _Compiled:
     def __init__(self, schema: JsonObject) -> None:
         self.root = cast("JsonObject", _rooted(schema))
         try:
-            # Nothing is fetched: a foreign schema must not make this process call anybody.
-            jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
+            jsonschema_rs.Draft202012Validator(schema, retriever=fetch_nothing)
             self._registry = jsonschema_rs.Registry([(ROOT, self.root)])
         except jsonschema_rs.ValidationError as exc:
             keyword = "$ref" if exc.kind.name == "$ref" else "schema"
@@ -163,10 +167,6 @@ class _Compiled:
 @lru_cache(maxsize=SCHEMAS_KEPT)
 def _compiled(text: bytes) -> _Compiled:
     return _Compiled(cast("JsonObject", loads(text)))
-
-
-def _fetch_nothing(uri: str) -> JsonValue:
-    raise ValueError(f"{uri} is not in the schema itself")
 
 
 def _rooted(schema: JsonValue) -> JsonValue:

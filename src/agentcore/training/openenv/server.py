@@ -9,6 +9,8 @@ The surface is OpenEnv's own (0.2.0 to 0.10.0), so its official client plays her
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -28,7 +30,7 @@ from agentcore.training.openenv.serving.bodies import JSON, json_body, json_resp
 from agentcore.training.openenv.serving.callers import OriginGate, caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect
 from agentcore.training.openenv.serving.pages import Pages
-from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
+from agentcore.training.openenv.serving.slots import ACT, CONTROL, Slots
 from agentcore.training.openenv.serving.sockets import frames_socket, rpc_socket
 from agentcore.training.openenv.serving.standard_mcp import StandardMcp
 from agentcore.training.openenv.serving.task_sets import TaskSets
@@ -121,57 +123,43 @@ class EnvironmentServer:
         return Response(answer, media_type=JSON)
 
     async def state(self, request: Request) -> Response:
-        """As upstream: the state of a fresh environment, where no session is named."""
-        session = self._named(request)
-        if session is not None:
-            return Response(await session.host.run(session.host.state, {}), media_type=JSON)
-        host = await self.slots.make()
-        try:
+        async with self._host(request) as host:
             return Response(await host.run(host.state, {}), media_type=JSON)
-        finally:
-            await host.close()
 
     async def reset(self, request: Request) -> Response:
         caller_of(request.scope).require(CONTROL)
-        session, body = self._named(request), await json_body(request)
-        if session is not None:
-            return Response(await session.host.run(session.host.reset, body), media_type=JSON)
-        host = await self.slots.make()
-        try:
+        body = await json_body(request)
+        async with self._host(request) as host:
             return Response(await host.run(host.reset, body), media_type=JSON)
-        finally:
-            await host.close()
 
     async def step(self, request: Request) -> Response:
-        """As upstream: one action in a fresh environment, where no session is named."""
         caller_of(request.scope).require(ACT)
-        session = self._named(request)
         action = checked(StepRequest, await json_body(request)).action
-        if session is not None:
-            return Response(await session.host.run(session.host.step, action), media_type=JSON)
-        host = await self.slots.make()
-        try:
-            return Response(await _single_step(host, action), media_type=JSON)
-        finally:
-            await host.close()
+        async with self._host(request) as host:
+            if not requested_session(request.scope):
+                await host.run(host.reset, {})
+            return Response(await host.run(host.step, action), media_type=JSON)
 
     async def render(self, request: Request) -> Response:
-        session = self._named(request)
-        if session is None:
+        if not requested_session(request.scope):
             raise InvalidInput("no session is named", hint="GET /render?session_id=<id>")
-        image = await session.host.run(session.host.image, {})
+        async with self._host(request) as host:
+            image = await host.run(host.image, {})
         if image is None:
             raise NotFound(f"{self.name} has nothing to show", hint="it renders no images")
         return Response(image, media_type="image/png", headers={"cache-control": "no-store"})
 
-    def _named(self, request: Request) -> HostedSession | None:
-        session_id = requested_session(request.scope)
-        return self.slots.find(session_id, caller_of(request.scope)) if session_id else None
-
-
-async def _single_step(host: EnvironmentHost, action: JsonObject) -> bytes:
-    await host.run(host.reset, {})
-    return await host.run(host.step, action)
+    @asynccontextmanager
+    async def _host(self, request: Request) -> AsyncIterator[EnvironmentHost]:
+        """The session that is named or, as upstream has it, a fresh environment."""
+        if session_id := requested_session(request.scope):
+            yield self.slots.find(session_id, caller_of(request.scope)).host
+            return
+        host = await self.slots.make()
+        try:
+            yield host
+        finally:
+            await host.close()
 
 
 def environment_app(

@@ -7,15 +7,16 @@ import binascii
 
 from agentcore.kit.jsonvalue import object_of
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.playing import reset
-from agentcore.training.openenv.conformance.subject import Headers, Subject, bearer
+from agentcore.training.openenv.conformance.subject import Headers, Subject
 from agentcore.training.openenv.conformance.wire import NoSession, refusal_of
+from agentcore.training.openenv.describing import bearer
 
 FOREIGN = "https://agentcore-conformance.invalid"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -82,4 +83,4 @@ async def _lets_in(subject: Subject, headers: Headers) -> bool:
         return False
 
 
-CHECKS: tuple[Check, ...] = (auth, origin, agent_scope, render)
+CHECKS = checks_of(globals())

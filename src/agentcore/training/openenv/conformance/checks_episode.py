@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.playing import (
@@ -292,22 +292,4 @@ def _numbers(value: JsonValue) -> Iterator[float]:
         yield from _numbers(inner)
 
 
-CHECKS: tuple[Check, ...] = (
-    session_opens,
-    episode,
-    reset_again,
-    step_before_reset,
-    one_answer,
-    step_count,
-    episode_id,
-    state_schema,
-    observation_schema,
-    schema_taken,
-    finite_rewards,
-    seed_determinism,
-    seed_zero,
-    sessions_apart,
-    episode_ends,
-    done_once,
-    terminated_truncated,
-)
+CHECKS = checks_of(globals())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from agentcore.kit.jsonvalue import JsonObject, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.playing import first_action, reset, state, step
@@ -140,13 +140,4 @@ def shown(text: str | bytes) -> str:
     return shortened(text) if isinstance(text, str) else f"the binary frame {text!r}"
 
 
-CHECKS: tuple[Check, ...] = (
-    invalid_json,
-    unknown_type,
-    extra_members,
-    invalid_action,
-    survives,
-    no_object,
-    close,
-    large_frame,
-)
+CHECKS = checks_of(globals())

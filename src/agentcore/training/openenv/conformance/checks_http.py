@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
-from agentcore.training.openenv.conformance.judging import Check, NotApplicable, check, require
+from agentcore.training.openenv.conformance.judging import (
+    NotApplicable,
+    check,
+    checks_of,
+    require,
+)
 from agentcore.training.openenv.conformance.playing import first_action, require_envelope
 from agentcore.training.openenv.conformance.schemas import unfit
 from agentcore.training.openenv.conformance.subject import Answer, Subject
@@ -117,11 +122,4 @@ def _is_422(answer: Answer, body: JsonValue) -> None:
     require(bool(faults) and good, "a detail with loc, msg and type per fault", str(answer))
 
 
-CHECKS: tuple[Check, ...] = (
-    http_reset,
-    http_step,
-    http_stateless,
-    http_reset_422,
-    http_step_422,
-    tasks,
-)
+CHECKS = checks_of(globals())

@@ -7,10 +7,10 @@ import json
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.playing import reset, state
@@ -152,12 +152,4 @@ def _error_code(answer: JsonObject) -> JsonValue:
     return object_of(answer.get("error")).get("code")
 
 
-CHECKS: tuple[Check, ...] = (
-    mcp,
-    mcp_unknown_method,
-    mcp_frames,
-    mcp_socket,
-    attach,
-    unknown_session,
-    session_close,
-)
+CHECKS = checks_of(globals())

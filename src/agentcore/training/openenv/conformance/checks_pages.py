@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from agentcore.kit.jsonvalue import object_of
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.schemas import schema_fault
@@ -83,13 +83,4 @@ async def ready(subject: Subject) -> None:
         raise Violation('200 {"status":"ready",...}', str(answer))
 
 
-CHECKS: tuple[Check, ...] = (
-    health,
-    metadata,
-    metadata_members,
-    schema,
-    schema_title,
-    openapi,
-    routes,
-    ready,
-)
+CHECKS = checks_of(globals())

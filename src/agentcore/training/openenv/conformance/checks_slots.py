@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from agentcore.training.openenv.conformance.judging import (
-    Check,
     NotApplicable,
     Violation,
     check,
+    checks_of,
     require,
 )
 from agentcore.training.openenv.conformance.playing import any_action
@@ -115,4 +115,4 @@ def _limit(subject: Subject) -> int:
     return most
 
 
-CHECKS: tuple[Check, ...] = (capacity, slot_after_close, slot_after_cut)
+CHECKS = checks_of(globals())

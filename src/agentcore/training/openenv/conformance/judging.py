@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from agentcore.training.openenv.conformance.models import Severity
@@ -34,6 +34,11 @@ def check(
         return Check(id=name, title=title, section=section, severity=severity, run=run)
 
     return record
+
+
+def checks_of(names: Mapping[str, object]) -> tuple[Check, ...]:
+    """The checks among the names of a module, as they stand in it."""
+    return tuple(each for each in names.values() if isinstance(each, Check))
 
 
 class Violation(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -67,12 +67,7 @@ class Report(_Value):
     @property
     def counts(self) -> dict[Outcome, int]:
         found = Counter(result.outcome for result in self.results)
-        return {
-            "pass": found["pass"],
-            "fail": found["fail"],
-            "warn": found["warn"],
-            "skipped": found["skipped"],
-        }
+        return {outcome: found[outcome] for outcome in get_args(Outcome)}
 
     @property
     def passed(self) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import cast
 
 import jsonschema_rs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, object_of
+from agentcore.training.openenv.encoding import validator_of
 
 LONGEST_FAULT = 200
-SCHEMAS_KEPT = 64
 # What no type coercion of a careful server turns into a scalar.
 _WRONG: tuple[JsonValue, ...] = ({"un": "heard of"}, [["x"]], "x", 17.5)
 UNHEARD = "unheard_of"
@@ -22,7 +20,7 @@ def schema_fault(schema: JsonValue) -> str | None:
     if not isinstance(schema, dict):
         return "no object"
     try:
-        _validator(dumps(schema))
+        validator_of(dumps(schema))
     except ValueError as exc:
         return _told(exc)
     return None
@@ -31,23 +29,12 @@ def schema_fault(schema: JsonValue) -> str | None:
 def value_fault(schema: JsonValue, value: JsonValue) -> str | None:
     """Where ``value`` does not fit; None also where the schema is none."""
     try:
-        validator = _validator(dumps(object_of(schema)))
+        validator = validator_of(dumps(object_of(schema)))
     except ValueError:
         return None
     if validator.is_valid(value):
         return None
     return _told(next(iter(validator.iter_errors(value))))
-
-
-@lru_cache(maxsize=SCHEMAS_KEPT)
-def _validator(text: bytes) -> jsonschema_rs.Draft202012Validator:
-    schema = cast("JsonObject", loads(text))
-    return jsonschema_rs.Draft202012Validator(schema, retriever=_fetch_nothing)
-
-
-def _fetch_nothing(uri: str) -> JsonValue:
-    """A foreign schema must not make this process call anybody."""
-    raise ValueError(f"{uri} is not in the schema itself")
 
 
 def _told(fault: ValueError) -> str:

@@ -25,6 +25,7 @@ from agentcore.training.openenv.conformance.wire import (
     socket_url,
     talking,
 )
+from agentcore.training.openenv.describing import bearer
 from agentcore.training.openenv.encoding import ActionEncoder
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.models import EnvironmentInfo
@@ -206,7 +207,3 @@ class Subject:
         except (WireFault, OpenEnvError) as fault:
             self.without_actions = str(fault)
         self.actions = tuple(taken)
-
-
-def bearer(token: str | None) -> Headers:
-    return {"Authorization": f"Bearer {token}"} if token else {}

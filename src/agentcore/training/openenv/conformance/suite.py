@@ -142,10 +142,7 @@ async def _judged(check: Check, subject: Subject, seconds: float) -> Result:
         title=check.title,
         section=check.section,
         severity=check.severity,
-        outcome=found.outcome,
-        expected=found.expected,
-        got=found.got,
-        reason=found.reason,
+        **found._asdict(),
         reproduce=lines() if found.outcome in {"fail", "warn"} else (),
         seconds=time.perf_counter() - began,
     )

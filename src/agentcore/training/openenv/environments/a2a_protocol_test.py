@@ -69,11 +69,7 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
         self.violations: list[str] = []
         self.critical = False
         self._heard_of: set[str] = set()
-        self._limit = self.max_steps
-
-    @property
-    def max_episode_steps(self) -> int:
-        return self._limit
+        self.max_episode_steps = self.max_steps
 
     @property
     def completed_tasks(self) -> int:
@@ -87,7 +83,7 @@ class A2AProtocolTestEnv(Environment[Action, ProtocolState]):
 
     def begin(self, random: Random, options: JsonObject) -> JsonObject:
         num_tasks = count(options, "num_tasks", self.num_tasks, most=50)
-        self._limit = count(options, "max_steps", self.max_steps, most=1000)
+        self.max_episode_steps = count(options, "max_steps", self.max_steps, most=1000)
         self.agents = simulated_agents(self.num_simulated_agents)
         self.tasks = simulated_tasks(num_tasks, random)
         self.requests = simulated_requests(self.agents, num_tasks, random)

@@ -78,6 +78,8 @@ class Environment(ABC, Generic[ActionT, StateT]):
     version: ClassVar[str] = "1.0.0"
     threaded: ClassVar[bool] = False
     reset_options: ClassVar[tuple[str, ...]] = ()
+    # Steps after which an episode is truncated, 0 for any number; ``begin`` may set it.
+    max_episode_steps: int = 0
 
     _kinds: ClassVar[Mapping[str, type[BaseModel]]]
     _state_type: ClassVar[type]
@@ -101,11 +103,6 @@ class Environment(ABC, Generic[ActionT, StateT]):
         # Of the server that runs it: it may shorten episodes, never lengthen them.
         self.step_limit: int | None = None
         self._running = False
-
-    @property
-    def max_episode_steps(self) -> int | None:
-        """Steps after which an episode is truncated; a class attribute replaces it."""
-        return None
 
     @abstractmethod
     def observation_space(self) -> JsonObject:
@@ -208,8 +205,7 @@ class Environment(ABC, Generic[ActionT, StateT]):
 
     def effective_limit(self) -> int | None:
         """Steps after which an episode is truncated: the lesser of the two limits."""
-        own, given = self.max_episode_steps, self.step_limit
-        return given if own is None else own if given is None else min(own, given)
+        return min(filter(None, (self.max_episode_steps, self.step_limit)), default=None)
 
     def visible_state(self) -> JsonObject:
         return {

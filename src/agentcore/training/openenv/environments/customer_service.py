@@ -82,18 +82,14 @@ class CustomerServiceEnv(Environment[RoutingDecision, ServiceState]):
         self.tickets: list[Ticket] = []
         self.agents: list[SupportAgent] = []
         self._outcomes: list[JsonObject] = []
-        self._limit = 3 * self.num_tickets
-
-    @property
-    def max_episode_steps(self) -> int:
-        return self._limit
+        self.max_episode_steps = 3 * self.num_tickets
 
     def observation_space(self) -> JsonObject:
         return OBSERVATION_SPACE
 
     def begin(self, random: Random, options: JsonObject) -> JsonObject:
         number = count(options, "num_tickets", self.num_tickets, most=200)
-        self._limit = 3 * number
+        self.max_episode_steps = 3 * number
         self.tickets = tickets(random, number)
         self.agents = support_agents(random)
         self._outcomes = []

@@ -81,44 +81,40 @@ class TaskRoutingEnv(Environment[RoutingDecision, RoutingState]):
         self.tasks: list[RoutedTask] = []
         self.available_agents: list[RoutedAgent] = []
         self._results: list[JsonObject] = []
-        self._limit = 2 * self.num_tasks
-
-    @property
-    def max_episode_steps(self) -> int:
-        return self._limit
+        self.max_episode_steps = 2 * self.num_tasks
 
     def observation_space(self) -> JsonObject:
         return OBSERVATION_SPACE
 
     def begin(self, random: Random, options: JsonObject) -> JsonObject:
         number = count(options, "num_tasks", self.num_tasks, most=200)
-        self._limit = 2 * number
+        self.max_episode_steps = 2 * number
         self.tasks = routed_tasks(random, number)
         self.available_agents = routed_agents(random, self.tasks[-1].arrived + 1)
         self._results = []
         return self._observation()
 
     def act(self, action: RoutingDecision) -> Step:
-        task = next((t for t in self._pending() if t.id == action.task), None)
-        agent = next((a for a in self.available_agents if a.id == action.target_agent), None)
-        if task is None:
-            reward, info = UNKNOWN, _error("Task not found")
-        elif agent is None:
-            reward, info = UNKNOWN, _error("Target agent not found")
-        elif agent.queue(self.state.clock) >= LONGEST_QUEUE:
-            reward, info = REFUSED, _error("Target agent's queue is full")
-        else:
-            result = self._execute_task(task, agent)
-            reward = routing_quality(
-                latency=result.latency, success=result.success, cost=result.cost
-            )
-            info = {"result": self._results[-1]}
+        reward, info = self._route(action)
         self._pass_time()
         info["score"] = self.state.succeeded / len(self.tasks)
         return Step(self._observation(), reward, self.state.routed == len(self.tasks), info=info)
 
     def render(self) -> bytes:
         return routing_card(self._observation(), self.state.routed, self.state.succeeded)
+
+    def _route(self, action: RoutingDecision) -> tuple[float, JsonObject]:
+        task = next((t for t in self._pending() if t.id == action.task), None)
+        if task is None:
+            return UNKNOWN, {"error": "Task not found"}
+        agent = next((a for a in self.available_agents if a.id == action.target_agent), None)
+        if agent is None:
+            return UNKNOWN, {"error": "Target agent not found"}
+        if agent.queue(self.state.clock) >= LONGEST_QUEUE:
+            return REFUSED, {"error": "Target agent's queue is full"}
+        done = self._execute_task(task, agent)
+        reward = routing_quality(latency=done.latency, success=done.success, cost=done.cost)
+        return reward, {"result": self._results[-1]}
 
     def _execute_task(self, task: RoutedTask, agent: RoutedAgent) -> TaskResult:
         start, end = agent.work(task.size, self.state.clock)
@@ -161,7 +157,3 @@ class TaskRoutingEnv(Environment[RoutingDecision, RoutingState]):
             "results": recent,
             "tasks_to_come": sum(not t.routed and t.arrived > clock for t in self.tasks),
         }
-
-
-def _error(text: str) -> JsonObject:
-    return {"error": text}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -82,7 +83,7 @@ class Slots:
         self._conversations = 0
         # There when ``stop`` waits for the last one.
         self._over: asyncio.Event | None = None
-        self._holding: dict[tuple[str, str], int] = {}
+        self._holding: Counter[tuple[str, str]] = Counter()
         # Threads of the environments alone: they must not wait for one another's.
         self._threads = CapacityLimiter(config.max_sessions + 1)
         self.watch: EnvironmentWatch | None = None
@@ -106,13 +107,13 @@ class Slots:
             raise Draining("this server is stopping", hint="another replica answers")
         holder = (caller.tenant, caller.subject)
         try:
-            self._check_room(caller, self._holding.get(holder, 0))
+            self._check_room(caller, self._holding[holder])
         except CapacityReached:
             if self.watch is not None:
                 self.watch.refused()
             raise
         self._opening += 1
-        self._holding[holder] = self._holding.get(holder, 0) + 1
+        self._holding[holder] += 1
         try:
             host = await self.make(self.watch)
         except BaseException:
@@ -262,8 +263,6 @@ class Slots:
             raise CapacityReached(detail, held, most)
 
     def _let_go(self, holder: tuple[str, str]) -> None:
-        left = self._holding[holder] - 1
-        if left:
-            self._holding[holder] = left
-        else:
+        self._holding[holder] -= 1
+        if not self._holding[holder]:
             del self._holding[holder]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class Transports:
         self._idle_seconds = config.session_idle_seconds
         self._clock = clock
         self._known: dict[str, _Transport] = {}
-        self._opening: dict[Holder, int] = {}
+        self._opening: Counter[Holder] = Counter()
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let ``app`` answer.
@@ -63,7 +64,7 @@ class Transports:
                     self._known[begun.decode()] = _Transport(holder, self._clock.monotonic())
             await send(message)
 
-        self._opening[holder] = self._opening.get(holder, 0) + 1
+        self._opening[holder] += 1
         try:
             await app(scope, receive, watched)
         finally:
@@ -100,7 +101,7 @@ class Transports:
         self._forget_idle()
         holder = _holder(caller)
         held = sum(known.holder == holder for known in self._known.values())
-        held += self._opening.get(holder, 0)
+        held += self._opening[holder]
         if held >= self._most:
             detail = f"{caller.subject} holds {held} of {self._most} standard MCP sessions"
             raise CapacityReached(detail, held, self._most)
