@@ -8,11 +8,12 @@ import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import FixedLimit, Gate
-from agentcore.llm_gateway.chat_http import PlainReply, Reply
 from agentcore.llm_gateway.chat_wire import parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.models import NOBODY, READY, Condition, Owner, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion
 
 

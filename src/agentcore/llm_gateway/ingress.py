@@ -17,7 +17,6 @@ import orjson
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, MethodNotAllowed, NotFound, RequestTooLarge
 from agentcore.kit.security import Principal, principal_of
-from agentcore.llm_gateway.chat_http import PlainReply
 from agentcore.llm_gateway.chat_wire import (
     error_body,
     error_event,
@@ -30,6 +29,7 @@ from agentcore.llm_gateway.chat_wire import (
 from agentcore.llm_gateway.errors import InvalidChatRequest, UnknownModel
 from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
 from agentcore.llm_gateway.providers.hybrid_router import Answer, HybridRouter, RoutedStream
+from agentcore.llm_gateway.wire import PlainReply
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]

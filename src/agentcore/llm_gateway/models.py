@@ -27,6 +27,8 @@ NOBODY: Owner = ("", "")
 Reason = Literal[
     "privacy_required", "cost_optimization", "exclusive_model", "cluster_saturated", "default"
 ]
+# How a caller speaks: OpenAI's three APIs, and Anthropic's.
+Dialect = Literal["chat", "responses", "embeddings", "messages"]
 Hosting = Literal["self_hosted", "api"]
 ProviderKind = Literal["parallax", "compatible", "openai"]
 DEFAULT_URLS: Mapping[ProviderKind, str] = {"openai": "https://api.openai.com/v1"}
@@ -183,20 +185,23 @@ class GatewayConfig(BaseModel):
 
 
 class TokenUsage(NamedTuple):
-    """``prompt_tokens`` includes ``cached_tokens``; ``completion_tokens`` includes reasoning."""
+    """``prompt_tokens`` includes what was read from and written to the provider's cache,
+    ``completion_tokens`` includes reasoning.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 class ChatCall(NamedTuple):
-    """One chat completion on its way, as the data path sees it.
+    """One call on its way, as the data path sees it.
 
-    ``body`` is the caller's document; it is shared, never changed. ``deadline`` is a moment of the
-    monotonic clock.
+    ``body`` is the caller's document in its ``dialect``; it is shared, never changed.
+    ``deadline`` is a moment of the monotonic clock.
     """
 
     model: str
@@ -211,6 +216,7 @@ class ChatCall(NamedTuple):
     subject: str = ""
     trace_id: str = ""
     deadline: float | None = None
+    dialect: Dialect = "chat"
 
     @property
     def owner(self) -> Owner:

@@ -8,8 +8,8 @@ from decimal import Decimal
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from agentcore.llm_gateway.chat_http import PlainReply
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
+from agentcore.llm_gateway.wire import PlainReply
 
 
 def read_plain(
@@ -39,18 +39,23 @@ def read_plain(
     )
 
 
-def text_of(block: bytes) -> Iterator[str]:
-    """The text deltas in complete events, as ``StreamReply.next`` returns them."""
+def chunks_of(block: bytes) -> Iterator[JsonObject]:
+    """The documents in complete events, as ``StreamReply.next`` returns them."""
     for line in block.splitlines():
         payload = line[5:].strip() if line.startswith(b"data:") else b""
-        if not payload.startswith(b"{"):
-            continue
-        document: JsonValue = orjson.loads(payload)
-        if isinstance(document, dict):
-            delta = _first(document.get("choices")).get("delta")
-            text = delta.get("content") if isinstance(delta, dict) else None
-            if isinstance(text, str) and text:
-                yield text
+        if payload.startswith(b"{"):
+            document: JsonValue = orjson.loads(payload)
+            if isinstance(document, dict):
+                yield document
+
+
+def text_of(block: bytes) -> Iterator[str]:
+    """The text deltas in complete events, as ``StreamReply.next`` returns them."""
+    for chunk in chunks_of(block):
+        delta = _first(chunk.get("choices")).get("delta")
+        text = delta.get("content") if isinstance(delta, dict) else None
+        if isinstance(text, str) and text:
+            yield text
 
 
 def _first(choices: JsonValue) -> JsonObject:

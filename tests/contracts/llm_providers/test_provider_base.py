@@ -9,9 +9,9 @@ import pytest
 
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
-from agentcore.llm_gateway import chat_http
-from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
+from agentcore.llm_gateway import endpoint
 from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
     PrivacyViolationError,
     UpstreamCredentialRefused,
@@ -25,6 +25,7 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.models import LLMRequest, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.wire import PlainReply
 from tests.contracts.llm_providers.conftest import SERVED
 from tests.fakes.llm_upstream import (
     PAUSE,
@@ -316,7 +317,7 @@ async def test_a_deadline_ends_a_stream(provider: BaseLLMProvider, upstream: Ups
 async def test_a_connection_that_lingers_after_the_end_is_not_waited_for(
     provider: BaseLLMProvider, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_http, "AFTERMATH_SECONDS", 0.02)
+    monkeypatch.setattr(endpoint, "AFTERMATH_SECONDS", 0.02)
     whole = [delta("a"), delta(finish="stop"), event("[DONE]")]
     upstream.behaviour = streams(*whole, then=stalls())
     assert await read(await begun(provider)) == b"".join(whole)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.llm_gateway.chat_http import PlainReply
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 from agentcore.llm_gateway.replies import read_plain, text_of
+from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion, delta, event, usage_event
 
 REQUEST = LLMRequest(model="m", messages=[], trace_id="t")

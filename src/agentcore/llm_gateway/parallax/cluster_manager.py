@@ -15,14 +15,8 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
-from agentcore.llm_gateway.chat_http import (
-    ChatEndpoint,
-    PlainReply,
-    Reply,
-    StreamReply,
-    json_headers,
-)
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Endpoint, Reply, StreamReply, json_headers
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -45,6 +39,8 @@ from agentcore.llm_gateway.parallax.models import (
     status_of,
 )
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
+from agentcore.llm_gateway.wire import PlainReply
+from agentcore.llm_gateway.wires.chat import ChatWire
 
 PARALLAX = Destination("parallax", self_hosted=True)
 RECONNECT_SECONDS = 1.0
@@ -93,9 +89,9 @@ class ParallaxClusterManager:
         )
         self._status_stream = self._transport.head("GET", "/cluster/status")
         self._status_once = self._transport.head("GET", "/cluster/status_json")
-        self._endpoint = ChatEndpoint(
+        self._endpoint = Endpoint(
             self._transport,
-            prefix="/v1",
+            {"chat": ChatWire(destination.name, prefix="/v1")},
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
-from agentcore.llm_gateway.chat_http import PlainReply, Reply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Reply, StreamReply
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import (
     NOBODY,
@@ -23,6 +23,7 @@ from agentcore.llm_gateway.models import (
     Priority,
 )
 from agentcore.llm_gateway.replies import read_plain, text_of
+from agentcore.llm_gateway.wire import PlainReply
 
 
 class BaseLLMProvider(ABC):

@@ -24,8 +24,8 @@ from agentcore.llm_gateway.accounts import (
     Status,
     statistics,
 )
-from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
     PrivateProviderUnavailable,
     UpstreamError,
@@ -41,6 +41,7 @@ from agentcore.llm_gateway.routing import (
     RoutingDecision,
     decide,
 )
+from agentcore.llm_gateway.wire import PlainReply
 
 OPTIMIZER = CostOptimizer()
 COOLING_SECONDS = 1.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
-from agentcore.llm_gateway.chat_http import ChatEndpoint, Reply, json_headers
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Endpoint, Reply, json_headers
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.models import (
     ASK,
@@ -20,6 +20,7 @@ from agentcore.llm_gateway.models import (
 )
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
+from agentcore.llm_gateway.wires.chat import ChatWire
 
 OPENAI = Destination("openai")
 CATALOG_SECONDS = 300.0
@@ -52,8 +53,9 @@ class OpenAIProvider(BaseLLMProvider):
             connect_seconds=timeouts.connect,
             headers=json_headers(api_key),
         )
-        self._endpoint = ChatEndpoint(
+        self._endpoint = Endpoint(
             transport,
+            {"chat": ChatWire(destination.name)},
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,

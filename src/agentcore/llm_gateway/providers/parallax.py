@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
-from agentcore.llm_gateway.chat_http import Reply
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.models import (
     ASK,
     DEFAULT_TIMEOUTS,

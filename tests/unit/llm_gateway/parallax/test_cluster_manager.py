@@ -7,8 +7,8 @@ import pytest
 
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.admission import FixedLimit, Gate
-from agentcore.llm_gateway.chat_http import PlainReply, StreamReply
 from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -20,6 +20,7 @@ from agentcore.llm_gateway.models import LLMRequest, Timeouts
 from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import LOST_AFTER, STALE_AFTER
 from agentcore.llm_gateway.transport import ConnectionPool
+from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams

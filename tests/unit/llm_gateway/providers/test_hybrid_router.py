@@ -13,7 +13,6 @@ from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.ids import Ids
 from agentcore.kit.resilience import CircuitOpen
 from agentcore.llm_gateway.accounts import Accounts
-from agentcore.llm_gateway.chat_http import PlainReply
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     PrivacyViolationError,
@@ -33,6 +32,7 @@ from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter, RoutedStream
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
+from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider

@@ -5,23 +5,25 @@ from __future__ import annotations
 import pytest
 
 from agentcore.kit.clock import SystemClock
-from agentcore.llm_gateway import chat_http as module
+from agentcore.llm_gateway import endpoint as module
 from agentcore.llm_gateway.admission import FixedLimit, Gate
-from agentcore.llm_gateway.chat_http import ChatEndpoint, StreamReply, json_headers
+from agentcore.llm_gateway.endpoint import Endpoint, StreamReply, json_headers
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
 from agentcore.llm_gateway.models import ChatCall, Timeouts
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
+from agentcore.llm_gateway.wires.chat import ChatWire
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, stalls, streams
 
 
 @pytest.fixture
-def endpoint(pool: ConnectionPool, upstream: Upstream) -> ChatEndpoint:
+def endpoint(pool: ConnectionPool, upstream: Upstream) -> Endpoint:
     transport = Transport(
         pool, upstream.v1, provider="p", connect_seconds=1, headers=json_headers("key")
     )
     clock = SystemClock()
-    return ChatEndpoint(
+    return Endpoint(
         transport,
+        {"chat": ChatWire("p")},
         provider="p",
         timeouts=Timeouts.model_validate({}),
         clock=clock,
@@ -29,7 +31,7 @@ def endpoint(pool: ConnectionPool, upstream: Upstream) -> ChatEndpoint:
     )
 
 
-async def test_it_lists_what_is_served(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+async def test_it_lists_what_is_served(endpoint: Endpoint, upstream: Upstream) -> None:
     upstream.models = ["a", "b"]
     assert await endpoint.models() == ["a", "b"]
     assert upstream.headers[0]["Authorization"] == "Bearer key"
@@ -37,26 +39,26 @@ async def test_it_lists_what_is_served(endpoint: ChatEndpoint, upstream: Upstrea
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"data": {}}'])
 async def test_what_is_no_list_is_refused(
-    endpoint: ChatEndpoint, upstream: Upstream, body: bytes
+    endpoint: Endpoint, upstream: Upstream, body: bytes
 ) -> None:
     upstream.catalogue = answers(body)
     with pytest.raises(UpstreamMalformed):
         await endpoint.models()
 
 
-async def test_odd_entries_are_passed_over(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+async def test_odd_entries_are_passed_over(endpoint: Endpoint, upstream: Upstream) -> None:
     upstream.catalogue = answers(b'{"data": [{"id": "a"}, {"id": 7}, "b", {}]}')
     assert await endpoint.models() == ["a"]
 
 
-async def test_a_refused_list_is_an_error(endpoint: ChatEndpoint, upstream: Upstream) -> None:
+async def test_a_refused_list_is_an_error(endpoint: Endpoint, upstream: Upstream) -> None:
     upstream.catalogue = fails(500)
     with pytest.raises(UpstreamError):
         await endpoint.models()
 
 
 async def test_signs_of_life_are_not_kept_without_end(
-    endpoint: ChatEndpoint, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LONGEST_PRELUDE", 1000)
     upstream.behaviour = streams(b": still here\n\n" * 200, then=stalls())

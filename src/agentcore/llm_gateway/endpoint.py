@@ -1,4 +1,4 @@
-"""One OpenAI-compatible base URL: a call goes out, a reply whose kind is known comes back.
+"""One base URL of a provider: a call goes out, a reply whose kind is known comes back.
 
 Whatever is wrong before a stream's first content is raised by ``send``, so that the caller may
 still choose somebody else; what goes wrong later is raised by ``StreamReply.next``.
@@ -6,19 +6,23 @@ still choose somebody else; what goes wrong later is raised by ``StreamReply.nex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.admission import Full, Gate, Pass
-from agentcore.llm_gateway.chat_wire import failure_of, parse_answer, upstream_body, usage_of
-from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamRateLimited, UpstreamTimeout
-from agentcore.llm_gateway.models import ChatCall, Timeouts, TokenUsage
-from agentcore.llm_gateway.sse import EventScanner
+from agentcore.llm_gateway.errors import (
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+from agentcore.llm_gateway.models import ChatCall, Dialect, Timeouts, TokenUsage
 from agentcore.llm_gateway.transport import Exchange, Transport
+from agentcore.llm_gateway.wire import PlainReply, Scanner, Wire
 
 ERROR_BODY_SECONDS = 5.0
 # After [DONE] only the connection's fate is open.
@@ -29,22 +33,13 @@ LONGEST_PRELUDE = 1024 * 1024
 TICK = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class PlainReply:
-    """A complete answer, verified to be one; ``body`` is the provider's bytes."""
-
-    body: bytes
-    document: JsonObject
-    usage: TokenUsage | None
-
-
 class StreamReply:
     """A stream whose first content has arrived. Read it to its end or ``close`` it."""
 
     def __init__(
         self,
         exchange: Exchange,
-        scanner: EventScanner,
+        scanner: Scanner,
         held: bytes,
         limits: _Limits,
         *,
@@ -145,24 +140,26 @@ class _Limits:
 Reply = PlainReply | StreamReply
 
 
-class ChatEndpoint:
-    """``prefix`` is what stands between the transport's base URL and ``/chat/completions``."""
+class Endpoint:
+    """``wires`` by the dialects of calls; ``catalogue`` is where the models are listed."""
 
     def __init__(
         self,
         transport: Transport,
+        wires: Mapping[Dialect, Wire],
         *,
         provider: str,
         timeouts: Timeouts,
         clock: Clock,
         gate: Gate,
-        prefix: str = "",
+        catalogue: str = "/models",
     ) -> None:
         self.gate = gate
+        self.wires = wires
         self._transport = transport
         self._provider = provider
-        self._chat = transport.head("POST", f"{prefix}/chat/completions")
-        self._models = transport.head("GET", f"{prefix}/models")
+        self._heads: dict[str, bytes] = {}
+        self._catalogue = transport.head("GET", catalogue)
         self._timeouts = timeouts
         self._clock = clock
 
@@ -206,34 +203,41 @@ class ChatEndpoint:
             ) from full
 
     async def _ask(self, call: ChatCall, model: str, limits: _Limits, place: Pass) -> Reply:
+        wire = self.wires[call.dialect]
+        body = wire.request(call, model)
         exchange = await self._transport.request(
-            self._chat, upstream_body(call, model), seconds=limits.beginning()
+            self._head(wire.path(call, model)), body, seconds=limits.beginning()
         )
         kept = False
         try:
             if exchange.status != 200:
-                await self._refused(exchange)
+                raise await self._refusal(exchange, wire)
             if call.stream:
                 reply = await self._committed(call, exchange, limits, place)
                 kept = True
                 return reply
-            raw = await exchange.read(limits.beginning())
-            document = parse_answer(raw, self._provider)
-            usage = usage_of(document.get("usage"))
+            answer = wire.answer(await exchange.read(limits.beginning()), call)
+            usage = answer.usage
             place.answered(tokens=0 if usage is None else usage.completion_tokens)
-            return PlainReply(raw, document, usage)
+            return answer
         finally:
             if not kept:
                 exchange.close()
 
+    def _head(self, path: str) -> bytes:
+        head = self._heads.get(path)
+        if head is None:
+            head = self._heads[path] = self._transport.head("POST", path)
+        return head
+
     async def models(self) -> list[str]:
         """The names under which the provider says it serves."""
         exchange = await self._transport.request(
-            self._models, b"", seconds=self._timeouts.first_byte
+            self._catalogue, b"", seconds=self._timeouts.first_byte
         )
         try:
             if exchange.status != 200:
-                await self._refused(exchange)
+                raise await self._refusal(exchange, self.wires["chat"])
             raw = await exchange.read(self._timeouts.first_byte)
         finally:
             exchange.close()
@@ -243,7 +247,7 @@ class ChatEndpoint:
         self, call: ChatCall, exchange: Exchange, limits: _Limits, place: Pass
     ) -> StreamReply:
         """Read on until the first content: until then nothing has been promised to the caller."""
-        scanner = EventScanner(self._provider, strip_usage=not call.wants_usage)
+        scanner = self.wires[call.dialect].scanner(call)
         held = b""
         ended = False
         while not scanner.committed and not ended:
@@ -260,14 +264,10 @@ class ChatEndpoint:
         place.began(size=call.prompt_bytes)
         return StreamReply(exchange, scanner, held, limits, ended=ended, place=place)
 
-    async def _refused(self, exchange: Exchange) -> None:
+    async def _refusal(self, exchange: Exchange, wire: Wire) -> UpstreamError:
         raw = await exchange.read(ERROR_BODY_SECONDS)
-        raise failure_of(
-            exchange.status,
-            raw,
-            self._provider,
-            retry_after=_seconds(exchange.header(b"retry-after")),
-        )
+        retry_after = _seconds(exchange.header(b"retry-after"))
+        return wire.failure(exchange.status, raw, retry_after=retry_after)
 
 
 def json_headers(api_key: str | None) -> dict[str, str]:

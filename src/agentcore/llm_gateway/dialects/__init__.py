@@ -1,0 +1,1 @@
+"""How callers speak: what each dialect asks, answers and complains of."""

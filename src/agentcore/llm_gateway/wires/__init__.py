@@ -1,0 +1,1 @@
+"""The APIs of providers, each for the dialects that it can carry."""
