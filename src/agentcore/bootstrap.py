@@ -69,6 +69,7 @@ from agentcore.training.openenv.deployment import environments_secret, open_runt
 from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
 from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import OpenEnvMetrics
+from agentcore.training.openenv.opening import open_sessions
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.operations.store import OperationStore
 from agentcore.training.openenv.ports import EnvironmentRuntime
@@ -77,6 +78,7 @@ from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.monitoring import EnvironmentMonitor
 from agentcore.training.openenv.registration.store import DeploymentStore, EnvironmentStore
+from agentcore.training.openenv.registration.usage import DeploymentUsage
 from agentcore.training.openenv.registry import (
     EnvironmentRegistry,
     HuggingFaceHubClient,
@@ -360,19 +362,17 @@ async def _environments(
         token=_session_token(ground),
         clock=ground.clock,
     )
-    sessions = EnvironmentSessions(
+    async with open_sessions(
         settings.training,
         inventory,
+        usage=DeploymentUsage(DeploymentStore(ground.database, NAMESPACE), ground.clock),
+        metrics=metrics,
+        supervisor=ground.supervisor,
         clock=ground.clock,
         ids=ground.ids,
-        watch=lambda name: metrics.watch(name, "client"),
         tracer=ground.tracer,
-    )
-    ground.supervisor.start("environment sessions", sessions.reap)
-    try:
+    ) as sessions:
         yield sessions
-    finally:
-        await sessions.aclose()
 
 
 def _operations(ground: Ground) -> Operations:

@@ -57,7 +57,7 @@ async def sessions_at(
     base_url: str,
     clock: ManualClock,
     *,
-    watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
+    watch: Callable[[RemoteEnvironment], EnvironmentWatch] = lambda _: UNWATCHED,
     tracer: Tracer = NO_TRACING,
     registered: RegisteredEnvironments = NOTHING,
     **config: Any,

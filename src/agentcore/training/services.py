@@ -47,7 +47,8 @@ class NamedEnvironments:
         return found
 
     async def sessions(self, name: str, count: int) -> OpenSession:
-        clients = [await self._inventory.client(name, None) for _ in range(count)]
+        served = await self._inventory.served(name)
+        clients = [self._inventory.client(served) for _ in range(count)]
         return lambda number: clients[number]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from agentcore.training.openenv.metrics import UNWATCHED, OpenEnvMetrics
+from agentcore.training.openenv.metrics import MOST_REGISTERED, UNWATCHED, OpenEnvMetrics
 from agentcore.training.openenv.ports import EnvironmentWatch
 
 LABELS = {"environment": "chess", "side": "client"}
@@ -43,19 +43,24 @@ def test_an_episode_that_did_not_end_has_no_reward() -> None:
     assert value(registry, "openenv_lost_sessions_total") == 1
 
 
-def test_names_outside_the_closed_set_share_a_label() -> None:
+def test_registered_environments_have_labels_of_their_own_until_there_are_too_many() -> None:
     registry = CollectorRegistry()
     metrics = OpenEnvMetrics(registry, ["chess"])
-    for number in range(100):
-        metrics.watch(f"made-up-{number}", "server").refused()
+    for _ in range(2):
+        for number in range(3 * MOST_REGISTERED):
+            metrics.watch(f"registered-{number}", "client").refused()
+    metrics.watch("chess", "client").refused()
     refusals = "openenv_capacity_refusals_total"
-    assert value(registry, refusals, environment="other", side="server") == 100
+    assert value(registry, refusals, environment="registered-99") == 2
+    assert value(registry, refusals, environment="registered-100") is None
+    assert value(registry, refusals, environment="other") == 4 * MOST_REGISTERED
+    assert value(registry, refusals) == 1
     environments = {
         sample.labels.get("environment")
         for metric in registry.collect()
         for sample in metric.samples
     }
-    assert environments <= {"other"}
+    assert len(environments) == MOST_REGISTERED + 2
 
 
 def test_nobody_need_watch() -> None:

@@ -43,7 +43,7 @@ async def test_usage_000_registry_deploy(here: World, capsys: pytest.CaptureFixt
     assert await registry.list_deployed() == [env]
     metrics = await registry.get_metrics("a2a-protocol-test")
     assert (metrics.cpu_usage, metrics.memory_usage) == (0.25, 64 * 1024 * 1024)
-    assert (metrics.request_count, metrics.avg_episode_duration) == (None, None)
+    assert (metrics.request_count, metrics.avg_episode_duration) == (0, None)
     await registry.undeploy("a2a-protocol-test")
     assert await registry.list_deployed() == []
     with pytest.raises(DeploymentNotFound):

@@ -84,7 +84,7 @@ async def test_a_lost_session_is_told_once(
         async with sessions_at(
             envs,
             clock,
-            watch=lambda name: metrics.watch(name, "client"),
+            watch=lambda served: metrics.watch(served.name, "client"),
             step_seconds=0.2,
             **config,
         ) as sessions:

@@ -273,7 +273,9 @@ async def test_refusals_for_want_of_room_are_counted(
     metrics = OpenEnvMetrics(registry, ["guess_number"])
     async with (
         mounted(max_sessions=1) as envs,
-        sessions_at(envs, clock, watch=lambda name: metrics.watch(name, "client")) as sessions,
+        sessions_at(
+            envs, clock, watch=lambda served: metrics.watch(served.name, "client")
+        ) as sessions,
     ):
         await sessions.open(ADA, "guess_number")
         with pytest.raises(CapacityReached):
@@ -288,7 +290,7 @@ async def test_the_limits_of_the_service_count_as_refusals(
 ) -> None:
     metrics = OpenEnvMetrics(registry, ["guess_number"])
     async with sessions_at(
-        envs, clock, watch=lambda name: metrics.watch(name, "client"), max_sessions=1
+        envs, clock, watch=lambda served: metrics.watch(served.name, "client"), max_sessions=1
     ) as sessions:
         await sessions.open(ADA, "guess_number")
         with pytest.raises(SessionLimitReached):

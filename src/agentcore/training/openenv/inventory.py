@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from pydantic import AnyHttpUrl, SecretStr
+
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import StartupError
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
@@ -115,7 +117,13 @@ class Inventory:
         configured = self._remote.get(environment)
         return configured or await self._registered.find(environment)
 
-    async def client(self, environment: str, url: str | None) -> OpenEnvClient:
+    async def served(self, environment: str, url: str | None = None) -> RemoteEnvironment:
+        """Where ``environment`` is played, under the name that it has whatever it was asked for by.
+
+        Raises:
+            EnvironmentNotFoundError: there is none, or not at ``url``.
+            AmbiguousEnvironment, EnvironmentNotServed, TokenReferenceInvalid
+        """
         remote = await self._elsewhere(environment)
         if url is not None and not _names(remote, url):
             raise EnvironmentNotFoundError(
@@ -123,18 +131,22 @@ class Inventory:
                 hint="agentcore env register adds one",
             )
         if remote is not None:
-            target, token = str(remote.url), remote.token.get_secret_value()
-        elif environment in self._bundled:
-            target, token = f"{self._base_url().rstrip('/')}/{environment}", self._token()
-        else:
+            return remote
+        if environment not in self._bundled:
             raise self._unknown(environment)
+        here = f"{self._base_url().rstrip('/')}/{environment}"
+        return RemoteEnvironment(
+            name=environment, url=AnyHttpUrl(here), token=SecretStr(self._token())
+        )
+
+    def client(self, served: RemoteEnvironment) -> OpenEnvClient:
         from agentcore.training.openenv.client import OpenEnvClient
 
         return OpenEnvClient(
-            target,
+            str(served.url),
             timeout=self._config.step_seconds,
             max_retries=self._config.connect_attempts,
-            token=token,
+            token=served.token.get_secret_value(),
             connect_timeout=self._config.connect_seconds,
             clock=self._clock,
         )

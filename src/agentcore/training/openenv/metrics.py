@@ -12,8 +12,9 @@ from agentcore.training.openenv.ports import EnvironmentWatch, SessionWatch
 
 Side = Literal["client", "server"]
 LABELS = ("environment", "side")
-# Environments outside the closed set share one label value.
+# Environments beyond these share one label value.
 OTHER = "other"
+MOST_REGISTERED = 100
 SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
     *(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
@@ -26,8 +27,9 @@ class OpenEnvMetrics:
     """``side`` is client for the sessions of callers, server for environments served here."""
 
     def __init__(self, registry: CollectorRegistry, environments: Collection[str]) -> None:
-        """``environments`` are the names that get a label value of their own."""
-        self._names = frozenset(environments)
+        """``environments`` have a label value of their own, and the first hundred others."""
+        self._names = set(environments)
+        self._most = len(self._names) + MOST_REGISTERED
         histogram = partial(Histogram, labelnames=LABELS, registry=registry)
         counter = partial(Counter, labelnames=LABELS, registry=registry)
         self.step = histogram("openenv_step_duration_seconds", "Time of one step", buckets=SECONDS)
@@ -49,7 +51,12 @@ class OpenEnvMetrics:
         )
 
     def watch(self, environment: str, side: Side) -> EnvironmentWatch:
-        return _Watch(self, environment if environment in self._names else OTHER, side)
+        """What was played of ``environment``, which is the name of one that exists."""
+        if environment not in self._names:
+            if len(self._names) >= self._most:
+                return _Watch(self, OTHER, side)
+            self._names.add(environment)
+        return _Watch(self, environment, side)
 
 
 class _Watch:

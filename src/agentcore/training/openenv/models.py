@@ -134,7 +134,9 @@ class RemoteEnvironment(_Value):
     name: str = Field(
         pattern=ENVIRONMENT_NAME, description="Name under which callers open the environment."
     )
-    url: AnyHttpUrl = Field(description="Base URL of the server, with any path prefix.")
+    url: AnyHttpUrl = Field(
+        description="Base URL of the server, with any path prefix and no credentials."
+    )
     token: SecretStr = Field(
         SecretStr(""), description="Bearer token sent to the server; a reference such as env:NAME."
     )

@@ -326,13 +326,10 @@ class EnvironmentRegistry:
         return await self._fleet.list_deployed()
 
     async def get_metrics(self, name: str) -> EnvironmentMetrics:
-        """What a deployment uses; raises ``DeploymentNotFound``."""
+        """What a deployment uses and what was played on it; raises ``DeploymentNotFound``."""
         name = await self._deployed_name(name)
-        usage = await self._fleet.usage(name)
-        if usage is None:
-            return EnvironmentMetrics(name=name)
-        return EnvironmentMetrics(
-            name=name, cpu_usage=usage.cpu_usage, memory_usage=usage.memory_usage
+        return EnvironmentMetrics.of(
+            name, await self._fleet.usage(name), await self._fleet.played(name)
         )
 
     async def _listing(

@@ -29,6 +29,7 @@ from agentcore.training.openenv.journal import Journal
 from agentcore.training.openenv.metrics import UNWATCHED
 from agentcore.training.openenv.models import (
     EnvironmentInfo,
+    RemoteEnvironment,
     SessionPage,
     SessionView,
     TrainingConfig,
@@ -62,7 +63,7 @@ class EnvironmentSessions:
         *,
         clock: Clock,
         ids: Ids,
-        watch: Callable[[str], EnvironmentWatch] = lambda _: UNWATCHED,
+        watch: Callable[[RemoteEnvironment], EnvironmentWatch] = lambda _: UNWATCHED,
         tracer: Tracer = NO_TRACING,
     ) -> None:
         self._config = config
@@ -122,9 +123,10 @@ class EnvironmentSessions:
     async def _open(
         self, principal: Principal, asked: Opening, chosen: str | None
     ) -> EnvironmentSession:
-        client = await self.inventory.client(asked.environment, asked.url)
+        served = await self.inventory.served(asked.environment, asked.url)
+        client = self.inventory.client(served)
         owner = (principal.tenant, principal.subject)
-        watch = self._watch(asked.environment)
+        watch = self._watch(served)
         try:
             self._take(owner)
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
@@ -72,14 +72,45 @@ class ResourceUsage(_Value):
     memory_usage: int
 
 
+class Played(NamedTuple):
+    """``requests`` are resets and steps that were answered, ``seconds`` what all episodes took."""
+
+    requests: int = 0
+    episodes: int = 0
+    seconds: float = 0.0
+
+
 class EnvironmentMetrics(_Value):
     """Of one deployment; None where nothing can be known, never an invented number.
 
-    ``cpu_usage`` in cores, ``memory_usage`` in bytes, ``avg_episode_duration`` in seconds.
+    What was played is counted in the database, over all replicas and their restarts, since the
+    deployment is there: by sessions of this service, not by those who call it themselves. Each
+    replica adds its share every ten seconds.
     """
 
     name: str
-    cpu_usage: float | None = None
-    memory_usage: int | None = None
-    request_count: int | None = None
-    avg_episode_duration: float | None = None
+    cpu_usage: float | None = Field(
+        None, description="Cores that all replicas use together; null: the runtime cannot tell."
+    )
+    memory_usage: int | None = Field(None, description="The same in bytes.")
+    request_count: int | None = Field(
+        None,
+        description="Resets and steps that sessions of this service played on it, persisted and "
+        "over all processes, at most ten seconds late; null: it was deployed by somebody else.",
+    )
+    avg_episode_duration: float | None = Field(
+        None, description="Mean seconds of the episodes that ended; null: none has."
+    )
+
+    @classmethod
+    def of(
+        cls, name: str, usage: ResourceUsage | None, played: Played | None
+    ) -> EnvironmentMetrics:
+        ended = played.episodes if played is not None else 0
+        return cls(
+            name=name,
+            cpu_usage=None if usage is None else usage.cpu_usage,
+            memory_usage=None if usage is None else usage.memory_usage,
+            request_count=None if played is None else played.requests,
+            avg_episode_duration=played.seconds / ended if played is not None and ended else None,
+        )

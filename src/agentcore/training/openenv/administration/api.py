@@ -355,15 +355,15 @@ def _asking(api: APIRouter, registry: Registry) -> None:
                     "name": "task_routing",
                     "cpu_usage": 0.21,
                     "memory_usage": 91234304,
-                    "request_count": None,
-                    "avg_episode_duration": None,
+                    "request_count": 10482,
+                    "avg_episode_duration": 1.73,
                 },
             ),
             404: {"description": "Nothing is deployed under this name."},
         },
     )
     async def metrics(name: Name) -> EnvironmentMetrics:
-        """Cores and bytes of all replicas together; null where nothing can be known."""
+        """What its replicas use together, and what sessions of this service played on it."""
         return await registry().get_metrics(name)
 
     @api.get(

@@ -16,6 +16,7 @@ from agentcore.training.openenv.registration.store import DeploymentStore
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
+    Played,
     Resources,
     ResourceUsage,
     RuntimeName,
@@ -134,6 +135,10 @@ class Fleet:
         record = await self._store.get(name)
         runtime = self.require(self.default if record is None else record.runtime)
         return await runtime.usage(name)
+
+    async def played(self, name: str) -> Played | None:
+        """None where it was deployed by another hand."""
+        return await self._store.played(name)
 
     async def _note(self, record: DeploymentRecord, **found: object) -> None:
         seen = {"updated_at": self._clock.now(), **found}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     ColumnElement,
     DateTime,
+    Double,
     Index,
     Integer,
     RowMapping,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    bindparam,
     delete,
     func,
     or_,
@@ -28,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.ids import Ids
@@ -38,7 +42,7 @@ from agentcore.training.openenv.registration.records import (
     EnvironmentHealth,
     EnvironmentRecord,
 )
-from agentcore.training.openenv.specs import EnvironmentSpec
+from agentcore.training.openenv.specs import EnvironmentSpec, Played
 
 environments = Table(
     "environments",
@@ -109,6 +113,9 @@ environment_deployments = Table(
     Column("ready", Integer, nullable=False),
     Column("detail", Text, nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("requests", BigInteger, nullable=False, server_default=text("0")),
+    Column("episodes", BigInteger, nullable=False, server_default=text("0")),
+    Column("episode_seconds", Double, nullable=False, server_default=text("0")),
     CheckConstraint("runtime IN ('local', 'docker', 'kubernetes')", name="runtime"),
     CheckConstraint("replicas >= 1", name="replicas"),
     CheckConstraint("ready >= 0", name="ready"),
@@ -322,6 +329,49 @@ class DeploymentStore:
         )
         return await self._database.write(statement) == 1
 
+    async def add_played(self, played: Mapping[tuple[str, str], Played]) -> None:
+        """Add to the deployments with these names and addresses; others are left out."""
+        columns = environment_deployments.c
+        statement = (
+            update(environment_deployments)
+            .where(
+                columns.namespace == self._namespace,
+                columns.name == bindparam("of"),
+                func.rtrim(columns.url, "/") == bindparam("at"),
+            )
+            .values(
+                requests=columns.requests + bindparam("answered"),
+                episodes=columns.episodes + bindparam("ended"),
+                episode_seconds=columns.episode_seconds + bindparam("seconds"),
+            )
+        )
+        # In one order everywhere: replicas that add at once must not wait for one another.
+        rows = [
+            {
+                "of": name,
+                "at": url,
+                "answered": all_.requests,
+                "ended": all_.episodes,
+                "seconds": all_.seconds,
+            }
+            for (name, url), all_ in sorted(played.items())
+        ]
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(statement, rows)
+
+        await self._database.run(work)
+
+    async def played(self, name: str) -> Played | None:
+        """What was played since it is deployed; None where it is not."""
+        columns = environment_deployments.c
+        row = await self._database.row(
+            select(columns.requests, columns.episodes, columns.episode_seconds).where(
+                columns.namespace == self._namespace, columns.name == name
+            )
+        )
+        return None if row is None else Played(*row.values())
+
     async def _select(self, *which: ColumnElement[bool]) -> list[DeploymentRecord]:
         columns = environment_deployments.c
         statement = (
@@ -331,7 +381,7 @@ class DeploymentStore:
         )
         return [
             DeploymentRecord.model_validate(
-                {name: value for name, value in row.items() if name != "namespace"}
+                {name: row[name] for name in DeploymentRecord.model_fields}
             )
             for row in await self._database.rows(statement)
         ]
