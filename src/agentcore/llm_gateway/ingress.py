@@ -49,6 +49,7 @@ STREAM_HEADERS: list[Header] = [
 WATCH_AFTER_SECONDS = 0.05
 # A stream holds its place for as long as its caller takes what arrives.
 STALLED_SECONDS = 30.0
+GLANCES = 4
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
 NO_SOCKETS = 1008
 NO = frozenset({b"", b"0", b"false", b"no"})
@@ -247,7 +248,7 @@ class _Reader:
         self._seconds = seconds
         self._since: float | None = None
         self._limit = asyncio.timeout(None)
-        self._timer = self._loop.call_later(seconds, self._look)
+        self._timer = self._loop.call_later(seconds / GLANCES, self._look)
 
     async def send(self, message: Message) -> None:
         self._since = self._loop.time()
@@ -269,7 +270,7 @@ class _Reader:
         if self._since is not None and now - self._since >= self._seconds:
             self._limit.reschedule(now)
         else:
-            self._timer = self._loop.call_later(self._seconds, self._look)
+            self._timer = self._loop.call_later(self._seconds / GLANCES, self._look)
 
 
 async def _relay(answer: Answer, stream: RoutedStream, send: Send) -> None:
