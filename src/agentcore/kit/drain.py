@@ -11,10 +11,12 @@ from agentcore.kit.access import Refuse
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 RETRY_AFTER = 5
 GLANCE_SECONDS = 0.1
+# How long requests that are cut off may take to say so.
+FAREWELL_SECONDS = 1.0
 
 
 class Draining(AgentCoreError):
@@ -38,32 +40,46 @@ class Drain:
     def __init__(self, parts: Sequence[Drained] = ()) -> None:
         self._parts = parts
         self._in_flight = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._listeners: list[Callable[[], None]] = []
         self.draining = False
+        self.over = False
 
     def on_begin(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when draining begins: to end what would not end of itself."""
         self._listeners.append(listener)
 
-    def entered(self) -> None:
+    def entered(self, task: asyncio.Task[Any] | None = None) -> None:
+        """A request begins; ``task`` is cancelled when its time is up."""
         self._in_flight += 1
         self._idle.clear()
+        if task is not None:
+            self._tasks.add(task)
 
-    def left(self) -> None:
+    def left(self, task: asyncio.Task[Any] | None = None) -> None:
         self._in_flight -= 1
+        if task is not None:
+            self._tasks.discard(task)
         if self._in_flight == 0:
             self._idle.set()
 
     async def drain(self, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> bool:
         """Refuse new requests, wait for those in flight.
 
-        False when they took longer than ``seconds``, or somebody was in a ``hurry``.
+        False when they took longer than ``seconds``, or somebody was in a ``hurry``: what then
+        still runs is cut off.
         """
         self.draining = True
         for listener in self._listeners:
             listener()
+        finished = await self._finished(seconds, hurry)
+        if not finished:
+            await self._cut()
+        return finished
+
+    async def _finished(self, seconds: float, hurry: Callable[[], bool]) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self._idle.is_set() and not hurry():
@@ -72,6 +88,13 @@ class Drain:
                             await self._idle.wait()
                 return await self._stop_parts(hurry) and self._idle.is_set()
         return False
+
+    async def _cut(self) -> None:
+        self.over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=FAREWELL_SECONDS)
 
     async def _stop_parts(self, hurry: Callable[[], bool]) -> bool:
         async with asyncio.TaskGroup() as group:
@@ -103,8 +126,32 @@ class DrainGate:
             )
             await self._refuse(scope, receive, send, error)
             return
-        self._drain.entered()
+        task = asyncio.current_task()
+        self._drain.entered(task)
         try:
-            await self._app(scope, receive, send)
+            await self._answer(scope, receive, send)
         finally:
-            self._drain.left()
+            self._drain.left(task)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if not self._drain.over:
+                raise
+            # An answer that has begun can only end early, which its length or encoding tells.
+            if not begun:
+                error = Draining(
+                    "this replica stopped before it had answered; whether it did what was asked is "
+                    "not known",
+                    hint="repeat the request, under the same id where it has one",
+                    retry_after=RETRY_AFTER,
+                )
+                await self._refuse(scope, receive, send, error)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from agentcore.kit.drain import Drain, DrainGate
 from agentcore.kit.errors import AgentCoreError
@@ -35,6 +36,61 @@ async def test_draining_finishes_what_runs_and_refuses_what_is_new() -> None:
         released.set()
         assert (await running).status_code == 200
         assert await draining
+
+
+async def test_what_outlasts_the_draining_is_told_so() -> None:
+    drain, entered, cut = Drain(), asyncio.Event(), asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cut.set()
+
+    async with client(DrainGate(endless, drain=drain, refuse=refuse)) as http:
+        running = asyncio.ensure_future(http.get("/work"))
+        await entered.wait()
+        assert not await drain.drain(0.01)
+        assert cut.is_set()
+        answer = await running
+    assert (answer.status_code, answer.json()) == (503, {"code": "draining"})
+
+
+async def test_an_answer_that_has_begun_is_cut_off_and_not_begun_again() -> None:
+    drain, begun = Drain(), asyncio.Event()
+    sent: list[Message] = []
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    gate = DrainGate(stream, drain=drain, refuse=refuse)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gate({"type": "http", "path": "/x"}, receive, send))
+        await begun.wait()
+        assert not await drain.drain(0.01)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+async def test_who_leaves_while_nothing_drains_is_no_draining() -> None:
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async with client(DrainGate(endless, drain=Drain(), refuse=refuse)) as http:
+        running = asyncio.ensure_future(http.get("/work"))
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_draining_gives_up_when_the_time_is_over() -> None:
