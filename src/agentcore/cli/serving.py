@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
+from agentcore.cli.upgrades import PlainHttp
 from agentcore.cli.websockets import LeanWebSockets
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import StartupError
@@ -123,6 +124,7 @@ def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
         date_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=1,
+        http=PlainHttp,
         ws=LeanWebSockets,
         ws_max_size=16 * 1024 * 1024,
         ws_ping_interval=None,
