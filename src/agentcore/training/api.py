@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentcore.kit.jsonvalue import JsonObject
@@ -27,53 +27,38 @@ from agentcore.training.models import (
     ScheduleDraft,
     SchedulePage,
 )
+from agentcore.training.openenv.api import Limit, Responses
 from agentcore.training.scheduler import Schedules
 from agentcore.training.services import Training
 
-Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")]
 Kind = Annotated[CheckpointKind, Path(description="What the checkpoint is of.")]
 Name = Annotated[CheckpointName, Path(description="The checkpoint's name.")]
 Version = Annotated[int, Field(ge=1, le=LAST_VERSION)]
-Responses = dict[int | str, dict[str, Any]]
 NO_CHECKPOINT: Responses = {404: {"description": "No such checkpoint, or none of this tenant."}}
 NO_SCHEDULE: Responses = {404: {"description": "No such schedule, or none of this tenant."}}
-_CHECKPOINT: JsonObject = {
+CHECKPOINT = {
     "kind": "prompt",
     "name": "router",
     "content": {"text": "Route the task to the agent with the shortest queue."},
     "metrics": {"mean_reward": 12.4},
 }
-_SCHEDULE: JsonObject = {
+SCHEDULE = {
     "name": "nightly",
     "job": {"environment": "task_routing", "policy": "reference", "baseline": "random"},
     "timing": {"kind": "daily", "times": ["02:30"], "timezone": "Europe/Berlin"},
 }
+Draft = Annotated[CheckpointDraft, Body(examples=[CHECKPOINT])]
+Plan = Annotated[ScheduleDraft, Body(examples=[SCHEDULE])]
 
 
-class _Request(BaseModel):
+class RollbackRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-
-class SaveRequest(CheckpointDraft):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", json_schema_extra={"example": _CHECKPOINT}
-    )
-
-
-class RollbackRequest(_Request):
     version: Version = Field(description="The version whose content comes back.")
-
-
-class RetainRequest(Retention):
-    """The body of a clean-up."""
 
 
 class RetainAnswer(BaseModel):
     deleted: list[int]
-
-
-class ScheduleRequest(ScheduleDraft):
-    model_config = ConfigDict(json_schema_extra={"example": _SCHEDULE})
 
 
 def router(training: Callable[[], Training]) -> APIRouter:
@@ -98,7 +83,7 @@ def _checkpoints(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> N
         summary="Save a checkpoint",
         responses={409: {"description": "`expected_version` is not the newest any more."}},
     )
-    async def save_checkpoint(body: SaveRequest, request: Request) -> Checkpoint:
+    async def save_checkpoint(body: Draft, request: Request) -> Checkpoint:
         """Save the next version of a name, whole or not at all."""
         caller = principal_of(request)
         return await checkpoints().save(caller.tenant, body, by=caller.subject)
@@ -123,7 +108,7 @@ def _checkpoints(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> N
         name: Name,
         request: Request,
         limit: Limit = 50,
-        cursor: Annotated[int | None, Query(ge=1, le=LAST_VERSION)] = None,
+        cursor: Version | None = None,
     ) -> CheckpointPage:
         """The newest first; empty where there is no such name."""
         tenant = principal_of(request).tenant
@@ -142,8 +127,8 @@ def _versions(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> None
         kind: Kind,
         name: Name,
         request: Request,
-        before: Annotated[int, Query(ge=1, le=LAST_VERSION)],
-        after: Annotated[int, Query(ge=1, le=LAST_VERSION)],
+        before: Version,
+        after: Version,
     ) -> dict[str, MetricChange]:
         """What became of each metric from one version to the other."""
         tenant = principal_of(request).tenant
@@ -151,10 +136,7 @@ def _versions(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> None
 
     @routes.get(f"{where}/versions/{{version}}", summary="Load a version", responses=NO_CHECKPOINT)
     async def load_version(
-        kind: Kind,
-        name: Name,
-        version: Annotated[int, Path(ge=1, le=LAST_VERSION)],
-        request: Request,
+        kind: Kind, name: Name, version: Version, request: Request
     ) -> Checkpoint:
         return await checkpoints().load(principal_of(request).tenant, kind, name, version)
 
@@ -169,7 +151,7 @@ def _versions(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> None
         )
 
     @routes.post(f"{where}/retain", summary="Delete old versions")
-    async def retain(kind: Kind, name: Name, body: RetainRequest, request: Request) -> RetainAnswer:
+    async def retain(kind: Kind, name: Name, body: Retention, request: Request) -> RetainAnswer:
         """Keep the newest versions and the best ones; the newest of all stays in any case."""
         tenant = principal_of(request).tenant
         return RetainAnswer(deleted=await checkpoints().retain(tenant, kind, name, body))
@@ -182,7 +164,7 @@ def _schedules(routes: APIRouter, schedules: Callable[[], Schedules]) -> None:
         summary="Schedule rollouts",
         responses={404: {"description": "No such environment or policy."}},
     )
-    async def add_schedule(body: ScheduleRequest, request: Request) -> Schedule:
+    async def add_schedule(body: Plan, request: Request) -> Schedule:
         """Once, in intervals, or at times of the day; jobs survive restarts of the service."""
         caller = principal_of(request)
         return await schedules().add(caller.tenant, body, by=caller.subject)

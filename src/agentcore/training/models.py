@@ -214,37 +214,29 @@ class ResumePoint(_Value):
     optimizer: JsonAny = None
 
 
-class Checkpoint(_Value):
-    """A version of a policy, prompt or playbook; ``sha256`` is of everything but the time.
+class CheckpointEntry(_Value):
+    """A checkpoint as lists show it: without its content.
 
     Versions of a name count from 1. ``parent`` is the version it came from, whether or not that
-    is still kept.
+    is still kept. ``sha256`` is of everything but the time.
     """
 
-    id: UUID
     kind: CheckpointKind
     name: CheckpointName
     version: int
     parent: int | None
+    metrics: dict[str, Finite]
+    sha256: str
+    created_at: datetime
+    created_by: str = ""
+
+
+class Checkpoint(CheckpointEntry):
+    """A version of a policy, prompt or playbook."""
+
+    id: UUID
     content: JsonAny
     resume: ResumePoint | None
-    metrics: dict[str, Finite]
-    sha256: str
-    created_at: datetime
-    created_by: str = ""
-
-
-class CheckpointEntry(_Value):
-    """A checkpoint as lists show it: without its content."""
-
-    kind: CheckpointKind
-    name: CheckpointName
-    version: int
-    parent: int | None
-    metrics: dict[str, Finite]
-    sha256: str
-    created_at: datetime
-    created_by: str = ""
 
 
 class CheckpointPage(_Value):
@@ -366,14 +358,10 @@ class ScheduleDraft(_Value):
     )
 
 
-class Schedule(_Value):
+class Schedule(ScheduleDraft):
     """A standing order for rollouts; ``missed`` counts the runs that were not caught up."""
 
     id: UUID
-    name: str
-    job: JobSpec
-    timing: Timing
-    catch_up: CatchUp
     state: ScheduleState
     next_due: datetime | None
     missed: int

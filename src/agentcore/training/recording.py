@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -169,7 +169,6 @@ class Recorder:
         )
 
     def ended(self, episode: Episode) -> None:
-        failure = episode.failure
         self._write(
             {
                 "kind": "end",
@@ -177,9 +176,7 @@ class Recorder:
                 "steps": episode.length,
                 "reward": episode.reward,
                 "seconds": episode.seconds,
-                "failure": None
-                if failure is None
-                else {"phase": failure.phase, "code": failure.code, "detail": failure.detail},
+                "failure": episode.failure,
             }
         )
 
@@ -193,7 +190,7 @@ class Recorder:
         except OSError as exc:
             raise self._failed(exc) from exc
 
-    def _write(self, line: JsonObject) -> None:
+    def _write(self, line: Mapping[str, object]) -> None:
         data = self._compressor.compress(dumps(line) + b"\n")
         try:
             self._file.write(data + self._compressor.flush(zlib.Z_SYNC_FLUSH))

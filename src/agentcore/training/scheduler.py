@@ -52,11 +52,8 @@ class Schedules:
         await self._runner.check(draft.job)
         now = await self._store.now()
         schedule = Schedule(
+            **dict(draft),
             id=self._ids.new(),
-            name=draft.name,
-            job=draft.job,
-            timing=draft.timing,
-            catch_up=draft.catch_up,
             state="active",
             next_due=first_due(draft.timing, now),
             missed=0,

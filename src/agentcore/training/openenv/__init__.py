@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,9 +12,7 @@ __all__ = ["OpenEnvClient"]
 
 
 def __getattr__(name: str) -> object:
-    # Settings read this package's models: they must not load a WebSocket library.
     if name == "OpenEnvClient":
-        from agentcore.training.openenv.client import OpenEnvClient  # noqa: PLC0415 -- as above
-
-        return OpenEnvClient
+        # Settings read this package's models, and must not load a WebSocket library for it.
+        return import_module("agentcore.training.openenv.client").OpenEnvClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

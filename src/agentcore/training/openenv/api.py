@@ -55,8 +55,6 @@ EXAMPLE = {
         "mode": "simulation",
     },
 }
-
-
 SESSION = {
     "session_id": "training-7",
     "environment": "guess_number",
@@ -90,7 +88,7 @@ def _environments(sessions: Sessions) -> APIRouter:
     @api.get(
         "",
         summary="List environments",
-        responses=_example({"environments": [EXAMPLE], "next_cursor": None}),
+        responses=example({"environments": [EXAMPLE], "next_cursor": None}),
     )
     async def list_environments(limit: Limit = 50, cursor: Cursor = "") -> EnvironmentPage:
         """Bundled, configured and registered environments by name; no server is asked."""
@@ -100,7 +98,7 @@ def _environments(sessions: Sessions) -> APIRouter:
         "/{name}",
         summary="Describe an environment",
         responses={
-            **_example(EXAMPLE),
+            **example(EXAMPLE),
             404: {"description": "No such environment."},
             409: {"description": "The name means several environments: give the id of one."},
             502: {"description": "The remote server answers, but not as OpenEnv does."},
@@ -121,7 +119,7 @@ def _sessions(sessions: Sessions) -> APIRouter:
     @api.get(
         "",
         summary="List the caller's sessions",
-        responses=_example({"sessions": [SESSION], "next_cursor": None}),
+        responses=example({"sessions": [SESSION], "next_cursor": None}),
     )
     async def list_sessions(
         request: Request, limit: Limit = 50, cursor: Cursor = ""
@@ -132,7 +130,7 @@ def _sessions(sessions: Sessions) -> APIRouter:
     @api.get(
         "/{session_id}",
         summary="Show a session",
-        responses={**_example(SESSION), **missing},
+        responses={**example(SESSION), **missing},
     )
     async def show_session(session_id: str, request: Request) -> SessionView:
         return sessions().view(principal_of(request.scope), session_id)
@@ -230,5 +228,5 @@ async def _deny(websocket: WebSocket, error: AgentCoreError) -> None:
         await websocket.close(1008, error.detail[:120])
 
 
-def _example(value: object) -> Responses:
-    return {200: {"content": {"application/json": {"example": value}}}}
+def example(value: object, status: int = 200) -> Responses:
+    return {status: {"content": {"application/json": {"example": value}}}}

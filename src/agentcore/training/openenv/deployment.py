@@ -99,7 +99,7 @@ def _local(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime
 
 def _docker(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime:
     from agentcore.training.openenv.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- aiohttp
-    from agentcore.training.openenv.runtimes.docker_engine import open_engine  # noqa: PLC0415 -- as above
+    from agentcore.training.openenv.runtimes.docker_engine import open_engine  # noqa: PLC0415 -- aiohttp
 
     return DockerRuntime(
         partial(open_engine, config.docker_host),
@@ -111,7 +111,7 @@ def _docker(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntim
 
 
 def _kubernetes(config: DeploymentConfig, around: Surroundings) -> EnvironmentRuntime:
-    from agentcore.training.openenv.runtimes.kubernetes import (  # noqa: PLC0415 -- lazily, as all
+    from agentcore.training.openenv.runtimes.kubernetes import (  # noqa: PLC0415 -- aiohttp
         KubernetesRuntime,
         connecting,
     )

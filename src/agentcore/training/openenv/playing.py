@@ -87,8 +87,7 @@ def remote_sessions(
     if not replicas:
         raise InvalidInput("no environment server is named", hint="give at least one URL")
 
-    # Loaded by whoever plays over the wire: the service starts without a WebSocket library.
-    from agentcore.training.openenv.client import OpenEnvClient  # noqa: PLC0415 -- as above
+    from agentcore.training.openenv.client import OpenEnvClient  # noqa: PLC0415 -- a service starts without WebSockets
 
     def open_session(number: int) -> EpisodeSession:
         return OpenEnvClient(replicas[number % len(replicas)], timeout=step_seconds, token=token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
@@ -212,8 +213,10 @@ class EnvironmentRegistry:
             AmbiguousEnvironment, EnvironmentNotServed, TokenReferenceInvalid
         """
         record = await self._registered(reference)
-        served = None if record is None else await self._where(record)
-        if served is None and record is not None and record.spec.source != "bundled":
+        if record is None:
+            return None
+        served = await self._where(record)
+        if served is None and record.spec.source != "bundled":
             raise EnvironmentNotServed(
                 f"nothing serves {record.qualified}",
                 hint=f"agentcore env deploy {record.spec.name}",
@@ -233,26 +236,20 @@ class EnvironmentRegistry:
 
     async def check_record(self, record: EnvironmentRecord) -> EnvironmentRecord:
         """As :meth:`check`; where nothing serves the environment, nothing is known of it."""
-        health, again = EnvironmentHealth(), None
         try:
             served = await self._where(record)
         except TokenReferenceInvalid as error:
-            health = self._checks.failed(record.health, error.detail)
-            again = self._checks.next_check(health)
-        else:
-            if served is not None:
-                token = served.token.get_secret_value()
-                health = await self._checks.check(str(served.url), token, record.health)
-                again = self._checks.next_check(health)
-        await self._store.checked(record.id, health, again, registered_at=record.registered_at)
-        return record.model_copy(update={"health": health})
+            return await self.check_failed(record, error.detail)
+        if served is None:
+            return await self._note(record, EnvironmentHealth(), None)
+        token = served.token.get_secret_value()
+        health = await self._checks.check(str(served.url), token, record.health)
+        return await self._note(record, health, self._checks.next_check(health))
 
     async def check_failed(self, record: EnvironmentRecord, detail: str) -> EnvironmentRecord:
         """Record that a check found nothing out, as a failed one."""
         health = self._checks.failed(record.health, detail)
-        again = self._checks.next_check(health)
-        await self._store.checked(record.id, health, again, registered_at=record.registered_at)
-        return record.model_copy(update={"health": health})
+        return await self._note(record, health, self._checks.next_check(health))
 
     async def deploy(
         self,
@@ -331,6 +328,12 @@ class EnvironmentRegistry:
         return EnvironmentMetrics.of(
             name, await self._fleet.usage(name), await self._fleet.played(name)
         )
+
+    async def _note(
+        self, record: EnvironmentRecord, health: EnvironmentHealth, again: datetime | None
+    ) -> EnvironmentRecord:
+        await self._store.checked(record.id, health, again, registered_at=record.registered_at)
+        return record.model_copy(update={"health": health})
 
     async def _listing(
         self, tags: Sequence[str] | None, author: str | None, *, register: bool

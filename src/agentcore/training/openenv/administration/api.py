@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field
 
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.security import principal_of
+from agentcore.training.openenv.api import ROOT, Limit, Responses, example
 from agentcore.training.openenv.models import (
     ENVIRONMENT_NAME,
     EnvironmentEntry,
@@ -36,8 +37,6 @@ from agentcore.training.openenv.specs import (
     RuntimeName,
 )
 
-ROOT = "/internal/environments"
-Responses = dict[int | str, dict[str, object]]
 Registry = Callable[[], EnvironmentRegistry]
 
 
@@ -186,7 +185,7 @@ def router(registry: Registry, *, operations: Callable[[], Operations]) -> APIRo
         "/operations/{operation_id}",
         summary="Poll an operation",
         responses={
-            **_example(200, OPERATION),
+            **example(OPERATION),
             404: {"description": "No such operation, or it ended more than a week ago."},
         },
     )
@@ -202,7 +201,7 @@ def _finding(api: APIRouter, registry: Registry) -> None:
         "/discover",
         summary="Look for environments on the Hub",
         status_code=202,
-        responses=_example(202, {**OPERATION, "kind": "discover", "target": ""}),
+        responses=example({**OPERATION, "kind": "discover", "target": ""}, 202),
     )
     async def discover(body: Discovery, request: Request, response: Response) -> Operation:
         """Spaces with the tag `openenv`, remembered as discovered; their servers are not asked."""
@@ -226,12 +225,11 @@ def _finding(api: APIRouter, registry: Registry) -> None:
             }
         },
         responses={
-            **_example(
-                200,
+            **example(
                 {
                     "imported": [{**ENTRY, "source": "catalog", "state": "discovered"}],
                     "refused": [{"path": "entries[3] (envs/x)", "detail": "data.license: empty"}],
-                },
+                }
             ),
             422: {"description": "The body is no catalog, or was changed after it was built."},
         },
@@ -247,12 +245,12 @@ def _found(api: APIRouter, registry: Registry) -> None:
     @api.get(
         "/discovered",
         summary="List discovered environments",
-        responses=_example(
-            200, {"environments": [{**ENTRY, "state": "discovered"}], "next_cursor": None}
+        responses=example(
+            {"environments": [{**ENTRY, "state": "discovered"}], "next_cursor": None}
         ),
     )
     async def list_discovered(
-        limit: Annotated[int, Query(ge=1, le=200, description="Most entries of one page.")] = 50,
+        limit: Limit = 50,
         cursor: Annotated[
             Text, Query(max_length=256, description="`next_cursor` of the page before.")
         ] = "",
@@ -272,7 +270,7 @@ def _registering(api: APIRouter, registry: Registry) -> None:
         summary="Register an environment",
         status_code=201,
         responses={
-            **_example(201, ENTRY),
+            **example(ENTRY, 201),
             403: {"description": "A token's reference needs the scope `admin`."},
             409: {"description": "The name is that of a bundled or configured environment."},
             422: {"description": "Its server gives no episode, or it has neither url nor image."},
@@ -302,7 +300,7 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
     @api.get(
         "/deployed",
         summary="List deployments",
-        responses=_example(200, {"deployed": [DEPLOYED]}),
+        responses=example({"deployed": [DEPLOYED]}),
     )
     async def list_deployed() -> Deployments:
         return Deployments(deployed=tuple(await registry().list_deployed()))
@@ -311,7 +309,7 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
         "/{name}/deploy",
         summary="Deploy an environment",
         status_code=202,
-        responses={**_example(202, OPERATION), **ABSENT, **BUSY},
+        responses={**example(OPERATION, 202), **ABSENT, **BUSY},
     )
     async def deploy(
         name: Name, body: Deployment, request: Request, response: Response
@@ -332,7 +330,7 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
         "/{name}/deploy",
         summary="Remove a deployment",
         status_code=202,
-        responses={**_example(202, {**OPERATION, "kind": "undeploy"}), **BUSY},
+        responses={**example({**OPERATION, "kind": "undeploy"}, 202), **BUSY},
     )
     async def undeploy(name: Name, request: Request, response: Response) -> Operation:
         """The environment stays registered."""
@@ -343,21 +341,20 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
 
 
 def _asking(api: APIRouter, registry: Registry) -> None:
-    example = {"name": "echo", "status": "healthy", "failures": 0, "entry": ENTRY}
+    healthy = {"name": "echo", "status": "healthy", "failures": 0, "entry": ENTRY}
 
     @api.get(
         "/{name}/metrics",
         summary="What a deployment uses",
         responses={
-            **_example(
-                200,
+            **example(
                 {
                     "name": "task_routing",
                     "cpu_usage": 0.21,
                     "memory_usage": 91234304,
                     "request_count": 10482,
                     "avg_episode_duration": 1.73,
-                },
+                }
             ),
             404: {"description": "Nothing is deployed under this name."},
         },
@@ -369,7 +366,7 @@ def _asking(api: APIRouter, registry: Registry) -> None:
     @api.get(
         "/{name}/health",
         summary="Show the last check",
-        responses={**_example(200, example), **ABSENT},
+        responses={**example(healthy), **ABSENT},
     )
     async def health(name: Name) -> HealthReport:
         """What the monitor, or whoever asked last, found."""
@@ -378,7 +375,7 @@ def _asking(api: APIRouter, registry: Registry) -> None:
     @api.post(
         "/{name}/health",
         summary="Check an environment now",
-        responses={**_example(200, example), **ABSENT},
+        responses={**example(healthy), **ABSENT},
     )
     async def check(name: Name) -> HealthReport:
         """Open a session of it, reset, take one step, and record what came of it."""
@@ -405,7 +402,3 @@ def _place(cursor: str) -> tuple[str, UUID] | None:
         return (name, UUID(id_)) if cursor else None
     except ValueError as exc:
         raise InvalidInput("cursor: it is none of ours", hint="give a next_cursor") from exc
-
-
-def _example(status: int, value: object) -> Responses:
-    return {status: {"content": {"application/json": {"example": value}}}}

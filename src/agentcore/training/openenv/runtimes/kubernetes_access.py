@@ -38,7 +38,7 @@ async def open_api(config: DeploymentConfig) -> AsyncIterator[Any]:
     """
     try:
         import kubernetes.aio
-        import yaml  # noqa: PLC0415 -- as above
+        import yaml  # noqa: PLC0415 -- comes with the client
         from kubernetes.aio import client
     except ImportError as exc:
         raise RuntimeUnavailable(
