@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentcore.cli.config import ConfigFile
+from agentcore.cli.env.deployments import RuntimeDeployments, ServiceDeployments
 from agentcore.cli.env.operations import unseen
 from agentcore.cli.options import Token
 from agentcore.cli.tables import show_table
+from agentcore.kit.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from agentcore.cli.env.service_deploying import ServiceDeployments
     from agentcore.kit.jsonvalue import JsonObject
     from agentcore.settings import Settings
-    from agentcore.training.openenv.ports import EnvironmentRuntime
     from agentcore.training.openenv.specs import (
         DeployedEnvironment,
         EnvironmentSpec,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         ResourceUsage,
     )
 
-T = TypeVar("T")
 INTERRUPTED = 130
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The environment that is deployed.")]
@@ -41,12 +40,6 @@ Service = Annotated[
     typer.Option("--url", help="Let this service deploy, also what is registered with it."),
 ]
 Namespace = Annotated[str | None, typer.Option(help="Kubernetes namespace; else as configured.")]
-
-
-def attach(app: typer.Typer) -> None:
-    app.command("deploy")(deploy)
-    app.command("undeploy")(undeploy)
-    app.command("status")(status)
 
 
 def deploy(
@@ -79,29 +72,24 @@ def deploy(
 ) -> None:
     """Run an environment's servers, and wait until they serve."""
     settings = _settings(config, {"runtime": runtime, "namespace": namespace, "wait_seconds": wait})
+    resources = resources_of(cpu, memory, gpu)
     if url is not None:
         _refuse_beside_url({"--image": image, "--namespace": namespace, "--wait": wait})
+        chosen = settings.training.deployment.runtime if runtime is not None else None
         with _started(environment, {"--url": url}), _progress(f"deploying {environment}") as tell:
             service = _service(url, token, config, tell)
-            chosen = settings.training.deployment.runtime if runtime is not None else None
             _show(
-                service.deploy(
-                    environment,
-                    replicas=replicas,
-                    resources=resources_of(cpu, memory, gpu),
-                    runtime=chosen,
-                )
+                service.deploy(environment, replicas=replicas, resources=resources, runtime=chosen)
             )
         return
     spec, references = _spec(environment, image)
-    resources = resources_of(cpu, memory, gpu)
     if dry_run:
         typer.echo(_manifests(settings, spec, replicas, resources), nl=False)
         return
     where = {"--runtime": runtime, "--namespace": namespace}
     with _started(spec.name, where), _progress(f"deploying {spec.name}") as tell:
-        running = _runtime(settings, tell, references)
-        deployed = _run(running.deploy(spec, replicas=replicas, resources=resources))
+        deployments = _runtime(settings, tell, references)
+        deployed = deployments.deploy(spec, replicas=replicas, resources=resources)
     _show(deployed)
 
 
@@ -114,16 +102,11 @@ def undeploy(
     token: Token = None,
 ) -> None:
     """Take a deployed environment away."""
-    if url is not None:
-        with _progress(f"undeploying {name}") as tell:
-            _service(url, token, config, tell).undeploy(bundled_name(name))
-        typer.echo(f"{bundled_name(name)} is gone")
-        return
-    settings = _settings(config, {"runtime": runtime, "namespace": namespace})
+    name = bundled_name(name)
+    where = {"runtime": runtime, "namespace": namespace}
     with _progress(f"undeploying {name}") as tell:
-        running = _runtime(settings, tell, {})
-        _run(running.undeploy(bundled_name(name)))
-    typer.echo(f"{bundled_name(name)} is gone")
+        _deployments(url, token, config, where, tell).undeploy(name)
+    typer.echo(f"{name} is gone")
 
 
 def status(
@@ -135,22 +118,17 @@ def status(
     token: Token = None,
 ) -> None:
     """Show what is deployed; of one environment also what it uses."""
-    listed: Callable[[], list[DeployedEnvironment]]
-    one: Callable[[str], tuple[DeployedEnvironment, ResourceUsage | None]]
-    if url is not None:
-        service = _service(url, token, config, unseen)
-        listed, one = service.listed, service.one
-    else:
-        settings = _settings(config, {"runtime": runtime, "namespace": namespace})
-        running = _runtime(settings, unseen, {})
-        listed = lambda: _run(running.list_deployed())  # noqa: E731 - the other has them named
-        one = lambda chosen: _run(_one(running, chosen))  # noqa: E731 - as above
-
+    where = {"runtime": runtime, "namespace": namespace}
+    deployments = _deployments(url, token, config, where, unseen)
     if name is None:
-        rows: list[JsonObject] = [{**_row(each)} for each in listed()]
+        rows: list[JsonObject] = [{**_row(each)} for each in deployments.listed()]
         show_table(rows, ("name", "version", "status", "ready", "url", "detail"))
         return
-    deployed, usage = one(bundled_name(name))
+    name = bundled_name(name)
+    usage = deployments.usage(name)
+    deployed = next((each for each in deployments.listed() if each.name == name), None)
+    if deployed is None:
+        raise InvalidInput(f"{name!r} has just been undeployed")
     for label, value in _facts(deployed, usage):
         typer.echo(f"{label}: {value}")
     if deployed.status == "failed":
@@ -164,18 +142,27 @@ def _show(deployed: DeployedEnvironment) -> None:
     )
 
 
+def _deployments(
+    url: str | None,
+    token: str | None,
+    config: Path | None,
+    where: Mapping[str, str | float | None],
+    tell: Callable[[str], None],
+) -> RuntimeDeployments | ServiceDeployments:
+    if url is not None:
+        return _service(url, token, config, tell)
+    return _runtime(_settings(config, where), tell, {})
+
+
 def _service(
     url: str, token: str | None, config: Path | None, tell: Callable[[str], None]
 ) -> ServiceDeployments:
     from agentcore.cli.client import connect
-    from agentcore.cli.env.service_deploying import ServiceDeployments
 
     return ServiceDeployments(connect(url, token, config), tell)
 
 
 def _refuse_beside_url(given: dict[str, object]) -> None:
-    from agentcore.kit.errors import InvalidInput
-
     for option, value in given.items():
         if value is not None:
             raise InvalidInput(
@@ -211,7 +198,6 @@ def resources_of(cpu: str | None, memory: str | None, gpu: int) -> Resources:
 
 def _spec(environment: str, image: str | None) -> tuple[EnvironmentSpec, dict[str, str]]:
     """What is to be deployed, and what ``env serve`` takes for it where that is not its name."""
-    from agentcore.kit.errors import InvalidInput
     from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
     from agentcore.training.openenv.environments.loading import load_environment
     from agentcore.training.openenv.specs import EnvironmentSpec
@@ -237,7 +223,7 @@ def _tag(image: str) -> str:
     return image.rpartition("/")[2].partition("@")[0].partition(":")[2]
 
 
-def _settings(config: Path | None, given: dict[str, str | float | None]) -> Settings:
+def _settings(config: Path | None, given: Mapping[str, str | float | None]) -> Settings:
     from agentcore.cli.config import command_settings
 
     prefix = "training.deployment"
@@ -248,7 +234,7 @@ def _settings(config: Path | None, given: dict[str, str | float | None]) -> Sett
 
 def _runtime(
     settings: Settings, tell: Callable[[str], None], references: dict[str, str]
-) -> EnvironmentRuntime:
+) -> RuntimeDeployments:
     from agentcore.kit.clock import SYSTEM_CLOCK
     from agentcore.settings import server_variables, signing_secret
     from agentcore.training.openenv.deployment import Surroundings, open_runtime
@@ -262,7 +248,7 @@ def _runtime(
         references=references,
     )
     config = settings.training.deployment
-    return open_runtime(config.runtime, config, around)
+    return RuntimeDeployments(open_runtime(config.runtime, config, around))
 
 
 def _manifests(
@@ -279,18 +265,6 @@ def _manifests(
     objects = environment_objects(spec, config, replicas=replicas, resources=resources)
     needs = f"# Also needed: the Secret {object_name(spec.name)} with the key {SECRET_KEY}.\n"
     return (needs if spec.source == "bundled" else "") + yaml_documents(objects)
-
-
-async def _one(
-    running: EnvironmentRuntime, name: str
-) -> tuple[DeployedEnvironment, ResourceUsage | None]:
-    from agentcore.training.openenv.errors import DeploymentNotFound
-
-    usage = await running.usage(name)
-    for each in await running.list_deployed():
-        if each.name == name:
-            return each, usage
-    raise DeploymentNotFound(f"{name!r} has just been undeployed")
 
 
 def _facts(deployed: DeployedEnvironment, usage: ResourceUsage | None) -> Iterator[tuple[str, str]]:
@@ -333,9 +307,3 @@ def _started(name: str, where: dict[str, str | None]) -> Iterator[None]:
         ending = f"agentcore env undeploy {shlex.join(words)}"
         typer.echo(f"still starting; `{ending}` ends it", err=True)
         raise typer.Exit(INTERRUPTED) from None
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    import asyncio
-
-    return asyncio.run(work)

@@ -18,10 +18,6 @@ COLUMNS = ("name", "source", "status", "mode", "capacity", "url")
 PAGE = 200
 
 
-def attach(app: typer.Typer) -> None:
-    app.command("list")(list_environments)
-
-
 def list_environments(
     discovered: Annotated[
         bool, typer.Option("--discovered", help="What was found and is not registered.")

@@ -19,13 +19,6 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, objec
 Named = Annotated[str, typer.Argument(metavar="NAME", help="A name, name@revision, or an id.")]
 
 
-def attach(app: typer.Typer) -> None:
-    app.command("register")(register)
-    app.command("unregister")(unregister)
-    app.command("discover")(discover)
-    app.command("import")(import_catalog)
-
-
 def register(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="The name under which callers open it.")

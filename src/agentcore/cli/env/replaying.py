@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentcore.cli.env.running import Token
+from agentcore.cli.env.running import INTERRUPTED, Token
 from agentcore.cli.foreign import shown
 
 if TYPE_CHECKING:
     from agentcore.training.recording import Recording, RecordingHeader
     from agentcore.training.replaying import ReplayedEpisode
 
-INTERRUPTED = 130
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A recording (env run --record).")]
-
-
-def attach(app: typer.Typer) -> None:
-    app.command("replay")(replay)
-    app.command("export")(export)
 
 
 def replay(

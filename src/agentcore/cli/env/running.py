@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcore.cli.env.reports import STDOUT, Json, check_writable
+
 if TYPE_CHECKING:
     from agentcore.cli.env.targets import Target
     from agentcore.training.models import Episode, EvaluationReport, RolloutResult
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
     Reports = list[EvaluationReport]
 
-STDOUT = Path("-")
 INTERRUPTED = 130
 Episodes = Annotated[int, typer.Option(min=1, help="Episodes to play.")]
 Seed = Annotated[
@@ -36,15 +37,7 @@ StepSeconds = Annotated[float, typer.Option(min=0.001, help="Seconds that one st
 Token = Annotated[
     str, typer.Option(help="Bearer token for the server; env:NAME or file:PATH refer to it.")
 ]
-Json = Annotated[
-    Path | None, typer.Option("--json", help="Write the report to this file; - is the output.")
-]
 Plot = Annotated[Path | None, typer.Option(help="Draw the rewards into this PNG file.")]
-
-
-def attach(app: typer.Typer) -> None:
-    app.command("run")(run)
-    app.command("bench")(bench)
 
 
 def run(
@@ -73,9 +66,9 @@ def run(
 
     plan = RolloutPlan(concurrency=sessions, max_steps=max_steps, deadline=deadline)
     game = _Game(episodes, seed, plan, token, step_seconds, success_reward)
-    outputs = _Outputs(json, plot)
+    _check_outputs(json, plot)
     reports: Reports = []
-    _finish(_run_one(game, environment, policy, record, reports), reports, outputs)
+    _finish(_run_one(game, environment, policy, record, reports), reports, json, plot)
 
 
 def bench(
@@ -99,10 +92,10 @@ def bench(
 
     plan = RolloutPlan(concurrency=sessions, max_steps=max_steps, deadline=deadline)
     game = _Game(episodes, seed, plan, token, step_seconds, success_reward)
-    outputs = _Outputs(json, plot)
+    _check_outputs(json, plot)
     reports: Reports = []
     named = list(dict.fromkeys(name.strip() for name in policies.split(",") if name.strip()))
-    _finish(_run_all(game, environments, named, reports), reports, outputs)
+    _finish(_run_all(game, environments, named, reports), reports, json, plot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +117,12 @@ class _Game:
         return evaluate(played, policy=policy, environment=environment, success=success)
 
 
-class _Outputs:
-    """Where the report goes; what cannot be made is refused before anything is played."""
+def _check_outputs(json: Path | None, plot: Path | None) -> None:
+    check_writable(json, plot)
+    if plot is not None:
+        from agentcore.cli.env.plotting import require_matplotlib
 
-    def __init__(self, json: Path | None, plot: Path | None) -> None:
-        from agentcore.kit.errors import InvalidInput
-
-        self.json, self.plot = json, plot
-        for path in (json, plot):
-            if path is not None and path != STDOUT and not path.parent.is_dir():
-                raise InvalidInput(f"there is no directory {path.parent}")
-        if plot is not None:
-            from agentcore.cli.env.plotting import require_matplotlib
-
-            require_matplotlib()
+        require_matplotlib()
 
 
 async def _run_one(
@@ -214,7 +199,9 @@ def _recorder(path: Path | None, target: Target, policy: str) -> Iterator[Sequen
         yield (recorder,)
 
 
-def _finish(work: Coroutine[None, None, None], reports: Reports, outputs: _Outputs) -> None:
+def _finish(
+    work: Coroutine[None, None, None], reports: Reports, json: Path | None, plot: Path | None
+) -> None:
     """Run, then show what there is: an interruption loses nothing that has ended."""
     from agentcore.cli.env.showing import show_reports, write_json
     from agentcore.cli.serving import loop_factory
@@ -227,14 +214,14 @@ def _finish(work: Coroutine[None, None, None], reports: Reports, outputs: _Outpu
         code = INTERRUPTED
     if reports:
         # What goes to the output is for a program: the tables go beside it.
-        show_reports(reports, to_errors=outputs.json == STDOUT)
-        if outputs.json is not None:
-            write_json(reports, outputs.json)
-        if outputs.plot is not None:
+        show_reports(reports, to_errors=json == STDOUT)
+        if json is not None:
+            write_json(reports, json)
+        if plot is not None:
             from agentcore.cli.env.plotting import draw
 
-            draw(reports, outputs.plot)
-            typer.echo(f"plot: {outputs.plot}", err=True)
+            draw(reports, plot)
+            typer.echo(f"plot: {plot}", err=True)
     if any(report.failed for report in reports):
         code = code or 1
     raise typer.Exit(code)

@@ -20,10 +20,6 @@ NAME = re.compile(r"(?=.{1,40}$)[a-z][a-z0-9]*(_[a-z0-9]+)*")
 SUFFIX = ".tmpl"
 
 
-def attach(app: typer.Typer) -> None:
-    app.command("new")(new)
-
-
 def new(
     name: Annotated[str, typer.Argument(help="Of the environment and its package: lower_case.")],
     into: Annotated[

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 PORT = 8000
 
 
-def attach(app: typer.Typer) -> None:
-    app.command("serve")(serve)
-
-
 def serve(
     environment: Annotated[
         str,

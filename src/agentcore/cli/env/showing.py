@@ -8,12 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from agentcore.cli.env.reports import write
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
 if TYPE_CHECKING:
@@ -80,10 +80,7 @@ def write_json(reports: Sequence[EvaluationReport], path: Path) -> None:
             "comparisons": comparisons,
         }
     )
-    if path == Path("-"):
-        typer.echo(content.decode())
-    else:
-        path.write_bytes(content + b"\n")
+    write(content, path)
 
 
 def _leaderboard(environment: str, reports: Sequence[EvaluationReport]) -> Table:

@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentcore.cli.env.reports import STDOUT, Json, check_writable
 from agentcore.cli.foreign import shown
-from agentcore.kit.jsonvalue import dumps
+from agentcore.kit.errors import AgentCoreError, InvalidInput
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 
 if TYPE_CHECKING:
-    from agentcore.kit.jsonvalue import JsonObject, JsonValue
     from agentcore.training.openenv.conformance.judging import Check
     from agentcore.training.openenv.conformance.models import Plan, Report
 
-STDOUT = Path("-")
 UNUSABLE = 2
 # Of an environment that is served for the time of the checks: enough to be full quickly.
 OWN_SESSIONS = 4
-
-
 Target = Annotated[
     str,
     typer.Argument(
@@ -38,9 +36,6 @@ Target = Annotated[
 # Not from AGENTCORE_TOKEN, which is for our own service: the server is anybody's.
 Token = Annotated[str, typer.Option("--token", help="Bearer token for the server.")]
 AgentToken = Annotated[str, typer.Option(help="A token that may act and must not reset.")]
-Json = Annotated[
-    Path | None, typer.Option("--json", help="Write the report to this file; - is the output.")
-]
 Only = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="Run this check; may be repeated.")
 ]
@@ -54,10 +49,6 @@ FiledActions = Annotated[
 Sessions = Annotated[
     int | None, typer.Option(min=1, help="The server's limit of sessions, if it tells none.")
 ]
-
-
-def attach(app: typer.Typer) -> None:
-    app.command("validate")(validate)
 
 
 def validate(
@@ -78,12 +69,11 @@ def validate(
 ) -> None:
     """Check a server from outside: exit 0 passed, 1 failed, 2 not to be checked."""
     from agentcore.cli.env.verdicts import show_report, write_report
-    from agentcore.kit.errors import AgentCoreError
     from agentcore.training.openenv.conformance.models import Plan
     from agentcore.training.openenv.conformance.suite import chosen
 
     try:
-        _writable(json)
+        check_writable(json)
         plan = Plan(
             url=target,
             token=token or None,
@@ -173,9 +163,6 @@ def _given(texts: Sequence[str]) -> list[JsonObject]:
 
 
 def _filed(path: Path | None) -> list[JsonObject]:
-    from agentcore.kit.errors import InvalidInput
-    from agentcore.kit.jsonvalue import loads
-
     if path is None:
         return []
     try:
@@ -194,9 +181,6 @@ def _filed(path: Path | None) -> list[JsonObject]:
 
 
 def _action(text: str, where: str) -> JsonObject:
-    from agentcore.kit.errors import InvalidInput
-    from agentcore.kit.jsonvalue import loads
-
     try:
         return _object(loads(text), where)
     except ValueError as exc:
@@ -204,18 +188,9 @@ def _action(text: str, where: str) -> JsonObject:
 
 
 def _object(value: JsonValue, where: str) -> JsonObject:
-    from agentcore.kit.errors import InvalidInput
-
     if not isinstance(value, dict):
         raise InvalidInput(
             f"{where}: an action is a JSON object",
             hint='such as {"type": "guess", "parameters": {"number": 1}}',
         )
     return value
-
-
-def _writable(path: Path | None) -> None:
-    from agentcore.kit.errors import InvalidInput
-
-    if path is not None and path != STDOUT and not path.parent.is_dir():
-        raise InvalidInput(f"there is no directory {path.parent}")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from agentcore.cli.env.reports import write
 from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import dumps
 
@@ -28,7 +28,6 @@ STYLES: dict[Outcome, str] = {
     "warn": "yellow",
     "skipped": "dim",
 }
-STDOUT = Path("-")
 LINES_SHOWN = 6
 LONGEST_NAME = 120
 
@@ -63,10 +62,7 @@ def write_report(report: Report, path: Path) -> None:
     content = dumps(
         {**report.model_dump(mode="json"), "counts": report.counts, "passed": report.passed}
     )
-    if path == STDOUT:
-        typer.echo(content.decode())
-    else:
-        path.write_bytes(content + b"\n")
+    write(content, path)
 
 
 def _table(report: Report) -> Table:

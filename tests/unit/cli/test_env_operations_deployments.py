@@ -8,7 +8,7 @@ import pytest
 
 from agentcore.cli.client import ServiceClient
 from agentcore.cli.env import operations
-from agentcore.cli.env.service_deploying import ServiceDeployments
+from agentcore.cli.env.deployments import ServiceDeployments
 from agentcore.cli.main import run
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
@@ -71,14 +71,23 @@ def test_a_failure_is_told_in_the_words_of_the_service() -> None:
 
 def test_one_is_shown_with_what_it_uses_where_that_is_known() -> None:
     service = Operator()
-    deployed, usage = deployments(service, []).one("echo")
+    [deployed] = deployments(service, []).listed()
     assert deployed.name == "echo"
+    usage = deployments(service, []).usage("echo")
     assert usage is not None
     assert (usage.cpu_usage, usage.memory_usage) == (0.5, 7)
     service.measured = False
-    assert deployments(service, []).one("echo")[1] is None
-    with pytest.raises(InvalidInput, match="just been undeployed"):
-        deployments(service, []).one("other")
+    assert deployments(service, []).usage("echo") is None
+
+
+def test_what_is_gone_before_it_is_listed_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTCORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(ServiceDeployments, "usage", lambda *_: None)
+    monkeypatch.setattr(ServiceDeployments, "listed", lambda _: [])
+    assert run(["env", "status", "echo", "--url", "http://x", "--token", "t"]) != 0
+    assert "'echo' has just been undeployed" in capsys.readouterr().err
 
 
 def test_an_interrupted_wait_says_what_goes_on(

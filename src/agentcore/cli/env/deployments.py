@@ -1,22 +1,45 @@
-"""Deployments of a running service, which also knows what is registered with it."""
+"""Deployments as commands ask for them: of a runtime itself, or of a service that has one."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agentcore.cli.client import ServiceClient
 from agentcore.cli.env.operations import ROOT, ended
-from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, list_of
 
 if TYPE_CHECKING:
+    from agentcore.training.openenv.ports import EnvironmentRuntime
     from agentcore.training.openenv.specs import (
         DeployedEnvironment,
+        EnvironmentSpec,
         Resources,
         ResourceUsage,
         RuntimeName,
     )
+
+
+class RuntimeDeployments:
+    """No service is needed; what is registered with one is not known either."""
+
+    def __init__(self, running: EnvironmentRuntime) -> None:
+        self._running = running
+
+    def deploy(
+        self, spec: EnvironmentSpec, *, replicas: int, resources: Resources
+    ) -> DeployedEnvironment:
+        return asyncio.run(self._running.deploy(spec, replicas=replicas, resources=resources))
+
+    def undeploy(self, name: str) -> None:
+        asyncio.run(self._running.undeploy(name))
+
+    def listed(self) -> list[DeployedEnvironment]:
+        return asyncio.run(self._running.list_deployed())
+
+    def usage(self, name: str) -> ResourceUsage | None:
+        return asyncio.run(self._running.usage(name))
 
 
 class ServiceDeployments:
@@ -46,15 +69,11 @@ class ServiceDeployments:
         rows = list_of(self._client.get(f"{ROOT}/deployed").get("deployed"))
         return [DeployedEnvironment.model_validate(row) for row in rows]
 
-    def one(self, name: str) -> tuple[DeployedEnvironment, ResourceUsage | None]:
+    def usage(self, name: str) -> ResourceUsage | None:
         from agentcore.training.openenv.specs import ResourceUsage
 
         metrics = self._client.get(f"{ROOT}/{name}/metrics")
         processors, memory = metrics.get("cpu_usage"), metrics.get("memory_usage")
-        usage = None
         if isinstance(processors, int | float) and isinstance(memory, int):
-            usage = ResourceUsage(cpu_usage=processors, memory_usage=memory)
-        for each in self.listed():
-            if each.name == name:
-                return each, usage
-        raise InvalidInput(f"{name!r} has just been undeployed")
+            return ResourceUsage(cpu_usage=processors, memory_usage=memory)
+        return None
