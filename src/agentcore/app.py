@@ -44,7 +44,7 @@ from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.loopback import LoopbackGate
 from agentcore.llm_gateway import api as gateway_api
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
-from agentcore.llm_gateway.ingress import refuse as refuse_chat
+from agentcore.llm_gateway.ingress import refuse as refuse_call
 from agentcore.llm_gateway.openapi import openapi_paths
 from agentcore.observability import api as operations
 from agentcore.observability.logs import line_writer
@@ -204,7 +204,7 @@ def startup_error_of(app: FastAPI) -> StartupError | None:
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
     """Answer with ``error`` in the form that the path's clients read."""
     if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-        await refuse_chat(send, error)
+        await refuse_call(scope["path"], send, error)
         return
     await deny(scope, receive, send, error_response(scope["path"], error), error.detail)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -9,16 +11,23 @@ from prometheus_client import CollectorRegistry
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.accounts import Accounts
+from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.ingress import OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConfig
+from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConfig, Timeouts
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
 Build = Callable[..., HybridRouter]
+HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+Asking = Callable[..., Call]
 
 
 def priced(name: str, usd: str | None) -> ProviderConfig:
@@ -84,3 +93,32 @@ async def upstream() -> AsyncIterator[Upstream]:
     async with llm_upstream() as running:
         running.status = dict(SERVING)
         yield running
+
+
+@pytest.fixture
+def remote(upstream: Upstream, pool: ConnectionPool) -> OpenAIProvider:
+    return OpenAIProvider(
+        upstream.v1,
+        pool=pool,
+        clock=SystemClock(),
+        gate=unbounded(SystemClock()),
+        destination=Destination("cheap"),
+        models={"m": "theirs"},
+        timeouts=Timeouts(connect=1, first_byte=0.2, idle=0.2, total=1),
+    )
+
+
+@pytest.fixture
+def router(build: Build, remote: OpenAIProvider) -> HybridRouter:
+    return build(remote)
+
+
+@pytest.fixture
+def asking(router: HybridRouter) -> Asking:
+    endpoint = OpenAIEndpoint(lambda: router, clock=SystemClock(), max_body_bytes=10_000)
+
+    def ask(body: Any = None, **more: Any) -> Call:
+        raw = body if isinstance(body, bytes) else json.dumps({**HELLO, **(body or {})}).encode()
+        return Call(endpoint, raw, **more)
+
+    return ask

@@ -1,0 +1,81 @@
+"""From a request's headers and body to the call that is routed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.security import Principal, principal_of
+from agentcore.llm_gateway.asgi import Header, Scope
+from agentcore.llm_gateway.chat_wire import is_marked_private
+from agentcore.llm_gateway.dialects.port import Format
+from agentcore.llm_gateway.errors import InvalidChatRequest
+from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
+
+PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
+NO = frozenset({b"", b"0", b"false", b"no"})
+
+
+def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
+    """What a request asks for and who asks.
+
+    Raises:
+        InvalidChatRequest: it cannot be routed as it is.
+    """
+    body = form.parse(raw)
+    presented: list[Header] = scope["headers"]
+    headers = dict(presented)
+    principal = principal_of(scope)
+    principal.require("llm")
+    return ChatCall(
+        model=str(body["model"]),
+        body=body,
+        stream=body.get("stream") is True,
+        wants_usage=form.wants_usage(body),
+        requires_privacy=_private(presented, principal) or is_marked_private(body),
+        priority=_priority(headers),
+        max_tokens=form.max_tokens(body),
+        prompt_bytes=len(raw),
+        tenant=principal.tenant,
+        subject=principal.subject,
+        trace_id=str(scope["state"].get("trace_id", "")),
+        deadline=_deadline(headers, clock),
+        dialect=form.dialect,
+    )
+
+
+def _private(headers: Iterable[Header], principal: Principal) -> bool:
+    """Anything but a plain no makes a request private: a typing error must not expose it.
+
+    Of several headers one is enough, whatever the others say.
+    """
+    given = [value for name, value in headers if name == b"x-agentcore-private"]
+    return principal.private or any(value.strip().lower() not in NO for value in given)
+
+
+def _priority(headers: MutableMapping[bytes, bytes]) -> Priority:
+    given = headers.get(b"x-agentcore-priority")
+    if given is None:
+        return "medium"
+    priority = PRIORITY_HEADERS.get(given.strip().lower())
+    if priority is not None:
+        return priority
+    raise InvalidChatRequest(
+        "the header x-agentcore-priority has an unknown value",
+        hint=f"it is one of: {', '.join(PRIORITIES)}",
+    )
+
+
+def _deadline(headers: MutableMapping[bytes, bytes], clock: Clock) -> float | None:
+    given = headers.get(b"x-agentcore-timeout")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise InvalidChatRequest(
+            "the header x-agentcore-timeout must be a number of seconds above 0"
+        )
+    return clock.monotonic() + seconds

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agentcore.kit.security import Principal
+from agentcore.llm_gateway.ingress import OpenAIEndpoint
+from tests.fakes.asgi_call import Call
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_provider import FakeProvider
+from tests.fakes.llm_upstream import (
+    Upstream,
+    stalls,
+)
+from tests.unit.llm_gateway.conftest import HELLO, Asking, Build
+
+
+@pytest.mark.parametrize("value", ["true", "1", "TRUE", "yes", "tru"])
+async def test_a_private_header_is_a_yes_unless_it_is_a_plain_no(
+    asking: Asking, upstream: Upstream, value: str
+) -> None:
+    call = await asking(x_agentcore_private=value).run()
+    assert call.status == 403
+    assert call.json["error"]["code"] == "privacy_violation"
+    assert upstream.bodies == []
+
+
+@pytest.mark.parametrize("value", ["false", "0", "no", " False "])
+async def test_a_plain_no(asking: Asking, value: str) -> None:
+    assert (await asking(x_agentcore_private=value).run()).status == 200
+
+
+async def test_a_private_credential_and_a_private_mark(asking: Asking, upstream: Upstream) -> None:
+    owner = Principal(subject="a", tenant="t", scopes=frozenset({"llm"}), private=True)
+    assert (await asking(principal=owner, x_agentcore_private="false").run()).status == 403
+    marked = {"metadata": {"agentcore_private": True}}
+    assert (await asking(marked).run()).status == 403
+    assert upstream.bodies == []
+
+
+async def test_a_credential_needs_the_scope(asking: Asking) -> None:
+    nobody = Principal(subject="a", tenant="t", scopes=frozenset({"a2a"}))
+    assert (await asking(principal=nobody).run()).status == 403
+    assert (await asking(principal=None).run()).status == 401
+
+
+async def test_priority(build: Build, clock: ManualClock) -> None:
+    cluster = FakeProvider("cluster", clock, self_hosted=True)
+    endpoint = OpenAIEndpoint(lambda: build(cluster), clock=clock, max_body_bytes=10_000)
+    raw = json.dumps(HELLO).encode()
+    low = await Call(endpoint, raw, x_agentcore_priority="low").run()
+    assert low.headers["x-agentcore-reason"] == "default"
+    high = await Call(endpoint, raw, x_agentcore_priority="High").run()
+    assert high.headers["x-agentcore-reason"] == "cost_optimization"
+    odd = await Call(endpoint, raw, x_agentcore_priority="urgent").run()
+    assert odd.status == 400
+    assert "high, medium, low" in odd.json["error"]["message"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "soon", "nan", "inf"])
+async def test_a_timeout_is_a_number_of_seconds(asking: Asking, value: str) -> None:
+    assert (await asking(x_agentcore_timeout=value).run()).status == 400
+
+
+async def test_a_timeout_is_kept(asking: Asking, upstream: Upstream) -> None:
+    upstream.behaviour = stalls()
+    call = await asking(x_agentcore_timeout="0.05").run()
+    assert call.status == 504
