@@ -32,6 +32,8 @@ ERROR_TYPES = {
 BUSY_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "overloaded_error"})
 CALLERS_CODES = frozenset({"invalid_request_error", "context_length_exceeded"})
 LONGEST_QUOTE = 300
+# Of one call; a column of the ledger holds no more.
+MOST_TOKENS = 2**31 - 1
 # A tuple: the value to look for may be anything that JSON knows.
 PLAIN_NO = (False, "false", "0", None)
 
@@ -65,8 +67,7 @@ def parse_body(raw: bytes) -> JsonObject:
 
 
 def max_tokens_of(body: Mapping[str, JsonValue]) -> int | None:
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    return limit if isinstance(limit, int) else None
+    return _count(body.get("max_completion_tokens") or body.get("max_tokens")) or None
 
 
 def wants_usage(body: Mapping[str, JsonValue]) -> bool:
@@ -104,19 +105,20 @@ def upstream_body(call: ChatCall, model: str) -> bytes:
 
 
 def usage_of(usage: JsonValue) -> TokenUsage | None:
-    """Tokens of an OpenAI ``usage`` object; None where the counts are missing."""
+    """Tokens of an OpenAI ``usage`` object; None where the counts are missing or none."""
     if not isinstance(usage, dict):
         return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None or completion is None:
         return None
-    total = usage.get("total_tokens")
+    total = _count(usage.get("total_tokens"))
     return TokenUsage(
         prompt,
         completion,
-        total if isinstance(total, int) else prompt + completion,
-        _detail(usage, "prompt_tokens_details", "cached_tokens"),
-        _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        prompt + completion if total is None else total,
+        # A part of nothing more than the whole: prices are computed from what is left of it.
+        min(prompt, _detail(usage, "prompt_tokens_details", "cached_tokens")),
+        min(completion, _detail(usage, "completion_tokens_details", "reasoning_tokens")),
     )
 
 
@@ -222,8 +224,14 @@ def _invalid(param: str, what: str, hint: str = "") -> InvalidChatRequest:
 
 def _detail(usage: Mapping[str, JsonValue], group: str, name: str) -> int:
     details = usage.get(group)
-    value = details.get(name) if isinstance(details, dict) else None
-    return value if isinstance(value, int) else 0
+    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
+
+
+def _count(value: JsonValue) -> int | None:
+    """A number of tokens; None for what nobody can have used, and the ledger cannot hold."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 <= value <= MOST_TOKENS else None
 
 
 def _codes(error: JsonValue) -> set[str | int]:

@@ -149,13 +149,16 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            # A second answer to one request: nothing on this connection can be trusted now.
+            self._keep = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self.complete:
-            # A second answer to one request: nothing on this connection can be trusted now.
-            self._keep = False
             return
         status = self._parser.get_status_code()
         if status < 200:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from agentcore.kit.errors import (
+    RPC_INTERNAL,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
     RPC_PRIVACY,
@@ -46,6 +47,12 @@ class PrivateProviderUnavailable(PrivacyViolationError):
     """A provider marked private exists for the request, and none can take it now."""
 
     code, http_status, rpc_code, retryable = "private_provider_unavailable", 503, RPC_PRIVACY, True
+
+
+class UnwritableCalls(AgentCoreError):
+    """The database refuses what the lines hold: repeating the batch would not help."""
+
+    code, http_status, rpc_code, retryable = "unwritable_calls", 500, RPC_INTERNAL, False
 
 
 class UpstreamError(AgentCoreError):

@@ -31,6 +31,7 @@ class ApiKeys:
         self._store = store
         self._clock = clock
         self._cache: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
+        self._revocations = 0
 
     async def create(
         self, *, subject: str, tenant: str, scopes: Collection[str], private: bool = False
@@ -66,7 +67,11 @@ class ApiKeys:
         cached = self._cache.get(digest)
         if cached is not None and cached[0] > now:
             return cached[1]
+        before = self._revocations
         principal = await self._look_up(presented, digest)
+        if self._revocations != before:
+            # What was read may be of the time before: whoever comes next asks again.
+            return principal
         self._cache[digest] = (now + CACHE_SECONDS, principal)
         self._cache.move_to_end(digest)
         if len(self._cache) > CACHE_ENTRIES:
@@ -85,6 +90,7 @@ class ApiKeys:
         found = await self._store.revoke(key_id, tenant=tenant, at=self._clock.now())
         if not found:
             raise NotFound(f"there is no API key {key_id!r}")
+        self._revocations += 1
         self._cache.clear()
 
     async def _look_up(self, presented: str, digest: bytes) -> Principal | None:

@@ -2,6 +2,7 @@
 
 A killed process loses at most what it has not flushed: half a second by default. While the
 database is away lines wait in memory; beyond the buffer's bound new ones are dropped and counted.
+A line that the database refuses is dropped alone: it must not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
+from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
 
@@ -73,8 +75,20 @@ class Ledger:
         async with self._writing:
             try:
                 while batch := list(islice(self._pending, BATCH)):
-                    await self._write(batch)
+                    await self._enter(batch)
                     for _ in batch:
                         self._pending.popleft()
             finally:
                 self._metrics.ledger_pending.set(len(self._pending))
+
+    async def _enter(self, batch: Sequence[CallRecord]) -> None:
+        try:
+            await self._write(batch)
+        except UnwritableCalls:
+            if len(batch) == 1:
+                self._metrics.ledger_dropped.inc()
+                log.exception("a ledger line is lost", id=str(batch[0].id))
+                return
+            half = len(batch) // 2
+            await self._enter(batch[:half])
+            await self._enter(batch[half:])

@@ -27,9 +27,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.errors import first_line
+from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.models import ApiKey, CallRecord, CostLine
 
 llm_calls = Table(
@@ -87,13 +90,19 @@ class CallStore:
         """All or none; records already there are left alone.
 
         The batch travels as one JSON document: PostgreSQL takes it apart, not this event loop.
+
+        Raises:
+            UnwritableCalls: the database refuses what one of them holds.
         """
         rows = orjson.dumps([_row(record) for record in records], default=str).decode()
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(WRITE, {"rows": rows})
 
-        await self._database().run(work)
+        try:
+            await self._database().run(work)
+        except DBAPIError as exc:
+            raise UnwritableCalls(f"the ledger refuses a line: {first_line(exc.orig)}") from exc
 
     async def summary(self, *, tenant: str | None, since: datetime) -> list[CostLine]:
         """Totals by provider and kind, of one tenant or of all."""

@@ -181,7 +181,9 @@ def test_metadata_that_could_hide_a_mark_is_refused(metadata: object) -> None:
 def test_a_limit_has_two_names() -> None:
     assert max_tokens_of({"max_completion_tokens": 5, "max_tokens": 9}) == 5
     assert max_tokens_of({"max_tokens": 9}) == 9
-    assert max_tokens_of({"max_tokens": "9"}) is None
+    nonsense: list[JsonValue] = ["9", True, 0, -1, 9.5, [9]]
+    for none in nonsense:
+        assert max_tokens_of({"max_tokens": none}) is None
 
 
 def test_usage_shapes() -> None:
@@ -200,11 +202,27 @@ def test_usage_shapes() -> None:
         "prompt_tokens_details": None,
     }
     assert usage_of(details) == TokenUsage(1, 2, 3)
+    parts: JsonObject = {
+        "prompt_tokens": 3,
+        "completion_tokens": 2,
+        "total_tokens": -1,
+        "prompt_tokens_details": {"cached_tokens": 99},
+        "completion_tokens_details": {"reasoning_tokens": 99},
+    }
+    assert usage_of(parts) == TokenUsage(3, 2, 5, 3, 2)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [None, [], {"prompt_tokens": 1}, {"prompt_tokens": "1", "completion_tokens": 2}],
+    [
+        None,
+        [],
+        {"prompt_tokens": 1},
+        {"prompt_tokens": "1", "completion_tokens": 2},
+        {"prompt_tokens": True, "completion_tokens": 2},
+        {"prompt_tokens": -1, "completion_tokens": 2},
+        {"prompt_tokens": 1, "completion_tokens": 2**31},
+    ],
     ids=str,
 )
 def test_no_usage(wrong: JsonValue) -> None:

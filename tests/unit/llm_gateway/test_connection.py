@@ -189,6 +189,13 @@ async def test_it_is_not_used_again(sent: bytes) -> None:
         assert not connection.usable
 
 
+async def test_the_beginning_of_a_second_answer_spoils_it() -> None:
+    # Its rest would be taken for the answer to whatever is asked next, by whomever.
+    async with connected(saying(HELLO + OK + b"Content-Le", stay=True)) as connection:
+        assert (await answer_of(connection))[1] == b"hello"
+        assert not connection.usable
+
+
 async def test_bytes_out_of_turn_spoil_it() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import select
 
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
+from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.models import CallRecord, TokenUsage
 from agentcore.llm_gateway.store import CallStore, llm_calls
 
@@ -71,6 +73,13 @@ async def test_one_odd_name_does_not_block_a_batch(database: Database) -> None:
     calls = CallStore(lambda: database)
     await calls.write([record()._replace(subject="a\x00b", trace_id="\x00"), record()])
     assert (await calls.summary(tenant="acme", since=AT))[0].calls == 2
+
+
+async def test_what_the_database_cannot_hold_is_refused_as_such(database: Database) -> None:
+    calls = CallStore(lambda: database)
+    with pytest.raises(UnwritableCalls, match="out of range"):
+        await calls.write([record(), record()._replace(usage=TokenUsage(2**40, 1, 1))])
+    assert await calls.summary(tenant=None, since=AT) == []
 
 
 async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: Database) -> None:

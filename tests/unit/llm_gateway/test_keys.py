@@ -5,6 +5,7 @@ import pytest
 from agentcore.kit.db import Database
 from agentcore.kit.errors import InvalidInput, NotFound
 from agentcore.llm_gateway.keys import CACHE_SECONDS, ApiKeys
+from agentcore.llm_gateway.models import ApiKey
 from agentcore.llm_gateway.store import KeyStore
 from tests.fakes.clock import ManualClock
 
@@ -56,6 +57,22 @@ async def test_a_revoked_key_is_nobody_at_once(keys: ApiKeys) -> None:
     assert await keys.find(plaintext) is None
     listed = await keys.list("acme")
     assert [each.key_id for each in listed if each.revoked_at] == [key.key_id]
+
+
+async def test_what_was_read_before_a_revocation_is_not_kept(
+    keys: ApiKeys, database: Database, clock: ManualClock
+) -> None:
+    class Slow(KeyStore):
+        async def find(self, key_id: str) -> tuple[ApiKey, bytes] | None:
+            found = await super().find(key_id)
+            await slow.revoke(key_id, tenant="acme")
+            return found
+
+    _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
+    slow = ApiKeys(Slow(lambda: database), clock)
+    # Read while it was good, answered when it was revoked.
+    assert await slow.find(plaintext) is not None
+    assert await slow.find(plaintext) is None
 
 
 async def test_elsewhere_it_is_nobody_soon(

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
+from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
@@ -42,12 +43,15 @@ class Book:
 
     def __init__(self) -> None:
         self.away = False
+        self.refused: UUID | None = None
         self.batches: list[int] = []
         self.ids: list[UUID] = []
 
     async def write(self, records: Sequence[CallRecord]) -> None:
         if self.away:
             raise StorageUnavailable("gone")
+        if self.refused in {each.id for each in records}:
+            raise UnwritableCalls("no")
         self.batches.append(len(records))
         self.ids += [each.id for each in records]
 
@@ -108,6 +112,19 @@ async def test_beyond_its_bound_new_lines_are_dropped_and_counted(
     assert registry.get_sample_value("llm_ledger_dropped_total") == 3
     await ledger.flush()
     assert sum(book.batches) == 2500
+
+
+async def test_a_line_that_is_refused_keeps_no_other_waiting(
+    ledger: Ledger, book: Book, registry: CollectorRegistry
+) -> None:
+    records = [record() for _ in range(1200)]
+    for each in records:
+        ledger.add(each)
+    book.refused = records[700].id
+    await ledger.flush()
+    assert ledger.pending == 0
+    assert book.ids == [each.id for each in records if each is not records[700]]
+    assert registry.get_sample_value("llm_ledger_dropped_total") == 1
 
 
 async def test_a_failed_flush_says_so(ledger: Ledger, book: Book) -> None:
