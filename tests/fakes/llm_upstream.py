@@ -46,6 +46,7 @@ class Upstream:
     reporting: Behaviour | None = None
     status: dict[str, Any] | None = None
     models: list[str] = field(default_factory=lambda: ["Qwen/Qwen3-8B"])
+    models_per_page: int | None = None
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
@@ -90,7 +91,19 @@ class Upstream:
         if self.catalogue is not None:
             return await self.catalogue(request)
         data = [{"id": name, "object": "model"} for name in self.models]
-        return web.json_response({"object": "list", "data": data})
+        if self.models_per_page is None:
+            return web.json_response({"object": "list", "data": data})
+        after = request.query.get("after_id")
+        start = self.models.index(after) + 1 if after else 0
+        page = data[start : start + self.models_per_page]
+        return web.json_response(
+            {
+                "data": page,
+                "first_id": page[0]["id"],
+                "last_id": page[-1]["id"],
+                "has_more": start + self.models_per_page < len(data),
+            }
+        )
 
     def tell(self, **changes: Any) -> None:
         """Change the cluster's status; its followers hear it at once."""

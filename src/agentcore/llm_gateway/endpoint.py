@@ -6,14 +6,12 @@ still choose somebody else; what goes wrong later is raised by ``StreamReply.nex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import orjson
+from collections.abc import Callable, Mapping
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
-from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.admission import Full, Gate, Pass
+from agentcore.llm_gateway.catalogue import MODELS, Catalogue
 from agentcore.llm_gateway.errors import (
     UpstreamError,
     UpstreamMalformed,
@@ -29,6 +27,8 @@ ERROR_BODY_SECONDS = 5.0
 AFTERMATH_SECONDS = 1.0
 # What may come before a stream's first content: roles and signs of life, all kept until then.
 LONGEST_PRELUDE = 1024 * 1024
+# More pages of models than anybody has: the list runs in a circle.
+MOST_PAGES = 100
 # Timers of the event loop may fire this much early by the monotonic clock.
 TICK = 0.005
 
@@ -141,7 +141,9 @@ Reply = PlainReply | StreamReply
 
 
 class Endpoint:
-    """``wires`` by the dialects of calls; ``catalogue`` is where the models are listed."""
+    """``wires`` by the dialects of calls; ``headers`` gives the lines that only this call's
+    request has in its head.
+    """
 
     def __init__(
         self,
@@ -152,14 +154,16 @@ class Endpoint:
         timeouts: Timeouts,
         clock: Clock,
         gate: Gate,
-        catalogue: str = "/models",
+        catalogue: Catalogue = MODELS,
+        headers: Callable[[ChatCall], bytes] | None = None,
     ) -> None:
         self.gate = gate
         self.wires = wires
         self._transport = transport
         self._provider = provider
         self._heads: dict[str, bytes] = {}
-        self._catalogue = transport.head("GET", catalogue)
+        self._catalogue = catalogue
+        self._headers = headers
         self._timeouts = timeouts
         self._clock = clock
 
@@ -205,8 +209,10 @@ class Endpoint:
     async def _ask(self, call: ChatCall, model: str, limits: _Limits, place: Pass) -> Reply:
         wire = self.wires[call.dialect]
         body = wire.request(call, model)
+        head = self._head(wire.path(call, model))
+        own = b"" if self._headers is None else self._headers(call)
         exchange = await self._transport.request(
-            self._head(wire.path(call, model)), body, seconds=limits.beginning()
+            head, body, seconds=limits.beginning(), headers=own
         )
         kept = False
         try:
@@ -232,16 +238,31 @@ class Endpoint:
 
     async def models(self) -> list[str]:
         """The names under which the provider says it serves."""
+        names: list[str] = []
+        rest = ""
+        for _ in range(MOST_PAGES):
+            page = self._catalogue.page(await self._page(rest), self._provider)
+            names += page.names
+            rest = page.rest
+            if not rest:
+                return names
+        raise UpstreamMalformed(
+            f"{self._provider} lists its models without end", provider=self._provider
+        )
+
+    async def _page(self, rest: str) -> bytes:
+        path = self._catalogue.path
+        if rest:
+            path += f"{'&' if '?' in path else '?'}{rest}"
         exchange = await self._transport.request(
-            self._catalogue, b"", seconds=self._timeouts.first_byte
+            self._transport.head("GET", path), b"", seconds=self._timeouts.first_byte
         )
         try:
             if exchange.status != 200:
                 raise await self._refusal(exchange, self.wires["chat"])
-            raw = await exchange.read(self._timeouts.first_byte)
+            return await exchange.read(self._timeouts.first_byte)
         finally:
             exchange.close()
-        return _model_names(raw, self._provider)
 
     async def _committed(
         self, call: ChatCall, exchange: Exchange, limits: _Limits, place: Pass
@@ -284,17 +305,3 @@ def _seconds(header: bytes | None) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds < 86_400 else None
-
-
-def _model_names(raw: bytes, provider: str) -> list[str]:
-    try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError as exc:
-        raise UpstreamMalformed(
-            f"{provider} lists its models in something that is not JSON", provider=provider
-        ) from exc
-    data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, list):
-        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
-    names = [entry.get("id") for entry in data if isinstance(entry, dict)]
-    return [name for name in names if isinstance(name, str)]

@@ -1,17 +1,18 @@
-"""Reading a chat completion's event stream while its bytes pass through.
+"""Reading event streams while their bytes pass through.
 
-Nothing is re-serialised: the scanner looks at each event and says which bytes may go on. What it
-knows at the end decides whether the stream was whole: every choice that began has a finish reason.
-``[DONE]`` alone proves nothing: servers also send it after an error.
+Nothing is re-serialised: the reader looks at each event and says which bytes may go on. What it
+knows at the end decides whether the stream was whole. ``[DONE]`` alone proves nothing: servers
+also send it after an error.
 """
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.chat_wire import error_in, usage_of
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
 from agentcore.llm_gateway.models import TokenUsage
@@ -24,41 +25,42 @@ CONTENT = ("content", "tool_calls", "reasoning", "reasoning_content", "refusal",
 _BOUNDARY = re.compile(rb"\r?\n\r?\n")
 
 
-class EventScanner:
+class EventReader(ABC):
     """Feed it what arrives; it returns what may be forwarded, whole events only.
 
-    ``committed`` turns true with the first event that carries content. After a failure nothing
-    more is returned and ``failure`` says what it was.
+    What an event means is the dialect's business: ``_read`` looks at each document, ``_finish``
+    at ``[DONE]``, and ``whole`` says whether the answer is complete. ``committed`` turns true with
+    the first event that carries content. After a failure nothing more is returned and ``failure``
+    says what it was.
     """
 
-    __slots__ = (
-        "_began",
-        "_open",
-        "_pending",
-        "_provider",
-        "_strip_usage",
-        "committed",
-        "done",
-        "failure",
-        "finished",
-        "usage",
-    )
+    __slots__ = ("_began", "_pending", "_provider", "committed", "done", "failure", "usage")
 
-    def __init__(self, provider: str, *, strip_usage: bool) -> None:
+    def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._strip_usage = strip_usage
         self._pending = b""
         self._began = False
-        self._open: set[int] = set()
         self.committed = False
-        self.finished = False
         self.done = False
         self.failure: UpstreamError | None = None
         self.usage: TokenUsage | None = None
 
     @property
+    @abstractmethod
     def whole(self) -> bool:
-        return self.finished and not self._open
+        """Every part of the answer has come to its end."""
+
+    @abstractmethod
+    def _read(self, event: bytes, document: JsonObject) -> bytes:
+        """What to forward of ``event``, without the blank line: itself, others, or nothing."""
+
+    def _finish(self, event: bytes) -> bytes:
+        """What to forward of ``[DONE]``."""
+        return b""
+
+    def _closing(self) -> bytes:
+        """What is owed to the caller when the connection has ended behind a whole answer."""
+        return b""
 
     def feed(self, data: bytes) -> bytes:
         if self.failure is not None:
@@ -86,15 +88,13 @@ class EventScanner:
                 f"the stream of {self._provider} ended before the answer did",
                 provider=self._provider,
             )
-        if self.failure is not None:
-            return b""
-        return out if self.done else out + DONE
+        return b"" if self.failure is not None else out + self._closing()
 
     def _rest(self, rest: bytes) -> bytes:
         """Bytes behind the last complete event: a server may omit the last blank line."""
         if self.whole and not _is_complete(rest):
             return b""
-        if self._began or rest.startswith(b"data:"):
+        if self._began or _payload(rest) is not None:
             return self._scan(rest + b"\n\n")
         return self._bare(rest)
 
@@ -116,7 +116,6 @@ class EventScanner:
         return block if same else b"".join(event + b"\n\n" for event in kept)
 
     def _event(self, event: bytes) -> bytes:
-        """What to forward of ``event``: itself, a cleaned copy, or nothing."""
         payload = _payload(event)
         if payload is None:
             if not self._began and event.lstrip().startswith(b"{"):
@@ -124,46 +123,18 @@ class EventScanner:
             return event
         self._began = True
         if payload == b"[DONE]":
-            self.done = True
-            # Forwarded only behind a whole answer; end() tells the caller otherwise.
-            return event if self.whole else b""
+            return self._finish(event)
         try:
             document: JsonValue = orjson.loads(payload)
         except orjson.JSONDecodeError:
             return self._malformed("sent an event that is not JSON")
         if not isinstance(document, dict):
             return self._malformed("sent an event that is no object")
-        return self._chunk(event, document)
-
-    def _chunk(self, event: bytes, document: dict[str, JsonValue]) -> bytes:
         failure = error_in(document, self._provider)
         if failure is not None:
             self.failure = failure
             return b""
-        choices = document.get("choices")
-        if isinstance(choices, list):
-            for choice in choices:
-                if isinstance(choice, dict):
-                    self._choice(choice)
-        usage = document.get("usage", 0)
-        if usage == 0:
-            return event
-        if usage is not None:
-            self.usage = usage_of(usage) or self.usage
-            return b"" if self._strip_usage and not choices else event
-        return _without_null_usage(event) if self._strip_usage else event
-
-    def _choice(self, choice: dict[str, JsonValue]) -> None:
-        index = choice.get("index", 0)
-        key = index if isinstance(index, int) else 0
-        if choice.get("finish_reason") is not None:
-            self.finished = self.committed = True
-            self._open.discard(key)
-            return
-        self._open.add(key)
-        if not self.committed:
-            delta = choice.get("delta")
-            self.committed = isinstance(delta, dict) and any(delta.get(name) for name in CONTENT)
+        return self._read(event, document)
 
     def _bare(self, body: bytes) -> bytes:
         """A body without ``data:`` behind a 200: a JSON error, or no event stream at all."""
@@ -178,6 +149,56 @@ class EventScanner:
     def _malformed(self, what: str) -> bytes:
         self.failure = UpstreamMalformed(f"{self._provider} {what}", provider=self._provider)
         return b""
+
+
+class EventScanner(EventReader):
+    """Chat completions: every choice that began has a finish reason."""
+
+    __slots__ = ("_open", "_strip_usage", "finished")
+
+    def __init__(self, provider: str, *, strip_usage: bool) -> None:
+        super().__init__(provider)
+        self._strip_usage = strip_usage
+        self._open: set[int] = set()
+        self.finished = False
+
+    @property
+    def whole(self) -> bool:
+        return self.finished and not self._open
+
+    def _finish(self, event: bytes) -> bytes:
+        self.done = True
+        # Forwarded only behind a whole answer; end() tells the caller otherwise.
+        return event if self.whole else b""
+
+    def _closing(self) -> bytes:
+        return b"" if self.done else DONE
+
+    def _read(self, event: bytes, document: JsonObject) -> bytes:
+        choices = document.get("choices")
+        if isinstance(choices, list):
+            for choice in choices:
+                if isinstance(choice, dict):
+                    self._choice(choice)
+        usage = document.get("usage", 0)
+        if usage == 0:
+            return event
+        if usage is not None:
+            self.usage = usage_of(usage) or self.usage
+            return b"" if self._strip_usage and not choices else event
+        return _without_null_usage(event) if self._strip_usage else event
+
+    def _choice(self, choice: JsonObject) -> None:
+        index = choice.get("index", 0)
+        key = index if isinstance(index, int) else 0
+        if choice.get("finish_reason") is not None:
+            self.finished = self.committed = True
+            self._open.discard(key)
+            return
+        self._open.add(key)
+        if not self.committed:
+            delta = choice.get("delta")
+            self.committed = isinstance(delta, dict) and any(delta.get(name) for name in CONTENT)
 
 
 def _end_of_events(data: bytes) -> int:

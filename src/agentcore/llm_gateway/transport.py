@@ -175,9 +175,14 @@ class Transport:
         start = f"{method} {self._base_path}{path} HTTP/1.1\r\n{self._lines}Content-Length: "
         return start.encode("latin-1")
 
-    async def request(self, head: bytes, body: bytes, *, seconds: float) -> Exchange:
-        """Send a request; returns when its answer's head has arrived, within ``seconds``."""
-        whole_head = b"%b%d\r\n\r\n" % (head, len(body))
+    async def request(
+        self, head: bytes, body: bytes, *, seconds: float, headers: bytes = b""
+    ) -> Exchange:
+        """Send a request; returns when its answer's head has arrived, within ``seconds``.
+
+        ``headers`` are this request's own, each ended by a line break.
+        """
+        whole_head = b"%b%d\r\n%b\r\n" % (head, len(body), headers)
         loop = asyncio.get_running_loop()
         began = loop.time()
         connection = self._pool.take(self._origin)

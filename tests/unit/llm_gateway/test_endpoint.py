@@ -70,3 +70,37 @@ async def test_signs_of_life_are_not_kept_without_end(
     reply = await endpoint.send(ChatCall("m", {"messages": []}, stream=True), "m")
     assert isinstance(reply, StreamReply)
     reply.close()
+
+
+async def test_a_list_in_pages_is_read_to_its_end(endpoint: Endpoint, upstream: Upstream) -> None:
+    upstream.models = ["a", "b", "c", "d", "e"]
+    upstream.models_per_page = 2
+    assert await endpoint.models() == upstream.models
+    assert len(upstream.headers) == 3
+
+
+async def test_a_list_that_runs_in_a_circle_is_left(
+    endpoint: Endpoint, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PAGES", 3)
+    upstream.catalogue = answers(b'{"data": [{"id": "a"}], "has_more": true, "last_id": "a"}')
+    with pytest.raises(UpstreamMalformed, match="without end"):
+        await endpoint.models()
+    assert len(upstream.headers) == 3
+
+
+async def test_a_call_may_have_headers_of_its_own(pool: ConnectionPool, upstream: Upstream) -> None:
+    clock = SystemClock()
+    endpoint = Endpoint(
+        Transport(pool, upstream.v1, provider="p", connect_seconds=1, headers={}),
+        {"chat": ChatWire("p")},
+        provider="p",
+        timeouts=Timeouts.model_validate({}),
+        clock=clock,
+        gate=Gate(FixedLimit(None, clock), clock),
+        headers=lambda call: b"x-tenant: %b\r\n" % call.tenant.encode(),
+    )
+    for tenant in ("one", "two"):
+        await endpoint.send(ChatCall("m", {"messages": []}, tenant=tenant), "m")
+    assert [seen["x-tenant"] for seen in upstream.headers] == ["one", "two"]
+    assert upstream.bodies == [{"messages": [], "model": "m"}] * 2

@@ -6,32 +6,18 @@ from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
-from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.endpoint import Endpoint, Reply, json_headers
-from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import (
-    ASK,
-    DEFAULT_TIMEOUTS,
-    NOBODY,
-    Condition,
-    Owner,
-    Priority,
-    Timeouts,
-)
-from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.endpoint import Endpoint, json_headers
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
+from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from agentcore.llm_gateway.wires.chat import ChatWire
 
 OPENAI = Destination("openai")
-CATALOG_SECONDS = 300.0
-CATALOG_RETRY_SECONDS = 5.0
 
 
-class OpenAIProvider(BaseLLMProvider):
-    """``models`` maps served names to the provider's own; empty means: ask it.
-
-    ``base_url`` goes up to and with ``/v1``.
-    """
+class OpenAIProvider(APIProvider):
+    """``base_url`` goes up to and with ``/v1``."""
 
     def __init__(
         self,
@@ -45,7 +31,6 @@ class OpenAIProvider(BaseLLMProvider):
         models: Mapping[str, str] = ASK,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        super().__init__(destination, clock)
         transport = Transport(
             pool,
             base_url,
@@ -53,7 +38,7 @@ class OpenAIProvider(BaseLLMProvider):
             connect_seconds=timeouts.connect,
             headers=json_headers(api_key),
         )
-        self._endpoint = Endpoint(
+        endpoint = Endpoint(
             transport,
             {"chat": ChatWire(destination.name)},
             provider=destination.name,
@@ -61,47 +46,4 @@ class OpenAIProvider(BaseLLMProvider):
             clock=clock,
             gate=gate,
         )
-        self._configured = bool(models)
-        self._models: dict[str, str] | None = dict(models) or None
-        self._trouble = ""
-
-    async def send(self, cleared: Cleared) -> Reply:
-        call = cleared.for_sending(self.destination)
-        return await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
-
-    async def get_available_models(self) -> list[str]:
-        if not self._configured:
-            self._models = {name: name for name in await self._endpoint.models()}
-        return list(self._models or ())
-
-    def upstream_model(self, served: str) -> str | None:
-        return None if self._models is None else self._models.get(served)
-
-    def served_models(self) -> tuple[str, ...] | None:
-        return None if self._models is None else tuple(self._models)
-
-    @property
-    def gate(self) -> Gate:
-        return self._endpoint.gate
-
-    def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
-        wait = self.gate.forecast(priority, owner)
-        return Condition(
-            has_capacity=wait == 0.0,
-            load=self.gate.load,
-            why=self._trouble if wait == 0.0 else "at its concurrency limit",
-            wait=wait,
-            retry_after=0.0 if wait == 0.0 else self.gate.wait(priority, owner),
-        )
-
-    async def watch(self) -> None:
-        """Ask for the catalogue now and then; a failure to answer is the provider's, not ours."""
-        while not self._configured:
-            pause = CATALOG_SECONDS
-            try:
-                await self.get_available_models()
-                self._trouble = ""
-            except UpstreamError as error:
-                self._trouble = error.detail
-                pause = CATALOG_RETRY_SECONDS
-            await self._clock.sleep(pause)
+        super().__init__(destination, clock, endpoint=endpoint, models=models)

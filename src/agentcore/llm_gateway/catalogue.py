@@ -1,0 +1,53 @@
+"""Lists of models, as the providers' APIs give them: page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from agentcore.kit.jsonvalue import JsonValue, objects_of
+from agentcore.llm_gateway.errors import UpstreamMalformed
+
+
+class Page(NamedTuple):
+    """Some of a provider's own names; ``rest`` is the query that asks for the next ones."""
+
+    names: list[str]
+    rest: str = ""
+
+
+class Catalogue(NamedTuple):
+    """Where a provider lists its models, and how to read a page: its bytes, and who sent them."""
+
+    path: str
+    page: Callable[[bytes, str], Page]
+
+
+def models_page(raw: bytes, provider: str) -> Page:
+    """One page of OpenAI's list or of Anthropic's, which alone has several.
+
+    Raises:
+        UpstreamMalformed: it is no list of models.
+    """
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamMalformed(
+            f"{provider} lists its models in something that is not JSON", provider=provider
+        ) from exc
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(data, list):
+        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
+    names = [entry.get("id") for entry in objects_of(data)]
+    last = document.get("last_id")
+    more = document.get("has_more") is True and isinstance(last, str)
+    return Page(
+        [name for name in names if isinstance(name, str)],
+        f"after_id={quote(str(last), safe='')}" if more else "",
+    )
+
+
+MODELS = Catalogue("/models", models_page)

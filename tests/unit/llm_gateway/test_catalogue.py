@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from agentcore.llm_gateway.catalogue import Page, models_page
+from agentcore.llm_gateway.errors import UpstreamMalformed
+
+
+def test_a_whole_list_is_one_page() -> None:
+    raw = b'{"object": "list", "data": [{"id": "a"}, {"id": "b"}]}'
+    assert models_page(raw, "p") == Page(["a", "b"])
+
+
+def test_a_part_says_how_to_go_on() -> None:
+    raw = b'{"data": [{"id": "a"}], "has_more": true, "first_id": "a", "last_id": "a/1&x"}'
+    assert models_page(raw, "p") == Page(["a"], "after_id=a%2F1%26x")
+
+
+@pytest.mark.parametrize(
+    "ending", ['"has_more": false, "last_id": "a"', '"has_more": true, "last_id": null']
+)
+def test_what_names_no_next_page_is_the_last(ending: str) -> None:
+    assert models_page(b'{"data": [], %b}' % ending.encode(), "p") == Page([])
+
+
+def test_what_is_no_list_is_refused() -> None:
+    with pytest.raises(UpstreamMalformed, match="p lists no models"):
+        models_page(b'{"data": {}}', "p")
