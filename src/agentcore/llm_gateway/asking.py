@@ -11,6 +11,7 @@ from agentcore.llm_gateway.chat_wire import is_marked_private
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest
 from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
+from agentcore.llm_gateway.policy import NO_POLICY, policy_of
 
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
 NO = frozenset({b"", b"0", b"false", b"no"})
@@ -27,6 +28,11 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
     headers = dict(presented)
     principal = principal_of(scope)
     principal.require("llm")
+    regions = headers.get(b"x-agentcore-region")
+    policy = NO_POLICY
+    if "provider" in body or regions is not None:
+        # The document is ours alone; providers do not know the member.
+        policy = policy_of(body.pop("provider", None), _listed(regions))
     return ChatCall(
         model=str(body["model"]),
         body=body,
@@ -41,7 +47,13 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         trace_id=str(scope["state"].get("trace_id", "")),
         deadline=_deadline(headers, clock),
         dialect=form.dialect,
+        policy=policy,
     )
+
+
+def _listed(header: bytes | None) -> list[str]:
+    names = (header or b"").decode("latin-1").split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 def _private(headers: Iterable[Header], principal: Principal) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentcore.llm_gateway.errors import PrivacyViolationError
-from agentcore.llm_gateway.models import ChatCall
+from agentcore.llm_gateway.models import NO_TRAITS, ChatCall, Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Destination:
     name: str
     private: bool = False
     self_hosted: bool = False
+    traits: Traits = NO_TRAITS
 
 
 @dataclass(frozen=True, slots=True)

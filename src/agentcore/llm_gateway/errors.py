@@ -37,6 +37,12 @@ class NoEligibleProvider(AgentCoreError):
     code, http_status, rpc_code, retryable = "no_eligible_provider", 503, RPC_UNAVAILABLE, True
 
 
+class NoAllowedProvider(AgentCoreError):
+    """Everybody who serves the model is excluded by what the request asks for."""
+
+    code, http_status, rpc_code, retryable = "no_allowed_provider", 400, RPC_INVALID_PARAMS, False
+
+
 class PrivacyViolationError(AgentCoreError):
     """A private request has no provider that is allowed to see it."""
 

@@ -102,7 +102,9 @@ def build_provider(
         config.url,
         pool=pool,
         clock=clock,
-        destination=Destination(config.name, private=config.private, self_hosted=own),
+        destination=Destination(
+            config.name, private=config.private, self_hosted=own, traits=config.traits
+        ),
         api_key=config.api_key.get_secret_value() if config.api_key is not None else None,
         models=config.models,
         timeouts=config.timeouts,

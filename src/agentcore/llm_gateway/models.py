@@ -18,6 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.policy import NO_POLICY, Policy
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -25,12 +26,26 @@ PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 Owner = tuple[str, str]
 NOBODY: Owner = ("", "")
 Reason = Literal[
-    "privacy_required", "cost_optimization", "exclusive_model", "cluster_saturated", "default"
+    "privacy_required",
+    "cost_optimization",
+    "exclusive_model",
+    "cluster_saturated",
+    "default",
+    "policy",
+    "rollout",
+    "canary",
+    "shadow",
 ]
 # How a caller speaks: OpenAI's three APIs, and Anthropic's.
 Dialect = Literal["chat", "responses", "embeddings", "messages"]
+# What servers differ in; a provider says which of these it refuses.
+Feature = Literal["tools", "forced_tools", "json", "images", "logprobs", "logit_bias", "n"]
 Hosting = Literal["self_hosted", "api"]
 ProviderKind = Literal["parallax", "compatible", "openai"]
+# What a Parallax node answers with 500 or 400, as measured.
+REFUSED_BY: Mapping[ProviderKind, frozenset[Feature]] = {
+    "parallax": frozenset({"forced_tools", "json", "images", "logprobs", "logit_bias", "n"})
+}
 DEFAULT_URLS: Mapping[ProviderKind, str] = {"openai": "https://api.openai.com/v1"}
 HTTP_URL = re.compile(
     r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/@?#\[\]:\s]+)(:\d{1,5})?(?P<path>/[^?#\s]*)?"
@@ -55,6 +70,22 @@ class Timeouts(BaseModel):
 
 DEFAULT_TIMEOUTS = Timeouts()
 ASK: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What does not change about a provider, and requests may ask for."""
+
+    region: str = ""
+    collects_data: bool = True
+    zero_retention: bool = False
+    quantization: str = ""
+    context_tokens: int | None = None
+    refuses: frozenset[Feature] = frozenset()
+    quality: float = 0.5
+
+
+NO_TRAITS = Traits()
 
 
 class PriceOverride(BaseModel):
@@ -105,10 +136,42 @@ class ProviderConfig(BaseModel):
         le=100_000,
         description="Calls in flight at most; unset: learned for own hardware, none for an API.",
     )
+    region: str = Field("", max_length=64, description="Where it computes, e.g. eu; any text.")
+    collects_data: bool | None = Field(
+        None, description="May keep or train on what it is sent; unset: true for APIs only."
+    )
+    zero_retention: bool = Field(False, description="Keeps nothing of what it is sent.")
+    quantization: str = Field("", max_length=32, description="Of the weights, e.g. fp8.")
+    context_tokens: int | None = Field(
+        None, ge=1, description="Longest prompt and answer together, in tokens; unset: unknown."
+    )
+    refuses: frozenset[Feature] | None = Field(
+        None,
+        description="What it cannot do: tools, forced_tools, json, images, logprobs, logit_bias, "
+        "n; unset: what is known of its kind.",
+    )
+    quality: float = Field(
+        0.5, ge=0, le=1, description="How good its answers are, for ranking by quality."
+    )
 
     @property
     def on_own_hardware(self) -> bool:
         return self.kind == "parallax" if self.self_hosted is None else self.self_hosted
+
+    @property
+    def traits(self) -> Traits:
+        own = self.on_own_hardware
+        collects = not own if self.collects_data is None else self.collects_data
+        refuses = REFUSED_BY.get(self.kind, frozenset()) if self.refuses is None else self.refuses
+        return Traits(
+            region=self.region,
+            collects_data=collects and not self.zero_retention,
+            zero_retention=self.zero_retention,
+            quantization=self.quantization,
+            context_tokens=self.context_tokens,
+            refuses=refuses,
+            quality=self.quality,
+        )
 
     @property
     def url(self) -> str:
@@ -217,6 +280,7 @@ class ChatCall(NamedTuple):
     trace_id: str = ""
     deadline: float | None = None
     dialect: Dialect = "chat"
+    policy: Policy = NO_POLICY
 
     @property
     def owner(self) -> Owner:

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agentcore.kit.errors import AgentCoreError
+from agentcore.llm_gateway.candidates import RETRY_SECONDS, ProviderState
+from agentcore.llm_gateway.eligibility import why_not
 from agentcore.llm_gateway.errors import (
+    NoAllowedProvider,
     NoEligibleProvider,
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -20,31 +23,8 @@ from agentcore.llm_gateway.errors import (
     UpstreamRateLimited,
 )
 from agentcore.llm_gateway.models import ChatCall, ModelInfo, Reason
-from agentcore.llm_gateway.prices import Price
-
-BYTES_PER_TOKEN = 4
-ASSUMED_COMPLETION = 512
-RETRY_SECONDS = 1.0
-
-
-class ProviderState(NamedTuple):
-    """One provider at one moment. ``serves`` None: its models are not known yet.
-
-    ``why`` says what makes it unavailable or saturated; ``retry_after`` when that may end, and
-    ``wait`` how long the call would stand in line for it, None where it cannot.
-    """
-
-    name: str
-    self_hosted: bool
-    private: bool
-    serves: bool | None
-    available: bool = True
-    has_capacity: bool = True
-    load: float = 0.0
-    price: Price | None = None
-    why: str = ""
-    retry_after: float = RETRY_SECONDS
-    wait: float | None = None
+from agentcore.llm_gateway.policy import NO_POLICY
+from agentcore.llm_gateway.ranking import STRAIGHT, CostOptimizer, Steering, steered, wished
 
 
 class RoutingDecision(NamedTuple):
@@ -54,20 +34,6 @@ class RoutingDecision(NamedTuple):
     reason: Reason
     candidates: tuple[str, ...]
     exclusions: Mapping[str, str]
-
-
-class CostOptimizer:
-    """Orders providers by what the call is expected to cost; unknown prices come last."""
-
-    def select_provider(self, call: ChatCall, available: Sequence[ProviderState]) -> ProviderState:
-        return self.rank(call, available)[0]
-
-    def rank(self, call: ChatCall, available: Sequence[ProviderState]) -> list[ProviderState]:
-        if len(available) == 1:
-            return list(available)
-        prompt = call.prompt_bytes // BYTES_PER_TOKEN
-        completion = call.max_tokens or ASSUMED_COMPLETION
-        return sorted(available, key=lambda state: _expected(state, prompt, completion))
 
 
 def model_info(model: str, snapshot: Sequence[ProviderState]) -> ModelInfo:
@@ -81,7 +47,10 @@ def model_info(model: str, snapshot: Sequence[ProviderState]) -> ModelInfo:
 
 
 def decide(
-    call: ChatCall, snapshot: Sequence[ProviderState], optimizer: CostOptimizer
+    call: ChatCall,
+    snapshot: Sequence[ProviderState],
+    optimizer: CostOptimizer,
+    steering: Steering = STRAIGHT,
 ) -> RoutingDecision:
     """Choose the provider for ``call`` and the order of its fallbacks.
 
@@ -91,7 +60,7 @@ def decide(
         ParallaxCapacityError: only the own cluster could take it, and it is full.
         UpstreamRateLimited: only API providers could take it, and they are saturated.
         ParallaxClusterUnavailableError: only the own cluster serves it, and it is unavailable.
-        NoEligibleProvider: everybody who serves the model is unavailable.
+        NoEligibleProvider: everybody who serves the model is unavailable or excluded.
     """
     own: list[ProviderState] = []
     api: list[ProviderState] = []
@@ -99,7 +68,7 @@ def decide(
     saturated: list[ProviderState] = []
     exclusions: dict[str, str] = {}
     for state in snapshot:
-        why = _why_not(call, state)
+        why = why_not(call, state)
         if why is not None:
             exclusions[state.name] = why
         elif state.has_capacity:
@@ -111,17 +80,29 @@ def decide(
             saturated.append(state)
     if not own and not api and not lines:
         raise _refusal(call, snapshot, saturated, exclusions)
+    ordered = _ordered(call, own, optimizer.rank(call, api), lines)
+    reason = _reason(call, snapshot, own_ready=ordered[0].self_hosted)
+    if steering is not STRAIGHT:
+        ordered, reason = steered(ordered, reason, call, steering)
+    if call.policy is not NO_POLICY:
+        ordered, reason = wished(ordered, reason, call, exclusions)
+    candidates = tuple([state.name for state in ordered])
+    return RoutingDecision(candidates[0], reason, candidates, exclusions)
+
+
+def _ordered(
+    call: ChatCall,
+    own: list[ProviderState],
+    api: list[ProviderState],
+    lines: list[ProviderState],
+) -> list[ProviderState]:
     if len(own) > 1:
         own.sort(key=_load)
-    if len(api) > 1:
-        api = optimizer.rank(call, api)
-    if lines:
-        lines.sort(key=_waiting)
-        # What is not urgent waits for own hardware rather than be paid for elsewhere.
-        own, lines = ([*own, *lines], []) if call.priority == "low" or not api else (own, lines)
-    candidates = tuple([state.name for state in (*own, *api, *lines)])
-    reason = _reason(call, snapshot, own_ready=bool(own))
-    return RoutingDecision(candidates[0], reason, candidates, exclusions)
+    if not lines:
+        return [*own, *api]
+    lines.sort(key=_waiting)
+    # What is not urgent waits for own hardware rather than be paid for elsewhere.
+    return [*own, *lines, *api] if call.priority == "low" else [*own, *api, *lines]
 
 
 def _reason(call: ChatCall, snapshot: Sequence[ProviderState], *, own_ready: bool) -> Reason:
@@ -135,16 +116,6 @@ def _reason(call: ChatCall, snapshot: Sequence[ProviderState], *, own_ready: boo
     if any(state.self_hosted and state.serves for state in snapshot):
         return "cluster_saturated"
     return "default"
-
-
-def _why_not(call: ChatCall, state: ProviderState) -> str | None:
-    if call.requires_privacy and not state.private:
-        return "not private"
-    if state.serves is None:
-        return f"its models are not known yet: {state.why}" if state.why else "models unknown yet"
-    if not state.serves:
-        return "does not serve the model"
-    return None if state.available else state.why or "unavailable"
 
 
 def _refusal(
@@ -172,6 +143,12 @@ def _refusal(
     if call.requires_privacy:
         return _privacy_refusal(call, snapshot, reasons)
     serving = [state for state in snapshot if state.serves is not False]
+    if all(state.serves and why_not(call, state._replace(available=True)) for state in serving):
+        return NoAllowedProvider(
+            f"no provider of {call.model!r} may or can do what this request asks: {reasons}",
+            hint="ask for less, or change 'provider' in the request",
+            param="provider",
+        )
     own = all(state.self_hosted for state in serving)
     unavailable = ParallaxClusterUnavailableError if own else NoEligibleProvider
     return unavailable(
@@ -202,9 +179,3 @@ def _load(state: ProviderState) -> float:
 
 def _waiting(state: ProviderState) -> float:
     return state.wait or 0.0
-
-
-def _expected(state: ProviderState, prompt: int, completion: int) -> float:
-    if state.price is None:
-        return float("inf")
-    return state.price.estimate(prompt, completion)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.kit.errors import AgentCoreError
+from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.errors import (
     NoEligibleProvider,
     ParallaxCapacityError,
@@ -19,9 +20,8 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.models import ChatCall, Priority
 from agentcore.llm_gateway.prices import FlatPrice
+from agentcore.llm_gateway.ranking import CostOptimizer
 from agentcore.llm_gateway.routing import (
-    CostOptimizer,
-    ProviderState,
     RoutingDecision,
     decide,
     model_info,

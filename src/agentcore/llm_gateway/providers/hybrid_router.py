@@ -24,6 +24,7 @@ from agentcore.llm_gateway.accounts import (
     Status,
     statistics,
 )
+from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.clearance import Cleared
 from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
@@ -34,10 +35,9 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.ranking import CostOptimizer
 from agentcore.llm_gateway.replies import read_plain, text_of
 from agentcore.llm_gateway.routing import (
-    CostOptimizer,
-    ProviderState,
     RoutingDecision,
     decide,
 )
@@ -307,6 +307,7 @@ class HybridRouter:
             why="rate limited" if cooling > 0 else why,
             retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),
             wait=None if cooling > 0 else condition.wait,
+            traits=there.traits,
         )
 
 

@@ -1,0 +1,51 @@
+"""What a call asks for beyond text, as far as servers differ in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agentcore.kit.jsonvalue import JsonValue
+from agentcore.llm_gateway.models import ChatCall, Feature
+
+IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+NOTHING: frozenset[Feature] = frozenset()
+
+
+def features_of(call: ChatCall) -> frozenset[Feature]:
+    """Looked at only where somebody who could answer refuses something."""
+    body = call.body
+    found: set[Feature] = set()
+    if body.get("tools"):
+        found.add("tools")
+        if body.get("tool_choice") not in (None, "auto", "none"):
+            found.add("forced_tools")
+    if _is_structured(body):
+        found.add("json")
+    if body.get("logprobs") or body.get("top_logprobs"):
+        found.add("logprobs")
+    if body.get("logit_bias"):
+        found.add("logit_bias")
+    many = body.get("n")
+    if isinstance(many, int) and many > 1:
+        found.add("n")
+    if _has_images(body.get("messages", body.get("input"))):
+        found.add("images")
+    return frozenset(found)
+
+
+def _is_structured(body: Mapping[str, JsonValue]) -> bool:
+    text = body.get("text")
+    wanted = body.get("response_format") or (text.get("format") if isinstance(text, dict) else None)
+    return isinstance(wanted, dict) and wanted.get("type") != "text"
+
+
+def _has_images(messages: JsonValue) -> bool:
+    if not isinstance(messages, list):
+        return False
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list) and any(
+            isinstance(part, dict) and part.get("type") in IMAGE_PARTS for part in content
+        ):
+            return True
+    return False
