@@ -110,6 +110,23 @@ def test_a_schedule_is_paused_resumed_and_cancelled(http: httpx2.Client) -> None
             "reward_invalid",
         ),
         ({"timing": {"kind": "daily", "times": ["1:00"], "timezone": "X"}}, 422, "invalid_input"),
+        ({"name": "a\x00b"}, 422, "invalid_input"),
+        ({"job": {"environment": "guess_number", "max_steps": 10**30}}, 422, "invalid_input"),
+        (
+            {
+                "job": {
+                    "environment": "guess_number",
+                    "reward": {"name": "constant", "parameters": {"value": 10**30}},
+                }
+            },
+            422,
+            "invalid_input",
+        ),
+        (
+            {"timing": {"kind": "daily", "times": ["01:00"], "weekdays": [1] * 8}},
+            422,
+            "invalid_input",
+        ),
         ({"timing": {"kind": "cron", "line": "* * * * *"}}, 422, "invalid_input"),
     ],
 )
@@ -119,6 +136,18 @@ def test_what_cannot_be_scheduled_is_refused(
     body = {"name": "n", "job": {"environment": "guess_number"}, "timing": {"kind": "once"}}
     refused = answer(http.post(f"{BASE}/schedules", json={**body, **change}), status)
     assert refused["code"] == code
+
+
+@pytest.mark.parametrize("name", ["\x00", "", "a" * 257], ids=["nul", "empty", "long"])
+def test_a_metric_has_a_name_that_can_be_kept(http: httpx2.Client, name: str) -> None:
+    body = {"kind": "policy", "name": "odd", "content": 1, "metrics": {name: 1.0}}
+    assert answer(http.post(f"{BASE}/checkpoints", json=body), 422)["code"] == "invalid_input"
+
+
+@pytest.mark.parametrize("cursor", ["\x00", "prompt/\x00", "nonsense"])
+def test_a_cursor_is_one_of_ours(http: httpx2.Client, cursor: str) -> None:
+    refused = http.get(f"{BASE}/checkpoints", params={"cursor": cursor})
+    assert answer(refused, 422)["code"] == "invalid_input"
 
 
 def test_only_orchestrators_of_a_tenant_see_its_training(

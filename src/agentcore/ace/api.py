@@ -18,13 +18,12 @@ from agentcore.ace.models import (
     EvolutionState,
     ExecutionTrace,
     Identifier,
-    StorableObject,
-    StorableText,
 )
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
+from agentcore.kit.storable import StorableObject, StorableText
 
 AgentId = Annotated[Identifier, Path(description="The agent's id.", examples=["agent-123"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -18,9 +17,7 @@ from pydantic import (
 )
 
 from agentcore.kit.jsonvalue import JsonObject
-
-DEEPEST = 32
-INT64 = 2**63
+from agentcore.kit.storable import StorableObject, StorableText, check_text
 
 EvolutionState = Literal["idle", "processing", "failed"]
 
@@ -92,51 +89,10 @@ class ACEConfig(BaseModel):
     )
 
 
-def storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """``value`` when PostgreSQL can keep it as JSONB and give back the same.
-
-    Raises:
-        ValueError: naming what it cannot keep: NUL, lone surrogates, NaN, integers beyond 64 bits,
-            or nesting deeper than 32 levels.
-    """
-    _check(value, 0)
-    return value
-
-
-def _check(value: JsonValue, depth: int) -> None:
-    if depth > DEEPEST:
-        raise ValueError(f"JSON nested deeper than {DEEPEST} levels")
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not a JSON number")
-    elif isinstance(value, int) and not -INT64 <= value < INT64:
-        raise ValueError("an integer does not fit into 64 bits")
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth + 1)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _check_text(name)
-            _check(item, depth + 1)
-
-
-def _check_text(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("the character U+0000 cannot be stored")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a lone surrogate is no Unicode text") from None
-    return text
-
-
-StorableText = Annotated[str, AfterValidator(_check_text)]
-StorableObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    AfterValidator(_check_text),
+    AfterValidator(check_text),
 ]
 
 

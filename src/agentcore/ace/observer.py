@@ -7,10 +7,11 @@ import structlog
 from agentcore.a2a_protocol.ports import AgentEvent, TaskOutcome
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.errors import PlaybookExists, UnknownAgent
-from agentcore.ace.models import ExecutionTrace, storable
+from agentcore.ace.models import ExecutionTrace
 from agentcore.ace.privacy import MARKED, is_private_metadata
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.storable import storable
 
 LONGEST_TASK_ID = 255
 

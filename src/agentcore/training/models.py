@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.storable import StorableText, check_storable
 from agentcore.training.openenv.models import ENVIRONMENT_NAME, Action, JsonMap
 
 # Taken as it is: what is stored as JSON has been parsed from JSON.
@@ -188,17 +189,27 @@ class Standing(_Value):
     tied_with: tuple[str, ...] = ()
 
 
+# Rewards may be nested 16 deep, and each has its parameters and terms.
+DEEPEST_REWARD = 80
+
+
+def _storable(value: JsonObject) -> JsonObject:
+    check_storable(value, deepest=DEEPEST_REWARD)
+    return value
+
+
 class RewardSpec(_Value):
     """A reward function by name; see ``reward_registry``."""
 
     name: str = Field(min_length=1, max_length=64)
-    parameters: JsonMap = Field(default_factory=dict)
+    parameters: Annotated[JsonMap, AfterValidator(_storable)] = Field(default_factory=dict)
 
 
 # Versions are PostgreSQL integers.
 LAST_VERSION = 2**31 - 1
 CheckpointKind = Literal["policy", "prompt", "playbook"]
 CheckpointName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+MetricName = Annotated[StorableText, Field(min_length=1, max_length=256)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -251,7 +262,7 @@ class CheckpointDraft(_Value):
     name: CheckpointName
     content: JsonAny
     resume: ResumePoint | None = None
-    metrics: dict[str, Finite] = Field(default_factory=dict)
+    metrics: dict[MetricName, Finite] = Field(default_factory=dict)
     parent: int | None = Field(None, ge=1, le=LAST_VERSION)
     expected_version: int | None = Field(
         None, ge=0, le=LAST_VERSION, description="0: there must be none yet."
@@ -278,6 +289,7 @@ class MetricChange(_Value):
     change: float | None
 
 
+MOST_STEPS = 2**31 - 1
 PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 
 
@@ -293,7 +305,7 @@ class JobSpec(_Value):
     episodes: int = Field(100, ge=1, le=10_000)
     seed: int = Field(0, ge=0, le=2**63 - 10_001)
     sessions: int = Field(1, ge=1, le=64)
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     deadline_seconds: float = Field(600.0, gt=0, le=86_400)
     reward: RewardSpec | None = None
 
@@ -337,8 +349,8 @@ class Daily(_Value):
     times: tuple[Annotated[time, AfterValidator(_of_no_zone)], ...] = Field(
         min_length=1, max_length=96
     )
-    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = ()
-    timezone: str = "UTC"
+    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field((), max_length=7)
+    timezone: str = Field("UTC", max_length=128)
 
 
 Timing = Annotated[Once | Every | Daily, Field(discriminator="kind")]
@@ -349,7 +361,7 @@ AttemptOutcome = Literal["running", "done", "failed", "lost", "released", "cance
 
 
 class ScheduleDraft(_Value):
-    name: str = Field(min_length=1, max_length=128)
+    name: StorableText = Field(min_length=1, max_length=128)
     job: JobSpec
     timing: Timing
     catch_up: CatchUp = Field(

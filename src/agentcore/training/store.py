@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    cast,
     delete,
     func,
     insert,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB, distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
@@ -172,7 +173,7 @@ class CheckpointStore:
         )
         if cursor:
             kind, slash, name = cursor.partition("/")
-            if not slash:
+            if not slash or "\x00" in cursor:
                 raise InvalidInput(f"{cursor[:80]!r} is no cursor", hint="give a next_cursor")
             statement = statement.where(tuple_(columns.kind, columns.name) > tuple_(kind, name))
         found = [_entry(row) for row in await self._database.rows(statement)]
@@ -191,7 +192,7 @@ class CheckpointStore:
                 columns.tenant == tenant,
                 columns.kind == kind,
                 columns.name == name,
-                columns.version.in_(versions),
+                columns.version == func.any(cast(list(versions), ARRAY(Integer))),
             )
         )
 

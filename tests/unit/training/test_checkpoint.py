@@ -233,6 +233,15 @@ def test_changes_say_what_is_only_on_one_side() -> None:
     assert found["c"].before is None
 
 
+async def test_any_number_of_versions_goes_at_once(
+    checkpoints: Checkpoints, database: Database
+) -> None:
+    await checkpoints.save("t", draft())
+    # PostgreSQL takes at most 32,767 parameters with a statement.
+    await CheckpointStore(database).delete("t", "prompt", "router", range(1, 40_000))
+    assert (await checkpoints.names("t")).checkpoints == ()
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

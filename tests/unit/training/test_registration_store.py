@@ -65,6 +65,14 @@ async def test_a_record_comes_back_as_it_was_written(database: Database) -> None
     assert not await store.remove(record.id)
 
 
+async def test_a_large_catalog_is_taken_whole(database: Database) -> None:
+    store = EnvironmentStore(database, Ids())
+    # More values than one statement may have parameters.
+    specs = [spec(f"e{number}", source_id=f"e{number}") for number in range(1600)]
+    await store.discover(specs, AT)
+    assert len(await store.of_specs(specs)) == 1600
+
+
 async def test_pages_are_by_name_and_id(database: Database) -> None:
     store = EnvironmentStore(database, Ids())
     for name in ("c", "a", "b"):

@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database, open_database
-from agentcore.kit.errors import AgentCoreError, InternalError, InvalidInput, Unavailable
+from agentcore.kit.errors import AgentCoreError, InternalError, Unavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.models import DatabaseConfig
 from agentcore.training.errors import JobNotFound, ScheduleNotFound, ScheduleOver
@@ -343,10 +344,10 @@ async def test_tenants_see_their_own(world: World) -> None:
 
 
 async def test_what_postgres_cannot_hold_is_refused_or_replaced(world: World) -> None:
-    with pytest.raises(InvalidInput, match=r"U\+0000"):
+    with pytest.raises(ValidationError, match=r"U\+0000"):
         await world.add(name="night\x00ly")
     reward = {"name": "potential", "parameters": {"at": "/a\x00"}}
-    with pytest.raises(InvalidInput):
+    with pytest.raises(ValidationError, match=r"U\+0000"):
         await world.add(job={"environment": "e", "reward": reward})
     await world.add()
     worker = world.worker(ScriptedJobs(lambda _: InternalError("said \x00")))

@@ -36,7 +36,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.kit.db import Database, metadata
-from agentcore.kit.errors import InvalidInput
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.training.models import (
@@ -114,8 +113,6 @@ class ScheduleStore:
         values = {"tenant": tenant, **schedule.model_dump(exclude={"job", "timing"})}
         values["job"] = schedule.job.model_dump(mode="json")
         values["timing"] = schedule.timing.model_dump(mode="json")
-        if _holds_nul([schedule.name, values["job"]]):
-            raise InvalidInput("the schedule holds the character U+0000, which cannot be stored")
         await self._database.write(insert(training_schedules).values(values))
 
     async def schedule(self, tenant: str, schedule_id: UUID) -> Schedule | None:
@@ -302,14 +299,6 @@ class ScheduleStore:
             statement = statement.where(JOBS.id < before)
         found = await self._database.rows(statement.order_by(JOBS.id.desc()).limit(limit))
         return [_job(row) for row in found]
-
-
-def _holds_nul(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_nul, value)) or any(map(_holds_nul, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    return isinstance(value, str) and "\x00" in value
 
 
 def _clean(value: JsonValue) -> JsonValue:

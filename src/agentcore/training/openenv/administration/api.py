@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.security import principal_of
+from agentcore.kit.storable import StorableText
 from agentcore.training.openenv.api import ROOT, Limit, Responses, example
 from agentcore.training.openenv.models import (
     ENVIRONMENT_NAME,
@@ -40,16 +41,9 @@ from agentcore.training.openenv.specs import (
 Registry = Callable[[], EnvironmentRegistry]
 
 
-def _storable(text: str) -> str:
-    """The database cannot hold a NUL."""
-    if "\x00" in text:
-        raise ValueError("holds a NUL (U+0000)")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
 Name = Annotated[
-    Text, Path(max_length=512, description="A name, `name@revision`, or the id of the entry.")
+    StorableText,
+    Path(max_length=512, description="A name, `name@revision`, or the id of the entry."),
 ]
 OPERATION = {
     "id": "019ab0c2-7d51-7c3e-9d2a-1f0e6a7b8c9d",
@@ -105,16 +99,20 @@ class _Body(BaseModel):
 class Registration(_Body):
     """A server at ``url``, or an ``image`` to deploy; ``discovered`` takes the rest from there."""
 
-    discovered: Text = Field("", max_length=512, description="A discovered entry, by name or id.")
+    discovered: StorableText = Field(
+        "", max_length=512, description="A discovered entry, by name or id."
+    )
     name: str | None = Field(None, pattern=ENVIRONMENT_NAME)
     url: AnyHttpUrl | None = None
-    image: Text | None = Field(None, min_length=1, max_length=512)
-    version: Text | None = Field(None, max_length=128)
-    description: Text | None = Field(None, max_length=4096)
-    tags: tuple[Annotated[Text, Field(max_length=128)], ...] | None = Field(None, max_length=64)
-    author: Text | None = Field(None, max_length=256)
-    license: Text | None = Field(None, max_length=256)
-    token: Text | None = Field(
+    image: StorableText | None = Field(None, min_length=1, max_length=512)
+    version: StorableText | None = Field(None, max_length=128)
+    description: StorableText | None = Field(None, max_length=4096)
+    tags: tuple[Annotated[StorableText, Field(max_length=128)], ...] | None = Field(
+        None, max_length=64
+    )
+    author: StorableText | None = Field(None, max_length=256)
+    license: StorableText | None = Field(None, max_length=256)
+    token: StorableText | None = Field(
         None,
         pattern=REFERENCE_FORM,
         description="Where the server's bearer token is: env:NAME or file:PATH. Needs `admin`.",
@@ -138,10 +136,10 @@ class Registration(_Body):
 
 
 class Discovery(_Body):
-    tags: tuple[Annotated[Text, Field(min_length=1, max_length=128)], ...] = Field(
+    tags: tuple[Annotated[StorableText, Field(min_length=1, max_length=128)], ...] = Field(
         (), max_length=16, description="Tags beside `openenv` that a Space must have, all of them."
     )
-    author: Text | None = Field(None, min_length=1, max_length=128)
+    author: StorableText | None = Field(None, min_length=1, max_length=128)
     register_all: bool = Field(
         default=False,
         alias="register",
@@ -252,7 +250,7 @@ def _found(api: APIRouter, registry: Registry) -> None:
     async def list_discovered(
         limit: Limit = 50,
         cursor: Annotated[
-            Text, Query(max_length=256, description="`next_cursor` of the page before.")
+            StorableText, Query(max_length=256, description="`next_cursor` of the page before.")
         ] = "",
     ) -> EnvironmentPage:
         """What was found on the Hub or in a catalog, and is not registered."""

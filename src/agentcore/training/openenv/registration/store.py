@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -43,6 +43,8 @@ from agentcore.training.openenv.registration.records import (
     EnvironmentRecord,
 )
 from agentcore.training.openenv.specs import EnvironmentSpec, Played
+
+T = TypeVar("T")
 
 environments = Table(
     "environments",
@@ -138,6 +140,8 @@ SPEC_COLUMNS = (
 
 # PostgreSQL cannot hold it: nothing has such a name.
 NUL = "\x00"
+# PostgreSQL takes at most 32,767 parameters with a statement, and a row has more than 20.
+MOST_AT_ONCE = 1000
 
 
 class EnvironmentStore:
@@ -188,14 +192,20 @@ class EnvironmentStore:
             }
             for spec in specs
         }
-        if not rows:
-            return
-        statement = insert(environments).values(list(rows.values()))
-        renewed = {name: statement.excluded[name] for name in (*SPEC_COLUMNS, "tags", "url")}
-        statement = statement.on_conflict_do_update(
-            index_elements=KEY, set_=renewed, where=environments.c.state == "discovered"
-        )
-        await self._database.write(statement)
+
+        async def work(connection: AsyncConnection) -> None:
+            for batch in _batches(list(rows.values())):
+                fresh = insert(environments).values(batch)
+                renewed = {name: fresh.excluded[name] for name in (*SPEC_COLUMNS, "tags", "url")}
+                await connection.execute(
+                    fresh.on_conflict_do_update(
+                        index_elements=KEY,
+                        set_=renewed,
+                        where=environments.c.state == "discovered",
+                    )
+                )
+
+        await self._database.run(work)
 
     async def fitting(
         self, reference: Reference, *, registered: bool = True
@@ -214,9 +224,9 @@ class EnvironmentStore:
 
     async def of_specs(self, specs: Sequence[EnvironmentSpec]) -> list[EnvironmentRecord]:
         columns = environments.c
+        key = tuple_(columns.source, columns.source_id, columns.revision)
         keys = [(spec.source, spec.source_id, spec.revision) for spec in specs]
-        which = tuple_(columns.source, columns.source_id, columns.revision).in_(keys)
-        return await self._select(which)
+        return [record for batch in _batches(keys) for record in await self._select(key.in_(batch))]
 
     async def listed(
         self, *, registered: bool, after: tuple[str, UUID] | None = None, limit: int | None = None
@@ -394,6 +404,11 @@ def _of_spec(spec: EnvironmentSpec) -> dict[str, Any]:
         "tags": [_storable(tag) for tag in spec.tags],
         "url": None if spec.url is None else str(spec.url),
     }
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), MOST_AT_ONCE):
+        yield items[start : start + MOST_AT_ONCE]
 
 
 def _storable(value: Any) -> Any:
