@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-import uvicorn
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
@@ -30,6 +28,7 @@ from agentcore.a2a_protocol.ports import (
     TaskOutcome,
 )
 from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, Conflict, problem
@@ -216,16 +215,6 @@ def app_of(runtime: A2ARuntime, public_url: str = "") -> FastAPI:
     return app
 
 
-@asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
+def served(app: ASGIApp) -> AbstractAsyncContextManager[str]:
     """The application over HTTP on a loopback port; gives its base URL."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-    )
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.serve(sockets=[listening]))
-            try:
-                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-            finally:
-                server.should_exit = True
+    return served_on_loopback(app, farewell=1.0)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +18,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from agentcore.cli.websockets import LeanWebSockets
+from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.kit.drain import Drain
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -32,29 +30,9 @@ from agentcore.training.openenv.serving.standalone import GivenTokens, standalon
 Frame = dict[str, Any]
 
 
-@asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """``app`` behind a real uvicorn on a free loopback port; yields its base URL."""
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        ws=LeanWebSockets,
-        ws_per_message_deflate=False,
-        access_log=False,
-    )
-    config.load()
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    # With its protocol named: asyncio sets TCP_NODELAY on no other, and answers wait 40 ms.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.bind(("127.0.0.1", 0))
-    # Without uvicorn's main loop, whose tick would make every stop wait 0.1 s.
-    await server.startup(sockets=[bound])
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        await server.shutdown(sockets=[bound])
+def serving(app: ASGIApp) -> AbstractAsyncContextManager[str]:
+    """``app`` behind a real uvicorn on a free loopback port; gives its base URL."""
+    return served_on_loopback(app, farewell=30.0)
 
 
 def envs_app(

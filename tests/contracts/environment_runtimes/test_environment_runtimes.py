@@ -101,28 +101,26 @@ async def test_a_broken_version_leaves_the_old_one_serving(harness: Harness) -> 
 
 
 async def test_waiting_ends_with_the_deadline(harness: Harness) -> None:
-    with pytest.raises(DeploymentFailed, match=r"within 0\.6 s"):
-        await deploy(harness, "slow", "hang", wait_seconds=0.6)
+    # A process has to have been started until then.
+    patience = 0.6 if harness.reachable else 0.1
+    with pytest.raises(DeploymentFailed, match=f"within {patience} s"):
+        await deploy(harness, "slow", "hang", wait_seconds=patience)
     found = (await listed(harness))["slow"]
     assert (found.status, found.ready) == ("pending", 0)
     await harness.runtime().undeploy("slow")
     assert await harness.leftovers() == []
 
 
-@pytest.mark.parametrize("name", ["../up", "Big", "", "a b", "a/b", "a" * 61, "né"])
-async def test_names_that_no_runtime_knows_are_refused(harness: Harness, name: str) -> None:
-    spec = harness.spec("x").model_copy(update={"name": name})
-    with pytest.raises(InvalidDeployment):
-        await harness.runtime().deploy(spec, replicas=1, resources=SMALL)
-    with pytest.raises(InvalidDeployment):
-        await harness.runtime().undeploy(name)
-    assert await harness.leftovers() == []
-
-
-@pytest.mark.parametrize("replicas", [-1, 0, 101])
-async def test_absurd_numbers_of_replicas_are_refused(harness: Harness, replicas: int) -> None:
-    with pytest.raises(InvalidDeployment):
-        await deploy(harness, "echo", replicas=replicas)
+async def test_impossible_names_and_numbers_are_refused(harness: Harness) -> None:
+    for name in ("../up", "Big", "", "a b", "a/b", "a" * 61, "né"):
+        spec = harness.spec("x").model_copy(update={"name": name})
+        with pytest.raises(InvalidDeployment):
+            await harness.runtime().deploy(spec, replicas=1, resources=SMALL)
+        with pytest.raises(InvalidDeployment):
+            await harness.runtime().undeploy(name)
+    for replicas in (-1, 0, 101):
+        with pytest.raises(InvalidDeployment):
+            await deploy(harness, "echo", replicas=replicas)
     assert await harness.leftovers() == []
 
 
@@ -168,7 +166,7 @@ async def test_who_gives_up_waiting_leaves_something_that_can_be_undeployed(
     harness: Harness,
 ) -> None:
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.4):
+        async with asyncio.timeout(0.4 if harness.reachable else 0.05):
             await deploy(harness, "slow", "hang")
     assert set(await listed(harness)) <= {"slow"}
     if await listed(harness):

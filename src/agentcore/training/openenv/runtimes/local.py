@@ -27,7 +27,7 @@ from agentcore.training.openenv.errors import DeploymentFailed, DeploymentNotFou
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas
 from agentcore.training.openenv.runtimes.progress import Progress
-from agentcore.training.openenv.runtimes.records import Record, ReplicaState, Wanted
+from agentcore.training.openenv.runtimes.records import Record, ReplicaState, State, Wanted
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
@@ -116,7 +116,7 @@ class LocalRuntime:
         folder = self._path / FOLDER
         names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
         home = Home(Path(os.path.realpath(self._path)))
-        found = (self._described(home, name) for name in names)
+        found = (self._described(home, name, self._record(name).state()) for name in names)
         return [each for each in found if each is not None]
 
     async def usage(self, name: str) -> ResourceUsage | None:
@@ -144,9 +144,8 @@ class LocalRuntime:
     def _record(self, name: str) -> Record:
         return Record(self._path / FOLDER / name)
 
-    def _described(self, home: Home, name: str) -> DeployedEnvironment | None:
-        record = self._record(name)
-        wanted, state = record.wanted(), record.state()
+    def _described(self, home: Home, name: str, state: State | None) -> DeployedEnvironment | None:
+        wanted = self._record(name).wanted()
         if wanted is None:
             return None
         kept = self._is_kept(home, name)
@@ -263,7 +262,8 @@ class LocalRuntime:
         self, home: Home, name: str, wanted: Wanted, end: float
     ) -> DeployedEnvironment:
         while True:
-            found, state = self._described(home, name), self._record(name).state()
+            state = self._record(name).state()
+            found = self._described(home, name, state)
             if found is None or found.detail == GONE:
                 raise DeploymentFailed(f"{name} was undeployed, or killed, before it served")
             self._progress(f"{found.ready} of {found.replicas} replicas are ready")
