@@ -111,7 +111,7 @@ def messages(role: str, parts: tuple[Any, ...]) -> st.SearchStrategy[Any]:
     return spoilt(sound, *MEMBERS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(message=messages("ROLE_USER", PARTS_1_0))
 def test_what_passes_is_a_message_of_the_sdks_1_0(message: Any) -> None:
     from a2a.types import a2a_pb2
@@ -124,7 +124,7 @@ def test_what_passes_is_a_message_of_the_sdks_1_0(message: Any) -> None:
         assert all(part.WhichOneof("content") for part in parsed.parts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(message=messages("user", PARTS_0_3))
 def test_what_passes_is_a_message_of_the_sdks_0_3(message: Any) -> None:
     from a2a.compat.v0_3.types import Message

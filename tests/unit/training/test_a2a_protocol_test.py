@@ -387,7 +387,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), actions=ACTIONS)
 def test_any_actions_leave_a_sound_and_repeatable_episode(seed: int, actions: list[Any]) -> None:
     env, again = A2AProtocolTestEnv(), A2AProtocolTestEnv()

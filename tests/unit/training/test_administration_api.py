@@ -78,7 +78,14 @@ async def hub() -> AsyncIterator[FakeHub]:
 
 
 @pytest.fixture
-async def desk(database: Database, clock: ManualClock, hub: FakeHub) -> AsyncIterator[Desk]:
+async def desk(database: Database, clock: ManualClock) -> AsyncIterator[Desk]:
+    desk = Desk(world(database, clock))
+    async with desk.http:
+        yield desk
+
+
+@pytest.fixture
+async def finding(database: Database, clock: ManualClock, hub: FakeHub) -> AsyncIterator[Desk]:
     desk = Desk(world(database, clock, hub=hub.url))
     async with desk.http:
         yield desk
@@ -165,7 +172,8 @@ async def test_a_token_needs_the_administrator(desk: Desk) -> None:
     await desk.ask("POST", "", body, expect=201)
 
 
-async def test_discovery_is_polled_and_what_it_found_registered(desk: Desk) -> None:
+async def test_discovery_is_polled_and_what_it_found_registered(finding: Desk) -> None:
+    desk = finding
     done = await desk.ended("/discover", {"tags": ["rl"]})
     assert done["state"] == "succeeded"
     assert [each.partition("@")[0] for each in done["result"]["found"]] == [
@@ -198,9 +206,9 @@ async def test_what_was_discovered_is_listed_without_credentials(desk: Desk) -> 
     assert "hunter2" not in str([listed, refused])
 
 
-async def test_a_hub_that_refuses_is_the_operations_problem(desk: Desk, hub: FakeHub) -> None:
+async def test_a_hub_that_refuses_is_the_operations_problem(finding: Desk, hub: FakeHub) -> None:
     hub.failing = [JSONResponse({}, 429, {"retry-after": "60"})]
-    done = await desk.ended("/discover", {})
+    done = await finding.ended("/discover", {})
     assert (done["state"], done["error"]["code"]) == ("failed", "hub_rate_limited")
     assert done["error"]["retry_after"] == 60
     assert "token" in done["error"]["hint"]

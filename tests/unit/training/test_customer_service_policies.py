@@ -11,7 +11,7 @@ from agentcore.training.openenv.environments.customer_service_policies import (
 from agentcore.training.openenv.environments.policies import play
 from agentcore.training.openenv.models import Action
 
-SEEDS = range(80)
+SEEDS = range(40)
 
 
 class Deaf(ServiceReferencePolicy):

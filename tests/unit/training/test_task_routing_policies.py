@@ -13,7 +13,7 @@ from agentcore.training.openenv.environments.task_routing_policies import (
 )
 from agentcore.training.openenv.environments.task_routing_world import LONGEST_QUEUE
 
-SEEDS = range(60)
+SEEDS = range(40)
 
 
 class Deaf(RoutingReferencePolicy):
