@@ -271,11 +271,11 @@ def drops() -> Behaviour:
     return behave
 
 
-def truncated(text: str) -> Behaviour:
+def truncated(document: dict[str, Any]) -> Behaviour:
     """Promise more bytes than are sent."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
-        body = json.dumps(completion(text)).encode()
+        body = json.dumps(document).encode()
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = len(body)
         await response.prepare(request)

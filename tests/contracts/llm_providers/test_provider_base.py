@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
+from agentcore.kit.jsonvalue import objects_of
 from agentcore.llm_gateway import endpoint
+from agentcore.llm_gateway.chat_wire import usage_of
 from agentcore.llm_gateway.clearance import Cleared
 from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
@@ -25,67 +30,83 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.models import LLMRequest, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
-from agentcore.llm_gateway.wire import PlainReply
+from agentcore.llm_gateway.replies import chunks_of, text_of
 from tests.contracts.llm_providers.conftest import SERVED
+from tests.fakes.llm_speech import Fault, Speech
 from tests.fakes.llm_upstream import (
     PAUSE,
     Behaviour,
     Upstream,
     answers,
-    delta,
     drops,
-    event,
     fails,
-    says,
     stalls,
     streams,
     truncated,
-    usage_event,
 )
 
 HELLO = LLMRequest(model=SERVED, messages=[{"role": "user", "content": "Hello"}])
-NOT_READY = b'{"error": {"message": "no", "code": "server_not_ready"}}'
-BUSY = b'{"error": {"message": "no", "code": "rate_limit_exceeded"}}'
 
-REFUSALS: dict[str, tuple[Behaviour, type[UpstreamError]]] = {
-    "500": (fails(500), UpstreamUnavailable),
-    "503 as a page": (fails(503, "<html>down</html>"), UpstreamUnavailable),
-    "429": (fails(429), UpstreamRateLimited),
-    "529": (fails(529), UpstreamRateLimited),
-    "401": (fails(401), UpstreamCredentialRefused),
-    "403": (fails(403), UpstreamCredentialRefused),
-    "404": (fails(404), UpstreamError),
-    "400": (fails(400), UpstreamRejected),
-    "422": (fails(422), UpstreamRejected),
-    "redirect": (fails(302, location="http://elsewhere.invalid/"), UpstreamUnavailable),
-    "dropped": (drops(), UpstreamUnavailable),
-    "stalled": (stalls(), UpstreamTimeout),
-    "a page": (answers(b"<html>hi</html>", "text/html"), UpstreamMalformed),
-    "a list": (answers(b"[1]"), UpstreamMalformed),
-    "an error behind 200": (answers(NOT_READY), UpstreamUnavailable),
-    "a rate limit behind 200": (answers(BUSY), UpstreamRateLimited),
+Answer = Callable[[Speech], Behaviour]
+Parts = Callable[[Speech], list[bytes]]
+
+
+def documents(fault: Fault) -> Answer:
+    return lambda speech: answers(bare(speech, fault))
+
+
+REFUSALS: dict[str, tuple[Answer, type[UpstreamError]]] = {
+    "500": (lambda _: fails(500), UpstreamUnavailable),
+    "503 as a page": (lambda _: fails(503, "<html>down</html>"), UpstreamUnavailable),
+    "429": (lambda _: fails(429), UpstreamRateLimited),
+    "529": (lambda _: fails(529), UpstreamRateLimited),
+    "401": (lambda _: fails(401), UpstreamCredentialRefused),
+    "403": (lambda _: fails(403), UpstreamCredentialRefused),
+    "404": (lambda _: fails(404), UpstreamError),
+    "400": (lambda _: fails(400), UpstreamRejected),
+    "422": (lambda _: fails(422), UpstreamRejected),
+    "redirect": (
+        lambda _: fails(302, location="http://elsewhere.invalid/"),
+        UpstreamUnavailable,
+    ),
+    "dropped": (lambda _: drops(), UpstreamUnavailable),
+    "stalled": (lambda _: stalls(), UpstreamTimeout),
+    "a page": (lambda _: answers(b"<html>hi</html>", "text/html"), UpstreamMalformed),
+    "a list": (lambda _: answers(b"[1]"), UpstreamMalformed),
+    "an error behind 200": (documents("down"), UpstreamUnavailable),
+    "a rate limit behind 200": (documents("busy"), UpstreamRateLimited),
+    "a rejection behind 200": (documents("theirs"), UpstreamRejected),
 }
-FALSE_STARTS: dict[str, tuple[list[bytes], type[UpstreamError]]] = {
-    "bare error": ([NOT_READY], UpstreamUnavailable),
-    "bare rate limit": ([BUSY], UpstreamRateLimited),
-    "error": ([delta(role=True), event({"error": {"message": "boom"}})], UpstreamUnavailable),
-    "bad event": ([delta(role=True), event("{broken")], UpstreamMalformed),
-    "done at once": ([event("[DONE]")], UpstreamTruncated),
-    "done without content": ([delta(role=True), event("[DONE]")], UpstreamTruncated),
-    "nothing": ([], UpstreamTruncated),
-    "a comment": ([b": keepalive\n\n"], UpstreamTruncated),
-    "an event without data": ([b"event: x\n\n"], UpstreamTruncated),
+FALSE_STARTS: dict[str, tuple[Parts, type[UpstreamError]]] = {
+    "bare error": (lambda told: [bare(told, "down")], UpstreamUnavailable),
+    "bare rate limit": (lambda told: [bare(told, "busy")], UpstreamRateLimited),
+    "error": (lambda told: [told.opening, told.failing("down", "boom")], UpstreamUnavailable),
+    "busy": (lambda told: [told.opening, told.failing("busy", "boom")], UpstreamRateLimited),
+    "theirs": (lambda told: [told.failing("theirs", "boom")], UpstreamRejected),
+    "bad event": (lambda told: [told.opening, told.event("{broken")], UpstreamMalformed),
+    "done at once": (lambda told: [told.last], UpstreamTruncated),
+    "done without content": (lambda told: [told.opening, told.last], UpstreamTruncated),
+    "nothing": (lambda told: [], UpstreamTruncated),
+    "a comment": (lambda told: [b": keepalive\n\n"], UpstreamTruncated),
+    "an event without data": (lambda told: [b"event: x\n\n"], UpstreamTruncated),
 }
-BOOM = event({"error": {"message": "boom"}})
-BAD_ENDS: dict[str, tuple[list[bytes], Behaviour | None, type[UpstreamError]]] = {
-    "error": ([BOOM, event("[DONE]")], None, UpstreamUnavailable),
-    "bad event": ([event("{broken"), delta("b"), event("[DONE]")], None, UpstreamMalformed),
-    "done without an end": ([event("[DONE]")], None, UpstreamTruncated),
-    "no end": ([], None, UpstreamTruncated),
-    "half an event": ([b"data: {"], None, UpstreamMalformed),
-    "dropped": ([], drops(), UpstreamTruncated),
-    "stalled": ([], stalls(), UpstreamTimeout),
+BAD_ENDS: dict[str, tuple[Parts, Behaviour | None, type[UpstreamError]]] = {
+    "error": (lambda told: [told.failing("down", "boom"), told.last], None, UpstreamUnavailable),
+    "bad event": (
+        lambda told: [told.event("{broken"), told.part("b"), told.ending, told.last],
+        None,
+        UpstreamMalformed,
+    ),
+    "done without an end": (lambda told: [told.last], None, UpstreamTruncated),
+    "no end": (lambda told: [], None, UpstreamTruncated),
+    "half an event": (lambda told: [b"data: {"], None, UpstreamMalformed),
+    "dropped": (lambda told: [], drops(), UpstreamTruncated),
+    "stalled": (lambda told: [], stalls(), UpstreamTimeout),
 }
+
+
+def bare(speech: Speech, fault: Fault) -> bytes:
+    return json.dumps(speech.fault(fault, "no")).encode()
 
 
 def cleared(provider: BaseLLMProvider, **changes: Any) -> Cleared:
@@ -109,80 +130,66 @@ async def begun(provider: BaseLLMProvider, **changes: Any) -> StreamReply:
     return reply
 
 
-async def test_completes(provider: BaseLLMProvider, upstream: Upstream) -> None:
+async def test_completes(provider: BaseLLMProvider, upstream: Upstream, speech: Speech) -> None:
     response = await provider.complete(HELLO)
     assert response.content == "Hello there!"
     assert response.provider == provider.destination.name
     assert response.usage == TokenUsage(12, 3, 15)
     assert response.finish_reason == "stop"
     assert response.latency_ms > 0
-    assert upstream.bodies[0]["model"] == "Qwen/Qwen3-8B"
-    assert upstream.headers[0]["Authorization"] == "Bearer a-provider-key"
+    assert speech.asked(upstream) == "Qwen/Qwen3-8B"
+    header, credential = speech.credential
+    assert upstream.headers[0][header] == credential
 
 
 async def test_streams_text(provider: BaseLLMProvider) -> None:
     assert [part async for part in provider.stream(HELLO)] == ["Hello ", "there!"]
 
 
-async def test_what_it_does_not_know_passes_through(
-    provider: BaseLLMProvider, upstream: Upstream
-) -> None:
-    extras: dict[str, Any] = {
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
-        "top_k": 40,
-        "chat_template_kwargs": {"enable_thinking": False},
-        "seed": 7,
-    }
-    body = {**HELLO.call().body, **extras}
-    await provider.send(cleared(provider, body=body))
-    assert upstream.bodies == [{**body, "model": "Qwen/Qwen3-8B"}]
-
-
-async def test_a_plain_answer_is_the_providers_bytes(
-    provider: BaseLLMProvider, upstream: Upstream
-) -> None:
-    body = b'{ "choices": [ ], "vendor": {"x": 1.50} ,"usage":null}'
-    upstream.behaviour = answers(body)
-    reply = await provider.send(cleared(provider))
-    assert isinstance(reply, PlainReply)
-    assert reply.body == body
-    assert reply.usage is None
-
-
-async def test_usage_is_asked_for_in_streams_and_kept_from_who_did_not(
+async def test_usage_is_known_and_told_only_to_who_asked(
     provider: BaseLLMProvider, upstream: Upstream
 ) -> None:
     reply = await begun(provider)
-    text = await read(reply)
+    chunks = list(chunks_of(await read(reply)))
     assert reply.usage == TokenUsage(12, 3, 15)
-    assert b"usage" not in text
-    assert text.endswith(b"data: [DONE]\n\n")
-    assert upstream.bodies[0]["stream_options"] == {"include_usage": True}
-
-
-async def test_usage_is_passed_on_to_who_asked(provider: BaseLLMProvider) -> None:
+    assert not any("usage" in chunk for chunk in chunks)
     body = {**HELLO.call(stream=True).body, "stream_options": {"include_usage": True}}
-    reply = await begun(provider, body=body, wants_usage=True)
-    assert usage_event() in await read(reply)
+    asked = await begun(provider, body=body, wants_usage=True)
+    *_, last = chunks_of(await read(asked))
+    assert last["choices"] == []
+    assert usage_of(last["usage"]) == TokenUsage(12, 3, 15)
 
 
-@pytest.mark.parametrize(("behaviour", "expected"), REFUSALS.values(), ids=REFUSALS)
+async def test_a_stream_reads_as_chat_completions(provider: BaseLLMProvider) -> None:
+    text = await read(await begun(provider))
+    assert text.endswith(b"data: [DONE]\n\n")
+    chunks = list(chunks_of(text))
+    assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
+    finishes = [
+        choice["finish_reason"] for chunk in chunks for choice in objects_of(chunk["choices"])
+    ]
+    assert finishes[-1] == "stop"
+    assert set(finishes[:-1]) == {None}
+
+
+@pytest.mark.parametrize(("answer", "expected"), REFUSALS.values(), ids=REFUSALS)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_failures_before_the_answer_are_told_by_kind(
     provider: BaseLLMProvider,
     upstream: Upstream,
-    behaviour: Behaviour,
+    speech: Speech,
+    answer: Answer,
     expected: type[UpstreamError],
     stream: bool,
 ) -> None:
-    upstream.behaviour = behaviour
+    upstream.behaviour = answer(speech)
     with pytest.raises(expected) as caught:
         await provider.send(cleared(provider, stream=stream))
     assert "a-provider-key" not in str(caught.value)
     is_free(provider)
 
 
-async def test_an_answer_without_choices_is_none(
+async def test_an_answer_without_content_is_none(
     provider: BaseLLMProvider, upstream: Upstream
 ) -> None:
     upstream.behaviour = answers(b"{}")
@@ -190,8 +197,10 @@ async def test_an_answer_without_choices_is_none(
         await provider.complete(HELLO)
 
 
-async def test_a_truncated_answer_is_none(provider: BaseLLMProvider, upstream: Upstream) -> None:
-    upstream.behaviour = truncated("Hello there!")
+async def test_a_truncated_answer_is_none(
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
+) -> None:
+    upstream.behaviour = truncated(speech.whole("Hello there!"))
     with pytest.raises(UpstreamTruncated):
         await provider.complete(HELLO)
 
@@ -215,31 +224,35 @@ async def test_a_rate_limit_without_a_time_is_one_too(
 
 
 async def test_a_rejection_keeps_the_providers_words(
-    provider: BaseLLMProvider, upstream: Upstream
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
 ) -> None:
-    body = {"error": {"message": "n must be 1", "type": "invalid_request_error", "code": "n"}}
-    upstream.behaviour = fails(400, body)
+    upstream.behaviour = fails(400, speech.fault("theirs", "n must be 1"))
     with pytest.raises(UpstreamRejected, match="n must be 1") as caught:
         await provider.complete(HELLO)
     assert caught.value.status == 400
-    assert b"n must be 1" in caught.value.body
+    told = orjson.loads(caught.value.body)["error"]
+    assert isinstance(told["type"], str)
+    assert "n must be 1" in told["message"]
 
 
 @pytest.mark.parametrize(("parts", "expected"), FALSE_STARTS.values(), ids=FALSE_STARTS)
 async def test_a_stream_that_fails_before_its_content_has_not_begun(
     provider: BaseLLMProvider,
     upstream: Upstream,
-    parts: list[bytes],
+    speech: Speech,
+    parts: Parts,
     expected: type[UpstreamError],
 ) -> None:
-    upstream.behaviour = streams(*parts)
+    upstream.behaviour = streams(*parts(speech))
     with pytest.raises(expected):
         await begun(provider)
     is_free(provider)
 
 
-async def test_a_role_alone_is_no_content(provider: BaseLLMProvider, upstream: Upstream) -> None:
-    upstream.behaviour = streams(delta(role=True), then=stalls())
+async def test_an_opening_is_no_content(
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
+) -> None:
+    upstream.behaviour = streams(speech.opening, then=stalls())
     with pytest.raises(UpstreamTimeout):
         await begun(provider)
 
@@ -248,25 +261,20 @@ async def test_a_role_alone_is_no_content(provider: BaseLLMProvider, upstream: U
 async def test_a_stream_that_fails_later_is_never_passed_off_as_whole(
     provider: BaseLLMProvider,
     upstream: Upstream,
-    tail: list[bytes],
+    speech: Speech,
+    tail: Parts,
     then: Behaviour | None,
     expected: type[UpstreamError],
 ) -> None:
-    upstream.behaviour = streams(delta(role=True), delta("a"), PAUSE, *tail, then=then)
+    parts = (speech.opening, speech.part("a"), PAUSE, *tail(speech))
+    upstream.behaviour = streams(*parts, then=then)
     reply = await begun(provider)
     forwarded: list[bytes] = []
     with pytest.raises(expected):
         await read(reply, into=forwarded)
-    assert delta("a") in b"".join(forwarded)
+    assert list(text_of(b"".join(forwarded))) == ["a"]
     assert b"[DONE]" not in b"".join(forwarded)
     is_free(provider)
-
-
-async def test_a_whole_stream_without_done_gets_one(
-    provider: BaseLLMProvider, upstream: Upstream
-) -> None:
-    upstream.behaviour = streams(delta("a"), delta(finish="stop"))
-    assert (await read(await begun(provider))).endswith(b"data: [DONE]\n\n")
 
 
 async def test_a_cancelled_call_cuts_the_connection(
@@ -281,9 +289,9 @@ async def test_a_cancelled_call_cuts_the_connection(
 
 
 async def test_a_closed_stream_cuts_the_connection(
-    provider: BaseLLMProvider, upstream: Upstream
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
 ) -> None:
-    upstream.behaviour = streams(delta("a"), then=stalls())
+    upstream.behaviour = streams(speech.opening, speech.part("a"), then=stalls())
     reply = await begun(provider)
     assert upstream.in_flight == 1
     reply.close()
@@ -307,26 +315,33 @@ async def test_a_short_deadline_is_not_the_providers_fault(
         await provider.send(cleared(provider, deadline=soon, stream=stream))
 
 
-async def test_a_deadline_ends_a_stream(provider: BaseLLMProvider, upstream: Upstream) -> None:
-    upstream.behaviour = streams(delta("a"), then=stalls())
+async def test_a_deadline_ends_a_stream(
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
+) -> None:
+    upstream.behaviour = streams(speech.opening, speech.part("a"), then=stalls())
     reply = await begun(provider, deadline=SystemClock().monotonic() + 0.06)
     with pytest.raises(DeadlineExceeded):
         await read(reply)
 
 
 async def test_a_connection_that_lingers_after_the_end_is_not_waited_for(
-    provider: BaseLLMProvider, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    provider: BaseLLMProvider,
+    upstream: Upstream,
+    speech: Speech,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoint, "AFTERMATH_SECONDS", 0.02)
-    whole = [delta("a"), delta(finish="stop"), event("[DONE]")]
+    whole = (speech.opening, speech.part("a"), speech.ending, speech.last)
     upstream.behaviour = streams(*whole, then=stalls())
-    assert await read(await begun(provider)) == b"".join(whole)
+    forwarded = await read(await begun(provider))
+    assert list(text_of(forwarded)) == ["a"]
+    assert forwarded.endswith(b"data: [DONE]\n\n")
 
 
 async def test_its_concurrency_limit_refuses_at_once(
-    provider: BaseLLMProvider, upstream: Upstream
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
 ) -> None:
-    upstream.behaviour = streams(delta("a"), then=stalls())
+    upstream.behaviour = streams(speech.opening, speech.part("a"), then=stalls())
     held = [await begun(provider) for _ in range(4)]
     assert not provider.condition().has_capacity
     with pytest.raises(UpstreamRateLimited, match="carries its 4 calls"):
@@ -370,9 +385,9 @@ async def test_names_its_models(provider: BaseLLMProvider) -> None:
 
 
 async def test_a_connection_serves_again_after_each_end(
-    provider: BaseLLMProvider, upstream: Upstream
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
 ) -> None:
-    upstream.behaviours = [says("one"), fails(500), says("two")]
+    upstream.behaviours = [speech.says("one"), fails(500), speech.says("two")]
     assert (await provider.complete(HELLO)).content == "one"
     with pytest.raises(AgentCoreError):
         await provider.complete(HELLO)
