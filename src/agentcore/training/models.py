@@ -189,20 +189,11 @@ class Standing(_Value):
     tied_with: tuple[str, ...] = ()
 
 
-# Rewards may be nested 16 deep, and each has its parameters and terms.
-DEEPEST_REWARD = 80
-
-
-def _storable(value: JsonObject) -> JsonObject:
-    check_storable(value, deepest=DEEPEST_REWARD)
-    return value
-
-
 class RewardSpec(_Value):
     """A reward function by name; see ``reward_registry``."""
 
     name: str = Field(min_length=1, max_length=64)
-    parameters: Annotated[JsonMap, AfterValidator(_storable)] = Field(default_factory=dict)
+    parameters: JsonMap = Field(default_factory=dict)
 
 
 # Versions are PostgreSQL integers.
@@ -293,6 +284,15 @@ MOST_STEPS = 2**31 - 1
 PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 
 
+# Rewards may be nested 16 deep, and each has its parameters and terms.
+DEEPEST_REWARD = 80
+
+
+def _storable(reward: RewardSpec) -> RewardSpec:
+    check_storable(reward.parameters, deepest=DEEPEST_REWARD)
+    return reward
+
+
 class JobSpec(_Value):
     """A rollout to be run by the service: everything by name, so that no caller brings code.
 
@@ -307,7 +307,7 @@ class JobSpec(_Value):
     sessions: int = Field(1, ge=1, le=64)
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     deadline_seconds: float = Field(600.0, gt=0, le=86_400)
-    reward: RewardSpec | None = None
+    reward: Annotated[RewardSpec, AfterValidator(_storable)] | None = None
 
 
 # Beyond them sums of moments and seconds have no date.
