@@ -11,7 +11,7 @@ from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_wire import parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Reply
-from agentcore.llm_gateway.models import NOBODY, READY, Condition, Owner, Priority
+from agentcore.llm_gateway.models import NOBODY, READY, Condition, Dialect, Owner, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion
@@ -30,12 +30,14 @@ class FakeProvider(BaseLLMProvider):
         models: Iterable[str] | None = ("m",),
         failures: Iterable[BaseException] = (),
         condition: Condition = READY,
+        dialects: Iterable[Dialect] = ("chat",),
     ) -> None:
         super().__init__(Destination(name, private=private, self_hosted=self_hosted), clock)
         self.models = None if models is None else tuple(models)
         self.failures = list(failures)
         self._gate = Gate(FixedLimit(None, clock), clock)
         self.told = condition
+        self._dialects = frozenset(dialects)
         self.seen: list[bytes] = []
 
     async def send(self, cleared: Cleared) -> Reply:
@@ -46,6 +48,10 @@ class FakeProvider(BaseLLMProvider):
         raw = orjson.dumps(completion(f"from {self.destination.name}"))
         document = parse_answer(raw, self.destination.name)
         return PlainReply(raw, document, usage_of(document["usage"]))
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        return self._dialects
 
     async def get_available_models(self) -> list[str]:
         return list(self.models or ())

@@ -50,6 +50,7 @@ class Upstream:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     connections: int = 0
     close_next: bool = False
     in_flight: int = 0
@@ -64,6 +65,7 @@ class Upstream:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         self.raw.append(raw)
+        self.paths.append(request.path)
         self.bodies.append(json.loads(raw))
         self.headers.append(dict(request.headers))
         behave = self.behaviours.pop(0) if self.behaviours else self.behaviour
@@ -138,7 +140,8 @@ async def llm_upstream() -> AsyncIterator[Upstream]:
         return await upstream.meet(request, handler)
 
     app = web.Application(middlewares=[meet])
-    app.router.add_post("/v1/chat/completions", upstream.chat)
+    for api in ("chat/completions", "responses", "embeddings"):
+        app.router.add_post(f"/v1/{api}", upstream.chat)
     app.router.add_get("/v1/models", upstream.list_models)
     app.router.add_get("/cluster/status_json", upstream.status_json)
     app.router.add_get("/cluster/status", upstream.status_stream)

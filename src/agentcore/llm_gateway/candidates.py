@@ -33,6 +33,7 @@ UNKNOWN_PACE = Pace()
 class ProviderState(NamedTuple):
     """One provider at one moment. ``serves`` None: its models are not known yet.
 
+    ``speaks``: the call's dialect, whichever model it asks for.
     ``why`` says what makes it unavailable or saturated; ``retry_after`` when that may end, and
     ``wait`` how long the call would stand in line for it, None where it cannot.
     """
@@ -50,6 +51,12 @@ class ProviderState(NamedTuple):
     wait: float | None = None
     traits: Traits = NO_TRAITS
     pace: Pace = UNKNOWN_PACE
+    speaks: bool = True
+
+    @property
+    def could_serve(self) -> bool:
+        """It is the right kind of provider, or may be, whatever its condition now."""
+        return self.speaks and self.serves is not False
 
 
 def expected_cost(state: ProviderState, call: ChatCall) -> float:

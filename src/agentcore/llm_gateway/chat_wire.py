@@ -38,11 +38,11 @@ MOST_TOKENS = 2**31 - 1
 PLAIN_NO = (False, "false", "0", None)
 
 
-def parse_body(raw: bytes) -> JsonObject:
-    """The caller's document, checked as far as routing needs it.
+def parse_request(raw: bytes) -> JsonObject:
+    """The caller's document in any of OpenAI's APIs, checked for what all of them have.
 
     Raises:
-        InvalidChatRequest: not JSON, or without usable ``model`` and ``messages``.
+        InvalidChatRequest: not JSON, or without a usable ``model``.
     """
     try:
         body: JsonValue = orjson.loads(raw)
@@ -52,22 +52,32 @@ def parse_body(raw: bytes) -> JsonObject:
         raise InvalidChatRequest("the body is not a JSON object")
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise _invalid("model", "must be the name of a model", "GET /v1/models lists them")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise _invalid("messages", "must be a list with at least one message")
-    if not all(isinstance(message, dict) for message in messages):
-        raise _invalid("messages", "must hold objects with 'role' and 'content'")
+        raise invalid("model", "must be the name of a model", "GET /v1/models lists them")
     if not isinstance(body.get("stream") or False, bool):
-        raise _invalid("stream", "must be true or false")
+        raise invalid("stream", "must be true or false")
     for name in ("stream_options", "metadata"):
         if body.get(name) is not None and not isinstance(body[name], dict):
-            raise _invalid(name, "must be an object")
+            raise invalid(name, "must be an object")
+    return body
+
+
+def parse_body(raw: bytes) -> JsonObject:
+    """The caller's chat completion, checked as far as routing needs it.
+
+    Raises:
+        InvalidChatRequest: not JSON, or without usable ``model`` and ``messages``.
+    """
+    body = parse_request(raw)
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise invalid("messages", "must be a list with at least one message")
+    if not all(isinstance(message, dict) for message in messages):
+        raise invalid("messages", "must hold objects with 'role' and 'content'")
     return body
 
 
 def max_tokens_of(body: Mapping[str, JsonValue]) -> int | None:
-    return _count(body.get("max_completion_tokens") or body.get("max_tokens")) or None
+    return token_count(body.get("max_completion_tokens") or body.get("max_tokens")) or None
 
 
 def wants_usage(body: Mapping[str, JsonValue]) -> bool:
@@ -97,21 +107,33 @@ def upstream_body(call: ChatCall, model: str) -> bytes:
         options = call.body.get("stream_options")
         known = options if isinstance(options, dict) else {}
         body["stream_options"] = {**known, "include_usage": True}
+    return written(body, "messages")
+
+
+def written(body: JsonObject, deepest: str) -> bytes:
+    """A document for a provider; ``deepest`` is the member that may be nested too deep.
+
+    Raises:
+        InvalidChatRequest: it is.
+    """
     try:
         return orjson.dumps(body)
     except TypeError as exc:
         # It could be read: orjson writes fewer levels than it reads.
-        raise _invalid("messages", "are nested too deep") from exc
+        raise invalid(deepest, "is nested too deep") from exc
 
 
 def usage_of(usage: JsonValue) -> TokenUsage | None:
     """Tokens of an OpenAI ``usage`` object; None where the counts are missing or none."""
     if not isinstance(usage, dict):
         return None
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    prompt, completion = (
+        token_count(usage.get("prompt_tokens")),
+        token_count(usage.get("completion_tokens")),
+    )
     if prompt is None or completion is None:
         return None
-    total = _count(usage.get("total_tokens"))
+    total = token_count(usage.get("total_tokens"))
     return TokenUsage(
         prompt,
         completion,
@@ -122,11 +144,11 @@ def usage_of(usage: JsonValue) -> TokenUsage | None:
     )
 
 
-def parse_answer(raw: bytes, provider: str) -> JsonObject:
-    """A complete answer's document.
+def document_of(raw: bytes, provider: str) -> JsonObject:
+    """The document of an answer in any of OpenAI's APIs.
 
     Raises:
-        UpstreamError: it is an error, or no chat completion at all.
+        UpstreamError: it is an error, or no JSON object at all.
     """
     try:
         document: JsonValue = orjson.loads(raw)
@@ -139,6 +161,16 @@ def parse_answer(raw: bytes, provider: str) -> JsonObject:
     failure = error_in(document, provider)
     if failure is not None:
         raise failure
+    return document
+
+
+def parse_answer(raw: bytes, provider: str) -> JsonObject:
+    """A complete answer's document.
+
+    Raises:
+        UpstreamError: it is an error, or no chat completion at all.
+    """
+    document = document_of(raw, provider)
     if not isinstance(document.get("choices"), list):
         raise UpstreamMalformed(f"{provider} answered without choices", provider=provider)
     return document
@@ -218,16 +250,16 @@ def error_event(error: AgentCoreError) -> bytes:
     return b"data: " + error_body(error) + b"\n\n"
 
 
-def _invalid(param: str, what: str, hint: str = "") -> InvalidChatRequest:
+def invalid(param: str, what: str, hint: str = "") -> InvalidChatRequest:
     return InvalidChatRequest(f"{param!r} {what}", hint=hint, param=param)
 
 
 def _detail(usage: Mapping[str, JsonValue], group: str, name: str) -> int:
     details = usage.get(group)
-    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
+    return (token_count(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
-def _count(value: JsonValue) -> int | None:
+def token_count(value: JsonValue) -> int | None:
     """A number of tokens; None for what nobody can have used, and the ledger cannot hold."""
     if isinstance(value, bool) or not isinstance(value, int):
         return None

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.features import features_of
-from agentcore.llm_gateway.models import NO_TRAITS, ChatCall, Traits
+from agentcore.llm_gateway.models import NO_TRAITS, ChatCall, Dialect, Traits
 from agentcore.llm_gateway.policy import NO_POLICY, Policy
 from agentcore.llm_gateway.prices import Price
 
 # No tokenizer packs text tighter; more bytes than that cannot fit, fewer are let try.
 MOST_BYTES_PER_TOKEN = 8
 MTOK = 1_000_000
+APIS: Mapping[Dialect, str] = {
+    "chat": "chat completions",
+    "responses": "responses",
+    "embeddings": "embeddings",
+    "messages": "messages",
+}
 
 
 def why_not(call: ChatCall, state: ProviderState) -> str | None:
     """What excludes ``state``: the same for the first choice, fallbacks, hedges and shadows."""
     if call.requires_privacy and not state.private:
         return "not private"
+    if not state.speaks:
+        return f"does not serve {APIS[call.dialect]}"
     if state.serves is None:
         return f"its models are not known yet: {state.why}" if state.why else "models unknown yet"
     if not state.serves:

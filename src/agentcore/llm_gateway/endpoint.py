@@ -159,6 +159,7 @@ class Endpoint:
     ) -> None:
         self.gate = gate
         self.wires = wires
+        self.dialects = frozenset(wires)
         self._transport = transport
         self._provider = provider
         self._heads: dict[str, bytes] = {}

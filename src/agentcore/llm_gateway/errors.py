@@ -31,6 +31,12 @@ class UnknownModel(AgentCoreError):
     code, http_status, rpc_code, retryable = "model_not_found", 404, RPC_NOT_FOUND, False
 
 
+class DialectNotServed(AgentCoreError):
+    """The model is known, and nobody who serves it speaks the API that was called."""
+
+    code, http_status, rpc_code, retryable = "dialect_not_served", 400, RPC_INVALID_PARAMS, False
+
+
 class NoEligibleProvider(AgentCoreError):
     """The model is known, and nobody who serves it can take the request now."""
 

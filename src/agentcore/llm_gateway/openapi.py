@@ -29,6 +29,16 @@ _EVENTS = (
     'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":'
     '[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 )
+_EMBEDDINGS_REQUEST: JsonObject = {"model": "bge-m3", "input": ["one text", "another"]}
+_EMBEDDINGS: JsonObject = {
+    "object": "list",
+    "data": [
+        {"object": "embedding", "index": 0, "embedding": [0.12, -0.5]},
+        {"object": "embedding", "index": 1, "embedding": [0.3, 0.25]},
+    ],
+    "model": "BAAI/bge-m3",
+    "usage": {"prompt_tokens": 5, "total_tokens": 5},
+}
 _MODELS: JsonObject = {
     "object": "list",
     "data": [{"id": "qwen3-8b", "object": "model", "created": 0, "owned_by": "cluster"}],
@@ -39,6 +49,7 @@ def openapi_paths() -> JsonObject:
     """The members of ``paths`` to merge into the application's document."""
     return {
         "/v1/chat/completions": {"post": _chat()},
+        "/v1/embeddings": {"post": _embeddings()},
         "/v1/models": {
             "get": {
                 "tags": ["gateway"],
@@ -98,6 +109,36 @@ def _chat() -> JsonObject:
             **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
         },
     }
+
+
+def _embeddings() -> JsonObject:
+    return {
+        "tags": ["gateway"],
+        "summary": "Embeddings, OpenAI-compatible",
+        "description": "Members not named here reach the provider unchanged.",
+        "operationId": "create_embedding",
+        "parameters": _headers(),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _object("model", "input"),
+                    "example": _EMBEDDINGS_REQUEST,
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "headers": _answer_headers(),
+                **_json("A vector for each input, in their order", _EMBEDDINGS),
+            },
+            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+        },
+    }
+
+
+def _object(*required: str) -> JsonObject:
+    return {"type": "object", "required": list(required), "additionalProperties": True}
 
 
 def _schema() -> JsonObject:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.candidates import RETRY_SECONDS, ProviderState
-from agentcore.llm_gateway.eligibility import why_not
+from agentcore.llm_gateway.eligibility import APIS, why_not
 from agentcore.llm_gateway.errors import (
+    DialectNotServed,
     NoAllowedProvider,
     NoEligibleProvider,
     ParallaxCapacityError,
@@ -37,7 +38,7 @@ class RoutingDecision(NamedTuple):
 
 
 def model_info(model: str, snapshot: Sequence[ProviderState]) -> ModelInfo:
-    serving = [state for state in snapshot if state.serves]
+    serving = [state for state in snapshot if state.serves and state.speaks]
     alone = len(serving) == 1 and not serving[0].self_hosted
     return ModelInfo(
         id=model,
@@ -56,6 +57,7 @@ def decide(
 
     Raises:
         UnknownModel: nobody serves the model.
+        DialectNotServed: who serves it does not speak the call's dialect.
         PrivacyViolationError: the call is private and no private provider can take it.
         ParallaxCapacityError: only the own cluster could take it, and it is full.
         UpstreamRateLimited: only API providers could take it, and they are saturated.
@@ -113,7 +115,7 @@ def _reason(call: ChatCall, snapshot: Sequence[ProviderState], *, own_ready: boo
         return "default" if call.priority == "low" else "cost_optimization"
     if model_info(call.model, snapshot).exclusive_provider is not None:
         return "exclusive_model"
-    if any(state.self_hosted and state.serves for state in snapshot):
+    if any(state.self_hosted and state.serves and state.speaks for state in snapshot):
         return "cluster_saturated"
     return "default"
 
@@ -132,6 +134,12 @@ def _refusal(
             hint="GET /v1/models lists what is served",
             param="model",
         )
+    if not any(state.could_serve for state in snapshot):
+        return DialectNotServed(
+            f"no provider of {call.model!r} serves {APIS[call.dialect]}",
+            hint="call it by another API, or ask for another model",
+            param="model",
+        )
     if saturated:
         limited = ParallaxCapacityError if saturated[0].self_hosted else UpstreamRateLimited
         full = ", ".join(state.name for state in saturated)
@@ -142,7 +150,7 @@ def _refusal(
         )
     if call.requires_privacy:
         return _privacy_refusal(call, snapshot, reasons)
-    serving = [state for state in snapshot if state.serves is not False]
+    serving = [state for state in snapshot if state.could_serve]
     if all(state.serves and why_not(call, state._replace(available=True)) for state in serving):
         return NoAllowedProvider(
             f"no provider of {call.model!r} may or can do what this request asks: {reasons}",
@@ -161,7 +169,7 @@ def _refusal(
 def _privacy_refusal(
     call: ChatCall, snapshot: Sequence[ProviderState], reasons: str
 ) -> PrivacyViolationError:
-    if any(state.private and state.serves is not False for state in snapshot):
+    if any(state.private and state.could_serve for state in snapshot):
         return PrivateProviderUnavailable(
             f"privacy is required, and no private provider can take {call.model!r} now: {reasons}",
             hint="try again later; a private request is never sent anywhere else",

@@ -28,7 +28,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
-from agentcore.llm_gateway.models import LLMRequest, ProviderConfig, TokenUsage
+from agentcore.llm_gateway.models import Dialect, LLMRequest, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.replies import chunks_of, text_of
 from tests.contracts.llm_providers.conftest import SERVED
@@ -45,6 +45,16 @@ from tests.fakes.llm_upstream import (
     truncated,
 )
 
+ASKED: dict[Dialect, dict[str, Any]] = {
+    "chat": {"model": SERVED, "messages": [{"role": "user", "content": "Hello"}]},
+    "responses": {"model": SERVED, "input": "Hello"},
+    "embeddings": {"model": SERVED, "input": "Hello"},
+    "messages": {
+        "model": SERVED,
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "Hello"}],
+    },
+}
 HELLO = LLMRequest(model=SERVED, messages=[{"role": "user", "content": "Hello"}])
 
 Answer = Callable[[Speech], Behaviour]
@@ -382,6 +392,16 @@ async def test_names_its_models(provider: BaseLLMProvider) -> None:
     assert provider.served_models() == (SERVED,)
     assert provider.upstream_model(SERVED) == "Qwen/Qwen3-8B"
     assert provider.upstream_model("gpt-9") is None
+
+
+async def test_it_takes_what_it_says_and_chat_completions_above_all(
+    provider: BaseLLMProvider, upstream: Upstream
+) -> None:
+    assert "chat" in provider.dialects
+    upstream.behaviour = fails(500)
+    for dialect in provider.dialects:
+        with pytest.raises(UpstreamUnavailable):
+            await provider.send(cleared(provider, dialect=dialect, body=ASKED[dialect]))
 
 
 async def test_a_connection_serves_again_after_each_end(

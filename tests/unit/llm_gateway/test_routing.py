@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.errors import (
+    DialectNotServed,
     NoEligibleProvider,
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -38,6 +39,7 @@ CHEAP = ProviderState("cheap", self_hosted=False, private=False, serves=True, pr
 ALL = (CLUSTER, DEAR, CHEAP)
 FULL = CLUSTER._replace(has_capacity=False)
 DOWN = CLUSTER._replace(available=False, why="down")
+MUTE = CLUSTER._replace(speaks=False)
 
 
 def decided(
@@ -166,6 +168,20 @@ def test_every_exclusion_has_its_reason() -> None:
     }
 
 
+def test_who_does_not_speak_as_the_caller_is_no_candidate() -> None:
+    decision = decided(MUTE, DEAR, dialect="embeddings")
+    assert decision.candidates == ("dear",)
+    assert decision.exclusions == {"cluster": "does not serve embeddings"}
+    # Own hardware that cannot be asked is not what the call was moved away from.
+    assert decision.reason == "exclusive_model"
+
+
+def test_nobody_who_speaks_as_the_caller_is_the_callers_mistake() -> None:
+    with pytest.raises(DialectNotServed, match="no provider of 'm' serves responses") as caught:
+        decided(MUTE, dialect="responses")
+    assert caught.value.context["param"] == "model"
+
+
 def test_private_calls_are_never_offered_to_others() -> None:
     vault = CHEAP._replace(name="vault", private=True)
     assert decided(*ALL, vault, private=True).candidates == ("cluster", "vault")
@@ -189,6 +205,11 @@ def test_private_calls_are_never_offered_to_others() -> None:
         ((DOWN, DEAR), True, PrivateProviderUnavailable),
         ((CLUSTER._replace(serves=None), DEAR), True, PrivateProviderUnavailable),
         ((CLUSTER._replace(serves=False), DEAR), True, PrivacyViolationError),
+        ((MUTE,), False, DialectNotServed),
+        ((MUTE, DEAR._replace(serves=False)), True, DialectNotServed),
+        ((MUTE, DEAR), True, PrivacyViolationError),
+        ((MUTE._replace(serves=False),), False, UnknownModel),
+        ((MUTE, DEAR._replace(available=False)), False, NoEligibleProvider),
     ],
 )
 def test_refusals(
@@ -230,6 +251,7 @@ STATES = st.lists(
         has_capacity=st.booleans(),
         load=st.floats(0, 2),
         price=st.none(),
+        speaks=st.booleans(),
     ),
     max_size=6,
 )
@@ -249,6 +271,7 @@ def test_a_candidate_is_always_eligible(
     for name in decision.candidates:
         state = by_name[name]
         assert state.serves
+        assert state.speaks
         assert state.available
         assert state.has_capacity or state.wait is not None
         assert state.private or not private

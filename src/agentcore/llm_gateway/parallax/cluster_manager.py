@@ -28,7 +28,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Dialect, Timeouts
 from agentcore.llm_gateway.parallax.models import (
     LOST_AFTER,
     Capacity,
@@ -100,6 +100,10 @@ class ParallaxClusterManager:
         self._clock = clock
         self._models = dict(models)
         self._heard = _Heard()
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        return self._endpoint.dialects
 
     @property
     def health(self) -> Health:

@@ -9,7 +9,7 @@ from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Endpoint, Reply
 from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import NOBODY, Condition, Owner, Priority
+from agentcore.llm_gateway.models import NOBODY, Condition, Dialect, Owner, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 
 CATALOG_SECONDS = 300.0
@@ -36,6 +36,10 @@ class APIProvider(BaseLLMProvider):
     async def send(self, cleared: Cleared) -> Reply:
         call = cleared.for_sending(self.destination)
         return await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        return self._endpoint.dialects
 
     async def get_available_models(self) -> list[str]:
         if not self._configured:

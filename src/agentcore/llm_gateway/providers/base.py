@@ -17,6 +17,7 @@ from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import (
     NOBODY,
     Condition,
+    Dialect,
     LLMRequest,
     LLMResponse,
     Owner,
@@ -41,6 +42,11 @@ class BaseLLMProvider(ABC):
             PrivacyViolationError: the call was not cleared for this provider.
             UpstreamError: it failed before its answer began.
         """
+
+    @property
+    @abstractmethod
+    def dialects(self) -> frozenset[Dialect]:
+        """How callers may speak whose calls it takes: itself, or by translation."""
 
     @abstractmethod
     async def get_available_models(self) -> list[str]:

@@ -308,6 +308,7 @@ class HybridRouter:
             retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),
             wait=None if cooling > 0 else condition.wait,
             traits=there.traits,
+            speaks=call.dialect in provider.dialects,
         )
 
 

@@ -12,6 +12,7 @@ from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from agentcore.llm_gateway.wires.chat import ChatWire
+from agentcore.llm_gateway.wires.embeddings import EmbeddingsWire
 
 OPENAI = Destination("openai")
 
@@ -40,7 +41,10 @@ class OpenAIProvider(APIProvider):
         )
         endpoint = Endpoint(
             transport,
-            {"chat": ChatWire(destination.name)},
+            {
+                "chat": ChatWire(destination.name),
+                "embeddings": EmbeddingsWire(destination.name),
+            },
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,

@@ -13,6 +13,7 @@ from agentcore.llm_gateway.models import (
     DEFAULT_TIMEOUTS,
     NOBODY,
     Condition,
+    Dialect,
     Owner,
     Priority,
     Timeouts,
@@ -52,6 +53,10 @@ class ParallaxProvider(BaseLLMProvider):
 
     async def send(self, cleared: Cleared) -> Reply:
         return await self.cluster_manager.send(cleared)
+
+    @property
+    def dialects(self) -> frozenset[Dialect]:
+        return self.cluster_manager.dialects
 
     async def get_available_models(self) -> list[str]:
         return await self.cluster_manager.list_models()
