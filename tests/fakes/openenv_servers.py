@@ -98,7 +98,7 @@ class Leave:
     code: int = 1000
 
 
-Reply = Frame | str | type[Hang] | type[Drop] | Leave
+Reply = Frame | str | bytes | type[Hang] | type[Drop] | Leave
 Answerer = Callable[[Frame], Reply]
 
 METADATA: JsonObject = {"name": "foreign", "description": "somebody else's", "version": None}
@@ -212,6 +212,10 @@ class ScriptedServer:
                 await connection.send(json.dumps(reply.last))
             await connection.close(reply.code)
             return False
+        if isinstance(reply, bytes):
+            # Of a text message, whatever they are.
+            await connection.send(reply, text=True)
+            return True
         await connection.send(reply if isinstance(reply, str) else json.dumps(reply))
         return True
 

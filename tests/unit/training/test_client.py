@@ -267,8 +267,10 @@ async def test_large_frames_pass_in_both_directions() -> None:
     assert sent(server.received, "step")[0]["data"]["message"] == text
 
 
-@pytest.mark.parametrize("answer", ["not json", "[1]", '{"type":"observation"}', '{"data":[]}'])
-async def test_an_answer_that_is_none_gives_up_the_session(answer: str) -> None:
+@pytest.mark.parametrize(
+    "answer", ["not json", "[1]", '{"type":"observation"}', '{"data":[]}', b'{"type":"\xff\xfe"}']
+)
+async def test_an_answer_that_is_none_gives_up_the_session(answer: str | bytes) -> None:
     server = ScriptedServer(steps=[answer])
     async with server.running() as url, client(url) as env:
         await env.reset()

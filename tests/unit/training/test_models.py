@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 from pydantic import ValidationError
 
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.training.openenv.models import (
     Action,
     Observation,
     RemoteEnvironment,
     StepResult,
     TrainingConfig,
+    made,
 )
 
 
@@ -59,3 +64,37 @@ def test_remote_environments_are_named_and_addressed() -> None:
     ):
         with pytest.raises(ValidationError):
             RemoteEnvironment.model_validate(wrong)
+
+
+def test_a_value_that_is_not_checked_is_like_one_that_is() -> None:
+    """Values of known members are made past pydantic: nobody else may be able to tell."""
+    state: dict[str, JsonValue] = {"echo": "x", "deep": {"a": [1, None]}}
+    checked = StepResult(
+        observation=Observation(state=state, metadata={"seed": 0}),
+        reward=0.5,
+        terminated=False,
+        truncated=True,
+        info={"done": True},
+        reward_raw=None,
+    )
+    members: dict[str, object] = {
+        "observation": made(Observation, {"state": state, "metadata": {"seed": 0}}),
+        "reward": 0.5,
+        "terminated": False,
+        "truncated": True,
+        "info": {"done": True},
+        "reward_raw": None,
+    }
+    unchecked = made(StepResult, members)
+    assert unchecked == checked
+    assert repr(unchecked) == repr(checked)
+    assert unchecked.done
+    assert unchecked.model_fields_set == checked.model_fields_set
+    assert unchecked.model_dump_json() == checked.model_dump_json()
+    assert StepResult.model_validate(unchecked) == checked
+    assert pickle.loads(pickle.dumps(unchecked)) == checked
+    assert copy.deepcopy(unchecked) == checked
+    changed = unchecked.model_copy(update={"reward": 1.0})
+    assert (changed.reward, unchecked.reward) == (1.0, 0.5)
+    with pytest.raises(ValidationError):
+        unchecked.reward = 1.0  # type: ignore[misc]  # frozen: that is the point

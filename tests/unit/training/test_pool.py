@@ -15,10 +15,10 @@ from agentcore.training.openenv.models import (
     Observation,
     StepResult,
 )
-from agentcore.training.openenv.playing import LocalSession
+from agentcore.training.openenv.playing import EpisodeSession, LocalSession
 from agentcore.training.openenv.pool import EnvironmentPool, SessionFailure
 from agentcore.training.openenv.server import environment_app
-from tests.fakes.openenv_servers import Drop, Hang, ScriptedServer, observation, serving
+from tests.fakes.openenv_servers import Drop, Hang, ScriptedServer, observation, sent, serving
 
 ECHO = Action(type="say", parameters={"message": "x"})
 WRONG = Action(type="guess", parameters={"number": "many"})
@@ -202,6 +202,81 @@ async def test_cancelled_steps_lose_their_sessions_and_no_other() -> None:
         assert isinstance(after, SessionFailure)
         assert after.lost
         assert all(isinstance(each, Observation) for each in await pool.reset_many([1]))
+
+
+async def test_cancelled_before_any_answer_all_of_them_are_given_up() -> None:
+    """Also those that nobody awaits yet: their frames are out."""
+    server = ScriptedServer(steps=[Hang] * 3)
+    async with server.running() as url, EnvironmentPool([url], 3, open_session=client) as pool:
+        await pool.reset_many([0, 1, 2])
+        stepping = asyncio.create_task(pool.step_many([ECHO] * 3))
+        while len(sent(server.received, "step")) < 3:
+            await asyncio.sleep(0.001)
+        stepping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stepping
+        after = await pool.step_many([ECHO] * 3)
+        assert all(isinstance(each, SessionFailure) and each.lost for each in after)
+        assert all(isinstance(each, Observation) for each in await pool.reset_many([1, 2, 3]))
+        assert len(results(await pool.step_many([ECHO] * 3))) == 3
+
+
+async def test_sessions_of_both_kinds_are_stepped_together(guessing: str) -> None:
+    def open_session(url: str) -> EpisodeSession:
+        return LocalSession(GuessNumber()) if url == "local" else client(url)
+
+    async with EnvironmentPool([guessing, "local"], 4, open_session=open_session) as pool:
+        await pool.reset_many([7, 7, 7, 7])
+        stepped = results(await pool.step_many([guess(50)] * 4))
+        assert len({str(each.observation.state) for each in stepped}) == 1
+        refused, fine, left, wrong = await pool.step_many([WRONG, guess(1), None, WRONG])
+        assert [type(each) for each in (refused, fine, left, wrong)] == [
+            SessionFailure,
+            StepResult,
+            type(None),
+            SessionFailure,
+        ]
+
+
+async def test_a_session_that_somebody_else_uses_is_waited_for() -> None:
+    sessions: list[OpenEnvClient] = []
+
+    def open_session(url: str) -> EpisodeSession:
+        sessions.append(client(url))
+        return sessions[-1]
+
+    server = ScriptedServer()
+    async with (
+        server.running() as url,
+        EnvironmentPool([url], 2, open_session=open_session) as pool,
+    ):
+        await pool.reset_many([0, 1])
+        coming = sessions[0].begin_step(ECHO)
+        assert coming is not None
+        stepping = asyncio.create_task(pool.step_many([ECHO, ECHO]))
+        while len(sent(server.received, "step")) < 2:
+            await asyncio.sleep(0.001)
+        assert not stepping.done()
+        await sessions[0].finish_step(coming)
+        assert len(results(await stepping)) == 2
+    assert len(sent(server.received, "step")) == 3
+
+
+async def test_what_nobody_foresaw_comes_out_and_leaves_no_frame_unanswered(guessing: str) -> None:
+    class Broken(LocalSession):
+        async def step(self, action: Action) -> StepResult:
+            raise ZeroDivisionError
+
+    def open_session(url: str) -> EpisodeSession:
+        return Broken(GuessNumber()) if url == "local" else client(url)
+
+    async with EnvironmentPool(["local", guessing], 2, open_session=open_session) as pool:
+        await pool.reset_many([0, 0])
+        with pytest.raises(ZeroDivisionError):
+            await pool.step_many([guess(1), guess(1)])
+        _, other = await pool.step_many([None, guess(1)])
+        assert isinstance(other, SessionFailure)
+        assert other.lost
 
 
 async def test_wrong_numbers_are_refused() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import random
@@ -38,6 +37,8 @@ from agentcore.training.openenv.errors import (
 )
 from agentcore.training.openenv.events import EventSource
 from agentcore.training.openenv.models import Action, EnvironmentInfo, Observation, StepResult
+from agentcore.training.openenv.turn import Turn
+from agentcore.training.openenv.websocket import Coming
 
 __all__ = [
     "Action",
@@ -60,7 +61,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Decoded = TypeVar("Decoded", Observation, StepResult)
 Phase = Literal["idle", "playing", "over", "lost"]
 _WS_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -114,7 +114,8 @@ class OpenEnvClient:
         self._connection: Connection | None = None
         self._phase: Phase = "idle"
         self._steps = 0
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
+        self._under_way: Coming | None = None
         self._events = EventSource()
 
     async def __aenter__(self) -> Self:
@@ -170,7 +171,13 @@ class OpenEnvClient:
             await self._described()
             self._phase = "idle"
             data = await self._reset_exchange(asked)
-            observation = self._understood(decode_observation, data)
+            try:
+                observation = decode_observation(data)
+            except OpenEnvSpecError:
+                if self._connection is not None:
+                    self._connection.abort()
+                self._give_up()
+                raise
             self._phase, self._steps = "playing", 0
             if self._events.watched:
                 self._tell("reset", observation)
@@ -183,23 +190,54 @@ class OpenEnvClient:
             OpenEnvInvalidActionError: the action does not fit; nothing was executed.
             OpenEnvStepError: it failed. ``EpisodeOver``, ``SessionLost``, ``StepTimeout`` say how.
         """
-        async with self._turn:
-            connection, encoder = self._playing()
-            asked = encoder.encode_json(action)
-            try:
-                data = await self._exchange(connection, "step", asked)
-            except TimeoutError as exc:
-                raise self._late("step") from exc
-            except Refused as refusal:
-                raise _step_error(refusal) from refusal
+        if not self._turn.take():
+            await self._turn.wait()
+        return await self.finish_step(self._sent(action))
+
+    def begin_step(self, action: Action) -> Coming | None:
+        """Send a step now; ``finish_step`` or ``abandon_step`` must follow.
+
+        None while another call has its turn, and then nothing was sent. Raises as ``step`` does.
+        """
+        return self._sent(action) if self._turn.take() else None
+
+    async def finish_step(self, coming: Coming) -> StepResult:
+        """The outcome of the step that ``begin_step`` sent; raises as ``step`` does."""
+        connection = self._connection
+        if self._under_way is not coming or connection is None:
+            raise InvalidInput("this step has had its result, or was abandoned")
+        try:
+            data = await connection.answer("step", coming)
+            if self._under_way is not coming:
+                raise _lost()
             self._steps += 1
-            limit = self._steps == self._limit
-            result = self._understood(decode_step, data, limit_reached=limit)
-            if result.done:
-                self._phase = "over"
-            if self._events.watched:
-                self._tell("done" if result.done else "step", result.observation, result)
+            result = decode_step(data, limit_reached=self._steps == self._limit)
+        except TimeoutError as exc:
+            self.abandon_step(coming)
+            raise self._late("step") from exc
+        except Refused as refusal:
+            self._end(coming)
+            raise _step_error(refusal) from refusal
+        except BaseException:
+            # Also an answer that makes no sense leaves open what happened.
+            self.abandon_step(coming)
+            raise
+        self._end(coming)
+        if result.done:
+            self._phase = "over"
+        if self._events.watched:
+            self._tell("done" if result.done else "step", result.observation, result)
         return result
+
+    def abandon_step(self, coming: Coming) -> None:
+        """Give up the session, as nobody will know what the step did; nothing once it has ended."""
+        # Then the turn is somebody else's, and so is what they have opened.
+        if self._under_way is coming:
+            coming.cancel()
+            if self._connection is not None:
+                self._connection.abort()
+            self._give_up()
+            self._end(coming)
 
     async def state(self) -> JsonObject:
         """The environment's own state: ``episode_id``, ``step_count`` and what it adds."""
@@ -341,17 +379,26 @@ class OpenEnvClient:
             self._give_up()
             raise
 
-    def _understood(
-        self, decode: Callable[..., Decoded], data: JsonObject, **options: bool
-    ) -> Decoded:
-        """An answer that makes no sense leaves open what happened, as none at all does."""
+    def _sent(self, action: Action) -> Coming:
+        """Send a step, the turn being taken; where that fails it is free again."""
         try:
-            return decode(data, **options)
-        except OpenEnvSpecError:
-            if self._connection is not None:
-                self._connection.abort()
-            self._give_up()
+            connection, encoder = self._playing()
+            asked = encoder.encode_json(action)
+            try:
+                coming = connection.ask("step", asked, self.timeout)
+            except OpenEnvError:
+                self._give_up()
+                raise
+        except BaseException:
+            self._turn.release()
             raise
+        self._under_way = coming
+        return coming
+
+    def _end(self, coming: Coming) -> None:
+        if self._under_way is coming:
+            self._under_way = None
+            self._turn.release()
 
     def _give_up(self) -> None:
         self._connection = None

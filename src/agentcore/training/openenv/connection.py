@@ -18,7 +18,7 @@ from agentcore.training.openenv.errors import (
     OpenEnvSpecError,
     SessionLost,
 )
-from agentcore.training.openenv.websocket import LARGEST_MESSAGE, SocketClosed, WebSocket
+from agentcore.training.openenv.websocket import LARGEST_MESSAGE, Coming, SocketClosed, WebSocket
 
 FAREWELL_SECONDS = 2.0
 # What can be written is 254 levels deep; messages, events and records wrap an answer in some.
@@ -34,6 +34,7 @@ ANSWERS: Mapping[str, str] = {
     "state": "state",
     "render": "render",
 }
+_BEGUN = {kind: b'{"type":"%b"' % kind.encode() for kind in (*ANSWERS, "close")}
 
 
 class Refused(Exception):
@@ -98,12 +99,28 @@ class Connection:
             CapacityReached: the server had no room for the session.
             OpenEnvSpecError: the answer is none.
         """
+        return await self.answer(kind, self.ask(kind, data, seconds))
+
+    def ask(self, kind: str, data: bytes | None, seconds: float) -> Coming:
+        """Send a frame; ``answer`` takes what is returned, or else the connection is aborted.
+
+        Raises:
+            SessionLost, CapacityReached, OpenEnvSpecError: the server has spoken unasked, and the
+                connection is closed.
+        """
         socket = self._socket
-        try:
-            if socket.unread:
-                raise _unasked(_parsed(await socket.receive(seconds)))
+        if not socket.unread:
             socket.send(_frame(kind, data))
-            answer = _parsed(await socket.receive(seconds))
+            return socket.expect(seconds)
+        try:
+            raise _unasked(_parsed(socket.expect(seconds).result()))
+        finally:
+            socket.abort()
+
+    async def answer(self, kind: str, coming: Coming) -> JsonObject:
+        """The ``data`` of the answer to what was asked last; raises as ``call`` does."""
+        try:
+            answer = _parsed(await coming)
             content = answer.get("data")
             if answer.get("type") == ANSWERS[kind] and isinstance(content, dict):
                 return content
@@ -111,10 +128,10 @@ class Connection:
         except Refused:
             raise
         except SocketClosed as end:
-            socket.abort()
+            self._socket.abort()
             raise _lost(end) from end
         except BaseException:
-            socket.abort()
+            self._socket.abort()
             raise
 
     def abort(self) -> None:
@@ -182,9 +199,8 @@ def unreachable(url: str, exc: Exception) -> OpenEnvConnectionError:
 
 
 def _frame(kind: str, data: bytes | None) -> bytes:
-    if data is None:
-        return b'{"type":"%b"}' % kind.encode()
-    return b'{"type":"%b","data":%b}' % (kind.encode(), data)
+    begun = _BEGUN[kind]
+    return b"%b}" % begun if data is None else b'%b,"data":%b}' % (begun, data)
 
 
 def _silent(url: str, seconds: float) -> OpenEnvConnectionError:
@@ -261,8 +277,10 @@ def check_depth(text: bytes, value: JsonValue, what: str) -> None:
     Raises:
         OpenEnvSpecError: ``value``, read from ``text``, is nested too deep.
     """
-    # Counting is far cheaper than writing, and enough for nearly all answers.
-    if text.count(b"[") + text.count(b"{") > DEEPEST_ANSWER:
+    # Counting is far cheaper than writing, and enough for nearly all answers. Each level takes two
+    # bytes: the shortest need no counting.
+    shallow = len(text) <= 2 * DEEPEST_ANSWER
+    if not shallow and text.count(b"[") + text.count(b"{") > DEEPEST_ANSWER:
         check_writable(value, what)
 
 

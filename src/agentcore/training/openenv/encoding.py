@@ -16,7 +16,7 @@ import jsonschema_rs
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads, object_of
 from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
-from agentcore.training.openenv.models import Action, Observation, StepResult
+from agentcore.training.openenv.models import Action, Observation, StepResult, made
 
 Encoding = Literal["typed", "tool", "flat"]
 LIST_TOOLS = "list_tools"
@@ -96,10 +96,10 @@ def decode_observation(data: JsonObject) -> Observation:
     observation = data.get("observation")
     if not isinstance(observation, dict):
         raise OpenEnvSpecError("the server's answer has no observation")
-    inside, beside = observation.get("metadata"), data.get("metadata")
+    state = dict(observation)
+    inside, beside = state.pop("metadata", None), data.get("metadata")
     metadata: JsonObject = {**object_of(inside), **object_of(beside)}
-    state = {name: value for name, value in observation.items() if name != "metadata"}
-    return Observation(state=state, metadata=metadata)
+    return made(Observation, {"state": state, "metadata": metadata})
 
 
 def decode_step(data: JsonObject, *, limit_reached: bool = False) -> StepResult:
@@ -110,21 +110,24 @@ def decode_step(data: JsonObject, *, limit_reached: bool = False) -> StepResult:
     truncated = _truncated(metadata)
     # The side channel may say which kind of end it is, but never that there was none.
     terminated = metadata.get("terminated") is True or (done and not truncated)
-    return StepResult(
-        observation=observation,
-        reward=0.0 if raw is None else float(raw),
-        terminated=terminated,
-        truncated=truncated or (limit_reached and not terminated),
-        info={**metadata, "reward_raw": raw, "done": done},
-        reward_raw=raw,
+    return made(
+        StepResult,
+        {
+            "observation": observation,
+            "reward": 0.0 if raw is None else float(raw),
+            "terminated": terminated,
+            "truncated": truncated or (limit_reached and not terminated),
+            "info": {**metadata, "reward_raw": raw, "done": done},
+            "reward_raw": raw,
+        },
     )
 
 
 def _reward(value: JsonValue) -> bool | int | float | None:
     """None also for NaN and infinity: a reward that says nothing is missing, not zero."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, bool | int | float) else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) else None
 
 
 def _truncated(metadata: JsonObject) -> bool:

@@ -55,13 +55,16 @@ class EventSource:
 
     def __init__(self) -> None:
         self._subscriptions: WeakSet[Subscription] = WeakSet()
+        # Asked in every step: where nobody ever subscribed, there is nothing to count.
+        self._ever = False
 
     @property
     def watched(self) -> bool:
-        return len(self._subscriptions) > 0
+        return self._ever and len(self._subscriptions) > 0
 
     def subscribe(self, backlog: int = LONGEST_BACKLOG) -> Subscription:
         subscription = Subscription(backlog)
+        self._ever = True
         self._subscriptions.add(subscription)
         return subscription
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import cache
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -40,6 +41,35 @@ JsonMap = Annotated[dict[str, JsonValue], _AnyJsonObject]
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+V = TypeVar("V", bound=_Value)
+
+
+def made(kind: type[V], members: dict[str, object]) -> V:
+    """A value of all its ``members``, which are known to fit: nothing is checked or copied.
+
+    What parsed JSON becomes; checking it once more took a fifth of a step on the client's side.
+    """
+    value: V = object.__new__(kind)
+    _put_members(value, members)
+    _put_given(value, _all_fields(kind))
+    _put_extra(value, None)
+    _put_private(value, None)
+    return value
+
+
+# What pydantic's own model_construct sets, without the time that it takes to look for defaults.
+_put_members = BaseModel.__dict__["__dict__"].__set__
+_put_given = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_put_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_put_private = BaseModel.__dict__["__pydantic_private__"].__set__
+
+
+@cache
+def _all_fields(kind: type[BaseModel]) -> set[str]:
+    """One set for all values: they are frozen, and copies get sets of their own."""
+    return set(kind.model_fields)
 
 
 class Capacity(_Value):

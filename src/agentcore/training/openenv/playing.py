@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from anyio import to_thread
 
@@ -31,6 +32,24 @@ class EpisodeSession(Protocol):
     async def step(self, action: Action) -> StepResult: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PromptSession(EpisodeSession, Protocol):
+    """A session that sends a step without waiting, so that many at once need no task each.
+
+    The session is held until ``finish_step``, or ``abandon_step``, which gives it up. The future in
+    which the answer comes tells one step from another.
+    """
+
+    def begin_step(self, action: Action) -> Future[bytes] | None:
+        """None while another call has the session: then ``step`` waits for it."""
+
+    async def finish_step(self, coming: Future[bytes]) -> StepResult:
+        """The outcome, once; raises as ``step`` does."""
+
+    def abandon_step(self, coming: Future[bytes]) -> None:
+        """Nobody waits for the outcome any more; does nothing once the step has ended."""
 
 
 # Makes the session of the player with this number, not yet connected.

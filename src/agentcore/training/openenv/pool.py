@@ -18,7 +18,7 @@ from agentcore.training.openenv.errors import (
     StepTimeout,
 )
 from agentcore.training.openenv.models import Action, Observation, StepResult
-from agentcore.training.openenv.playing import EpisodeSession
+from agentcore.training.openenv.playing import EpisodeSession, PromptSession
 
 # Connecting costs a server more than stepping: not everybody at once.
 CONNECTING_AT_ONCE = 8
@@ -46,8 +46,14 @@ class _Slot:
     number: int
     replica: int
     session: EpisodeSession | None = None
+    # The same session, where it sends steps without waiting.
+    prompt: PromptSession | None = None
     connected: bool = False
     over: bool = False
+
+
+Outcome = StepResult | SessionFailure
+_Sent = tuple[_Slot, PromptSession, asyncio.Future[bytes]]
 
 
 class EnvironmentPool:
@@ -112,9 +118,30 @@ class EnvironmentPool:
     ) -> list[StepResult | SessionFailure | None]:
         """One action for each session, all at once; None leaves a session alone."""
         self._expect(len(self), len(actions), "actions")
-        return await asyncio.gather(
-            *(self._step(slot, action) for slot, action in zip(self._slots, actions, strict=True))
-        )
+        found: list[Outcome | None] = [None] * len(self)
+        sent: list[_Sent] = []
+        waiting: list[tuple[_Slot, Action]] = []
+        try:
+            for slot, action in zip(self._slots, actions, strict=True):
+                if action is None:
+                    continue
+                session, coming = slot.prompt, None
+                if session is not None and not self._to_be_reset(slot):
+                    try:
+                        coming = session.begin_step(action)
+                    except AgentCoreError as error:
+                        found[slot.number] = _failure(slot, error)
+                        continue
+                if session is None or coming is None:
+                    waiting.append((slot, action))
+                else:
+                    sent.append((slot, session, coming))
+            await self._answers(sent, waiting, found)
+        except BaseException:
+            for _, session, coming in sent:
+                session.abandon_step(coming)
+            raise
+        return found
 
     async def close(self) -> None:
         """End all sessions; a further reset opens them again."""
@@ -143,32 +170,58 @@ class EnvironmentPool:
         """Reset in a new session, of the next replica while nobody answers at this one."""
         for attempt in range(len(self._urls)):
             await self._drop(slot)
-            slot.session = self._open(self._urls[slot.replica])
+            slot.session = session = self._open(self._urls[slot.replica])
+            slot.prompt = session if isinstance(session, PromptSession) else None
             try:
-                return await slot.session.reset(seed)
+                return await session.reset(seed)
             except OpenEnvConnectionError:
                 slot.replica = (slot.replica + 1) % len(self._urls)
                 if attempt + 1 == len(self._urls):
                     raise
         raise AssertionError("a pool has at least one replica")
 
-    async def _step(self, slot: _Slot, action: Action | None) -> StepResult | SessionFailure | None:
-        if action is None:
-            return None
-        if self._seeds is not None and (slot.over or not slot.connected):
-            return await self._start_over(slot, next(self._seeds))
+    async def _answers(
+        self,
+        sent: Sequence[_Sent],
+        waiting: Sequence[tuple[_Slot, Action]],
+        found: list[Outcome | None],
+    ) -> None:
+        """Fill in what is ``found``: answers come by themselves, and only others need tasks."""
+
+        async def arriving() -> None:
+            for slot, session, coming in sent:
+                try:
+                    found[slot.number] = result = await session.finish_step(coming)
+                    slot.over = result.done
+                except AgentCoreError as error:
+                    found[slot.number] = _failure(slot, error)
+
+        async def taken(slot: _Slot, action: Action) -> None:
+            found[slot.number] = await self._step(slot, action)
+
+        if waiting:
+            await asyncio.gather(arriving(), *(taken(slot, action) for slot, action in waiting))
+        else:
+            await arriving()
+
+    async def _step(self, slot: _Slot, action: Action) -> Outcome:
+        if self._to_be_reset(slot):
+            return await self._start_over(slot)
+        if slot.session is None:
+            error = EnvironmentNotReset("no episode has begun", hint="call reset_many first")
+            return _failure(slot, error)
         try:
-            if slot.session is None:
-                raise EnvironmentNotReset("no episode has begun", hint="call reset_many first")
             result = await slot.session.step(action)
         except AgentCoreError as error:
-            lost = isinstance(error, SessionLost | StepTimeout | EnvironmentNotReset)
-            slot.connected = slot.connected and not lost
-            return SessionFailure(slot.number, error.code, error.detail, lost)
+            return _failure(slot, error)
         slot.over = result.done
         return result
 
-    async def _start_over(self, slot: _Slot, seed: int) -> StepResult | SessionFailure:
+    def _to_be_reset(self, slot: _Slot) -> bool:
+        return self._seeds is not None and (slot.over or not slot.connected)
+
+    async def _start_over(self, slot: _Slot) -> Outcome:
+        seed = next(self._seeds or iter(()))
         first = await self._reset(slot, seed)
         if isinstance(first, SessionFailure):
             return first
@@ -182,9 +235,16 @@ class EnvironmentPool:
 
     async def _drop(self, slot: _Slot) -> None:
         session, slot.session, slot.connected = slot.session, None, False
+        slot.prompt = None
         if session is None:
             return
         try:
             await session.close()
         except AgentCoreError as error:
             log.warning("pooled session did not close", session=slot.number, error=str(error))
+
+
+def _failure(slot: _Slot, error: AgentCoreError) -> SessionFailure:
+    lost = isinstance(error, SessionLost | StepTimeout | EnvironmentNotReset)
+    slot.connected = slot.connected and not lost
+    return SessionFailure(slot.number, error.code, error.detail, lost)

@@ -1,8 +1,9 @@
 """The client's end of a WebSocket (RFC 6455): text messages in both directions, one reader.
 
 The protocol itself is the ``websockets`` library's, without its own connection: that has a queue,
-locks and a timeout for every message, which cost more than all else in a step. Pings are answered
-as they come in, also while nobody reads: an agent thinks for longer than servers wait.
+locks and a timeout for every message, which cost more than all else in a step. Whole text messages,
+which is what a session consists of, do not even pass the library (see ``framing``). Pings are
+answered as they come in, also while nobody reads: an agent thinks for longer than servers wait.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ from functools import lru_cache
 from typing import Self, cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidState, PayloadTooBig
+from websockets.exceptions import PayloadTooBig
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 from websockets.uri import parse_uri
+
+from agentcore.training.openenv.framing import FrameCutter, text_frame
 
 LARGEST_MESSAGE = 100 * 1024 * 1024
 # Answers come one per question: whoever sends more than this unasked is not to be listened to.
 MOST_UNREAD = 8
 # asyncio's plain protocols take 256 KiB from the allocator for every read.
 BUFFER_BYTES = 32 * 1024
+END_OF_HANDSHAKE = b"\r\n\r\n"
+# A message as it comes.
+Coming = asyncio.Future[bytes]
 
 
 class SocketClosed(Exception):
@@ -55,13 +61,16 @@ class WebSocket(asyncio.BufferedProtocol):
         self._buffer = bytearray(BUFFER_BYTES)
         self._received = memoryview(self._buffer)
         self._protocol = ClientProtocol(parse_uri(url), max_size=LARGEST_MESSAGE)
+        self._cutter = FrameCutter(LARGEST_MESSAGE)
+        self._open = False
+        self._tail = b""
         self._headers = headers
         self._transport: asyncio.Transport
         self._shaken: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._messages: deque[bytes] = deque()
         self._parts: list[bytes] = []
-        self._reader: asyncio.Future[bytes] | None = None
+        self._reader: Coming | None = None
         self._deadline = 0.0
         self._watch: asyncio.TimerHandle | None = None
 
@@ -88,7 +97,7 @@ class WebSocket(asyncio.BufferedProtocol):
     @property
     def ended(self) -> bool:
         """Whether nothing can be sent any more; messages that came before may still be unread."""
-        return self._protocol.state is not State.OPEN
+        return not self._open
 
     @property
     def unread(self) -> int:
@@ -96,33 +105,31 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def send(self, message: bytes) -> None:
         """Send one text message; to an ended socket it is lost, which reading then tells."""
-        try:
-            self._protocol.send_text(message)
-        except InvalidState:
-            return
-        self._flush()
+        if self._open:
+            self._transport.write(text_frame(message))
+
+    def expect(self, seconds: float) -> Coming:
+        """The next message, whole, in a future that only one caller at a time may have.
+
+        The future raises ``TimeoutError`` when none came within ``seconds``, and ``SocketClosed``
+        when none will come.
+        """
+        reader: Coming = self._loop.create_future()
+        if self._messages:
+            reader.set_result(self._messages.popleft())
+        elif not self._open:
+            reader.set_exception(self._closed())
+        else:
+            self._reader = reader
+            self._deadline = deadline = self._loop.time() + seconds
+            # One timer watches many reads: to make and cancel one for each costs more than a read.
+            if self._watch is None or self._watch.when() > deadline:
+                self._rearm(deadline)
+        return reader
 
     async def receive(self, seconds: float) -> bytes:
-        """The next message, whole.
-
-        Raises:
-            TimeoutError: none came within ``seconds``.
-            SocketClosed: none will come.
-        """
-        if self._messages:
-            return self._messages.popleft()
-        if self.ended:
-            raise self._closed()
-        reader: asyncio.Future[bytes] = self._loop.create_future()
-        self._reader = reader
-        self._deadline = deadline = self._loop.time() + seconds
-        # One timer watches many reads: to make and cancel one for each costs more than the read.
-        if self._watch is None or self._watch.when() > deadline:
-            self._rearm(deadline)
-        try:
-            return await reader
-        finally:
-            self._reader = None
+        """The next message, as ``expect`` has it."""
+        return await self.expect(seconds)
 
     def abort(self) -> None:
         """Drop the connection at once; what was sent and not yet written is lost."""
@@ -152,8 +159,15 @@ class WebSocket(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._protocol.receive_data(bytes(self._received[:nbytes]))
-        self._proceed()
+        message = self._cutter.message(self._buffer, nbytes)
+        if message is not None:
+            self._deliver(message)
+            return
+        data = bytes(self._received[:nbytes])
+        if self._open:
+            self._cut(data)
+        else:
+            self._shake(data)
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -168,11 +182,36 @@ class WebSocket(asyncio.BufferedProtocol):
         if not self._lost.done():
             self._lost.set_result(None)
 
+    def _shake(self, data: bytes) -> None:
+        """The handshake is the library's; what comes behind it in the same read is not."""
+        seen = self._tail + data
+        end = seen.find(END_OF_HANDSHAKE)
+        cut = len(data) if end < 0 else end + len(END_OF_HANDSHAKE) - len(self._tail)
+        self._tail = seen[-len(END_OF_HANDSHAKE) + 1 :]
+        self._protocol.receive_data(data[:cut])
+        self._proceed()
+        if self._open:
+            self._cut(data[cut:])
+        elif cut < len(data):
+            self._protocol.receive_data(data[cut:])
+            self._proceed()
+
+    def _cut(self, data: bytes) -> None:
+        for whole, piece in self._cutter.cut(data):
+            if whole:
+                self._deliver(piece)
+                continue
+            self._protocol.receive_data(piece)
+            self._proceed()
+            if not self._open:
+                self._cutter.pass_on()
+
     def _proceed(self) -> None:
         for event in self._protocol.events_received():
             self._take(event)
         self._flush()
-        if self._protocol.state is State.OPEN:
+        self._open = self._protocol.state is State.OPEN
+        if self._open:
             return
         refused = self._protocol.handshake_exc
         if refused is not None:
@@ -195,16 +234,16 @@ class WebSocket(asyncio.BufferedProtocol):
             return
         if event.opcode not in _CONTENT:
             return
-        if not event.fin or self._parts:
-            self._parts.append(bytes(event.data))
-            if not event.fin:
-                return
+        self._parts.append(bytes(event.data))
+        if event.fin:
             message = b"".join(self._parts)
             self._parts.clear()
-        else:
-            message = bytes(event.data)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(message)
+            self._deliver(message)
+
+    def _deliver(self, message: bytes) -> None:
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(message)
             return
         self._messages.append(message)
         if len(self._messages) > MOST_UNREAD:
