@@ -16,6 +16,7 @@ SUPERVISOR_LOOPS = frozenset(
     {
         "agentcore.kit.supervisor:Supervisor._keep",
         "agentcore.training.openenv.registration.monitoring:EnvironmentMonitor._one",
+        "agentcore.training.openenv.threads:_compute",
     }
 )
 BROAD = frozenset({"Exception", "BaseException"})

@@ -52,6 +52,7 @@ async def test_it_is_small_plays_and_stops_cleanly(tmp_path: Path) -> None:
         assert "Traceback" not in log
 
 
+GUESS = {"type": "guess", "parameters": {"number": 1}}
 SLOW = """
 import time
 from agentcore.training.openenv.environments.base import Step
@@ -83,8 +84,7 @@ async def test_sigterm_finishes_the_step_tells_the_session_and_exits_with_0(
                 return answer
 
             await ask("reset", {"seed": 1})
-            step = {"type": "guess", "parameters": {"number": 1}}
-            await socket.send(json.dumps({"type": "step", "data": step}))
+            await socket.send(json.dumps({"type": "step", "data": GUESS}))
             assert server.process.stdout is not None
             server.process.stdout.readline()
             server.process.send_signal(signal.SIGTERM)
@@ -96,6 +96,30 @@ async def test_sigterm_finishes_the_step_tells_the_session_and_exits_with_0(
         log = server.rest_of_log()
         assert server.process.returncode == 0, log
         assert [entry for entry in log.splitlines() if '"level":"error"' in entry] == []
+
+
+STUCK = SLOW.replace("time.sleep(0.3)", "time.sleep(1000)")
+
+
+async def test_a_step_that_never_ends_holds_up_no_stop(tmp_path: Path) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    with env_server(tmp_path, "stuck:Slow", "--no-auth", "--max-sessions", "1") as server:
+        address = server.url.replace("http", "ws") + "/ws"
+        async with connect(address, proxy=None) as socket:
+            for frame in ({"type": "reset", "data": {}}, {"type": "step", "data": GUESS}):
+                await socket.send(json.dumps(frame))
+            assert server.process.stdout is not None
+            server.process.stdout.readline()
+            socket.transport.abort()
+        labels = '{environment="slow",side="server"}'
+        async with httpx2.AsyncClient(base_url=server.url) as http:
+            while f"openenv_cut_calls_running{labels} 1.0" not in (await http.get("/metrics")).text:
+                pass
+            assert (await http.get("/ready")).json()["active"] == 1
+        server.process.send_signal(signal.SIGTERM)
+        log = server.rest_of_log()
+        assert server.process.returncode == 0, log
+        assert "a call that was cut computes on" in log
 
 
 async def test_an_environment_of_ones_own_listens_to_openenvs_variables(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from random import Random
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry
 from websockets.exceptions import ConnectionClosed
 
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import Forbidden
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import ANYBODY
 from agentcore.training.openenv.client import Action
 from agentcore.training.openenv.environments.base import Environment, Step
 from agentcore.training.openenv.environments.examples.guess_number import Guesses, GuessNumber
@@ -23,6 +25,7 @@ from agentcore.training.openenv.errors import (
     EnvironmentSessionNotFound,
     SessionInUse,
 )
+from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.suite import Session, Subject, knock, session
@@ -276,10 +279,11 @@ async def slow() -> AsyncIterator[tuple[EnvironmentServer, str]]:
 WAIT = json.dumps({"type": "step", "data": {"type": "wait"}})
 
 
-async def test_a_cut_step_frees_its_slot_and_blocks_nobody(
-    slow: tuple[EnvironmentServer, str],
+async def test_a_cut_step_frees_its_slot_when_it_ends_and_blocks_nobody(
+    slow: tuple[EnvironmentServer, str], registry: CollectorRegistry
 ) -> None:
     server, url = slow
+    server.watched_by(OpenEnvMetrics(registry, ["slow"]).watch("slow", "server"))
     async with session(subject(url, "")) as one, session(subject(url, "")) as other:
         await one.observe("reset", {})
         await other.observe("reset", {})
@@ -287,10 +291,93 @@ async def test_a_cut_step_frees_its_slot_and_blocks_nobody(
         await eventually(Slow.waits.is_set)
         assert (await other.observe("step", {"type": "x"}))["observation"]["did"] == "x"
         one.cut()
+        await eventually(lambda: measured(registry, "cut_calls_running") == 1)
+        # Nothing can stop its thread, which has all that an environment may need.
+        async with knock(subject(url, "")) as third:
+            data = (await third.next())["data"]
+            assert (data["code"], data["active_sessions"]) == ("CAPACITY_REACHED", 2)
+        assert measured(registry, "sessions") == 1
+        assert (await other.observe("step", {"type": "y"}))["observation"]["did"] == "y"
+        Slow.go_on.set()
         await eventually(lambda: server.slots.capacity.active == 1)
+        assert Slow.closed.is_set()
         async with session(subject(url, "")) as third:
             await third.observe("reset", {})
-    assert not Slow.closed.is_set() or server.slots.capacity.active == 0
+    assert measured(registry, "cut_calls_running") == 0
+    assert measured(registry, "cut_calls_total") == 1
+    # Nobody saw what came of it.
+    assert measured(registry, "step_duration_seconds_count") == 2
+
+
+def measured(registry: CollectorRegistry, name: str) -> float | None:
+    labels = {"environment": "slow", "side": "server"}
+    return registry.get_sample_value(f"openenv_{name}", labels)
+
+
+async def test_a_session_is_not_used_while_a_cut_step_computes(
+    slow: tuple[EnvironmentServer, str], registry: CollectorRegistry
+) -> None:
+    server, url = slow
+    server.watched_by(OpenEnvMetrics(registry, ["slow"]).watch("slow", "server"))
+    async with httpx2.AsyncClient(base_url=url) as client:
+        made = (await client.post("/mcp", json=RESET)).json()
+        session_id = made["result"]["session_id"]
+        query = f"?session_id={session_id}"
+        await client.post(f"/reset{query}", json={})
+        async with session(subject(url, ""), query) as first:
+            await first.send(WAIT)
+            await eventually(Slow.waits.is_set)
+            first.cut()
+        await eventually(lambda: server.slots.find(session_id, ANYBODY).socket is None)
+        for path, body in (("/step", {"action": {"type": "x"}}), ("/reset", {}), ("/render", None)):
+            method = "GET" if body is None else "POST"
+            answer = await client.request(method, f"{path}{query}", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (409, "step_still_running")
+        call = {**RESET, "method": "tools/call", "params": {"session_id": session_id, "name": "x"}}
+        answer = (await client.post("/mcp", json=call)).json()
+        assert answer["error"]["data"]["code"] == "step_still_running"
+        async with knock(subject(url, ""), query) as second:
+            data = (await second.next())["data"]
+            assert (data["code"], data["reason"]) == ("SESSION_ERROR", "step_still_running")
+        Slow.go_on.set()
+        await eventually(lambda: measured(registry, "cut_calls_running") == 0)
+        async with session(subject(url, ""), query) as third:
+            assert (await third.ask("state"))["data"]["step_count"] == 1
+
+
+async def test_a_stop_does_not_wait_for_a_cut_step(
+    slow: tuple[EnvironmentServer, str], registry: CollectorRegistry
+) -> None:
+    server, url = slow
+    server.watched_by(OpenEnvMetrics(registry, ["slow"]).watch("slow", "server"))
+    async with session(subject(url, "")) as one:
+        await one.observe("reset", {})
+        await one.send(WAIT)
+        await eventually(Slow.waits.is_set)
+        one.cut()
+    await eventually(lambda: measured(registry, "cut_calls_running") == 1)
+    assert server.slots.capacity.active == 1
+    async with asyncio.timeout(2):
+        assert await Drain([server]).drain(10)
+    assert not Slow.closed.is_set()
+
+
+async def test_a_slow_environment_that_nobody_waits_for_is_closed_when_it_is_made(
+    slow: tuple[EnvironmentServer, str],
+) -> None:
+    class SlowToMake(Slow):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waits.set()
+            assert self.go_on.wait(10)
+
+    slots = EnvironmentServer("slow", SlowToMake).slots
+    opening = asyncio.ensure_future(slots.open(ANYBODY))
+    await eventually(Slow.waits.is_set)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert slots.capacity.active == 0
     Slow.go_on.set()
     await eventually(Slow.closed.is_set)
 

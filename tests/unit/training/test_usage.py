@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -163,6 +164,10 @@ async def test_who_else_watches_is_told_all(clock: ManualClock) -> None:
         def refused(self) -> None:
             told.append("refused")
 
+        def left_running(self) -> Callable[[], None]:
+            told.append("left running")
+            return self.lost
+
         def reset(self, seconds: float) -> None:
             told.append(f"reset {seconds}")
 
@@ -177,9 +182,11 @@ async def test_who_else_watches_is_told_all(clock: ManualClock) -> None:
 
     watch = usage.watch(FAR, Beside())
     watch.refused()
+    watch.left_running()
     session = watch.opened()
     session.reset(1.0)
     session.stepped(2.0, 3.0, done=True)
     session.lost()
     session.closed()
-    assert told == ["refused", "opened", "reset 1.0", "stepped 2.0 3.0 True", "lost", "closed"]
+    assert told[:2] == ["refused", "left running"]
+    assert told[2:] == ["opened", "reset 1.0", "stepped 2.0 3.0 True", "lost", "closed"]

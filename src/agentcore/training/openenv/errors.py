@@ -197,6 +197,12 @@ class SessionInUse(AgentCoreError):
     code, http_status, rpc_code, retryable = "session_in_use", 409, RPC_SESSION, False
 
 
+class StepStillRunning(AgentCoreError):
+    """A call that nobody waits for any more computes on: threads cannot be stopped."""
+
+    code, http_status, rpc_code, retryable = "step_still_running", 409, RPC_SESSION, True
+
+
 class TaskSetsMissing(AgentCoreError):
     """The environment declares no task sets."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import structlog
-from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInput
@@ -25,9 +24,7 @@ from agentcore.training.openenv.errors import (
     SessionLost,
 )
 from agentcore.training.openenv.models import JsonMap
-
-if TYPE_CHECKING:
-    from anyio import CapacityLimiter
+from agentcore.training.openenv.threads import EnvironmentCalls
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -70,12 +67,16 @@ class StepRequest(BaseModel):
     request_id: str | None = Field(None, max_length=255)
 
 
+def nothing() -> None:
+    return
+
+
 class EnvironmentHost:
     """Calls one environment in the right order and translates what it raises.
 
     Answers are JSON documents: what an environment shows and JSON has not is its fault as well.
-    The calls compute at once; ``run`` takes those of a ``threaded`` environment to a thread, one
-    after the other. ``closed`` environments answer ``SessionLost``.
+    The calls compute at once; ``run`` has ``calls`` compute them, where there are threads for them.
+    ``closed`` environments answer ``SessionLost``.
     """
 
     def __init__(
@@ -84,18 +85,14 @@ class EnvironmentHost:
         ids: Ids,
         *,
         max_episodes: int | None = None,
-        threads: CapacityLimiter | None = None,
+        calls: EnvironmentCalls | None = None,
     ) -> None:
         self._environment = environment
         self._ids = ids
         self._max_episodes = max_episodes
-        self._threads = threads
-        self._turn = threading.Lock()
-        # Guards the two below, for moments only: the event loop takes it as well.
-        self._gate = threading.Lock()
-        self._computing = False
+        self._calls = calls
         self._closed = False
-        self.threaded = environment.threaded
+        self.threaded = calls is not None
         self.episodes = 0
         self.running = 0
 
@@ -166,44 +163,38 @@ class EnvironmentHost:
         return dumps({"media_type": "image/png", "image": encoded})
 
     async def run(self, work: Callable[[JsonObject], T], request: JsonObject) -> T:
-        """``work``, one of the calls above; when this is cancelled, a thread ends by itself."""
+        """``work``, one of the calls above; cancelled, it computes on where it has a thread.
+
+        Raises:
+            StepStillRunning: such a call has not ended yet.
+        """
         self._refuse_closed()
-        if not self.threaded:
+        if self._calls is None:
             return work(request)
         self.running += 1
         try:
-            return await to_thread.run_sync(
-                self._in_turn, work, request, abandon_on_cancel=True, limiter=self._threads
-            )
+            return await self._calls.run(partial(work, request), self._refuse_closed)
         finally:
             self.running -= 1
 
-    async def close(self) -> None:
-        """Close the environment, behind the step that may still compute in a thread."""
-        with self._gate:
-            closed, self._closed = self._closed, True
-            # An abandoned step closes when it is done: nobody waits for it.
-            left = closed or self._computing
-        if left:
+    def refuse_cut(self) -> None:
+        """Raises ``StepStillRunning``."""
+        if self._calls is not None:
+            self._calls.refuse_cut()
+
+    async def close(self, then: Callable[[], None] = nothing) -> None:
+        """Close the environment, and call ``then``; once.
+
+        Behind a call that still computes, which is not waited for.
+        """
+        if self._closed:
             return
-        if self.threaded:
-            await to_thread.run_sync(self._close, limiter=self._threads)
+        self._closed = True
+        if self._calls is not None:
+            await self._calls.close(self._close, then)
         else:
             self._close()
-
-    def _in_turn(self, work: Callable[[JsonObject], T], request: JsonObject) -> T:
-        with self._turn:
-            with self._gate:
-                self._refuse_closed()
-                self._computing = True
-            try:
-                return work(request)
-            finally:
-                with self._gate:
-                    self._computing = False
-                    closed = self._closed
-                if closed:
-                    self._close()
+            then()
 
     def _refuse_closed(self) -> None:
         if self._closed:

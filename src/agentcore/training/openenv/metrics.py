@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Literal
 
@@ -43,6 +43,16 @@ class OpenEnvMetrics:
             "openenv_capacity_refusals_total", "Sessions refused because all were taken"
         )
         self.lost = counter("openenv_lost_sessions_total", "Sessions that ended inside an episode")
+        self.cut = counter(
+            "openenv_cut_calls_total",
+            "Calls of environments that went on in their threads when nobody waited any more",
+        )
+        self.cut_running = Gauge(
+            "openenv_cut_calls_running",
+            "Those that have not ended; a slot is taken by each that ended its session",
+            LABELS,
+            registry=registry,
+        )
         self.rewards = histogram(
             "openenv_episode_reward", "Total reward of an episode that ended", buckets=REWARDS
         )
@@ -68,6 +78,8 @@ class _Watch:
         self.sessions = metrics.sessions.labels(name, side)
         self.refusals = metrics.refusals.labels(name, side)
         self.lost = metrics.lost.labels(name, side)
+        self.cut = metrics.cut.labels(name, side)
+        self.cut_running = metrics.cut_running.labels(name, side)
         self.rewards = metrics.rewards.labels(name, side)
         self.lengths = metrics.lengths.labels(name, side)
 
@@ -77,6 +89,11 @@ class _Watch:
 
     def refused(self) -> None:
         self.refusals.inc()
+
+    def left_running(self) -> Callable[[], None]:
+        self.cut.inc()
+        self.cut_running.inc()
+        return self.cut_running.dec
 
 
 class _Tally:
@@ -114,6 +131,9 @@ class Unwatched:
 
     def refused(self) -> None:
         return
+
+    def left_running(self) -> Callable[[], None]:
+        return self.closed
 
     def reset(self, seconds: float) -> None:
         return

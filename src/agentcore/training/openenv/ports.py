@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
@@ -90,3 +91,6 @@ class EnvironmentWatch(Protocol):
 
     def refused(self) -> None:
         """No session was free."""
+
+    def left_running(self) -> Callable[[], None]:
+        """A call was cut and computes on in its thread; the answer is called when it has ended."""

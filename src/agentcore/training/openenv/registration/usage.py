@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,6 +99,9 @@ class _Watch:
 
     def refused(self) -> None:
         self._beside.refused()
+
+    def left_running(self) -> Callable[[], None]:
+        return self._beside.left_running()
 
 
 class _Session:

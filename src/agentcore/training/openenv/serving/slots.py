@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 import structlog
-from anyio import CapacityLimiter, to_thread
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.drain import Draining
@@ -23,10 +23,11 @@ from agentcore.training.openenv.errors import (
     FactoryFailed,
     SessionInUse,
 )
-from agentcore.training.openenv.hosting import EnvironmentHost, close_environment
+from agentcore.training.openenv.hosting import EnvironmentHost, close_environment, nothing
 from agentcore.training.openenv.models import Capacity, EnvironmentServerConfig
 from agentcore.training.openenv.ports import EnvironmentWatch
 from agentcore.training.openenv.serving.watching import WatchedHost
+from agentcore.training.openenv.threads import EnvironmentCalls, EnvironmentThreads
 
 ACT, CONTROL = "env:act", "env:control"
 SOONEST_SWEEP, LATEST_SWEEP = 0.05, 15.0
@@ -84,13 +85,18 @@ class Slots:
         # There when ``stop`` waits for the last one.
         self._over: asyncio.Event | None = None
         self._holding: Counter[tuple[str, str]] = Counter()
-        # Threads of the environments alone: they must not wait for one another's.
-        self._threads = CapacityLimiter(config.max_sessions + 1)
+        self._threads = EnvironmentThreads()
+        # Of environments without a session, which no slot counts, so many compute at once.
+        self._passing = asyncio.Semaphore(config.max_sessions + 1)
+        # Environments whose session has ended and that are not closed yet: a call that was cut may
+        # compute on, with all that the environment holds.
+        self._ending = 0
+        self._cut = 0
         self.watch: EnvironmentWatch | None = None
 
     @property
     def capacity(self) -> Capacity:
-        active = len(self._sessions) + self._opening
+        active = len(self._sessions) + self._opening + self._ending
         return Capacity(active=active, maximum=self.config.max_sessions)
 
     async def open(self, caller: Principal) -> HostedSession:
@@ -115,7 +121,7 @@ class Slots:
         self._opening += 1
         self._holding[holder] += 1
         try:
-            host = await self.make(self.watch)
+            host = self._hosted(await self._environment())
         except BaseException:
             # Also when the caller is gone before a slow environment is made.
             self._let_go(holder)
@@ -139,9 +145,15 @@ class Slots:
         return session
 
     def attach(self, session: HostedSession, socket: Attachment) -> None:
-        """Give the session to ``socket`` until ``detach``; raises ``SessionInUse``."""
+        """Give the session to ``socket`` until ``detach``.
+
+        Raises:
+            SessionInUse: it has a socket, or is about to end.
+            StepStillRunning: what its last socket asked for still computes.
+        """
         if session.socket is not None or session.closing:
             raise SessionInUse(f"Session {session.session_id} already has an attached WebSocket")
+        session.host.refuse_cut()
         session.socket = socket
 
     async def detach(self, session: HostedSession) -> None:
@@ -151,11 +163,18 @@ class Slots:
             await self.end(session)
 
     async def end(self, session: HostedSession) -> None:
-        """Free the slot and close the environment; once is enough."""
+        """Close the environment, which frees the slot; once is enough.
+
+        Where a call that was cut still computes, the slot is free when that has ended.
+        """
         if self._sessions.pop(session.session_id, None) is not None:
-            self._let_go((session.owner.tenant, session.owner.subject))
+            self._ending += 1
             self._check_over()
-            await session.host.close()
+            await session.host.close(partial(self._ended, session))
+
+    def _ended(self, session: HostedSession) -> None:
+        self._ending -= 1
+        self._let_go((session.owner.tenant, session.owner.subject))
 
     async def close(self, session: HostedSession) -> bool:
         """End it now, or, false, when its socket lets go of it."""
@@ -165,23 +184,63 @@ class Slots:
         await self.end(session)
         return True
 
-    async def make(self, watch: EnvironmentWatch | None = None) -> EnvironmentHost:
+    async def make(self) -> EnvironmentHost:
         """An environment without a session: the caller closes it."""
-        if getattr(self._factory, "threaded", False):
-            environment = await to_thread.run_sync(self.made, limiter=self._threads)
-        else:
-            environment = self.made()
-        most, threads = self.config.max_episodes, self._threads
-        if watch is None:
-            return EnvironmentHost(environment, self._ids, max_episodes=most, threads=threads)
+        async with self._passing:
+            environment = await self._environment()
+        calls = self._calls(environment, self._passing)
+        return EnvironmentHost(
+            environment, self._ids, max_episodes=self.config.max_episodes, calls=calls
+        )
+
+    def _hosted(self, environment: AnyEnvironment) -> EnvironmentHost:
+        """With a session, which has one call at a time."""
+        most, calls = self.config.max_episodes, self._calls(environment, asyncio.Semaphore(1))
+        if self.watch is None:
+            return EnvironmentHost(environment, self._ids, max_episodes=most, calls=calls)
         return WatchedHost(
             environment,
             self._ids,
-            watch=watch.opened(),
+            watch=self.watch.opened(),
             now=self.clock.monotonic,
             max_episodes=most,
-            threads=threads,
+            calls=calls,
         )
+
+    def _calls(
+        self, environment: AnyEnvironment, turns: asyncio.Semaphore
+    ) -> EnvironmentCalls | None:
+        if not environment.threaded:
+            return None
+        return EnvironmentCalls(self._threads, turns, self._left_running)
+
+    def _left_running(self) -> Callable[[], None]:
+        """A call was cut and computes on; returns what is to be called when it has ended."""
+        began, self._cut = self.clock.monotonic(), self._cut + 1
+        tell = nothing if self.watch is None else self.watch.left_running()
+        log.warning("a call that was cut computes on", environment=self.name, running=self._cut)
+
+        def ended() -> None:
+            self._cut -= 1
+            tell()
+            seconds = round(self.clock.monotonic() - began, 1)
+            log.info("a call that was cut has ended", environment=self.name, seconds=seconds)
+
+        return ended
+
+    async def _environment(self) -> AnyEnvironment:
+        if not getattr(self._factory, "threaded", False):
+            return self.made()
+        making = self._threads.begin(self.made)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, making: asyncio.Future[AnyEnvironment]) -> None:
+        if making.exception() is None:
+            self._threads.begin(partial(close_environment, making.result()))
 
     def made(self) -> AnyEnvironment:
         try:
@@ -226,7 +285,10 @@ class Slots:
                 await self.end(session)
 
     async def stop(self, reason: str) -> None:
-        """Open no more sessions and end all; those who are connected are told why."""
+        """Open no more sessions and end all; those who are connected are told why.
+
+        A call that was cut is not waited for.
+        """
         self._stopping = True
         for session in [*self._sessions.values()]:
             if session.socket is not None:

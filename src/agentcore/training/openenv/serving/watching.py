@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step
-from agentcore.training.openenv.hosting import EnvironmentHost
+from agentcore.training.openenv.hosting import EnvironmentHost, nothing
 from agentcore.training.openenv.ports import SessionWatch
-
-if TYPE_CHECKING:
-    from anyio import CapacityLimiter
+from agentcore.training.openenv.threads import EnvironmentCalls
 
 
 class WatchedHost(EnvironmentHost):
@@ -26,9 +23,9 @@ class WatchedHost(EnvironmentHost):
         watch: SessionWatch,
         now: Callable[[], float],
         max_episodes: int | None = None,
-        threads: CapacityLimiter | None = None,
+        calls: EnvironmentCalls | None = None,
     ) -> None:
-        super().__init__(environment, ids, max_episodes=max_episodes, threads=threads)
+        super().__init__(environment, ids, max_episodes=max_episodes, calls=calls)
         self._watch = watch
         self._now = now
         self._playing = False
@@ -44,6 +41,9 @@ class WatchedHost(EnvironmentHost):
         began = self._now()
         step = super().played(action)
         done = step.terminated or step.truncated
+        if self._closed:
+            # It was cut, and nobody sees what came of it.
+            return step
         self._watch.stepped(self._now() - began, step.reward or 0.0, done=done)
         self._playing = self._playing and not done
         return step
@@ -53,7 +53,7 @@ class WatchedHost(EnvironmentHost):
             self._playing = False
             self._watch.lost()
 
-    async def close(self) -> None:
+    async def close(self, then: Callable[[], None] = nothing) -> None:
         if not self._closed:
             self._watch.closed()
-        await super().close()
+        await super().close(then)
