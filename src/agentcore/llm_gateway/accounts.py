@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
     began: float
     first_chunk: float | None = None
     usage: TokenUsage | None = None
+    attempts: int = 1
 
 
 @dataclass(slots=True)
@@ -175,6 +176,12 @@ class Accounts:
             reason=outcome.reason,
             trace_id=call.trace_id,
             private=call.requires_privacy,
+            key_id=call.key_id,
+            agent=call.agent,
+            conversation=call.conversation,
+            dialect=call.dialect,
+            price_source=None if outcome.price is None else outcome.price.source,
+            attempts=outcome.attempts,
         )
 
 

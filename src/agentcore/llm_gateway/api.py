@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.security import principal_of
+from agentcore.llm_gateway.costs import api as costs_api
 from agentcore.llm_gateway.gateway import Gateway
 from agentcore.llm_gateway.models import CostLine
 
@@ -79,6 +80,7 @@ class CostSummary(BaseModel):
 
 def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
     api = APIRouter()
+    api.include_router(costs_api.router(lambda: gateway().costs, clock))
 
     @api.get(
         "/internal/routing/stats",

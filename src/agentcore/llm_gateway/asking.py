@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, MutableMapping
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.security import Principal, principal_of
+from agentcore.kit.security import LONGEST_NAME, Principal, principal_of
 from agentcore.llm_gateway.asgi import Header, Scope
 from agentcore.llm_gateway.chat_wire import is_marked_private
 from agentcore.llm_gateway.dialects.port import Format
@@ -48,6 +48,9 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         deadline=_deadline(headers, clock),
         dialect=form.dialect,
         policy=policy,
+        key_id=principal.key_id or "",
+        agent=_name(headers, b"x-agentcore-agent"),
+        conversation=_name(headers, b"x-agentcore-conversation"),
     )
 
 
@@ -76,6 +79,20 @@ def _priority(headers: MutableMapping[bytes, bytes]) -> Priority:
         "the header x-agentcore-priority has an unknown value",
         hint=f"it is one of: {', '.join(PRIORITIES)}",
     )
+
+
+def _name(headers: MutableMapping[bytes, bytes], header: bytes) -> str:
+    """What the caller calls itself or its conversation: a name on the ledger, and no right."""
+    given = headers.get(header)
+    if given is None:
+        return ""
+    name = given.decode("latin-1").strip()
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise InvalidChatRequest(
+            f"the header {header.decode()} cannot be used: {name[:LONGEST_NAME]!r}",
+            hint=f"at most {LONGEST_NAME} printable characters",
+        )
+    return name
 
 
 def _deadline(headers: MutableMapping[bytes, bytes], clock: Clock) -> float | None:

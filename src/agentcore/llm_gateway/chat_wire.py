@@ -134,13 +134,20 @@ def usage_of(usage: JsonValue) -> TokenUsage | None:
     if prompt is None or completion is None:
         return None
     total = token_count(usage.get("total_tokens"))
+    # A part of nothing more than the whole: prices are computed from what is left of it.
+    cached = min(prompt, _detail(usage, "prompt_tokens_details", "cached_tokens"))
+    fresh = prompt - cached
     return TokenUsage(
         prompt,
         completion,
         prompt + completion if total is None else total,
-        # A part of nothing more than the whole: prices are computed from what is left of it.
-        min(prompt, _detail(usage, "prompt_tokens_details", "cached_tokens")),
+        cached,
         min(completion, _detail(usage, "completion_tokens_details", "reasoning_tokens")),
+        min(fresh, _detail(usage, "prompt_tokens_details", "cache_write_tokens")),
+        audio_prompt_tokens=min(fresh, _detail(usage, "prompt_tokens_details", "audio_tokens")),
+        audio_completion_tokens=min(
+            completion, _detail(usage, "completion_tokens_details", "audio_tokens")
+        ),
     )
 
 

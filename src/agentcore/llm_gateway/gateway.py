@@ -16,6 +16,7 @@ from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate
 from agentcore.llm_gateway.capacity import AdaptiveLimit
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, QueueConfig
@@ -32,10 +33,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """``router`` answers calls, in process too; ``calls`` is the ledger to read from."""
+    """``router`` answers calls, in process too; ``calls`` and ``costs`` read the ledger."""
 
     router: HybridRouter
     calls: CallStore
+    costs: CostReports
     ledger: Ledger
     providers: Mapping[str, BaseLLMProvider]
 
@@ -81,7 +83,13 @@ async def open_gateway(
     for name, provider in providers.items():
         supervisor.start(f"gateway provider {name}", provider.watch)
     try:
-        yield Gateway(router=router, calls=calls, ledger=ledger, providers=providers)
+        yield Gateway(
+            router=router,
+            calls=calls,
+            costs=CostReports(lambda: database),
+            ledger=ledger,
+            providers=providers,
+        )
     finally:
         pool.close()
         await _write_rest(ledger)

@@ -249,7 +249,8 @@ class GatewayConfig(BaseModel):
 
 class TokenUsage(NamedTuple):
     """``prompt_tokens`` includes what was read from and written to the provider's cache,
-    ``completion_tokens`` includes reasoning.
+    ``completion_tokens`` includes reasoning; both include audio. ``cache_write_tokens`` includes
+    what the provider keeps for an hour.
     """
 
     prompt_tokens: int
@@ -258,13 +259,17 @@ class TokenUsage(NamedTuple):
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
 
 
 class ChatCall(NamedTuple):
     """One call on its way, as the data path sees it.
 
     ``body`` is the caller's document in its ``dialect``; it is shared, never changed.
-    ``deadline`` is a moment of the monotonic clock.
+    ``deadline`` is a moment of the monotonic clock. ``agent`` and ``conversation`` are what the
+    caller says of itself: for accounts, never for rights.
     """
 
     model: str
@@ -281,6 +286,9 @@ class ChatCall(NamedTuple):
     deadline: float | None = None
     dialect: Dialect = "chat"
     policy: Policy = NO_POLICY
+    key_id: str = ""
+    agent: str = ""
+    conversation: str = ""
 
     @property
     def owner(self) -> Owner:
@@ -304,6 +312,9 @@ class LLMRequest:
     priority: Priority = "medium"
     tenant: str = "default"
     subject: str = "internal"
+    key_id: str = ""
+    agent: str = ""
+    conversation: str = ""
     extras: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def call(self, *, stream: bool = False, deadline: float | None = None) -> ChatCall:
@@ -327,6 +338,9 @@ class LLMRequest:
             subject=self.subject,
             trace_id=self.trace_id,
             deadline=deadline,
+            key_id=self.key_id,
+            agent=self.agent,
+            conversation=self.conversation,
         )
 
 
@@ -393,6 +407,12 @@ class CallRecord(NamedTuple):
     reason: Reason
     trace_id: str
     private: bool
+    key_id: str = ""
+    agent: str = ""
+    conversation: str = ""
+    dialect: Dialect = "chat"
+    price_source: str | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,29 +7,56 @@ service starts; the first call that needs a price waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Protocol
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, TokenUsage
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelPrice
+    from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice
 
 MILLION = Decimal(1_000_000)
+THOUSAND = Decimal(1_000)
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
-TEXT_UNITS = ("input_mtok", "output_mtok", "cache_read_mtok", "output_reasoning_mtok")
+LIBRARY = f"genai-prices {version('genai-prices')}"
+CONFIGURED = "configured"
+# Prices of what a call may use beside text, and of which our counts know nothing: no part of it.
+BESIDE = frozenset(
+    {
+        "web_searches_kcount",
+        "storage_searches_kcount",
+        "social_searches_kcount",
+        "code_executions_kcount",
+        "rerank_searches_kcount",
+    }
+)
+PLAIN = frozenset(
+    {"input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"}
+)
+PROMPT = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 
 
 class Price(Protocol):
-    def of(self, usage: TokenUsage) -> Decimal:
-        """USD for ``usage``."""
+    @property
+    def source(self) -> str:
+        """Where it is from, with its version."""
+        ...
+
+    def of(self, usage: TokenUsage) -> Decimal | None:
+        """USD for ``usage``; None where the counts contradict each other."""
         ...
 
     def estimate(self, prompt: int, completion: int) -> float:
         """About what so many tokens will cost: for comparing providers, not for the ledger."""
+        ...
+
+    def ceiling(self, prompt: int, completion: int) -> Decimal | None:
+        """USD that so many tokens cannot exceed, however they are counted; None: not known."""
         ...
 
 
@@ -40,22 +67,38 @@ class FlatPrice:
     input: Decimal
     output: Decimal
     cached: Decimal
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    source: str = field(default=CONFIGURED, compare=False)
 
     @classmethod
     def from_override(cls, override: PriceOverride) -> FlatPrice:
         cached = override.input if override.cached is None else override.cached
         return cls(override.input, override.output, cached)
 
-    def of(self, usage: TokenUsage) -> Decimal:
-        fresh = usage.prompt_tokens - usage.cached_tokens
-        return (
+    def of(self, usage: TokenUsage) -> Decimal | None:
+        fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+        if fresh < 0:
+            return None
+        cost = (
             fresh * self.input
             + usage.cached_tokens * self.cached
             + usage.completion_tokens * self.output
-        ) / MILLION
+        )
+        if usage.cache_write_tokens:
+            long = usage.cache_write_1h_tokens
+            write = self.input if self.cache_write is None else self.cache_write
+            kept = write if self.cache_write_1h is None else self.cache_write_1h
+            cost += (usage.cache_write_tokens - long) * write + long * kept
+        return cost / MILLION
 
     def estimate(self, prompt: int, completion: int) -> float:
         return float((prompt * self.input + completion * self.output) / MILLION)
+
+    def ceiling(self, prompt: int, completion: int) -> Decimal | None:
+        rates = (self.input, self.cached, self.cache_write, self.cache_write_1h)
+        most = max(rate for rate in rates if rate is not None)
+        return (prompt * most + completion * self.output) / MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +106,51 @@ class LibraryPrice:
     """A price with tiers or further units: the library's own arithmetic."""
 
     price: ModelPrice
+    source: str = field(default=LIBRARY, compare=False)
 
-    def of(self, usage: TokenUsage) -> Decimal:
+    def of(self, usage: TokenUsage) -> Decimal | None:
         from genai_prices import Usage  # noqa: PLC0415 - see the module's docstring
 
-        priced = Usage(
-            input_tokens=usage.prompt_tokens,
-            output_tokens=usage.completion_tokens,
-            cache_read_tokens=usage.cached_tokens,
-            output_reasoning_tokens=usage.reasoning_tokens,
-        )
-        return self.price.calc_price(priced)["total_price"]
+        counted = {
+            "input_tokens": usage.prompt_tokens,
+            "output_tokens": usage.completion_tokens,
+            "cache_read_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+            "input_audio_tokens": usage.audio_prompt_tokens,
+            "output_audio_tokens": usage.audio_completion_tokens,
+            "output_reasoning_tokens": usage.reasoning_tokens,
+        }
+        try:
+            # What is 0 is left out: of a part that is named, the library asks for the whole.
+            priced = self.price.calc_price(Usage(**{name: n for name, n in counted.items() if n}))
+        except ValueError:
+            return None
+        return priced["total_price"]
 
     def estimate(self, prompt: int, completion: int) -> float:
-        return float(self.of(TokenUsage(prompt, completion, prompt + completion)))
+        return float(self.of(TokenUsage(prompt, completion, prompt + completion)) or 0)
+
+    def ceiling(self, prompt: int, completion: int) -> Decimal | None:
+        prices = _prices(self.price)
+        sent = [rate for name in PROMPT for rate in _rates(prices.get(name))]
+        said = [
+            rate
+            for name, value in prices.items()
+            if name.startswith("output_") and name.endswith("_mtok")
+            for rate in _rates(value)
+        ]
+        if not sent:
+            return None
+        fixed = max(_rates(prices.get("requests_kcount")), default=Decimal(0)) / THOUSAND
+        return (prompt * max(sent) + completion * max(said, default=Decimal(0))) / MILLION + fixed
+
+
+class _Entry(NamedTuple):
+    """A price and the moment at which another one may apply; None: never."""
+
+    price: Price | None
+    until: datetime | None = None
 
 
 class PriceBook:
@@ -89,8 +163,8 @@ class PriceBook:
         self._clock = clock
         self._reference_model = reference_model
         self._loaded = asyncio.Event()
-        self._prices: dict[tuple[str, str], Price | None] = {}
-        self._reference: Price | None = None
+        self._prices: dict[tuple[str, str], _Entry] = {}
+        self._reference = _Entry(None)
 
     @property
     def loaded(self) -> bool:
@@ -99,7 +173,9 @@ class PriceBook:
     @property
     def reference(self) -> Price | None:
         """What a self-hosted call would have cost on an API."""
-        return self._reference
+        if self._over(self._reference):
+            self._reference = self._look_up(self._reference_model, None, None)
+        return self._reference.price
 
     async def load(self) -> None:
         """Import the price data off the event loop; to be run once, in the background."""
@@ -114,40 +190,93 @@ class PriceBook:
         await self._loaded.wait()
 
     def price(self, provider: str, model: str) -> Price | None:
-        """The price of a provider's own ``model``; resolved once, ``load`` must have ended."""
+        """The price of a provider's own ``model`` now; ``load`` must have ended."""
         key = (provider, model)
-        if key not in self._prices:
+        found = self._prices.get(key)
+        if found is None or self._over(found):
             known = self._providers.get(provider)
-            self._prices[key] = None if known is None else self._resolve(known, model)
-        return self._prices[key]
+            found = _Entry(None) if known is None else self._resolve(known, model)
+            self._prices[key] = found
+        return found.price
 
-    def _resolve(self, provider: ProviderConfig, model: str) -> Price | None:
+    def _over(self, entry: _Entry) -> bool:
+        return entry.until is not None and self._clock.now() >= entry.until
+
+    def _resolve(self, provider: ProviderConfig, model: str) -> _Entry:
         if provider.price is not None:
-            return FlatPrice.from_override(provider.price)
+            return _Entry(FlatPrice.from_override(provider.price))
         if provider.price_model is not None:
             return self._look_up(provider.price_model, None, None)
         if provider.on_own_hardware:
-            return FlatPrice.from_override(FREE)
+            return _Entry(FlatPrice.from_override(FREE))
         if provider.kind == "openai":
             return self._look_up(model, "openai", None)
         return self._look_up(model, None, provider.url)
 
-    def _look_up(self, model: str, provider: str | None, url: str | None) -> Price | None:
+    def _look_up(self, model: str, provider: str | None, url: str | None) -> _Entry:
         from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - see above
 
         try:
             _, found = get_snapshot().find_provider_model(model, None, provider, url)
         except LookupError:
-            return None
-        return _price(found.get_prices(self._clock.now()))
+            return _Entry(None)
+        now = self._clock.now()
+        return _Entry(library_price(found.get_prices(now)), _next_change(found, now))
 
 
-def _price(found: ModelPrice) -> Price:
-    """Three plain rates where the model has no more than that for text, which is the usual case."""
-    rates = [getattr(found, unit, None) for unit in TEXT_UNITS]
-    prompt, completion, cached, reasoning = rates
-    if not isinstance(prompt, Decimal) or not isinstance(completion, Decimal):
+def library_price(found: ModelPrice) -> Price | None:
+    """Plain rates where the model has no more than that for text, which is the usual case."""
+    prices = {name: value for name, value in _prices(found).items() if name not in BESIDE}
+    if not prices:
+        return None
+    rates = {name: value for name, value in prices.items() if isinstance(value, Decimal)}
+    if not PLAIN.issuperset(prices) or rates != prices or "input_mtok" not in rates:
         return LibraryPrice(found)
-    if reasoning is not None or not isinstance(cached, Decimal | None):
-        return LibraryPrice(found)
-    return FlatPrice(prompt, completion, prompt if cached is None else cached)
+    return FlatPrice(
+        rates["input_mtok"],
+        rates.get("output_mtok", Decimal(0)),
+        rates.get("cache_read_mtok", rates["input_mtok"]),
+        rates.get("cache_write_mtok"),
+        rates.get("cache_write_1h_mtok"),
+        LIBRARY,
+    )
+
+
+def _prices(found: ModelPrice) -> Mapping[str, object]:
+    return {name: value for name, value in vars(found).items() if value is not None}
+
+
+def _rates(value: object) -> list[Decimal]:
+    """The plain rate, or all of the tiers'."""
+    if value is None or isinstance(value, Decimal):
+        return [] if value is None else [value]
+    from genai_prices.types import TieredPrices  # noqa: PLC0415 - see the module's docstring
+
+    if isinstance(value, TieredPrices):
+        return [value.base, *(tier.price for tier in value.tiers)]
+    return []
+
+
+def _next_change(model: ModelInfo, now: datetime) -> datetime | None:
+    """When another of the model's prices may begin to apply."""
+    if not isinstance(model.prices, list):
+        return None
+    moments = (each for price in model.prices for each in _moments(price, now))
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def _moments(price: ConditionalPrice, now: datetime) -> Iterator[datetime]:
+    from genai_prices.types import (  # noqa: PLC0415 - see the module's docstring
+        StartDateConstraint,
+        TimeOfDateConstraint,
+    )
+
+    constraint = price.constraint
+    if isinstance(constraint, StartDateConstraint):
+        yield datetime.combine(constraint.start_date, time(), UTC)
+    elif isinstance(constraint, TimeOfDateConstraint):
+        for moment in (constraint.start_time, constraint.end_time):
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            # Elsewhere it is another day at times.
+            for days in (-1, 0, 1, 2):
+                yield datetime.combine(now.date() + timedelta(days=days), zoned)

@@ -7,8 +7,10 @@ from datetime import datetime
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
     Index,
@@ -56,8 +58,50 @@ llm_calls = Table(
     Column("reason", Text, nullable=False),
     Column("trace_id", Text, nullable=False),
     Column("private", Boolean, nullable=False),
+    # Younger than the rest: a replica of the version before leaves them out.
+    Column("key_id", Text),
+    Column("agent", Text),
+    Column("conversation", Text),
+    Column("dialect", Text),
+    Column("reasoning_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("price_source", Text),
+    Column("attempts", Integer),
     Index("ix_llm_calls_tenant_at", "tenant", "at"),
     Index("ix_llm_calls_trace_id", "trace_id"),
+    Index(
+        "ix_llm_calls_conversation",
+        "tenant",
+        "conversation",
+        "at",
+        postgresql_where=text("conversation IS NOT NULL"),
+    ),
+)
+
+# What the calls of a day in UTC come to; kept in the transaction that writes the calls.
+llm_usage_daily = Table(
+    "llm_usage_daily",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("priced", BigInteger, nullable=False),
+    Column("unpriced", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("cost_usd", Numeric, nullable=False),
+    Column("api_equivalent_usd", Numeric, nullable=False),
+    Column("saved_usd", Numeric, nullable=False),
+    Index("ix_llm_usage_daily_day", "day"),
 )
 
 api_keys = Table(
@@ -74,9 +118,49 @@ api_keys = Table(
     Index("ix_api_keys_tenant", "tenant", "created_at"),
 )
 
+# Only what is new is added up, so a batch that comes twice counts once; in order, so that two
+# processes do not wait for each other.
 WRITE = text(
-    "INSERT INTO llm_calls SELECT * FROM json_populate_recordset(NULL::llm_calls, :rows) "
-    "ON CONFLICT (id) DO NOTHING"
+    """
+    WITH fresh AS (
+        INSERT INTO llm_calls SELECT * FROM json_populate_recordset(NULL::llm_calls, :rows)
+        ON CONFLICT (id) DO NOTHING
+        RETURNING *
+    )
+    INSERT INTO llm_usage_daily AS kept (
+        tenant, day, key_id, agent, model, provider, kind, calls, failed, priced, unpriced,
+        prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens,
+        cost_usd, api_equivalent_usd, saved_usd
+    )
+    SELECT
+        tenant, (at AT TIME ZONE 'UTC')::date, coalesce(key_id, ''), coalesce(agent, ''), model,
+        provider, kind,
+        count(*),
+        count(*) FILTER (WHERE status NOT IN ('success', 'cancelled')),
+        count(cost_usd),
+        count(*) FILTER (WHERE cost_usd IS NULL AND (
+            status = 'success' OR prompt_tokens IS NOT NULL OR ttft_ms IS NOT NULL
+        )),
+        coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0),
+        coalesce(sum(cached_tokens), 0), coalesce(sum(cache_write_tokens), 0),
+        coalesce(sum(reasoning_tokens), 0), coalesce(sum(cost_usd), 0),
+        coalesce(sum(api_equivalent_usd), 0),
+        coalesce(sum(api_equivalent_usd - coalesce(cost_usd, 0)), 0)
+    FROM fresh GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (tenant, day, key_id, agent, model, provider, kind) DO UPDATE SET
+        calls = kept.calls + EXCLUDED.calls,
+        failed = kept.failed + EXCLUDED.failed,
+        priced = kept.priced + EXCLUDED.priced,
+        unpriced = kept.unpriced + EXCLUDED.unpriced,
+        prompt_tokens = kept.prompt_tokens + EXCLUDED.prompt_tokens,
+        completion_tokens = kept.completion_tokens + EXCLUDED.completion_tokens,
+        cached_tokens = kept.cached_tokens + EXCLUDED.cached_tokens,
+        cache_write_tokens = kept.cache_write_tokens + EXCLUDED.cache_write_tokens,
+        reasoning_tokens = kept.reasoning_tokens + EXCLUDED.reasoning_tokens,
+        cost_usd = kept.cost_usd + EXCLUDED.cost_usd,
+        api_equivalent_usd = kept.api_equivalent_usd + EXCLUDED.api_equivalent_usd,
+        saved_usd = kept.saved_usd + EXCLUDED.saved_usd
+    """
 )
 
 
@@ -87,7 +171,7 @@ class CallStore:
         self._database = database
 
     async def write(self, records: Sequence[CallRecord]) -> None:
-        """All or none; records already there are left alone.
+        """All or none, with the days' totals; records already there are left alone.
 
         The batch travels as one JSON document: PostgreSQL takes it apart, not this event loop.
 
@@ -210,6 +294,14 @@ def _row(record: CallRecord) -> dict[str, object]:
         "reason": record.reason,
         "trace_id": _clean(record.trace_id),
         "private": record.private,
+        "key_id": record.key_id or None,
+        "agent": _clean(record.agent) or None,
+        "conversation": _clean(record.conversation) or None,
+        "dialect": record.dialect,
+        "reasoning_tokens": usage.reasoning_tokens if usage else None,
+        "cache_write_tokens": usage.cache_write_tokens if usage else None,
+        "price_source": record.price_source,
+        "attempts": record.attempts,
     }
 
 

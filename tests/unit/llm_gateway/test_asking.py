@@ -6,6 +6,7 @@ import pytest
 
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.ingress import OpenAIEndpoint
+from agentcore.llm_gateway.models import CallRecord
 from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
@@ -67,3 +68,21 @@ async def test_a_timeout_is_kept(asking: Asking, upstream: Upstream) -> None:
     upstream.behaviour = stalls()
     call = await asking(x_agentcore_timeout="0.05").run()
     assert call.status == 504
+
+
+async def test_what_the_caller_calls_itself_is_on_the_ledger(
+    asking: Asking, lines: list[CallRecord]
+) -> None:
+    keyed = Principal(subject="a", tenant="t", scopes=frozenset({"llm"}), key_id="k1")
+    headers = {"x_agentcore_agent": "planner", "x_agentcore_conversation": "trip to Rome"}
+    assert (await asking(principal=keyed, **headers).run()).status == 200
+    assert (await asking().run()).status == 200
+    told = [(line.key_id, line.agent, line.conversation) for line in lines]
+    assert told == [("k1", "planner", "trip to Rome"), ("", "", "")]
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "a\tb", "\x7f"])
+async def test_a_name_that_no_line_could_hold_is_refused(asking: Asking, name: str) -> None:
+    call = await asking(x_agentcore_agent=name).run()
+    assert call.status == 400
+    assert "x-agentcore-agent" in call.json["error"]["message"]

@@ -1,0 +1,1 @@
+"""What calls came to, by whom, by what and when."""
