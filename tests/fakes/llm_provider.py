@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 import orjson
@@ -39,10 +40,14 @@ class FakeProvider(BaseLLMProvider):
         self.told = condition
         self._dialects = frozenset(dialects)
         self.seen: list[bytes] = []
+        # It answers when this is set.
+        self.free = asyncio.Event()
+        self.free.set()
 
     async def send(self, cleared: Cleared) -> Reply:
         call = cleared.for_sending(self.destination)
         self.seen.append(upstream_body(call, call.model))
+        await self.free.wait()
         if self.failures:
             raise self.failures.pop(0)
         raw = orjson.dumps(completion(f"from {self.destination.name}"))

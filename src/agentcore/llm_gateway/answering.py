@@ -10,7 +10,7 @@ from typing import NoReturn
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.asgi import STREAM_HEADERS, Header, Message, Receive, Send
 from agentcore.llm_gateway.dialects.port import Format
-from agentcore.llm_gateway.providers.hybrid_router import Answer, RoutedStream
+from agentcore.llm_gateway.providers.routed import Answer, RoutedStream
 
 # How often a reader is looked at within its time.
 GLANCES = 4

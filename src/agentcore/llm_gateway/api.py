@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from agentcore.kit.clock import Clock
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.costs import api as costs_api
 from agentcore.llm_gateway.gateway import Gateway
@@ -28,6 +29,32 @@ STATS = {
     "avg_latency_api": 690.1,
     "cost_savings": "3.20",
     "routing_reasons": {"cost_optimization": 1000, "cluster_saturated": 250},
+}
+DECISION = {
+    "at": "2026-01-01T00:00:00Z",
+    "subject": "planner",
+    "model": "qwen3-8b",
+    "dialect": "chat",
+    "priority": "medium",
+    "private": False,
+    "reason": "cluster_saturated",
+    "candidates": ["openai"],
+    "exclusions": {"cluster": "at its concurrency limit", "gemini": "does not serve the model"},
+    "providers": [
+        {
+            "provider": "openai",
+            "self_hosted": False,
+            "private": False,
+            "expected_cost_usd": 0.0011,
+            "load": 3.0,
+            "wait_seconds": None,
+            "first_content_seconds": 0.42,
+            "tokens_per_second": 88.0,
+            "quality": 0.5,
+            "region": "us",
+        }
+    ],
+    "attempts": [["openai", "success"]],
 }
 SUMMARY = {
     "since": "2026-01-01T00:00:00Z",
@@ -64,6 +91,24 @@ class RoutingStatistics(BaseModel):
     routing_reasons: dict[str, int]
 
 
+class RoutingRecord(BaseModel):
+    """One decision of this process. ``attempts`` are providers and how each ended; costs in USD."""
+
+    at: datetime
+    subject: str
+    model: str
+    dialect: str
+    priority: str
+    private: bool
+    reason: str
+    candidates: list[str] = Field(description="In the order of trial")
+    exclusions: dict[str, str] = Field(description="Provider: why it was no candidate")
+    providers: list[dict[str, JsonValue]] = Field(
+        description="What was known about each; null is unknown"
+    )
+    attempts: list[tuple[str, str]]
+
+
 class CostSummary(BaseModel):
     """USD as decimal strings. Self-hosted cost is the configured marginal price, 0 by default."""
 
@@ -90,6 +135,26 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
     )
     async def routing_stats() -> RoutingStatistics:
         return RoutingStatistics.model_validate(await gateway().router.get_routing_stats())
+
+    @api.get(
+        "/internal/routing/decisions",
+        tags=["gateway"],
+        summary="Why the latest calls went where they went",
+        responses={200: {"content": {"application/json": {"example": [DECISION]}}}},
+    )
+    async def routing_decisions(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Newest first")] = 50,
+        all_tenants: Annotated[  # noqa: FBT002 - a query parameter is always named
+            bool, Query(description="Of every tenant; needs the scope admin")
+        ] = False,
+    ) -> list[RoutingRecord]:
+        principal = principal_of(request.scope)
+        if all_tenants:
+            principal.require("admin")
+        tenant = None if all_tenants else principal.tenant
+        told = gateway().router.decisions.read(tenant, limit)
+        return [RoutingRecord.model_validate(each, from_attributes=True) for each in told]
 
     @api.get(
         "/internal/costs/summary",

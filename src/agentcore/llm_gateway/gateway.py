@@ -25,6 +25,7 @@ from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
+from agentcore.llm_gateway.ranking import CostOptimizer, Weights
 from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
 
@@ -72,14 +73,18 @@ async def open_gateway(
     router = HybridRouter(
         [each for each in providers.values() if each.destination.self_hosted],
         {name: each for name, each in providers.items() if not each.destination.self_hosted},
+        CostOptimizer(Weights(**config.traffic.ranking.model_dump())),
         accounts=Accounts(prices=prices, metrics=metrics, record=ledger.add, clock=clock),
         clock=clock,
         ids=ids,
         breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
+        traffic=config.traffic,
     )
     metrics.gates.update({name: each.gate for name, each in providers.items()})
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
+    if config.traffic.shadows:
+        supervisor.start("gateway shadows", lambda: router.shadows.run(router.shadow))
     for name, provider in providers.items():
         supervisor.start(f"gateway provider {name}", provider.watch)
     try:

@@ -18,6 +18,7 @@ from agentcore.llm_gateway.answering import CallerGone, Reader, Watch, relay, to
 from agentcore.llm_gateway.asgi import JSON_TYPE, Application, Header, Receive, Scope, Send
 from agentcore.llm_gateway.asking import call_of
 from agentcore.llm_gateway.chat_wire import error_status
+from agentcore.llm_gateway.dialects.chat import CHAT
 from agentcore.llm_gateway.dialects.formats import FORMATS, form_of
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest, UnknownModel
@@ -40,6 +41,7 @@ class Route:
 
 
 ROUTES = {path: Route(path) for path in FORMATS}
+EXPLAIN = Route("/v1/route:explain")
 MODELS = Route("/v1/models")
 MODEL = Route("/v1/models/{model}")
 
@@ -76,6 +78,11 @@ class OpenAIEndpoint:
             scope["route"] = ROUTES[path]
             _only(scope, "POST")
             await self._ask(FORMATS[path], scope, receive, send)
+        elif path == EXPLAIN.path:
+            scope["route"] = EXPLAIN
+            _only(scope, "POST")
+            call = call_of(await self._read(receive), scope, CHAT, self._clock)
+            await _json(send, 200, orjson.dumps(self._router().explain(call)))
         elif path == MODELS.path:
             scope["route"] = MODELS
             _only(scope, "GET")
@@ -87,7 +94,7 @@ class OpenAIEndpoint:
         else:
             raise NotFound(
                 f"there is no {path}",
-                hint=f"served here: POST {', '.join(ROUTES)}; GET /v1/models",
+                hint=f"served here: POST {', '.join(ROUTES)}, {EXPLAIN.path}; GET /v1/models",
             )
 
     async def _ask(self, form: Format, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints,
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.policy import NO_POLICY, Policy
+from agentcore.llm_gateway.traffic import TrafficConfig
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -222,6 +223,9 @@ class GatewayConfig(BaseModel):
     queue: QueueConfig = Field(
         default_factory=QueueConfig, description="How calls wait for own hardware that is full."
     )
+    traffic: TrafficConfig = Field(
+        default_factory=TrafficConfig, description="Rollout, canaries, shadows, hedges, ranking."
+    )
     max_body_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Largest accepted request body, in bytes."
     )
@@ -244,6 +248,9 @@ class GatewayConfig(BaseModel):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two providers are named {twice[0]!r}; names must be unique")
+        unknown = self.traffic.named - set(names)
+        if unknown:
+            raise ValueError(f"traffic names the provider {min(unknown)!r}, which is none")
         return self
 
 

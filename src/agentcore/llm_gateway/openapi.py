@@ -43,6 +43,16 @@ _MODELS: JsonObject = {
     "object": "list",
     "data": [{"id": "qwen3-8b", "object": "model", "created": 0, "owned_by": "cluster"}],
 }
+_EXPLANATION: JsonObject = {
+    "model": "qwen3-8b",
+    "private": False,
+    "priority": "medium",
+    "provider": "cluster",
+    "reason": "cost_optimization",
+    "candidates": ["cluster", "openai"],
+    "exclusions": {"gemini": "does not serve the model"},
+    "providers": [{"provider": "cluster", "expected_cost_usd": 0.0, "load": 0.25}],
+}
 
 
 def openapi_paths() -> JsonObject:
@@ -50,6 +60,22 @@ def openapi_paths() -> JsonObject:
     return {
         "/v1/chat/completions": {"post": _chat()},
         "/v1/embeddings": {"post": _embeddings()},
+        "/v1/route:explain": {
+            "post": {
+                "tags": ["gateway"],
+                "summary": "Where a chat completion would go, and why; nothing is sent",
+                "operationId": "explain_route",
+                "parameters": _headers(),
+                "requestBody": {
+                    "required": True,
+                    "content": {"application/json": {"schema": _schema(), "example": _REQUEST}},
+                },
+                "responses": {
+                    "200": _json("The decision", _EXPLANATION),
+                    **_errors(400, 401, 403, 404, 429, 503),
+                },
+            }
+        },
         "/v1/models": {
             "get": {
                 "tags": ["gateway"],
@@ -152,6 +178,11 @@ def _schema() -> JsonObject:
             "stream": {"type": "boolean", "default": False},
             "max_tokens": {"type": "integer"},
             "temperature": {"type": "number"},
+            "provider": {
+                "type": "object",
+                "description": "Who may answer: OpenRouter's provider object (order, only, ignore, "
+                "allow_fallbacks, data_collection, zdr, quantizations, sort, max_price, ...)",
+            },
             "metadata": {
                 "type": "object",
                 "description": "agentcore_private: true keeps the request on private providers",
@@ -165,6 +196,7 @@ def _headers() -> list[JsonValue]:
         ("x-agentcore-private", "boolean", "Only providers marked private may see the request"),
         ("x-agentcore-priority", "string", "high, medium or low"),
         ("x-agentcore-timeout", "number", "Seconds after which the answer is of no use"),
+        ("x-agentcore-region", "string", "Only providers of these regions, separated by commas"),
     )
     return [
         {"name": name, "in": "header", "schema": {"type": kind}, "description": text}

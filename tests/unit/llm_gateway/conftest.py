@@ -19,6 +19,7 @@ from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.traffic import TrafficConfig
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
@@ -69,13 +70,14 @@ def accounts(
 
 @pytest.fixture
 def build(accounts: Accounts, clock: ManualClock, ids: Ids) -> Build:
-    def routed(*providers: BaseLLMProvider) -> HybridRouter:
+    def routed(*providers: BaseLLMProvider, **traffic: Any) -> HybridRouter:
         return HybridRouter(
             [each for each in providers if each.destination.self_hosted],
             {each.destination.name: each for each in providers if not each.destination.self_hosted},
             accounts=accounts,
             clock=clock,
             ids=ids,
+            traffic=TrafficConfig.model_validate(traffic),
         )
 
     return routed

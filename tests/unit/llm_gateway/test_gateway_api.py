@@ -109,6 +109,11 @@ async def test_calls_reach_statistics_and_costs(
     assert stats["total_requests"] == 3
     assert stats["api_requests_by_provider"] == {"api": 1}
     assert stats["routing_reasons"] == {"cost_optimization": 2, "exclusive_model": 1}
+    decisions = (await client.get("/internal/routing/decisions", params={"limit": 2})).json()
+    assert [(each["model"], each["attempts"]) for each in decisions] == [
+        ("big", [["api", "success"]]),
+        ("small", [["cluster", "success"]]),
+    ]
     summary = (await client.get("/internal/costs/summary")).json()
     assert summary["pending"] == 3
     await gateway.ledger.flush()

@@ -6,26 +6,21 @@ and nobody else. From the first byte on the call belongs to its provider.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
-from uuid import UUID
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import CircuitBreaker, CircuitOpen
-from agentcore.llm_gateway.accounts import (
-    CANCELLED,
-    SUCCESS,
-    Accounts,
-    Outcome,
-    Status,
-    statistics,
-)
+from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS, Accounts, Outcome, statistics
 from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.decisions import DecisionLog, explained
+from agentcore.llm_gateway.eligibility import why_not
 from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
     PrivateProviderUnavailable,
@@ -33,14 +28,16 @@ from agentcore.llm_gateway.errors import (
     UpstreamMalformed,
     UpstreamRateLimited,
 )
+from agentcore.llm_gateway.hedging import Hedges
 from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.routed import Answer, RoutedStream, Target
 from agentcore.llm_gateway.ranking import CostOptimizer
 from agentcore.llm_gateway.replies import read_plain, text_of
-from agentcore.llm_gateway.routing import (
-    RoutingDecision,
-    decide,
-)
+from agentcore.llm_gateway.rollout import Rollout
+from agentcore.llm_gateway.routing import RoutingDecision, decide
+from agentcore.llm_gateway.shadowing import Shadows
+from agentcore.llm_gateway.traffic import STRAIGHT_AHEAD, TrafficConfig
 from agentcore.llm_gateway.wire import PlainReply
 
 OPTIMIZER = CostOptimizer()
@@ -58,63 +55,14 @@ BREAKERS = BreakerPolicy()
 
 
 @dataclass(slots=True)
-class _Target:
-    provider: BaseLLMProvider
-    breaker: CircuitBreaker
-    cool_until: float = 0.0
+class Trip:
+    """One call on its way through the candidates; ``lost`` is the attempt that failed last."""
 
-
-class Answer(NamedTuple):
-    """What a provider began to answer. ``cost`` of a stream is known only on the ledger."""
-
-    id: UUID
-    provider: str
+    call: ChatCall
     decision: RoutingDecision
-    reason: Reason
-    reply: PlainReply | RoutedStream
-    cost: Decimal | None = None
-
-
-class RoutedStream:
-    """A stream and the call it settles: read it to its end, or ``close`` it."""
-
-    def __init__(
-        self, reply: StreamReply, outcome: Outcome, target: _Target, accounts: Accounts
-    ) -> None:
-        self._reply = reply
-        self._outcome = outcome
-        self._target = target
-        self._accounts = accounts
-        self._settled = False
-
-    async def next(self) -> bytes:
-        """The next events as bytes; empty when the answer is complete.
-
-        Raises:
-            UpstreamError: it failed; the caller has a part of the answer.
-        """
-        try:
-            block = await self._reply.next()
-        except AgentCoreError as error:
-            self._settle(error.code)
-            _judge(self._target.breaker, error)
-            raise
-        if not block:
-            self._settle(SUCCESS)
-            self._target.breaker.succeeded()
-        return block
-
-    def close(self) -> None:
-        if not self._settled:
-            self._settle(CANCELLED)
-            self._target.breaker.released()
-        self._reply.close()
-
-    def _settle(self, status: Status) -> None:
-        if not self._settled:
-            self._settled = True
-            outcome = self._outcome._replace(status=status, usage=self._reply.usage)
-            self._accounts.settle(outcome)
+    began: float
+    attempts: list[tuple[str, str]]
+    lost: Outcome | None = None
 
 
 class HybridRouter:
@@ -130,6 +78,7 @@ class HybridRouter:
         clock: Clock,
         ids: Ids,
         breakers: BreakerPolicy = BREAKERS,
+        traffic: TrafficConfig = STRAIGHT_AHEAD,
     ) -> None:
         own = (
             [parallax_provider]
@@ -138,10 +87,14 @@ class HybridRouter:
         )
         self.cost_optimizer = cost_optimizer
         self.accounts = accounts
+        self.decisions = DecisionLog()
+        self.rollout = Rollout(traffic)
+        self.shadows = Shadows(traffic)
+        self._hedges = Hedges(traffic.hedge)
         self._clock = clock
         self._ids = ids
-        self._targets = {
-            provider.destination.name: _Target(
+        self.targets = {
+            provider.destination.name: Target(
                 provider,
                 CircuitBreaker(
                     provider.destination.name,
@@ -186,12 +139,12 @@ class HybridRouter:
 
     @property
     def providers(self) -> tuple[BaseLLMProvider, ...]:
-        return tuple(target.provider for target in self._targets.values())
+        return tuple(target.provider for target in self.targets.values())
 
     def models(self) -> dict[str, tuple[str, ...]]:
         """Served models and who serves them, in order of configuration."""
         serving: dict[str, tuple[str, ...]] = {}
-        for name, target in self._targets.items():
+        for name, target in self.targets.items():
             for model in target.provider.served_models() or ():
                 serving[model] = (*serving.get(model, ()), name)
         return serving
@@ -199,7 +152,13 @@ class HybridRouter:
     def snapshot(self, call: ChatCall) -> list[ProviderState]:
         """What is known now about everybody, as :func:`decide` takes it."""
         now = self._clock.monotonic()
-        return [self._state(target, call, now) for target in self._targets.values()]
+        return [self._state(target, call, now) for target in self.targets.values()]
+
+    def explain(self, call: ChatCall) -> JsonObject:
+        """What :meth:`dispatch` would do now; nothing is sent or counted."""
+        states = self.snapshot(call)
+        steering = self.rollout.steer(call)
+        return explained(call, decide(call, states, self.cost_optimizer, steering), states)
 
     async def dispatch(self, call: ChatCall) -> Answer:
         """Have ``call`` answered: returns when somebody has begun to.
@@ -209,85 +168,149 @@ class HybridRouter:
         """
         if not self.accounts.prices.loaded:
             await self.accounts.prices.wait()
-        began = self._clock.monotonic()
-        decision = self._decide(call)
+        trip = self._decide(call)
+        left = list(trip.decision.candidates)
         failure: AgentCoreError | None = None
-        lost: Outcome | None = None
-        for name in decision.candidates:
-            target = self._targets[name]
-            outcome = self._outcome(target, call, decision, began)
-            try:
-                return await self._attempt(target, outcome, decision)
-            except CircuitOpen as error:
-                failure = failure or error
-            except AgentCoreError as error:
-                self._failed(target, outcome, error)
-                failure, lost = error, outcome
-                if not _may_move(error):
-                    break
-        if lost is not None and failure is not None:
-            self.accounts.write_off(lost._replace(status=failure.code))
+        while left:
+            names = [left.pop(0)]
+            late = self.targets[names[0]].meter.late
+            patience = self._hedges.patience(call, late) if left else None
+            if patience is None:
+                result = await self._tried(trip, names[0])
+            else:
+                result = await self._hedged(trip, names, left, patience)
+            if isinstance(result, Answer):
+                self.shadows.offer(call, result.provider)
+                return result
+            failure = failure if isinstance(result, CircuitOpen) and failure else result
+            if not _may_move(result):
+                break
+        if trip.lost is not None and failure is not None:
+            self.accounts.write_off(trip.lost._replace(status=failure.code))
         raise _final(call, failure)
 
-    def _decide(self, call: ChatCall) -> RoutingDecision:
+    async def shadow(self, call: ChatCall, name: str) -> None:
+        """Ask ``name``, and nobody else, for an answer that nobody gets."""
+        state = self._state(self.targets[name], call, self._clock.monotonic())
+        if why_not(call, state) is not None or not state.has_capacity:
+            return
+        decision = RoutingDecision(name, "shadow", (name,), {})
+        trip = Trip(call, decision, self._clock.monotonic(), [])
+        result = await self._tried(trip, name)
+        if isinstance(result, Answer):
+            _close(result)
+
+    def _decide(self, call: ChatCall) -> Trip:
+        states = self.snapshot(call)
+        steering = self.rollout.steer(call)
         try:
-            return decide(call, self.snapshot(call), self.cost_optimizer)
+            decision = decide(call, states, self.cost_optimizer, steering)
         except AgentCoreError as error:
             self.accounts.metrics.refused.labels(error.code).inc()
             raise
+        attempts = self.decisions.add(self._clock.now(), call, decision, states)
+        return Trip(call, decision, self._clock.monotonic(), attempts)
 
-    def _outcome(
-        self, target: _Target, call: ChatCall, decision: RoutingDecision, began: float
-    ) -> Outcome:
+    async def _hedged(
+        self, trip: Trip, names: list[str], left: list[str], patience: float
+    ) -> Answer | AgentCoreError:
+        """Ask the first, and the next one too when the first is late; the loser is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            asked = {group.create_task(self._tried(trip, names[0]))}
+            done, _ = await asyncio.wait(asked, timeout=patience)
+            if not done and self._hedges.spend():
+                asked.add(group.create_task(self._tried(trip, left.pop(0))))
+            result: Answer | AgentCoreError | None = None
+            while asked and not isinstance(result, Answer):
+                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    result = _better(result, each.result())
+            for loser in asked:
+                loser.add_done_callback(_let_go)
+                loser.cancel()
+        if result is None:
+            raise AssertionError("somebody was asked")
+        return result
+
+    async def _tried(self, trip: Trip, name: str) -> Answer | AgentCoreError:
+        """One attempt; its failure is a result, for somebody else may answer."""
+        target = self.targets[name]
+        outcome = self._outcome(target, trip)
+        try:
+            answer = await self._attempt(target, outcome, trip.decision)
+        except CircuitOpen as error:
+            trip.attempts.append((name, error.code))
+            return error
+        except AgentCoreError as error:
+            trip.attempts.append((name, error.code))
+            self._failed(target, outcome, error)
+            trip.lost = outcome
+            return error
+        trip.attempts.append((name, SUCCESS))
+        return answer
+
+    def _outcome(self, target: Target, trip: Trip) -> Outcome:
         there = target.provider.destination
+        call = trip.call
         upstream = target.provider.upstream_model(call.model) or call.model
         return Outcome(
             id=self._ids.new(),
             call=call,
             destination=there,
             price=self.accounts.prices.price(there.name, upstream),
-            reason=self._reason(decision, there.name),
+            reason=self._reason(trip.decision, there.name),
             status=SUCCESS,
-            began=began,
+            began=trip.began,
         )
 
-    async def _attempt(
-        self, target: _Target, outcome: Outcome, decision: RoutingDecision
-    ) -> Answer:
+    async def _attempt(self, target: Target, outcome: Outcome, decision: RoutingDecision) -> Answer:
         there = outcome.destination
         target.breaker.admit()
+        asked = self._clock.monotonic()
         try:
             reply = await target.provider.send(Cleared(outcome.call, there))
         except AgentCoreError as error:
-            _judge(target.breaker, error)
+            target.judge(error)
             raise
         except BaseException:
             target.breaker.released()
-            self.accounts.settle(outcome._replace(status=CANCELLED))
+            self._settle(outcome._replace(status=CANCELLED))
             raise
+        now = self._clock.monotonic()
         if isinstance(reply, StreamReply):
-            begun = outcome._replace(first_chunk=self._clock.monotonic())
-            stream = RoutedStream(reply, begun, target, self.accounts)
+            target.meter.began(now - asked)
+            begun = outcome._replace(first_chunk=now)
+            stream = RoutedStream(reply, begun, target, self._settle, self._clock)
             return Answer(outcome.id, there.name, decision, outcome.reason, stream)
         target.breaker.succeeded()
-        cost = self.accounts.settle(outcome._replace(usage=reply.usage))
+        cost = self._settle(outcome._replace(usage=reply.usage))
         return Answer(outcome.id, there.name, decision, outcome.reason, reply, cost)
 
-    def _failed(self, target: _Target, outcome: Outcome, error: AgentCoreError) -> None:
+    def _settle(self, outcome: Outcome) -> Decimal | None:
+        if outcome.status != CANCELLED:
+            answered = outcome.status == SUCCESS
+            self.rollout.told(outcome.call, outcome.destination.name, answered=answered)
+        return self.accounts.settle(outcome)
+
+    def _failed(self, target: Target, outcome: Outcome, error: AgentCoreError) -> None:
         if isinstance(error, UpstreamRateLimited) and not error.context.get("own_limit"):
             pause = COOLING_SECONDS if error.retry_after is None else error.retry_after
             target.cool_until = self._clock.monotonic() + min(pause, LONGEST_COOLING)
+        if isinstance(error, UpstreamError) and error.faulty:
+            self.rollout.told(outcome.call, outcome.destination.name, answered=False)
         self.accounts.failed_attempt(outcome._replace(status=error.code))
 
     def _reason(self, decision: RoutingDecision, name: str) -> Reason:
         """A call that falls over from own hardware to an API could not be carried by the first."""
         if name == decision.provider or decision.reason == "privacy_required":
             return decision.reason
-        first = self._targets[decision.provider].provider.destination
-        left = first.self_hosted and not self._targets[name].provider.destination.self_hosted
+        if decision.reason == "canary":
+            return "default"
+        first = self.targets[decision.provider].provider.destination
+        left = first.self_hosted and not self.targets[name].provider.destination.self_hosted
         return "cluster_saturated" if left else decision.reason
 
-    def _state(self, target: _Target, call: ChatCall, now: float) -> ProviderState:
+    def _state(self, target: Target, call: ChatCall, now: float) -> ProviderState:
         provider = target.provider
         there = provider.destination
         upstream = provider.upstream_model(call.model)
@@ -309,19 +332,8 @@ class HybridRouter:
             wait=None if cooling > 0 else condition.wait,
             traits=there.traits,
             speaks=call.dialect in provider.dialects,
+            pace=target.meter.pace,
         )
-
-
-def _judge(breaker: CircuitBreaker, error: AgentCoreError) -> None:
-    """Tell the breaker what the failure says about the provider, if it says anything."""
-    if not isinstance(error, UpstreamError):
-        breaker.released()
-    elif error.faulty:
-        breaker.failed()
-    elif isinstance(error, UpstreamRateLimited):
-        breaker.released()
-    else:
-        breaker.succeeded()
 
 
 def _final(call: ChatCall, failure: AgentCoreError | None) -> AgentCoreError:
@@ -343,3 +355,27 @@ def _may_move(failure: AgentCoreError) -> bool:
     return isinstance(failure, CircuitOpen) or (
         isinstance(failure, UpstreamError) and failure.fails_over
     )
+
+
+def _better(
+    known: Answer | AgentCoreError | None, news: Answer | AgentCoreError
+) -> Answer | AgentCoreError:
+    """Of two that were asked at once: the answer; a second one is of no use to anybody."""
+    if not isinstance(known, Answer):
+        return news
+    if isinstance(news, Answer):
+        _close(news)
+    return known
+
+
+def _let_go(task: asyncio.Task[Answer | AgentCoreError]) -> None:
+    """What had begun in the moment in which it was cancelled still holds its connection."""
+    if not task.cancelled() and task.exception() is None:
+        result = task.result()
+        if isinstance(result, Answer):
+            _close(result)
+
+
+def _close(answer: Answer) -> None:
+    if isinstance(answer.reply, RoutedStream):
+        answer.reply.close()

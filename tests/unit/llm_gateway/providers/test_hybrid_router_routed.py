@@ -29,8 +29,9 @@ from agentcore.llm_gateway.errors import (
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord, Condition, LLMRequest
 from agentcore.llm_gateway.prices import PriceBook
-from agentcore.llm_gateway.providers.hybrid_router import HybridRouter, RoutedStream
+from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.providers.routed import RoutedStream
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock

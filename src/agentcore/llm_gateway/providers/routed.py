@@ -1,0 +1,105 @@
+"""Calls under way at a provider: what it began to answer, and what is learned from how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.resilience import CircuitBreaker
+from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS, Outcome, Status
+from agentcore.llm_gateway.endpoint import StreamReply
+from agentcore.llm_gateway.errors import UpstreamError, UpstreamRateLimited
+from agentcore.llm_gateway.models import Reason
+from agentcore.llm_gateway.pace import PaceMeter
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.routing import RoutingDecision
+from agentcore.llm_gateway.wire import PlainReply
+
+
+@dataclass(slots=True)
+class Target:
+    """A provider and how it has been doing. Moments are of the monotonic clock."""
+
+    provider: BaseLLMProvider
+    breaker: CircuitBreaker
+    meter: PaceMeter = field(default_factory=PaceMeter)
+    cool_until: float = 0.0
+
+    def judge(self, error: AgentCoreError) -> None:
+        """Tell the breaker what a failure says about the provider, if it says anything."""
+        if not isinstance(error, UpstreamError):
+            self.breaker.released()
+        elif error.faulty:
+            self.breaker.failed()
+        elif isinstance(error, UpstreamRateLimited):
+            self.breaker.released()
+        else:
+            self.breaker.succeeded()
+
+
+class Answer(NamedTuple):
+    """What a provider began to answer. ``cost`` of a stream is known only on the ledger."""
+
+    id: UUID
+    provider: str
+    decision: RoutingDecision
+    reason: Reason
+    reply: PlainReply | RoutedStream
+    cost: Decimal | None = None
+
+
+class RoutedStream:
+    """A stream and the call it settles: read it to its end, or ``close`` it."""
+
+    def __init__(
+        self,
+        reply: StreamReply,
+        outcome: Outcome,
+        target: Target,
+        settle: Callable[[Outcome], object],
+        clock: Clock,
+    ) -> None:
+        self._reply = reply
+        self._outcome = outcome
+        self._target = target
+        self._enter = settle
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._settled = False
+
+    async def next(self) -> bytes:
+        """The next events as bytes; empty when the answer is complete.
+
+        Raises:
+            UpstreamError: it failed; the caller has a part of the answer.
+        """
+        try:
+            block = await self._reply.next()
+        except AgentCoreError as error:
+            self._settle(error.code)
+            self._target.judge(error)
+            raise
+        if not block and not self._settled:
+            self._settle(SUCCESS)
+            self._target.breaker.succeeded()
+            usage = self._reply.usage
+            if usage is not None:
+                seconds = self._clock.monotonic() - self._began
+                self._target.meter.wrote(usage.completion_tokens, seconds)
+        return block
+
+    def close(self) -> None:
+        if not self._settled:
+            self._settle(CANCELLED)
+            self._target.breaker.released()
+        self._reply.close()
+
+    def _settle(self, status: Status) -> None:
+        if not self._settled:
+            self._settled = True
+            self._enter(self._outcome._replace(status=status, usage=self._reply.usage))
