@@ -17,7 +17,7 @@ from anyio import to_thread
 from agentcore.cli.main import run
 from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.environments.examples import guess_number
-from tests.fakes.deployment import Deployment, agentcore, processes_of, short_home, wait_until
+from tests.fakes.deployment import Deployment, processes_of, short_home, wait_until
 from tests.fakes.docker_engine import docker_engine
 from tests.fakes.kubernetes_api import kubeconfig, kubernetes_api
 from tests.fakes.kubernetes_controllers import controlled
@@ -135,11 +135,15 @@ async def test_an_image_that_never_starts_is_the_clusters_reason(
     assert "status: failed" in capsys.readouterr().out
 
 
-def test_a_service_deploys_what_it_knows(deployment: Deployment) -> None:
+def test_a_service_deploys_what_it_knows(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AGENTCORE_HOME", str(deployment.home))
+
     def env(*arguments: str) -> str:
-        ended = agentcore("env", *arguments, "--url", deployment.url, home=deployment.home)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout
+        code, told = run(["env", *arguments, "--url", deployment.url]), capsys.readouterr()
+        assert code == 0, told.err
+        return told.out
 
     try:
         assert "guess_number serves at http://127.0.0.1:" in env("deploy", "guess-number")

@@ -12,7 +12,8 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tests.fakes.deployment import Deployment, agentcore, short_home
+from agentcore.cli.main import run
+from tests.fakes.deployment import Deployment, short_home
 from tests.fakes.hub import FakeHub, space
 
 CATALOG = Path(__file__).parents[1] / "wire" / "openenv" / "catalog_upstream_0_10_0.json"
@@ -33,12 +34,16 @@ class SlowHub(FakeHub):
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with short_home() as home:
+        monkeypatch.setenv("AGENTCORE_HOME", str(home))
+        monkeypatch.setenv("COLUMNS", "200")
         yield home
 
 
-async def test_environments_are_found_registered_and_played(home: Path) -> None:
+async def test_environments_are_found_registered_and_played(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hub = SlowHub()
     async with hub.running(hub.answer_slowly) as hub_url:
         settings = {
@@ -47,37 +52,32 @@ async def test_environments_are_found_registered_and_played(home: Path) -> None:
         }
         service = Deployment(home, settings)
 
-        async def run(*arguments: str) -> str:
-            ended = await to_thread.run_sync(
-                lambda: agentcore(
-                    *("env", *arguments, "--url", service.url),
-                    home=home,
-                    env={"COLUMNS": "200", **settings},
-                )
-            )
-            assert ended.returncode == 0, ended.stderr
-            return ended.stdout + ended.stderr
+        async def env(*arguments: str) -> str:
+            code = await to_thread.run_sync(run, ["env", *arguments, "--url", service.url])
+            told = capsys.readouterr()
+            assert code == 0, told.err
+            return told.out + told.err
 
         await to_thread.run_sync(service.start)
         try:
-            found = await run("discover", "--tag", "openenv")
+            found = await env("discover", "--tag", "openenv")
             assert "hub:ann/echo" in found
             assert "left out: bob/echo: it has no revision" in found
-            assert "maze-world" in await run("import", str(CATALOG))
-            await _register_and_play(service, home, run)
+            assert "maze-world" in await env("import", str(CATALOG))
+            await _register_and_play(service, home, env)
             await _survives_a_stop(service, hub)
         finally:
             hub.open.set()
             await to_thread.run_sync(service.stop)
 
 
-async def _register_and_play(service: Deployment, home: Path, run: Any) -> None:
+async def _register_and_play(service: Deployment, home: Path, env: Any) -> None:
     """A server that wants a token, which the service reads where it is told."""
     secret = home / "far-token"
     secret.write_text(service.token("env:act", "env:control"))
     address = f"{service.url}/envs/guess_number"
-    await run("register", "far", address, "--server-token", f"file:{secret}")
-    listed = await run("list")
+    await env("register", "far", address, "--server-token", f"file:{secret}")
+    listed = await env("list")
     assert "healthy" in listed
     assert "0 of 256" in listed
 

@@ -79,7 +79,8 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     bearer = token or token_authority(settings).issue(
         subject="cli", tenant="default", scopes=["admin"], lifetime=timedelta(hours=1)
     )
-    headers = {"authorization": f"Bearer {bearer}"}
+    # Commands end without closing their client: no connection may outlive its request.
+    headers = {"authorization": f"Bearer {bearer}", "connection": "close"}
     return ServiceClient(httpx2.Client(headers=headers, timeout=TIMEOUT), address.rstrip("/"))
 
 
