@@ -142,6 +142,7 @@ async def llm_upstream() -> AsyncIterator[Upstream]:
     app = web.Application(middlewares=[meet])
     for api in ("chat/completions", "responses", "embeddings"):
         app.router.add_post(f"/v1/{api}", upstream.chat)
+    app.router.add_post("/v1/models/{call:.+}", upstream.chat)
     app.router.add_get("/v1/models", upstream.list_models)
     app.router.add_get("/cluster/status_json", upstream.status_json)
     app.router.add_get("/cluster/status", upstream.status_stream)

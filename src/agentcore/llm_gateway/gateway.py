@@ -19,9 +19,10 @@ from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, QueueConfig
+from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
@@ -30,6 +31,13 @@ from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
 
 log = structlog.get_logger()
+
+PROVIDERS: Mapping[ProviderKind, type[ParallaxProvider | OpenAIProvider | GeminiProvider]] = {
+    "parallax": ParallaxProvider,
+    "compatible": OpenAIProvider,
+    "openai": OpenAIProvider,
+    "gemini": GeminiProvider,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +118,7 @@ def build_provider(
     own = config.on_own_hardware
     learns = own and config.max_concurrency is None
     limit = AdaptiveLimit(clock) if learns else FixedLimit(config.max_concurrency, clock)
-    build = ParallaxProvider if config.kind == "parallax" else OpenAIProvider
-    return build(
+    return PROVIDERS[config.kind](
         config.url,
         pool=pool,
         clock=clock,

@@ -42,12 +42,16 @@ Dialect = Literal["chat", "responses", "embeddings", "messages"]
 # What servers differ in; a provider says which of these it refuses.
 Feature = Literal["tools", "forced_tools", "json", "images", "logprobs", "logit_bias", "n"]
 Hosting = Literal["self_hosted", "api"]
-ProviderKind = Literal["parallax", "compatible", "openai"]
+ProviderKind = Literal["parallax", "compatible", "openai", "gemini"]
 # What a Parallax node answers with 500 or 400, as measured.
 REFUSED_BY: Mapping[ProviderKind, frozenset[Feature]] = {
-    "parallax": frozenset({"forced_tools", "json", "images", "logprobs", "logit_bias", "n"})
+    "parallax": frozenset({"forced_tools", "json", "images", "logprobs", "logit_bias", "n"}),
+    "gemini": frozenset({"logit_bias"}),
 }
-DEFAULT_URLS: Mapping[ProviderKind, str] = {"openai": "https://api.openai.com/v1"}
+DEFAULT_URLS: Mapping[ProviderKind, str] = {
+    "openai": "https://api.openai.com/v1",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta",
+}
 HTTP_URL = re.compile(
     r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/@?#\[\]:\s]+)(:\d{1,5})?(?P<path>/[^?#\s]*)?"
 )
@@ -105,10 +109,13 @@ class ProviderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ProviderName = Field(description="Unique name in metrics, headers and decisions.")
-    kind: ProviderKind = Field(description="The wire it speaks: parallax, compatible or openai.")
+    kind: ProviderKind = Field(
+        description="The wire it speaks: parallax, compatible, openai or gemini."
+    )
     base_url: str = Field(
         "",
-        description="parallax: without a path; compatible and openai: up to and with /v1.",
+        description="parallax: without a path; compatible and openai: up to and with /v1; "
+        "gemini: up to and with /v1beta.",
         validate_default=True,
     )
     api_key: SecretStr | None = Field(

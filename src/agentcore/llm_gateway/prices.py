@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, TokenUsage
+from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, ProviderKind, TokenUsage
 
 if TYPE_CHECKING:
     from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice
@@ -39,6 +39,8 @@ PLAIN = frozenset(
     {"input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"}
 )
 PROMPT = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
+# The price library's names of those whose models are priced wherever base_url leads.
+VENDORS: Mapping[ProviderKind, str] = {"openai": "openai", "gemini": "google"}
 
 
 class Price(Protocol):
@@ -209,8 +211,8 @@ class PriceBook:
             return self._look_up(provider.price_model, None, None)
         if provider.on_own_hardware:
             return _Entry(FlatPrice.from_override(FREE))
-        if provider.kind == "openai":
-            return self._look_up(model, "openai", None)
+        if provider.kind in VENDORS:
+            return self._look_up(model, VENDORS[provider.kind], None)
         return self._look_up(model, None, provider.url)
 
     def _look_up(self, model: str, provider: str | None, url: str | None) -> _Entry:

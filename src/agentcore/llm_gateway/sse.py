@@ -54,6 +54,10 @@ class EventReader(ABC):
     def _read(self, event: bytes, document: JsonObject) -> bytes:
         """What to forward of ``event``, without the blank line: itself, others, or nothing."""
 
+    def _error(self, document: JsonValue) -> UpstreamError | None:
+        """The failure that an event or a bare document reports, if it reports one."""
+        return error_in(document, self._provider) if isinstance(document, dict) else None
+
     def _finish(self, event: bytes) -> bytes:
         """What to forward of ``[DONE]``."""
         return b""
@@ -130,7 +134,7 @@ class EventReader(ABC):
             return self._malformed("sent an event that is not JSON")
         if not isinstance(document, dict):
             return self._malformed("sent an event that is no object")
-        failure = error_in(document, self._provider)
+        failure = self._error(document)
         if failure is not None:
             self.failure = failure
             return b""
@@ -142,8 +146,7 @@ class EventReader(ABC):
             document: JsonValue = orjson.loads(body)
         except orjson.JSONDecodeError:
             return self._malformed("answered a stream with something that is none")
-        failure = error_in(document, self._provider) if isinstance(document, dict) else None
-        self.failure = failure
+        self.failure = failure = self._error(document)
         return b"" if failure else self._malformed("answered a stream with a plain document")
 
     def _malformed(self, what: str) -> bytes:

@@ -34,7 +34,7 @@ def test_openai_knows_its_address() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"kind": "anthropic"}, "'parallax', 'compatible' or 'openai'"),
+        ({"kind": "azure"}, "'parallax', 'compatible'"),
         ({"base_url": ""}, "must be an http or https address"),
         ({"base_url": "ftp://h"}, "must be an http or https address"),
         ({"base_url": "http://user:secret@h"}, "a key goes to api_key"),
