@@ -138,12 +138,7 @@ class EvolutionQueueFull(TooManyRequests):
 class EvolutionBudgetExhausted(AgentCoreError):
     """The next model call might exceed the month's budget, so it is not made."""
 
-    code, http_status, rpc_code, retryable = (
-        "evolution_budget_exhausted",
-        429,
-        RPC_TOO_MANY,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "evolution_budget_exhausted", 429, RPC_TOO_MANY, False
 
     def __init__(self, *, spent: float, asked: float, budget: float) -> None:
         super().__init__(

@@ -44,23 +44,13 @@ LOST = (
 
 
 class StorageUnavailable(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "storage_unavailable",
-        503,
-        RPC_UNAVAILABLE,
-        True,
-    )
+    code, http_status, rpc_code, retryable = "storage_unavailable", 503, RPC_UNAVAILABLE, True
 
 
 class CommitUnknown(StorageUnavailable):
     """The connection broke while committing: the write may stand. Repeat it under the same id."""
 
-    code, http_status, rpc_code, retryable = (
-        "commit_unknown",
-        503,
-        RPC_UNAVAILABLE,
-        True,
-    )
+    code, http_status, rpc_code, retryable = "commit_unknown", 503, RPC_UNAVAILABLE, True
 
 
 class TransientFault(StorageUnavailable):

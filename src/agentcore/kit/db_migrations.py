@@ -20,12 +20,7 @@ LOCK = 0x_A6E7_C0DE
 
 
 class SchemaOutdated(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "schema_outdated",
-        503,
-        RPC_UNAVAILABLE,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "schema_outdated", 503, RPC_UNAVAILABLE, False
 
 
 def scripts() -> Path:

@@ -59,12 +59,7 @@ class AgentCoreError(Exception):
 
 
 class InvalidInput(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "invalid_input",
-        422,
-        RPC_INVALID_PARAMS,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "invalid_input", 422, RPC_INVALID_PARAMS, False
 
 
 class MalformedRequest(AgentCoreError):
@@ -80,12 +75,7 @@ class RequestTooLarge(AgentCoreError):
 
 
 class Unauthenticated(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "unauthenticated",
-        401,
-        RPC_UNAUTHENTICATED,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "unauthenticated", 401, RPC_UNAUTHENTICATED, False
 
 
 class Forbidden(AgentCoreError):
@@ -101,12 +91,7 @@ class Conflict(AgentCoreError):
 
 
 class TooManyRequests(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "too_many_requests",
-        429,
-        RPC_TOO_MANY,
-        True,
-    )
+    code, http_status, rpc_code, retryable = "too_many_requests", 429, RPC_TOO_MANY, True
 
 
 class Unavailable(AgentCoreError):
@@ -114,12 +99,7 @@ class Unavailable(AgentCoreError):
 
 
 class DeadlineExceeded(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "deadline_exceeded",
-        504,
-        RPC_DEADLINE,
-        True,
-    )
+    code, http_status, rpc_code, retryable = "deadline_exceeded", 504, RPC_DEADLINE, True
 
 
 class InternalError(AgentCoreError):

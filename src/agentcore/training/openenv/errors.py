@@ -93,12 +93,8 @@ class OpenEnvInvalidActionError(OpenEnvStepError):
     ``errors`` holds one entry per fault: ``loc`` (path to the member), ``msg``, ``type``.
     """
 
-    code, http_status, rpc_code, retryable = (
-        "openenv_invalid_action",
-        422,
-        RPC_INVALID_PARAMS,
-        False,
-    )
+    code, http_status = "openenv_invalid_action", 422
+    rpc_code, retryable = RPC_INVALID_PARAMS, False
 
     def __init__(self, detail: str, errors: Sequence[JsonObject] = ()) -> None:
         super().__init__(
@@ -164,12 +160,8 @@ class WatcherLimitReached(AgentCoreError):
 class EnvironmentSessionConflict(AgentCoreError):
     """The caller has given this session id to something else."""
 
-    code, http_status, rpc_code, retryable = (
-        "environment_session_conflict",
-        409,
-        RPC_CONFLICT,
-        False,
-    )
+    code, http_status = "environment_session_conflict", 409
+    rpc_code, retryable = RPC_CONFLICT, False
 
 
 class ActionMappingError(AgentCoreError):
@@ -183,12 +175,8 @@ class EnvironmentNotFoundError(AgentCoreError):
 
 
 class EnvironmentSessionNotFound(AgentCoreError):
-    code, http_status, rpc_code, retryable = (
-        "environment_session_not_found",
-        404,
-        RPC_NOT_FOUND,
-        False,
-    )
+    code, http_status = "environment_session_not_found", 404
+    rpc_code, retryable = RPC_NOT_FOUND, False
 
 
 class SessionInUse(AgentCoreError):

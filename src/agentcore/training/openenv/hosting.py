@@ -36,12 +36,8 @@ log = structlog.get_logger()
 class InvalidRequest(InvalidInput):
     """A request breaks the protocol; ``errors`` has ``loc``, ``msg`` and ``type`` per fault."""
 
-    code, http_status, rpc_code, retryable = (
-        "openenv_invalid_request",
-        422,
-        RPC_INVALID_PARAMS,
-        False,
-    )
+    code, http_status = "openenv_invalid_request", 422
+    rpc_code, retryable = RPC_INVALID_PARAMS, False
 
     def __init__(self, *errors: JsonObject) -> None:
         super().__init__(str(errors[0]["msg"]))

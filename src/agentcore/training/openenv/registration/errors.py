@@ -17,23 +17,13 @@ from agentcore.kit.errors import (
 class EnvironmentValidationError(AgentCoreError):
     """The environment is not fit to be registered: its server fails, or its spec says nothing."""
 
-    code, http_status, rpc_code, retryable = (
-        "environment_invalid",
-        422,
-        RPC_INVALID_PARAMS,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "environment_invalid", 422, RPC_INVALID_PARAMS, False
 
 
 class AmbiguousEnvironment(AgentCoreError):
     """A name stands for environments of several sources; ``candidates`` are all of them."""
 
-    code, http_status, rpc_code, retryable = (
-        "environment_ambiguous",
-        409,
-        RPC_CONFLICT,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "environment_ambiguous", 409, RPC_CONFLICT, False
 
     def __init__(self, reference: str, candidates: Sequence[str]) -> None:
         super().__init__(
@@ -46,34 +36,20 @@ class AmbiguousEnvironment(AgentCoreError):
 class EnvironmentNameTaken(AgentCoreError):
     """A bundled or a configured environment has this name, or a route needs it."""
 
-    code, http_status, rpc_code, retryable = (
-        "environment_name_taken",
-        409,
-        RPC_CONFLICT,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "environment_name_taken", 409, RPC_CONFLICT, False
 
 
 class EnvironmentNotServed(AgentCoreError):
     """It is registered by its image alone, and nothing runs it."""
 
-    code, http_status, rpc_code, retryable = (
-        "environment_not_served",
-        409,
-        RPC_CONFLICT,
-        False,
-    )
+    code, http_status, rpc_code, retryable = "environment_not_served", 409, RPC_CONFLICT, False
 
 
 class TokenReferenceInvalid(AgentCoreError):
     """The secret that a token refers to is not where it should be; it is never quoted."""
 
-    code, http_status, rpc_code, retryable = (
-        "token_reference_invalid",
-        422,
-        RPC_INVALID_PARAMS,
-        False,
-    )
+    code, http_status = "token_reference_invalid", 422
+    rpc_code, retryable = RPC_INVALID_PARAMS, False
 
 
 class CatalogFileError(AgentCoreError):
