@@ -110,9 +110,7 @@ async def test_a_mind_answers_and_says_what_it_took(doors: Doors) -> None:
     assert thought.cost_usd == 0, "self-hosted, at its marginal price"
 
 
-async def test_a_world_answers_methods_and_raises_refusals_in_the_peers_words(
-    doors: Doors,
-) -> None:
+async def test_a_world_answers_methods_and_raises_refusals_in_the_peers_words(doors: Doors) -> None:
     found = await doors.world.call("agent.discover", {"text": "pupil"})
     assert "agents" in found
     with pytest.raises(AgentCoreError, match="no method"):

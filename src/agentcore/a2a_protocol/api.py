@@ -132,11 +132,7 @@ def _internal(runtime: Runtime) -> APIRouter:
     @api.get(
         "/agents", summary="Agents of the tenant", responses=_example(examples.AGENT, "agents")
     )
-    async def agents(
-        request: Request,
-        limit: Limit = 50,
-        cursor: Cursor = None,
-    ) -> AgentList:
+    async def agents(request: Request, limit: Limit = 50, cursor: Cursor = None) -> AgentList:
         found = await runtime().agents.list(principal_of(request.scope), limit=limit, cursor=cursor)
         listed = [agent.summary() for agent in found.agents]
         return AgentList(agents=listed, next_cursor=found.next_cursor)

@@ -46,11 +46,7 @@ def _match(agent: AgentRecord, wish: Wish) -> Match | None:
     words = _words(wish.text)
     in_name = len(words & _words(agent.name))
     in_text = len(words & (_words(agent.description) | _words(" ".join(able))))
-    asked = (
-        (wish.capabilities, capabilities),
-        (wish.skills, skills),
-        (words, in_name + in_text),
-    )
+    asked = ((wish.capabilities, capabilities), (wish.skills, skills), (words, in_name + in_text))
     if any(wanted and not found for wanted, found in asked):
         return None
     score = capabilities * CAPABILITY + skills * SKILL + in_name * IN_NAME + in_text * IN_TEXT

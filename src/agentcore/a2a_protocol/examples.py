@@ -8,13 +8,7 @@ SEND_1_0: JsonObject = {
     "jsonrpc": "2.0",
     "id": 1,
     "method": "SendMessage",
-    "params": {
-        "message": {
-            "messageId": "m-1",
-            "role": "ROLE_USER",
-            "parts": [{"text": "hello"}],
-        }
-    },
+    "params": {"message": {"messageId": "m-1", "role": "ROLE_USER", "parts": [{"text": "hello"}]}},
 }
 SEND_0_3: JsonObject = {
     "jsonrpc": "2.0",
@@ -65,10 +59,7 @@ SENT: JsonObject = {
         "task": {
             "id": "0198a1c0-0000-7000-8000-000000000001",
             "contextId": "0198a1c0-0000-7000-8000-000000000002",
-            "status": {
-                "state": "TASK_STATE_COMPLETED",
-                "timestamp": "2026-01-01T00:00:00Z",
-            },
+            "status": {"state": "TASK_STATE_COMPLETED", "timestamp": "2026-01-01T00:00:00Z"},
         }
     },
 }

@@ -281,9 +281,7 @@ class TaskRows:
 
 def _of(task_id: str, owner: Owner) -> ColumnElement[bool]:
     return and_(
-        tasks.c.task_id == task_id,
-        tasks.c.tenant == owner.tenant,
-        tasks.c.owner == owner.subject,
+        tasks.c.task_id == task_id, tasks.c.tenant == owner.tenant, tasks.c.owner == owner.subject
     )
 
 

@@ -63,12 +63,7 @@ def demo(
     from agentcore.cli.demo.command import DemoPlan, run_demo
 
     plan = DemoPlan(
-        rounds=rounds,
-        episodes=episodes,
-        agents=agents,
-        seed=seed,
-        stay=stay,
-        picture=picture,
+        rounds=rounds, episodes=episodes, agents=agents, seed=seed, stay=stay, picture=picture
     )
     raise typer.Exit(run_demo(plan))
 

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-Url = Annotated[
-    str | None,
-    typer.Option("--url", help="The service, e.g. http://127.0.0.1:8001."),
-]
+Url = Annotated[str | None, typer.Option("--url", help="The service, e.g. http://127.0.0.1:8001.")]
 Token = Annotated[
     str | None,
     typer.Option("--token", envvar="AGENTCORE_TOKEN", help="A token instead of an own one."),

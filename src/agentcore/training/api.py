@@ -104,11 +104,7 @@ def _checkpoints(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> N
         responses=NO_CHECKPOINT,
     )
     async def list_versions(
-        kind: Kind,
-        name: Name,
-        request: Request,
-        limit: Limit = 50,
-        cursor: Version | None = None,
+        kind: Kind, name: Name, request: Request, limit: Limit = 50, cursor: Version | None = None
     ) -> CheckpointPage:
         """The newest first; empty where there is no such name."""
         tenant = principal_of(request).tenant
@@ -124,11 +120,7 @@ def _versions(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> None
 
     @routes.get(f"{where}/diff", summary="Compare metrics", responses=NO_CHECKPOINT)
     async def diff_versions(
-        kind: Kind,
-        name: Name,
-        request: Request,
-        before: Version,
-        after: Version,
+        kind: Kind, name: Name, request: Request, before: Version, after: Version
     ) -> dict[str, MetricChange]:
         """What became of each metric from one version to the other."""
         tenant = principal_of(request).tenant

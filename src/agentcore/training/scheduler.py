@@ -239,11 +239,7 @@ class TrainingScheduler:
         again = error.retryable and before + 1 < self._config.max_attempts
         wait = min(FIRST_WAIT * 2**before, LONGEST_WAIT) if again else 0.0
         await self._store.finish(
-            job,
-            "queued" if again else "failed",
-            outcome="failed",
-            error=told,
-            wait_seconds=wait,
+            job, "queued" if again else "failed", outcome="failed", error=told, wait_seconds=wait
         )
 
 

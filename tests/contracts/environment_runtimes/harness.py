@@ -8,11 +8,7 @@ from typing import Protocol
 import httpx2
 
 from agentcore.training.openenv.ports import EnvironmentRuntime
-from agentcore.training.openenv.specs import (
-    DeployedEnvironment,
-    EnvironmentSpec,
-    Resources,
-)
+from agentcore.training.openenv.specs import DeployedEnvironment, EnvironmentSpec, Resources
 
 WAIT_SECONDS = 20.0
 SMALL = Resources(cpu="100m", memory="64Mi", cpu_limit="1", memory_limit="256Mi")

@@ -75,10 +75,7 @@ REFUSALS: dict[str, tuple[Answer, type[UpstreamError]]] = {
     "404": (lambda _: fails(404), UpstreamError),
     "400": (lambda _: fails(400), UpstreamRejected),
     "422": (lambda _: fails(422), UpstreamRejected),
-    "redirect": (
-        lambda _: fails(302, location="http://elsewhere.invalid/"),
-        UpstreamUnavailable,
-    ),
+    "redirect": (lambda _: fails(302, location="http://elsewhere.invalid/"), UpstreamUnavailable),
     "dropped": (lambda _: drops(), UpstreamUnavailable),
     "stalled": (lambda _: stalls(), UpstreamTimeout),
     "a page": (lambda _: answers(b"<html>hi</html>", "text/html"), UpstreamMalformed),
@@ -335,10 +332,7 @@ async def test_a_deadline_ends_a_stream(
 
 
 async def test_a_connection_that_lingers_after_the_end_is_not_waited_for(
-    provider: BaseLLMProvider,
-    upstream: Upstream,
-    speech: Speech,
-    monkeypatch: pytest.MonkeyPatch,
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint, "AFTERMATH_SECONDS", 0.02)
     whole = (speech.opening, speech.part("a"), speech.ending, speech.last)

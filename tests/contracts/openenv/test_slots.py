@@ -196,10 +196,7 @@ async def test_what_nobody_uses_is_reaped_and_what_is_connected_is_not(
         await server.slots.sweep()
         # The one that sent no frame for 600 seconds is told before it is closed.
         told = (await own.next())["data"]
-        assert (told["code"], told["message"]) == (
-            "SESSION_ERROR",
-            "no frame came for 600 seconds",
-        )
+        assert (told["code"], told["message"]) == ("SESSION_ERROR", "no frame came for 600 seconds")
         assert await own.closed() == 1001
         assert (await one.ask("state"))["type"] == "state"
     await eventually(lambda: server.slots.capacity.active == 1)

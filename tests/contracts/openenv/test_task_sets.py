@@ -26,10 +26,7 @@ class WithTasks(GuessNumber):
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
     environments = {"With_Tasks": WithTasks, "plain": GuessNumber}
     app = envs_app(environments, EnvironmentServerConfig())
-    async with (
-        serving(app) as url,
-        httpx2.AsyncClient(base_url=f"{url}/envs/With_Tasks") as client,
-    ):
+    async with serving(app) as url, httpx2.AsyncClient(base_url=f"{url}/envs/With_Tasks") as client:
         yield client
 
 

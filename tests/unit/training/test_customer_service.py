@@ -145,9 +145,7 @@ def test_the_reward_of_all_steps_is_the_satisfaction_of_all_customers() -> None:
         observation, done = step.observation, step.terminated or step.truncated
         total += round(100 * step.reward)
         outcomes: Any = observation["outcomes"]
-        told.update(
-            {each["ticket"]: each for each in outcomes if each["outcome"] != "reopened"},
-        )
+        told.update({each["ticket"]: each for each in outcomes if each["outcome"] != "reopened"})
     assert set(told) == {ticket.id for ticket in env.tickets}
     assert total == sum(round(100 * each["satisfaction"]) for each in told.values())
     assert env.state.resolved + env.state.lost == len(env.tickets)

@@ -9,14 +9,7 @@ from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import environment_app
-from tests.fakes.openenv_servers import (
-    METADATA,
-    Hang,
-    Leave,
-    ScriptedServer,
-    refusal,
-    serving,
-)
+from tests.fakes.openenv_servers import METADATA, Hang, Leave, ScriptedServer, refusal, serving
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcore.training.estimates import (
-    mean_interval,
-    paired_tests,
-    quantile,
-    share_interval,
-)
+from agentcore.training.estimates import mean_interval, paired_tests, quantile, share_interval
 
 # Differences in height of Darwin's 15 pairs of plants, in eighths of an inch (Fisher 1935, § 21).
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]

@@ -9,12 +9,7 @@ from agentcore.kit.errors import InvalidInput
 from agentcore.training.exporting import FORMATS, export_lines, export_rows
 from agentcore.training.models import EpisodeFailure
 from agentcore.training.openenv.models import Action, Observation
-from agentcore.training.recording import (
-    RecordedEpisode,
-    RecordedStep,
-    Recording,
-    RecordingHeader,
-)
+from agentcore.training.recording import RecordedEpisode, RecordedStep, Recording, RecordingHeader
 
 HEADER = RecordingHeader(environment="guess_number", version="1.0.0", policy="reference")
 

@@ -138,10 +138,7 @@ async def test_refusals_are_typed(
 async def test_a_short_wait_is_waited_for() -> None:
     hub = FakeHub([space(f"ann/env-{number}") for number in range(3)])
     async with hub.running() as url:
-        hub.failing = [
-            JSONResponse({}, 429, {"retry-after": "2"}),
-            JSONResponse({}, 502),
-        ]
+        hub.failing = [JSONResponse({}, 429, {"retry-after": "2"}), JSONResponse({}, 502)]
         listing = await client(url).list_environments()
     assert len(listing.specs) == 3
 

@@ -34,11 +34,7 @@ async def registered(
     store: EnvironmentStore, name: str, due: datetime | None = AT
 ) -> EnvironmentRecord:
     return await store.register(
-        spec(name, source_id=name),
-        token_ref=None,
-        health=SEEN,
-        at=AT,
-        next_check_at=due,
+        spec(name, source_id=name), token_ref=None, health=SEEN, at=AT, next_check_at=due
     )
 
 

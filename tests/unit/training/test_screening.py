@@ -8,11 +8,7 @@ from hypothesis import strategies as st
 from pydantic import AnyHttpUrl
 
 from agentcore.training.openenv.registration.errors import EnvironmentValidationError
-from agentcore.training.openenv.registration.screening import (
-    presentable,
-    screen,
-    without_query,
-)
+from agentcore.training.openenv.registration.screening import presentable, screen, without_query
 from tests.fakes.environment_registry import spec
 
 

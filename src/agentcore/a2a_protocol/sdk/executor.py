@@ -155,11 +155,7 @@ class HostedExecutor(AgentExecutor):
             raise RuntimeError("a message has reached no agent")
         run = self._manager.begin(task_id, hosting.agent_id)
         task = HostedTask(
-            event_queue,
-            run,
-            context_id=message.context_id,
-            clock=self._clock,
-            ids=self._ids,
+            event_queue, run, context_id=message.context_id, clock=self._clock, ids=self._ids
         )
         if context.current_task is None:
             await event_queue.enqueue_event(self._first(message, hosting))

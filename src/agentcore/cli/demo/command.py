@@ -88,11 +88,7 @@ async def _demo(plan: DemoPlan, started: Running, console: Console) -> None:
     )
     async with open_http() as http, _ready(started, http) as service:
         learners = Learners(
-            service,
-            agents=plan.agents,
-            episodes=plan.episodes,
-            seed=plan.seed,
-            clock=SYSTEM_CLOCK,
+            service, agents=plan.agents, episodes=plan.episodes, seed=plan.seed, clock=SYSTEM_CLOCK
         )
         rounds = await _learn(plan, learners, console)
     console.print(table(rounds))

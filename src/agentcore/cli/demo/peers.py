@@ -25,10 +25,7 @@ class AgentCoreApi:
     def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
         self._http = http
         self._url = url
-        self._headers = {
-            "authorization": f"Bearer {token}",
-            "content-type": "application/json",
-        }
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
 
     async def get(self, path: str) -> JsonObject:
         return (await self.exchange("GET", path))[0]

@@ -9,10 +9,7 @@ from rich import box
 from rich.table import Table
 
 from agentcore.cli.demo.rounds import Bill, Round, interval
-from agentcore.training.openenv.environments.a2a_policies import (
-    A2ANaivePolicy,
-    A2AReferencePolicy,
-)
+from agentcore.training.openenv.environments.a2a_policies import A2ANaivePolicy, A2AReferencePolicy
 from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtocolTestEnv
 from agentcore.training.openenv.environments.policies import score
 

@@ -32,8 +32,7 @@ INTERRUPTED = 130
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The environment that is deployed.")]
 Runtime = Annotated[
-    str | None,
-    typer.Option("--runtime", help="local, docker or kubernetes; else as configured."),
+    str | None, typer.Option("--runtime", help="local, docker or kubernetes; else as configured.")
 ]
 Service = Annotated[
     str | None,

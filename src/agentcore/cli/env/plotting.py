@@ -25,8 +25,7 @@ def require_matplotlib() -> None:
     """Raise ``PlotUnavailable`` before anything is played for a picture that cannot be drawn."""
     if find_spec("matplotlib") is None:
         raise PlotUnavailable(
-            "plots need matplotlib, which is not installed",
-            hint="pip install 'agentcore[plots]'",
+            "plots need matplotlib, which is not installed", hint="pip install 'agentcore[plots]'"
         )
 
 

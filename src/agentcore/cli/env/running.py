@@ -152,11 +152,7 @@ async def _run_all(
 
 
 async def _play(
-    game: _Game,
-    target: Target,
-    policy: str,
-    watchers: Sequence[EpisodeWatcher],
-    reports: Reports,
+    game: _Game, target: Target, policy: str, watchers: Sequence[EpisodeWatcher], reports: Reports
 ) -> None:
     """One rollout with its progress bar; what ended is reported also when it is interrupted."""
     from agentcore.cli.env.showing import progress_bar
@@ -172,12 +168,7 @@ async def _play(
         watching = [*watchers, Progress(ended.append), Progress(advance)]
         try:
             await rollout(
-                player,
-                target.sessions,
-                game.episodes,
-                game.seed,
-                plan=game.plan,
-                watchers=watching,
+                player, target.sessions, game.episodes, game.seed, plan=game.plan, watchers=watching
             )
         finally:
             if ended:

@@ -127,11 +127,7 @@ def _sessions(sessions: Sessions) -> APIRouter:
         """Sessions that the caller opened in this replica, the oldest first."""
         return sessions().page(principal_of(request.scope), limit=limit, cursor=cursor)
 
-    @api.get(
-        "/{session_id}",
-        summary="Show a session",
-        responses={**example(SESSION), **missing},
-    )
+    @api.get("/{session_id}", summary="Show a session", responses={**example(SESSION), **missing})
     async def show_session(session_id: str, request: Request) -> SessionView:
         return sessions().view(principal_of(request.scope), session_id)
 
@@ -164,10 +160,7 @@ def _events(sessions: Sessions) -> APIRouter:
         },
     )
     async def watch_session(
-        session_id: str,
-        request: Request,
-        after: After = None,
-        last_event_id: LastEventId = None,
+        session_id: str, request: Request, after: After = None, last_event_id: LastEventId = None
     ) -> Response:
         """JSON-RPC notifications `environment.state_changed`, until the session closes."""
         place = after if last_event_id is None else last_event_id
@@ -176,9 +169,7 @@ def _events(sessions: Sessions) -> APIRouter:
 
     @api.websocket("/{session_id}/ws")
     async def watch_by_websocket(
-        websocket: WebSocket,
-        session_id: str,
-        after: After = None,
+        websocket: WebSocket, session_id: str, after: After = None
     ) -> None:
         try:
             # A browser opens sockets for any page: only pages of this host may watch.

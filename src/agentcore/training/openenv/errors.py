@@ -98,9 +98,7 @@ class OpenEnvInvalidActionError(OpenEnvStepError):
 
     def __init__(self, detail: str, errors: Sequence[JsonObject] = ()) -> None:
         super().__init__(
-            detail,
-            hint="the environment's action_space says what it takes",
-            errors=list(errors),
+            detail, hint="the environment's action_space says what it takes", errors=list(errors)
         )
         self.errors = tuple(errors)
 

@@ -70,10 +70,7 @@ training_jobs = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column(
-        "schedule_id",
-        Uuid,
-        ForeignKey("training_schedules.id", ondelete="CASCADE"),
-        nullable=False,
+        "schedule_id", Uuid, ForeignKey("training_schedules.id", ondelete="CASCADE"), nullable=False
     ),
     Column("tenant", Text, nullable=False),
     Column("due_at", DateTime(timezone=True), nullable=False),

@@ -61,9 +61,7 @@ async def test_what_is_not_there_is_no_error(client: KubernetesClient) -> None:
     assert await client.get_pod_metrics("app=nobody") is None
 
 
-async def test_an_invalid_object_is_refused_in_the_servers_words(
-    client: KubernetesClient,
-) -> None:
+async def test_an_invalid_object_is_refused_in_the_servers_words(client: KubernetesClient) -> None:
     with pytest.raises(InvalidDeployment, match="RFC 1123"):
         await client.apply(secret("Not_A_Name"))
 

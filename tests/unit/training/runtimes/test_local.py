@@ -125,9 +125,7 @@ async def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(harness: LocalH
     await bystander.wait()
 
 
-async def test_a_record_that_cannot_be_read_does_not_block_the_name(
-    harness: LocalHarness,
-) -> None:
+async def test_a_record_that_cannot_be_read_does_not_block_the_name(harness: LocalHarness) -> None:
     await deploy(harness, "echo")
     folder = harness.home / "deployments" / "echo"
     (folder / "state.json").write_text("{")

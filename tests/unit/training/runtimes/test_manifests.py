@@ -29,11 +29,7 @@ def objects(
     spec: EnvironmentSpec = BUNDLED, replicas: int = 3, **resources: Any
 ) -> dict[str, dict[str, Any]]:
     made = environment_objects(
-        spec,
-        CONFIG,
-        replicas=replicas,
-        resources=Resources(**resources),
-        secret="the-secret",
+        spec, CONFIG, replicas=replicas, resources=Resources(**resources), secret="the-secret"
     )
     return {each.kind: each.document() for each in made}
 

@@ -16,11 +16,7 @@ from agentcore.kit.errors import InvalidInput
 from agentcore.kit.security import principal_of
 from agentcore.kit.storable import StorableText
 from agentcore.training.openenv.api import ROOT, Limit, Responses, example
-from agentcore.training.openenv.models import (
-    ENVIRONMENT_NAME,
-    EnvironmentEntry,
-    EnvironmentPage,
-)
+from agentcore.training.openenv.models import ENVIRONMENT_NAME, EnvironmentEntry, EnvironmentPage
 from agentcore.training.openenv.operations.models import Operation
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.registration.catalog_file import parse_catalog
@@ -295,11 +291,7 @@ def _registering(api: APIRouter, registry: Registry) -> None:
 
 
 def _deploying(api: APIRouter, registry: Registry) -> None:
-    @api.get(
-        "/deployed",
-        summary="List deployments",
-        responses=example({"deployed": [DEPLOYED]}),
-    )
+    @api.get("/deployed", summary="List deployments", responses=example({"deployed": [DEPLOYED]}))
     async def list_deployed() -> Deployments:
         return Deployments(deployed=tuple(await registry().list_deployed()))
 
@@ -362,9 +354,7 @@ def _asking(api: APIRouter, registry: Registry) -> None:
         return await registry().get_metrics(name)
 
     @api.get(
-        "/{name}/health",
-        summary="Show the last check",
-        responses={**example(healthy), **ABSENT},
+        "/{name}/health", summary="Show the last check", responses={**example(healthy), **ABSENT}
     )
     async def health(name: Name) -> HealthReport:
         """What the monitor, or whoever asked last, found."""

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of
-from agentcore.training.openenv.conformance.judging import (
-    NotApplicable,
-    check,
-    checks_of,
-    require,
-)
+from agentcore.training.openenv.conformance.judging import NotApplicable, check, checks_of, require
 from agentcore.training.openenv.conformance.playing import first_action, require_envelope
 from agentcore.training.openenv.conformance.schemas import unfit
 from agentcore.training.openenv.conformance.subject import Answer, Subject
@@ -50,12 +45,7 @@ async def http_stateless(subject: Subject) -> None:
 
 @check("http-reset-422", "A reset that is wrong is 422 with the fields", RESET)
 async def http_reset_422(subject: Subject) -> None:
-    bodies: tuple[JsonValue, ...] = (
-        {"seed": -1},
-        {"seed": "x"},
-        {"episode_id": "e" * 256},
-        [1],
-    )
+    bodies: tuple[JsonValue, ...] = ({"seed": -1}, {"seed": "x"}, {"episode_id": "e" * 256}, [1])
     for body in bodies:
         _is_422(await _posted(subject, "/reset", body), body)
 

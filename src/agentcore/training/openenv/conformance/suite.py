@@ -115,8 +115,7 @@ async def _prepare(subject: Subject) -> None:
             await subject.prepare()
     except WireFault as fault:
         raise OpenEnvConnectionError(
-            f"{url} cannot be asked: {fault.came}",
-            hint="is the server up, and the address right?",
+            f"{url} cannot be asked: {fault.came}", hint="is the server up, and the address right?"
         ) from fault
     except TimeoutError:
         subject.without_actions = f"nothing was ready within {subject.plan.check_seconds:g} s"

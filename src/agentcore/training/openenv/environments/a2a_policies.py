@@ -81,11 +81,7 @@ def delegate(task: JsonObject, agent: JsonObject) -> Action:
 
 def respond(request: JsonObject, value: int) -> Action:
     result: JsonObject = {"value": value}
-    parameters: JsonObject = {
-        "task_id": request["task_id"],
-        "status": "success",
-        "result": result,
-    }
+    parameters: JsonObject = {"task_id": request["task_id"], "status": "success", "result": result}
     return Action(type="respond_to_task", parameters=parameters)
 
 

@@ -57,9 +57,7 @@ OBSERVATION_SPACE: JsonObject = record(
         "message_queue": listed(
             "Open task requests of other agents, then the latest responses.", {"type": STRING}
         ),
-        "protocol_state": record(
-            {"step": COUNT, "completed_tasks": COUNT, "violations": COUNT},
-        ),
+        "protocol_state": record({"step": COUNT, "completed_tasks": COUNT, "violations": COUNT}),
     },
     title="A2AProtocolTestObservation",
 )

@@ -208,11 +208,7 @@ class Environment(ABC, Generic[ActionT, StateT]):
         return min(filter(None, (self.max_episode_steps, self.step_limit)), default=None)
 
     def visible_state(self) -> JsonObject:
-        return {
-            "episode_id": self.episode_id,
-            "step_count": self.step_count,
-            **asdict(self.state),
-        }
+        return {"episode_id": self.episode_id, "step_count": self.step_count, **asdict(self.state)}
 
     def info(self) -> EnvironmentInfo:
         state: JsonObject = TypeAdapter(self._state_type).json_schema()

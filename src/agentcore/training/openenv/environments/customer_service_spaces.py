@@ -8,13 +8,7 @@ from agentcore.training.openenv.environments.customer_service_world import (
     MOST_OPEN,
     TOPICS,
 )
-from agentcore.training.openenv.environments.spaces import (
-    COUNT,
-    STRING,
-    described,
-    listed,
-    record,
-)
+from agentcore.training.openenv.environments.spaces import COUNT, STRING, described, listed, record
 
 _TOPIC: JsonObject = {"type": "string", "enum": list(TOPICS)}
 
@@ -34,11 +28,7 @@ OBSERVATION_SPACE: JsonObject = record(
         ),
         "agents": listed(
             f"The roster; an agent takes at most {MOST_OPEN} tickets at once.",
-            {
-                "id": STRING,
-                "skills": {"type": "array", "items": _TOPIC},
-                "open_tickets": COUNT,
-            },
+            {"id": STRING, "skills": {"type": "array", "items": _TOPIC}, "open_tickets": COUNT},
         ),
         "outcomes": listed(
             "What became of tickets lately, the latest at the end.",

@@ -80,11 +80,7 @@ class Score:
         return f"{self.mean:.2f} ± {self.margin:.2f} over {self.episodes} episodes"
 
 
-def score(
-    environment: AnyEnvironment,
-    policy: PolicyFactory,
-    seeds: Iterable[int],
-) -> Score:
+def score(environment: AnyEnvironment, policy: PolicyFactory, seeds: Iterable[int]) -> Score:
     """Play one episode per seed; ``policy`` makes the player of a seed."""
     totals = [play(environment, policy(seed), seed) for seed in seeds]
     return Score(fmean(totals), 1.96 * stdev(totals) / math.sqrt(len(totals)), len(totals))

@@ -61,8 +61,7 @@ def _check_status(response: httpx2.Response) -> None:
     detail = f"{response.url.copy_with(query=None)} answers with HTTP {status}"
     if status in {401, 403}:
         raise HubUnauthorized(
-            detail,
-            hint="training.registry.hub.token is missing, expired, or may not read there",
+            detail, hint="training.registry.hub.token is missing, expired, or may not read there"
         )
     if status == 429:
         raise HubRateLimited(

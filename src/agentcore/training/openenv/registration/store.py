@@ -199,9 +199,7 @@ class EnvironmentStore:
                 renewed = {name: fresh.excluded[name] for name in (*SPEC_COLUMNS, "tags", "url")}
                 await connection.execute(
                     fresh.on_conflict_do_update(
-                        index_elements=KEY,
-                        set_=renewed,
-                        where=environments.c.state == "discovered",
+                        index_elements=KEY, set_=renewed, where=environments.c.state == "discovered"
                     )
                 )
 

@@ -158,11 +158,7 @@ def _labels(spec: EnvironmentSpec) -> dict[str, str]:
 
 
 def _pod(
-    container: Container,
-    app: Selector,
-    resources: Resources,
-    config: DeploymentConfig,
-    secret: str,
+    container: Container, app: Selector, resources: Resources, config: DeploymentConfig, secret: str
 ) -> PodSpec:
     drain = math.ceil(config.drain_seconds)
     return PodSpec(

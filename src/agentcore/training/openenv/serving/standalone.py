@@ -69,10 +69,7 @@ def given_tokens(config: EnvironmentServerConfig) -> GivenTokens | None:
             "the token and the agent token are the same: agents could reset and close",
             hint="give agents a token of their own",
         )
-    pairs = [
-        (token, "orchestrator", ORCHESTRATOR),
-        (agent_token, "agent", AGENT),
-    ]
+    pairs = [(token, "orchestrator", ORCHESTRATOR), (agent_token, "agent", AGENT)]
     accepted = [
         (given, Principal(subject=subject, tenant="default", scopes=scopes))
         for given, subject, scopes in pairs

@@ -129,18 +129,12 @@ class StandardMcp:
         )
 
     async def _list_tools(
-        self,
-        context: ServerRequestContext[dict[str, Any]],
-        _: types.PaginatedRequestParams | None,
+        self, context: ServerRequestContext[dict[str, Any]], _: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         from mcp import types
 
         own: list[JsonObject] = [
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "inputSchema": tool.input_schema,
-            }
+            {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
             for tool in self._dialect.tools()
         ]
         listed = [RESET, *own] if caller_of(_scope(context)).may(CONTROL) else own
