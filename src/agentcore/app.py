@@ -159,7 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         OpenAIDoor,
         endpoint=OpenAIEndpoint(
-            lambda: holder.services.gateway.router,
+            lambda: holder.services.gateway.front,
             clock=SYSTEM_CLOCK,
             max_body_bytes=settings.llm_gateway.max_body_bytes,
         ),

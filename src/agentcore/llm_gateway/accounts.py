@@ -21,6 +21,8 @@ from agentcore.llm_gateway.prices import Price, PriceBook
 Status = str
 SUCCESS: Status = ANSWERED
 CANCELLED: Status = LEFT
+CACHED: Status = "cached"
+NOTHING = Decimal(0)
 
 
 class Outcome(NamedTuple):
@@ -116,6 +118,13 @@ class Accounts:
             self._tally(outcome, seconds, cost, equivalent)
         self._record(self._line(outcome, seconds, cost, equivalent))
         return cost
+
+    def repeated(self, outcome: Outcome) -> None:
+        """An answer was given again: it is on the ledger, and cost nothing."""
+        line = outcome._replace(status=CACHED)
+        self._series(line).ended(CACHED)
+        seconds = self._clock.monotonic() - outcome.began
+        self._record(self._line(line, seconds, NOTHING, None))
 
     def _series(self, outcome: Outcome) -> Series:
         there = outcome.destination

@@ -10,7 +10,7 @@ from typing import NoReturn
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.asgi import STREAM_HEADERS, Header, Message, Receive, Send
 from agentcore.llm_gateway.dialects.port import Format
-from agentcore.llm_gateway.providers.routed import Answer, RoutedStream
+from agentcore.llm_gateway.providers.routed import Answer, Streamed
 
 # How often a reader is looked at within its time.
 GLANCES = 4
@@ -82,7 +82,7 @@ class Reader:
             self._timer = self._loop.call_later(self._seconds / GLANCES, self._look)
 
 
-async def relay(answer: Answer, stream: RoutedStream, form: Format, send: Send) -> None:
+async def relay(answer: Answer, stream: Streamed, form: Format, send: Send) -> None:
     """Forward a stream. After its begin a failure can only be told as an event, without an end."""
     try:
         headers = [*STREAM_HEADERS, *told(answer)]
@@ -105,6 +105,8 @@ def told(answer: Answer) -> list[Header]:
         (b"x-agentcore-reason", answer.reason.encode()),
         (b"x-agentcore-request-id", str(answer.id).encode()),
     ]
+    if answer.cached:
+        headers.append((b"x-agentcore-cache", b"hit"))
     if answer.cost is not None:
         headers.append((b"x-agentcore-cost-usd", format(answer.cost, "f").encode()))
     return headers

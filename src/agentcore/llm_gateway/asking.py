@@ -14,6 +14,7 @@ from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
 from agentcore.llm_gateway.policy import NO_POLICY, policy_of
 
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
+LONGEST_SECONDS = 86_400.0
 NO = frozenset({b"", b"0", b"false", b"no"})
 
 
@@ -48,6 +49,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         deadline=_deadline(headers, clock),
         dialect=form.dialect,
         policy=policy,
+        cache_seconds=_cache_seconds(headers),
         key_id=principal.key_id or "",
         agent=_name(headers, b"x-agentcore-agent"),
         conversation=_name(headers, b"x-agentcore-conversation"),
@@ -66,6 +68,26 @@ def _private(headers: Iterable[Header], principal: Principal) -> bool:
     """
     given = [value for name, value in headers if name == b"x-agentcore-private"]
     return principal.private or any(value.strip().lower() not in NO for value in given)
+
+
+def _cache_seconds(headers: MutableMapping[bytes, bytes]) -> float | None:
+    """How old an answer may be that was given before; None: a new one is wanted."""
+    given = headers.get(b"x-agentcore-cache")
+    if given is None or given.strip().lower() in NO:
+        return None
+    seconds = _number(given)
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise InvalidChatRequest(
+            f"the header x-agentcore-cache must be a number of seconds above 0, not {given!r:.40}"
+        )
+    return seconds
+
+
+def _number(given: bytes) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        return -1.0
 
 
 def _priority(headers: MutableMapping[bytes, bytes]) -> Priority:
@@ -99,12 +121,9 @@ def _deadline(headers: MutableMapping[bytes, bytes], clock: Clock) -> float | No
     given = headers.get(b"x-agentcore-timeout")
     if given is None:
         return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
+    seconds = _number(given)
+    if not 0 < seconds <= LONGEST_SECONDS:
         raise InvalidChatRequest(
-            "the header x-agentcore-timeout must be a number of seconds above 0"
+            f"the header x-agentcore-timeout must be a number of seconds above 0, not {given!r:.40}"
         )
     return clock.monotonic() + seconds

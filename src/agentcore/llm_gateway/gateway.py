@@ -27,6 +27,7 @@ from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridR
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.ranking import CostOptimizer, Weights
+from agentcore.llm_gateway.response_cache import ResponseCache
 from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
 
@@ -42,9 +43,13 @@ PROVIDERS: Mapping[ProviderKind, type[ParallaxProvider | OpenAIProvider | Gemini
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """``router`` answers calls, in process too; ``calls`` and ``costs`` read the ledger."""
+    """``router`` answers calls in process, ``front`` those that come by HTTP.
+
+    ``calls`` and ``costs`` read the ledger.
+    """
 
     router: HybridRouter
+    front: ResponseCache
     calls: CallStore
     costs: CostReports
     ledger: Ledger
@@ -88,6 +93,7 @@ async def open_gateway(
         breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
         traffic=config.traffic,
     )
+    front = ResponseCache(config.cache, router, accounts=router.accounts, clock=clock, ids=ids)
     metrics.gates.update({name: each.gate for name, each in providers.items()})
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
@@ -98,6 +104,7 @@ async def open_gateway(
     try:
         yield Gateway(
             router=router,
+            front=front,
             calls=calls,
             costs=CostReports(lambda: database),
             ledger=ledger,

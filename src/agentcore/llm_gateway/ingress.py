@@ -7,13 +7,15 @@ and no validation library is between the socket and the router.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, MethodNotAllowed, NotFound, RequestTooLarge
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.answering import CallerGone, Reader, Watch, relay, told
 from agentcore.llm_gateway.asgi import JSON_TYPE, Application, Header, Receive, Scope, Send
 from agentcore.llm_gateway.asking import call_of
@@ -23,7 +25,7 @@ from agentcore.llm_gateway.dialects.formats import FORMATS, form_of
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest, UnknownModel
 from agentcore.llm_gateway.models import ChatCall
-from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.routed import Answer
 from agentcore.llm_gateway.wire import PlainReply
 
 # A caller that leaves earlier is noticed then: a watch for every quick answer costs more.
@@ -46,12 +48,22 @@ MODELS = Route("/v1/models")
 MODEL = Route("/v1/models/{model}")
 
 
+class Front(Protocol):
+    """A router, or what stands before one."""
+
+    async def dispatch(self, call: ChatCall) -> Answer: ...
+
+    def explain(self, call: ChatCall) -> JsonObject: ...
+
+    def models(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
 class OpenAIEndpoint:
     """An ASGI application for everything under ``/v1``; expects the path unstripped."""
 
     def __init__(
         self,
-        router: Callable[[], HybridRouter],
+        router: Callable[[], Front],
         *,
         clock: Clock,
         max_body_bytes: int,
@@ -149,7 +161,7 @@ class OpenAIEndpoint:
     async def _models(self, send: Send) -> None:
         served = self._router().models()
         data = [_model(model, providers) for model, providers in served.items()]
-        ends = {"first_id": next(iter(served), None), "last_id": next(reversed(served), None)}
+        ends = {"first_id": next(iter(served), None), "last_id": next(reversed(list(served)), None)}
         listed = {"object": "list", "data": data, "has_more": False, **ends}
         await _json(send, 200, orjson.dumps(listed))
 

@@ -217,6 +217,18 @@ class QueueConfig(BaseModel):
     )
 
 
+class CacheConfig(BaseModel):
+    """Answers that are given again to requests that ask for it (``x-agentcore-cache``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="Memory for answers, in bytes; 0: none is kept."
+    )
+    largest: int = Field(1024 * 1024, ge=1, description="Largest kept answer, in bytes.")
+    longest: Seconds = Field(3600.0, description="Seconds that an answer is kept at most.")
+
+
 class GatewayConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -229,6 +241,9 @@ class GatewayConfig(BaseModel):
     )
     queue: QueueConfig = Field(
         default_factory=QueueConfig, description="How calls wait for own hardware that is full."
+    )
+    cache: CacheConfig = Field(
+        default_factory=CacheConfig, description="Answers that are given again."
     )
     traffic: TrafficConfig = Field(
         default_factory=TrafficConfig, description="Rollout, canaries, shadows, hedges, ranking."
@@ -300,6 +315,7 @@ class ChatCall(NamedTuple):
     deadline: float | None = None
     dialect: Dialect = "chat"
     policy: Policy = NO_POLICY
+    cache_seconds: float | None = None
     key_id: str = ""
     agent: str = ""
     conversation: str = ""

@@ -125,7 +125,7 @@ class HybridRouter:
         """The answer's text as it arrives; a failure after its begin is raised."""
         answer = await self.dispatch(request.call(stream=True))
         stream = answer.reply
-        if not isinstance(stream, RoutedStream):
+        if isinstance(stream, PlainReply):
             raise UpstreamMalformed(f"{answer.provider} did not stream")
         try:
             while block := await stream.next():
@@ -188,6 +188,14 @@ class HybridRouter:
         if trip.lost is not None and failure is not None:
             self.accounts.write_off(trip.lost._replace(status=failure.code))
         raise _final(call, failure)
+
+    def may_use(self, call: ChatCall, name: str) -> bool:
+        """Whether ``call`` may have an answer of ``name``, free or not at this moment."""
+        target = self.targets.get(name)
+        if target is None:
+            return False
+        state = self._state(target, call, self._clock.monotonic())
+        return why_not(call, state._replace(available=True)) is None
 
     async def shadow(self, call: ChatCall, name: str) -> None:
         """Ask ``name``, and nobody else, for an answer that nobody gets."""
@@ -261,6 +269,7 @@ class HybridRouter:
             reason=self._reason(trip.decision, there.name),
             status=SUCCESS,
             began=trip.began,
+            attempts=len(trip.attempts) + 1,
         )
 
     async def _attempt(self, target: Target, outcome: Outcome, decision: RoutingDecision) -> Answer:
@@ -281,10 +290,10 @@ class HybridRouter:
             target.meter.began(now - asked)
             begun = outcome._replace(first_chunk=now)
             stream = RoutedStream(reply, begun, target, self._settle, self._clock)
-            return Answer(outcome.id, there.name, decision, outcome.reason, stream)
+            return Answer(begun, decision, stream)
         target.breaker.succeeded()
-        cost = self._settle(outcome._replace(usage=reply.usage))
-        return Answer(outcome.id, there.name, decision, outcome.reason, reply, cost)
+        told = outcome._replace(usage=reply.usage)
+        return Answer(told, decision, reply, self._settle(told))
 
     def _settle(self, outcome: Outcome) -> Decimal | None:
         if outcome.status != CANCELLED:
@@ -377,5 +386,5 @@ def _let_go(task: asyncio.Task[Answer | AgentCoreError]) -> None:
 
 
 def _close(answer: Answer) -> None:
-    if isinstance(answer.reply, RoutedStream):
+    if not isinstance(answer.reply, PlainReply):
         answer.reply.close()

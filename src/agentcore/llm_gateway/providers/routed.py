@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from agentcore.kit.clock import Clock
@@ -42,15 +42,39 @@ class Target:
             self.breaker.succeeded()
 
 
+class Streamed(Protocol):
+    """Events as they arrive: read to the end, or closed."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the call was entered on the ledger; final when the stream has ended."""
+        ...
+
+    async def next(self) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
 class Answer(NamedTuple):
     """What a provider began to answer. ``cost`` of a stream is known only on the ledger."""
 
-    id: UUID
-    provider: str
+    outcome: Outcome
     decision: RoutingDecision
-    reason: Reason
-    reply: PlainReply | RoutedStream
+    reply: PlainReply | Streamed
     cost: Decimal | None = None
+    cached: bool = False
+
+    @property
+    def id(self) -> UUID:
+        return self.outcome.id
+
+    @property
+    def provider(self) -> str:
+        return self.outcome.destination.name
+
+    @property
+    def reason(self) -> Reason:
+        return self.outcome.reason
 
 
 class RoutedStream:
@@ -65,7 +89,7 @@ class RoutedStream:
         clock: Clock,
     ) -> None:
         self._reply = reply
-        self._outcome = outcome
+        self.outcome = outcome
         self._target = target
         self._enter = settle
         self._clock = clock
@@ -102,4 +126,5 @@ class RoutedStream:
     def _settle(self, status: Status) -> None:
         if not self._settled:
             self._settled = True
-            self._enter(self._outcome._replace(status=status, usage=self._reply.usage))
+            self.outcome = self.outcome._replace(status=status, usage=self._reply.usage)
+            self._enter(self.outcome)
