@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.security import Authenticator
+from agentcore.kit.standing import RECHECK_SECONDS, STANDING, serve_while_standing, still_good
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,8 +49,10 @@ class Access:
         authenticator: Callable[[], Authenticator],
         rules: Sequence[Rule],
         refuse: Refuse,
+        recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
         self._app = app
+        self._recheck_seconds = recheck_seconds
         self._authenticator = authenticator
         ordered = sorted(rules, key=lambda rule: -len(rule.prefix))
         self._rules = [(rule, rule.prefix.rstrip("/") + "/") for rule in ordered]
@@ -61,14 +65,21 @@ class Access:
         rule = self._rule(scope["path"])
         needed = rule.needs(scope.get("method", "WEBSOCKET")) if rule else None
         if needed != "":
+            headers = dict(scope["headers"])
             try:
-                principal = await self._authenticator().authenticate(dict(scope["headers"]))
+                principal = await self._authenticator().authenticate(headers)
                 if rule and needed and not (rule.instead and principal.may(rule.instead)):
                     principal.require(needed)
             except AgentCoreError as error:
                 await self._refuse(scope, receive, send, error)
                 return
-            scope.setdefault("state", {})["principal"] = principal
+            standing = partial(still_good, self._authenticator, headers)
+            scope.setdefault("state", {}).update({"principal": principal, STANDING: standing})
+            if scope["type"] == "websocket" and not principal.is_service:
+                await serve_while_standing(
+                    self._app, scope, receive, send, standing=standing, every=self._recheck_seconds
+                )
+                return
         await self._app(scope, receive, send)
 
     def _rule(self, path: str) -> Rule | None:

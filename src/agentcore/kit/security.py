@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import Forbidden, InvalidInput, StartupError, Unauthenticated
 from agentcore.kit.hs256 import sign, verified
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 Scope = Literal[
     "a2a",
@@ -32,6 +32,8 @@ LONGEST_NAME = 128
 # Subject and tenant of the tokens that the service issues to itself.
 SERVICE = "agentcore"
 LONGEST_KEPT_TOKEN = 4096
+# A tuple: the claim may be anything that JSON knows.
+PLAIN_NO: tuple[JsonValue, ...] = (False, "false", "0", "no", "", None)
 MOST_KEPT_TOKENS = 1024
 
 
@@ -194,9 +196,14 @@ def _moment(claims: JsonObject, name: str) -> float:
 
 
 def _principal(claims: JsonObject) -> Principal:
-    subject, tenant = claims.get("sub"), str(claims.get("tenant", "default"))
+    subject, tenant = claims.get("sub"), claims.get("tenant", "default")
+    scopes = claims.get("scope", "")
     if not isinstance(subject, str):
         raise _invalid("sub is no text")
+    if not isinstance(tenant, str):
+        raise _invalid("tenant is no text")
+    if not isinstance(scopes, str):
+        raise _invalid("scope is no text: names, with blanks between them")
     try:
         check_name("subject", subject)
         check_name("tenant", tenant)
@@ -205,8 +212,9 @@ def _principal(claims: JsonObject) -> Principal:
     return Principal(
         subject=subject,
         tenant=tenant,
-        scopes=frozenset(str(claims.get("scope", "")).split()),
-        private=claims.get("private") is True,
+        scopes=frozenset(scopes.split()),
+        # A typing error must not expose what is private: anything but a plain no is a yes.
+        private=claims.get("private") not in PLAIN_NO,
     )
 
 

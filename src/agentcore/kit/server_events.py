@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import StreamingResponse
 
+from agentcore.kit.standing import RECHECK_SECONDS, STANDING, Standing
+
 if TYPE_CHECKING:
-    from starlette.types import Send
+    from starlette.types import Receive, Scope, Send
 
 RETRY = b"retry: 1000\n\n"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -35,20 +38,37 @@ def encode(event: ServerEvent) -> bytes:
 
 
 class EventResponse(StreamingResponse):
-    """Ends when ``events`` do; closes them when the reader goes away first."""
+    """Ends when ``events`` do, or when the reader's credential is no longer good.
 
-    def __init__(self, events: AsyncGenerator[ServerEvent]) -> None:
-        self._body = _body(events)
+    Closes ``events`` when the reader goes away first.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[ServerEvent], *, recheck_seconds: float = RECHECK_SECONDS
+    ) -> None:
+        self._events = events
+        self._recheck_seconds = recheck_seconds
+        self._standing: Standing | None = None
+        self._body = self._told()
         super().__init__(self._body, headers=HEADERS, media_type="text/event-stream")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._standing = scope.get("state", {}).get(STANDING)
+        await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         # A reader that goes while something is sent leaves the generator where it is.
         async with aclosing(self._body):
             await super().stream_response(send)
 
-
-async def _body(events: AsyncGenerator[ServerEvent]) -> AsyncGenerator[bytes]:
-    async with aclosing(events):
-        yield RETRY
-        async for event in events:
-            yield encode(event)
+    async def _told(self) -> AsyncGenerator[bytes]:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        async with aclosing(self._events):
+            yield RETRY
+            async for event in self._events:
+                if self._standing is not None and loop.time() - asked >= self._recheck_seconds:
+                    asked = loop.time()
+                    if not await self._standing():
+                        return
+                yield encode(event)

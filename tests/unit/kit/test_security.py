@@ -129,6 +129,9 @@ def test_a_token_that_was_accepted_expires_all_the_same() -> None:
         ({"sub": "ann", "exp": True}, "exp is no number"),
         ({"sub": "ann", "exp": 9999999999, "nbf": 9999999998}, "not valid yet"),
         ({"sub": "ann", "exp": 9999999999, "nbf": "now"}, "nbf is no number"),
+        ({"sub": "ann", "exp": 9999999999, "tenant": None}, "tenant is no text"),
+        ({"sub": "ann", "exp": 9999999999, "tenant": ["t"]}, "tenant is no text"),
+        ({"sub": "ann", "exp": 9999999999, "scope": ["admin"]}, "scope is no text"),
     ],
 )
 def test_what_a_token_must_say(
@@ -141,6 +144,18 @@ def test_what_a_token_must_say(
 def test_a_token_that_began_is_valid(authority: TokenAuthority) -> None:
     claims = {"sub": "ann", "exp": 9999999999, "nbf": 1, "aud": "anybody"}
     assert authority.verify(jwt.encode(claims, SECRET, algorithm="HS256")).subject == "ann"
+
+
+@pytest.mark.parametrize("no", [False, "false", "0", 0, None], ids=repr)
+def test_a_plain_no_is_not_private(authority: TokenAuthority, no: object) -> None:
+    claims = {"sub": "ann", "exp": 9999999999, "private": no}
+    assert not authority.verify(jwt.encode(claims, SECRET, algorithm="HS256")).private
+
+
+@pytest.mark.parametrize("yes", [True, "true", "yes", 1, "nein", [], {}], ids=repr)
+def test_anything_else_is_private(authority: TokenAuthority, yes: object) -> None:
+    claims = {"sub": "ann", "exp": 9999999999, "private": yes}
+    assert authority.verify(jwt.encode(claims, SECRET, algorithm="HS256")).private
 
 
 @given(st.text(max_size=200))

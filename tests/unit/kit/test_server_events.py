@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agentcore.kit.server_events import HEARTBEAT, EventResponse, ServerEvent, encode
+from agentcore.kit.standing import STANDING
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -59,3 +60,32 @@ async def test_a_reader_that_goes_closes_the_events(parts: int) -> None:
         asyncio.get_running_loop().call_later(0.01, gone.set)
     await EventResponse(events())({"type": "http"}, receive, send)
     assert closed.is_set() or parts < 2, "what never began has nothing to close"
+
+
+async def test_a_reader_whose_credential_is_gone_hears_no_more() -> None:
+    closed, good = asyncio.Event(), True
+    sent: list[bytes] = []
+
+    async def events() -> AsyncGenerator[ServerEvent]:
+        try:
+            for number in range(100):
+                yield ServerEvent(b"%d" % number)
+        finally:
+            closed.set()
+
+    async def standing() -> bool:
+        return good
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        nonlocal good
+        sent.append(message.get("body", b""))
+        good = len(sent) < 5
+
+    scope = {"type": "http", "state": {STANDING: standing}}
+    await EventResponse(events(), recheck_seconds=0)(scope, receive, send)
+    assert closed.is_set()
+    assert b"".join(sent) == b"retry: 1000\n\ndata: 0\n\ndata: 1\n\ndata: 2\n\n"
