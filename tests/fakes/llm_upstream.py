@@ -140,7 +140,7 @@ async def llm_upstream() -> AsyncIterator[Upstream]:
         return await upstream.meet(request, handler)
 
     app = web.Application(middlewares=[meet])
-    for api in ("chat/completions", "responses", "embeddings"):
+    for api in ("chat/completions", "responses", "embeddings", "messages"):
         app.router.add_post(f"/v1/{api}", upstream.chat)
     app.router.add_post("/v1/models/{call:.+}", upstream.chat)
     app.router.add_get("/v1/models", upstream.list_models)
@@ -219,7 +219,7 @@ def says(text: str) -> Behaviour:
         if not body.get("stream"):
             return web.json_response(completion(text))
         options = body.get("stream_options") or {}
-        return await _stream(request, events_of(text, usage=options.get("include_usage") is True))
+        return await streamed(request, events_of(text, usage=options.get("include_usage") is True))
 
     return behave
 
@@ -228,7 +228,7 @@ def streams(*parts: bytes, then: Behaviour | None = None) -> Behaviour:
     """Send these bytes as an event stream, then end well or do ``then``."""
 
     async def behave(request: web.Request) -> web.StreamResponse:
-        response = await _stream(request, list(parts), end=then is None)
+        response = await streamed(request, list(parts), end=then is None)
         return response if then is None else await then(request)
 
     return behave
@@ -291,7 +291,7 @@ def truncated(document: dict[str, Any]) -> Behaviour:
     return behave
 
 
-async def _stream(
+async def streamed(
     request: web.Request, parts: list[bytes], *, end: bool = True
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

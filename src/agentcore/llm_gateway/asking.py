@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, MutableMapping
 
 from agentcore.kit.clock import Clock
@@ -16,6 +17,7 @@ from agentcore.llm_gateway.policy import NO_POLICY, policy_of
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
 LONGEST_SECONDS = 86_400.0
 NO = frozenset({b"", b"0", b"false", b"no"})
+BETA = re.compile(rb"[\w., :/-]{1,1000}")
 
 
 def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
@@ -53,7 +55,18 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         key_id=principal.key_id or "",
         agent=_name(headers, b"x-agentcore-agent"),
         conversation=_name(headers, b"x-agentcore-conversation"),
+        beta=_beta(presented) if b"anthropic-beta" in headers else "",
     )
+
+
+def _beta(presented: Iterable[Header]) -> str:
+    """Features that Anthropic's SDK asks for in a header; it goes on to Anthropic alone."""
+    given = b",".join(value for name, value in presented if name == b"anthropic-beta")
+    if BETA.fullmatch(given) is None:
+        raise InvalidChatRequest(
+            "the header anthropic-beta must name features, with commas between them"
+        )
+    return given.decode("ascii")
 
 
 def _listed(header: bytes | None) -> list[str]:

@@ -21,6 +21,7 @@ from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
 from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
@@ -33,10 +34,12 @@ from agentcore.llm_gateway.transport import ConnectionPool
 
 log = structlog.get_logger()
 
-PROVIDERS: Mapping[ProviderKind, type[ParallaxProvider | OpenAIProvider | GeminiProvider]] = {
+Provider = ParallaxProvider | OpenAIProvider | AnthropicProvider | GeminiProvider
+PROVIDERS: Mapping[ProviderKind, type[Provider]] = {
     "parallax": ParallaxProvider,
     "compatible": OpenAIProvider,
     "openai": OpenAIProvider,
+    "anthropic": AnthropicProvider,
     "gemini": GeminiProvider,
 }
 

@@ -42,14 +42,16 @@ Dialect = Literal["chat", "responses", "embeddings", "messages"]
 # What servers differ in; a provider says which of these it refuses.
 Feature = Literal["tools", "forced_tools", "json", "images", "logprobs", "logit_bias", "n"]
 Hosting = Literal["self_hosted", "api"]
-ProviderKind = Literal["parallax", "compatible", "openai", "gemini"]
+ProviderKind = Literal["parallax", "compatible", "openai", "anthropic", "gemini"]
 # What a Parallax node answers with 500 or 400, as measured.
 REFUSED_BY: Mapping[ProviderKind, frozenset[Feature]] = {
     "parallax": frozenset({"forced_tools", "json", "images", "logprobs", "logit_bias", "n"}),
+    "anthropic": frozenset({"logprobs", "logit_bias", "n"}),
     "gemini": frozenset({"logit_bias"}),
 }
 DEFAULT_URLS: Mapping[ProviderKind, str] = {
     "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com/v1",
     "gemini": "https://generativelanguage.googleapis.com/v1beta",
 }
 HTTP_URL = re.compile(
@@ -110,11 +112,11 @@ class ProviderConfig(BaseModel):
 
     name: ProviderName = Field(description="Unique name in metrics, headers and decisions.")
     kind: ProviderKind = Field(
-        description="The wire it speaks: parallax, compatible, openai or gemini."
+        description="The wire it speaks: parallax, compatible, openai, anthropic or gemini."
     )
     base_url: str = Field(
         "",
-        description="parallax: without a path; compatible and openai: up to and with /v1; "
+        description="parallax: without a path; compatible, openai, anthropic: up to and with /v1; "
         "gemini: up to and with /v1beta.",
         validate_default=True,
     )
@@ -298,7 +300,8 @@ class ChatCall(NamedTuple):
 
     ``body`` is the caller's document in its ``dialect``; it is shared, never changed.
     ``deadline`` is a moment of the monotonic clock. ``agent`` and ``conversation`` are what the
-    caller says of itself: for accounts, never for rights.
+    caller says of itself: for accounts, never for rights. ``beta`` names the features that it asks
+    of Anthropic in the header ``anthropic-beta``; other providers are not told.
     """
 
     model: str
@@ -319,6 +322,7 @@ class ChatCall(NamedTuple):
     key_id: str = ""
     agent: str = ""
     conversation: str = ""
+    beta: str = ""
 
     @property
     def owner(self) -> Owner:

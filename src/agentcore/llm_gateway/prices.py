@@ -40,7 +40,11 @@ PLAIN = frozenset(
 )
 PROMPT = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 # The price library's names of those whose models are priced wherever base_url leads.
-VENDORS: Mapping[ProviderKind, str] = {"openai": "openai", "gemini": "google"}
+VENDORS: Mapping[ProviderKind, str] = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "gemini": "google",
+}
 
 
 class Price(Protocol):

@@ -9,13 +9,20 @@ from agentcore.llm_gateway.gateway import build_provider
 from agentcore.llm_gateway.models import ProviderConfig, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.fakes.anthropic_speech import ANTHROPIC
 from tests.fakes.gemini_speech import GEMINI
 from tests.fakes.llm_speech import OPENAI, Speech
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
 SERVED = "qwen3-8b"
 # Every kind of provider, and how its API talks.
-SPEECHES = {"parallax": OPENAI, "compatible": OPENAI, "openai": OPENAI, "gemini": GEMINI}
+SPEECHES = {
+    "parallax": OPENAI,
+    "compatible": OPENAI,
+    "openai": OPENAI,
+    "anthropic": ANTHROPIC,
+    "gemini": GEMINI,
+}
 TIMEOUTS = Timeouts(connect=0.5, first_byte=0.3, idle=0.3, total=0.5)
 
 

@@ -5,8 +5,11 @@ import json
 import pytest
 
 from agentcore.kit.security import Principal
+from agentcore.llm_gateway.asking import call_of
+from agentcore.llm_gateway.dialects.chat import CHAT
+from agentcore.llm_gateway.errors import InvalidChatRequest
 from agentcore.llm_gateway.ingress import OpenAIEndpoint
-from agentcore.llm_gateway.models import CallRecord
+from agentcore.llm_gateway.models import CallRecord, ChatCall
 from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
@@ -86,3 +89,22 @@ async def test_a_name_that_no_line_could_hold_is_refused(asking: Asking, name: s
     call = await asking(x_agentcore_agent=name).run()
     assert call.status == 400
     assert "x-agentcore-agent" in call.json["error"]["message"]
+
+
+def called(*headers: tuple[bytes, bytes]) -> ChatCall:
+    principal = Principal(subject="a", tenant="t", scopes=frozenset({"llm"}))
+    scope = {"headers": list(headers), "state": {"principal": principal}}
+    return call_of(json.dumps(HELLO).encode(), scope, CHAT, ManualClock())
+
+
+def test_features_that_are_asked_of_anthropic() -> None:
+    assert called().beta == ""
+    assert called((b"anthropic-beta", b"a-2025,b-2026")).beta == "a-2025,b-2026"
+    twice = called((b"anthropic-beta", b"a"), (b"x", b"y"), (b"anthropic-beta", b"b"))
+    assert twice.beta == "a,b"
+
+
+@pytest.mark.parametrize("value", [b"", b"a\r\nx-api-key: b", b"\xff", b"a" * 1001])
+def test_no_other_header_comes_with_them(value: bytes) -> None:
+    with pytest.raises(InvalidChatRequest, match="anthropic-beta"):
+        called((b"anthropic-beta", value))

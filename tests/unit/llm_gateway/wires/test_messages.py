@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
+    UpstreamCredentialRefused,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRejected,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
+from agentcore.llm_gateway.wires.messages import MessageScanner, MessagesWire, message_usage
+from tests.fakes.anthropic_speech import (
+    OPENING,
+    PING,
+    STOP,
+    closes,
+    event,
+    events_of,
+    fault,
+    grows,
+    message,
+    opens,
+    part,
+    starts,
+    text,
+    turns,
+)
+
+WIRE = MessagesWire("p")
+BODY: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "messages": [{"role": "user", "content": "Hello"}],
+    "unheard_of": {"a": [1.50, None]},
+}
+CALL = ChatCall("m", BODY, dialect="messages")
+THINKING = [
+    opens(0, type="thinking", thinking="", signature=""),
+    grows(0, type="thinking_delta", thinking="Hm."),
+    grows(0, type="signature_delta", signature="c2ln"),
+    closes(0),
+]
+CALLING = [
+    opens(1, type="tool_use", id="toolu_1", name="f", input={}),
+    grows(1, type="input_json_delta", partial_json='{"a":'),
+    PING,
+    grows(1, type="input_json_delta", partial_json=" 1}"),
+    closes(1),
+    turns("tool_use"),
+    STOP,
+]
+WHOLE = b"".join([starts(cache_read_input_tokens=5), *THINKING, *CALLING])
+
+
+def scanned(*parts: bytes) -> tuple[MessageScanner, bytes]:
+    scanner = MessageScanner("p")
+    out = b"".join(map(scanner.feed, parts))
+    return scanner, out + scanner.end()
+
+
+def test_a_request_keeps_all_but_the_model() -> None:
+    assert orjson.loads(WIRE.request(CALL, "claude")) == {**BODY, "model": "claude"}
+    assert WIRE.path(CALL, "claude") == "/messages"
+    assert BODY["model"] == "m"
+
+
+def test_the_gateways_own_mark_stays_here() -> None:
+    marked = {**BODY, "metadata": {"agentcore_private": True, "user_id": "u"}}
+    sent = orjson.loads(WIRE.request(CALL._replace(body=marked), "m"))
+    assert sent["metadata"] == {"user_id": "u"}
+
+
+def test_what_cannot_be_written_is_refused() -> None:
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(InvalidChatRequest, match="too deep"):
+        WIRE.request(CALL._replace(body={**BODY, "messages": deep}), "m")
+
+
+def test_an_answer_is_the_providers_bytes() -> None:
+    raw = b'{ "type": "message", "content": [ ], "vendor": 1.50, "usage": null}'
+    reply = WIRE.answer(raw, CALL)
+    assert (reply.body, reply.usage) == (raw, None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"<html>", UpstreamMalformed),
+        (b"[]", UpstreamMalformed),
+        (b"{}", UpstreamMalformed),
+        (orjson.dumps(fault("busy", "x")), UpstreamRateLimited),
+        (orjson.dumps(fault("down", "x")), UpstreamUnavailable),
+        (orjson.dumps(fault("theirs", "x")), UpstreamRejected),
+    ],
+)
+def test_what_is_no_message_is_none(raw: bytes, expected: type[UpstreamError]) -> None:
+    with pytest.raises(expected):
+        WIRE.answer(raw, CALL)
+
+
+def test_tokens_of_the_cache_are_a_part_of_the_prompt() -> None:
+    told: dict[str, Any] = {
+        "input_tokens": 10,
+        "cache_read_input_tokens": 200,
+        "cache_creation_input_tokens": 3000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 1000, "ephemeral_1h_input_tokens": 2000},
+        "output_tokens": 50,
+        "output_tokens_details": {"thinking_tokens": 40},
+    }
+    assert message_usage(told) == TokenUsage(3210, 50, 3260, 200, 40, 3000, 2000)
+    bare: dict[str, Any] = {"input_tokens": 1, "output_tokens": 2, "cache_read_input_tokens": None}
+    assert message_usage(bare) == TokenUsage(1, 2, 3)
+    assert message_usage({"output_tokens": 2}) is None
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
+def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(WHOLE)]
+    scanner, out = scanned(*(WHOLE[a:b] for a, b in pairwise(edges)))
+    assert out == WHOLE
+    assert scanner.failure is None
+    assert scanner.done
+    assert scanner.usage == TokenUsage(17, 3, 20, 5)
+
+
+@given(st.integers(0, len(WHOLE) - 3))
+def test_any_cut_is_noticed(length: int) -> None:
+    scanner, out = scanned(WHOLE[:length])
+    assert isinstance(scanner.failure, UpstreamTruncated | UpstreamMalformed)
+    assert b"message_stop" not in out
+
+
+def test_it_commits_on_content_alone() -> None:
+    scanner = MessageScanner("p")
+    scanner.feed(OPENING)
+    assert not scanner.committed
+    scanner.feed(part("a"))
+    assert scanner.committed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        opens(0, type="tool_use", id="t", name="f", input={}),
+        opens(0, type="redacted_thinking", data="x"),
+        opens(0, type="text", text="begun"),
+        turns("refusal"),
+    ],
+)
+def test_what_else_is_content(content: bytes) -> None:
+    scanner = MessageScanner("p")
+    scanner.feed(starts())
+    assert not scanner.committed
+    scanner.feed(content)
+    assert scanner.committed
+
+
+def test_a_refusal_without_a_word_is_an_answer() -> None:
+    scanner, _ = scanned(starts(), turns("refusal"), STOP)
+    assert scanner.failure is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [OPENING, part("a"), turns(), STOP],
+        [OPENING, part("a"), closes(), STOP],
+        [OPENING, part("a"), closes(), turns()],
+        [OPENING, STOP],
+        [STOP],
+    ],
+    ids=["an open block", "no reason", "no stop", "nothing said", "only the stop"],
+)
+def test_what_has_not_come_to_its_end_is_cut_off(parts: list[bytes]) -> None:
+    scanner, out = scanned(*parts)
+    assert isinstance(scanner.failure, UpstreamTruncated)
+    assert b"message_stop" not in out
+
+
+def test_an_error_ends_it() -> None:
+    error = event(fault("busy", "Overloaded"))
+    scanner, out = scanned(OPENING, part("a"), error, part("b"), STOP)
+    assert isinstance(scanner.failure, UpstreamRateLimited)
+    assert out == OPENING + part("a")
+
+
+def test_a_part_of_no_block_is_malformed() -> None:
+    scanner, _ = scanned(starts(), part("a"), STOP)
+    assert isinstance(scanner.failure, UpstreamMalformed)
+
+
+def test_unknown_events_pass_and_nothing_follows_the_stop() -> None:
+    news = event({"type": "news_of_tomorrow"})
+    whole = b"".join(events_of("Hi"))
+    scanner, out = scanned(news, whole, b"data: [DONE]\n\n", part("late"))
+    assert scanner.failure is None
+    assert out == news + whole
+
+
+def test_usage_of_what_was_cut_is_known() -> None:
+    scanner, _ = scanned(starts(cache_creation_input_tokens=7), opens(), part("a"))
+    assert scanner.usage == TokenUsage(19, 1, 20, cache_write_tokens=7)
+
+
+def test_later_counts_replace_earlier_ones_where_they_are_given() -> None:
+    last = turns(input_tokens=30, cache_read_input_tokens=None, output_tokens=9)
+    scanner, _ = scanned(starts(cache_read_input_tokens=4), opens(), part("a"), closes(), last)
+    assert scanner.usage == TokenUsage(34, 9, 43, 4)
+
+
+def test_a_spent_account_is_not_the_callers_fault() -> None:
+    error: dict[str, Any] = {"type": "invalid_request_error", "message": "spent"}
+    rejected = WIRE.failure(400, orjson.dumps({"error": error}), retry_after=None)
+    assert isinstance(rejected, UpstreamRejected)
+    for told in (
+        {**error, "details": {"error_code": "enforced_spend_limit_reached"}},
+        {**error, "type": "billing_error"},
+    ):
+        failure = WIRE.failure(400, orjson.dumps({"error": told}), retry_after=None)
+        assert isinstance(failure, UpstreamCredentialRefused)
+
+
+def test_overload_is_saturation() -> None:
+    failure = WIRE.failure(529, orjson.dumps(fault("busy", "Overloaded")), retry_after=None)
+    assert isinstance(failure, UpstreamRateLimited)
+
+
+def test_a_plain_answer_may_hold_anything() -> None:
+    raw = orjson.dumps(message(text("a"), {"type": "server_tool_use", "id": "x"}))
+    assert WIRE.answer(raw, CALL).usage == TokenUsage(12, 3, 15)
