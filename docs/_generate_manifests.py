@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from agentcore.training.openenv.deployment_config import NAMESPACE, DeploymentConfig
+from agentcore.training.openenv.models import NAMESPACE, DeploymentConfig
 from agentcore.training.openenv.runtimes.manifests import (
     MANAGER,
     SERVICE_PORT,

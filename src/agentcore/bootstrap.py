@@ -69,6 +69,7 @@ from agentcore.training.openenv.deployment import environments_secret, open_runt
 from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
 from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import OpenEnvMetrics
+from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.opening import open_sessions
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.operations.store import OperationStore
@@ -87,7 +88,6 @@ from agentcore.training.openenv.registry import (
 )
 from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.sessions import EnvironmentSessions
-from agentcore.training.openenv.specs import RuntimeName
 from agentcore.training.services import Training, open_training
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.training.openenv.deep_health import DeepHealth
-from agentcore.training.openenv.models import EnvironmentInfo, RemoteEnvironment
+from agentcore.training.openenv.models import EnvironmentInfo, RegistryConfig, RemoteEnvironment
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.operations.store import OperationStore
 from agentcore.training.openenv.ports import Probe
@@ -20,7 +20,6 @@ from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.hub import HuggingFaceHubClient
 from agentcore.training.openenv.registration.store import DeploymentStore, EnvironmentStore
 from agentcore.training.openenv.registry import EnvironmentRegistry, Installation, Sources
-from agentcore.training.openenv.registry_config import RegistryConfig
 from agentcore.training.openenv.specs import EnvironmentSpec
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_runtime import FakeCluster, FakeRuntime

@@ -11,13 +11,13 @@ from agentcore.training.openenv.errors import (
     DeploymentNotFound,
     RuntimeUnavailable,
 )
+from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
     Resources,
     ResourceUsage,
-    RuntimeName,
     Status,
 )
 from tests.fakes.environment_program import REASON

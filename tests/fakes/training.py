@@ -13,7 +13,7 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.models import DatabaseConfig
 from agentcore.training.models import JobSpec
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
+from agentcore.training.openenv.models import SchedulingConfig
 from agentcore.training.scheduler import TrainingScheduler
 from agentcore.training.scheduling.store import ScheduleStore
 

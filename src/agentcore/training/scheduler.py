@@ -29,7 +29,7 @@ from agentcore.training.models import (
     SchedulePage,
     ScheduleState,
 )
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
+from agentcore.training.openenv.models import SchedulingConfig
 from agentcore.training.scheduling.ports import JobRunner
 from agentcore.training.scheduling.store import ScheduleStore, failures
 from agentcore.training.scheduling.timing import Due, due, first_due, following

@@ -15,9 +15,8 @@ from agentcore.kit.supervisor import Supervisor
 from agentcore.training.checkpoint import Checkpoints
 from agentcore.training.openenv.errors import OpenEnvConnectionError
 from agentcore.training.openenv.inventory import Inventory
-from agentcore.training.openenv.models import EnvironmentInfo
+from agentcore.training.openenv.models import EnvironmentInfo, SchedulingConfig
 from agentcore.training.openenv.playing import OpenSession
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
 from agentcore.training.reward_registry import RewardRegistry, builtin_rewards
 from agentcore.training.scheduler import Schedules, TrainingScheduler
 from agentcore.training.scheduling.jobs import RolloutJobs

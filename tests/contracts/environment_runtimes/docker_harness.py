@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from agentcore.kit.clock import SystemClock
-from agentcore.training.openenv.deployment_config import DeploymentConfig
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.docker import DockerRuntime
 from agentcore.training.openenv.runtimes.docker_engine import open_engine
 from agentcore.training.openenv.runtimes.replica import is_healthy

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agentcore.kit.clock import SystemClock
-from agentcore.training.openenv.deployment_config import DeploymentConfig
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.kubernetes import KubernetesRuntime, connecting
 from agentcore.training.openenv.runtimes.naming import object_name
 from agentcore.training.openenv.specs import EnvironmentSpec

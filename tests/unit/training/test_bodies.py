@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from agentcore.kit.errors import MalformedRequest, RequestTooLarge
-from agentcore.training.openenv.hosting import InvalidRequest
 from agentcore.training.openenv.serving.bodies import LARGEST_BODY, json_body, json_response
+from agentcore.training.openenv.serving.hosting import InvalidRequest
 
 
 def request(*parts: bytes, cut: bool = False) -> Request:

@@ -11,8 +11,8 @@ from agentcore.training.openenv.deployment import (
     open_runtime,
     open_runtimes,
 )
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import InvalidDeployment
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.specs import EnvironmentSpec, Resources
 
 SECRET = "signs the tokens of this installation"

@@ -10,10 +10,11 @@ from agentcore.training.openenv.errors import (
     DeploymentNotFound,
     RuntimeUnavailable,
 )
+from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.registration.errors import DeploymentNameTaken, RuntimeMissing
 from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.store import DeploymentStore
-from agentcore.training.openenv.specs import DeployedEnvironment, Resources, RuntimeName
+from agentcore.training.openenv.specs import DeployedEnvironment, Resources
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_program import REASON
 from tests.fakes.environment_registry import spec

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.training.openenv.models import RegistryConfig
 from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
 from agentcore.training.openenv.registration.health import LONGEST_PAUSE, HealthChecks
 from agentcore.training.openenv.registration.records import EnvironmentHealth
-from agentcore.training.openenv.registry_config import RegistryConfig
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import ScriptedProbe, secret_of
 

@@ -10,7 +10,7 @@ from agentcore.kit.ids import Ids
 from agentcore.training.openenv.environments.base import Step
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError
-from agentcore.training.openenv.hosting import (
+from agentcore.training.openenv.serving.hosting import (
     EnvironmentHost,
     InvalidRequest,
     envelope,

@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import constants
 from starlette.responses import JSONResponse
 
+from agentcore.training.openenv.models import HubConfig
 from agentcore.training.openenv.registration.errors import (
     HubError,
     HubNotInstalled,
@@ -16,7 +17,6 @@ from agentcore.training.openenv.registration.errors import (
     HubUnavailable,
 )
 from agentcore.training.openenv.registration.hub import HuggingFaceHubClient
-from agentcore.training.openenv.registry_config import HubConfig
 from tests.fakes.clock import ManualClock
 from tests.fakes.hub import FakeHub, space
 

@@ -9,8 +9,12 @@ from pydantic import ValidationError
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.training.openenv.models import (
     Action,
+    DeploymentConfig,
+    HubConfig,
     Observation,
+    RegistryConfig,
     RemoteEnvironment,
+    SchedulingConfig,
     StepResult,
     TrainingConfig,
     made,
@@ -98,3 +102,47 @@ def test_a_value_that_is_not_checked_is_like_one_that_is() -> None:
     assert (changed.reward, unchecked.reward) == (1.0, 0.5)
     with pytest.raises(ValidationError):
         unchecked.reward = 1.0  # type: ignore[misc]  # frozen: that is the point
+
+
+def test_the_defaults_need_nothing_else_on_the_machine() -> None:
+    assert DeploymentConfig().runtime == "local"
+    assert DeploymentConfig().namespace == "agentcore-openenv"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"runtime": "podman"},
+        {"namespace": "Not_One"},
+        {"namespace": "-x"},
+        {"wait_seconds": 0},
+        {"drain_seconds": -1},
+        {"replicas": 3},
+    ],
+)
+def test_what_no_runtime_could_use_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        DeploymentConfig.model_validate(values)
+
+
+def test_the_hub_is_asked_without_a_token() -> None:
+    config = RegistryConfig()
+    assert str(config.hub.endpoint) == "https://huggingface.co/"
+    assert config.hub.token.get_secret_value() == ""
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "hf_x" not in repr(HubConfig.model_validate({"token": "hf_x"}))
+
+
+@pytest.mark.parametrize("name", ["monitor_seconds", "deep_health_seconds"])
+def test_times_are_positive(name: str) -> None:
+    with pytest.raises(ValidationError):
+        RegistryConfig.model_validate({name: 0})
+
+
+def test_a_process_may_run_no_jobs_but_not_fewer() -> None:
+    assert SchedulingConfig(jobs_at_once=0).jobs_at_once == 0
+    for wrong in ({"jobs_at_once": -1}, {"poll_seconds": 0}, {"lease_seconds": 0}):
+        with pytest.raises(ValidationError):
+            SchedulingConfig.model_validate(wrong)

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from agentcore.kit.db import Database
+from agentcore.training.openenv.models import RegistryConfig
 from agentcore.training.openenv.registration.monitoring import MOST_AT_ONCE, EnvironmentMonitor
 from agentcore.training.openenv.registration.records import EnvironmentRecord
-from agentcore.training.openenv.registry_config import RegistryConfig
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import World, spec, world
 

@@ -13,9 +13,10 @@ from agentcore.training.openenv.errors import (
     EnvironmentNotFoundError,
     InvalidDeployment,
 )
+from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.operations.errors import OperationUnderWay
 from agentcore.training.openenv.registration.errors import AmbiguousEnvironment, RuntimeMissing
-from agentcore.training.openenv.specs import Resources, RuntimeName
+from agentcore.training.openenv.specs import Resources
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import World, spec, world
 

@@ -22,7 +22,7 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.models import DatabaseConfig
 from agentcore.training.errors import JobNotFound, ScheduleNotFound, ScheduleOver
 from agentcore.training.models import Job, JobSpec, Schedule, ScheduleDraft
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
+from agentcore.training.openenv.models import SchedulingConfig
 from agentcore.training.scheduler import Schedules, TrainingScheduler
 from agentcore.training.scheduling.store import ScheduleStore
 from tests.fakes.training import ScriptedJobs

@@ -12,9 +12,8 @@ from agentcore.training.models import JobSpec, Once, Schedule, ScheduleDraft
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.errors import EnvironmentNotFoundError, OpenEnvConnectionError
 from agentcore.training.openenv.inventory import Inventory
-from agentcore.training.openenv.models import EnvironmentEntry, TrainingConfig
+from agentcore.training.openenv.models import EnvironmentEntry, SchedulingConfig, TrainingConfig
 from agentcore.training.openenv.registration.errors import EnvironmentNotServed
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
 from agentcore.training.services import NamedEnvironments, open_training
 from tests.fakes.environment_sessions import NOTHING, NothingRegistered, mounted
 

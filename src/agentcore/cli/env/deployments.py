@@ -11,13 +11,13 @@ from agentcore.cli.env.operations import ROOT, ended
 from agentcore.kit.jsonvalue import JsonObject, list_of
 
 if TYPE_CHECKING:
+    from agentcore.training.openenv.models import RuntimeName
     from agentcore.training.openenv.ports import EnvironmentRuntime
     from agentcore.training.openenv.specs import (
         DeployedEnvironment,
         EnvironmentSpec,
         Resources,
         ResourceUsage,
-        RuntimeName,
     )
 
 

@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from agentcore.kit.clock import Clock
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import InvalidDeployment, RuntimeUnavailable
+from agentcore.training.openenv.models import DeploymentConfig, RuntimeName
 from agentcore.training.openenv.ports import EnvironmentRuntime
-from agentcore.training.openenv.runtimes.progress import Progress
-from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
+from agentcore.training.openenv.specs import EnvironmentSpec, Progress
 
 RUNTIMES: tuple[RuntimeName, ...] = ("local", "docker", "kubernetes")
 

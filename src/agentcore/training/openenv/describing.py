@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Literal
+from typing import get_args
 
 import httpx2
 from typing_extensions import TypeIs
@@ -24,16 +24,13 @@ from agentcore.training.openenv.errors import (
     OpenEnvRetryError,
     OpenEnvSpecError,
 )
-from agentcore.training.openenv.models import Capacity, EnvironmentInfo
+from agentcore.training.openenv.models import Capacity, EnvironmentInfo, Mode
 from agentcore.training.openenv.websocket import default_tls
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 # More sessions than any server has; a database's integer holds it.
 LARGEST_COUNT = 2**31 - 1
-_MODES: Mapping[str, Literal["simulation", "production"]] = {
-    "simulation": "simulation",
-    "production": "production",
-}
+_MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
 def bearer(token: str | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Values of the OpenEnv side: what an environment says of itself, and what goes in and out."""
+"""Values and settings of the OpenEnv side: what environments say, what goes in and out."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from agentcore.kit.jsonvalue import JsonValue
-from agentcore.training.openenv.deployment_config import DeploymentConfig
-from agentcore.training.openenv.registry_config import RegistryConfig
-from agentcore.training.openenv.scheduling_config import SchedulingConfig
 
+NAMESPACE = "agentcore-openenv"
+Mode = Literal["simulation", "production"]
+RecordState = Literal["discovered", "registered"]
+HealthStatus = Literal["unknown", "healthy", "degraded", "busy", "failed"]
+RuntimeName = Literal["local", "docker", "kubernetes"]
 ENVIRONMENT_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 
@@ -93,7 +95,7 @@ class EnvironmentInfo(_Value):
     action_space: JsonMap
     max_episode_steps: int | None = None
     state_space: JsonMap = Field(default_factory=dict)
-    mode: Literal["simulation", "production"] | None = None
+    mode: Mode | None = None
     capacity: Capacity | None = None
     features: tuple[str, ...] = ()
 
@@ -144,9 +146,9 @@ class EnvironmentEntry(_Value):
     source_id: str | None = None
     revision: str | None = None
     image: str | None = None
-    state: Literal["discovered", "registered"] | None = None
-    status: Literal["unknown", "healthy", "degraded", "busy", "failed"] | None = None
-    mode: Literal["simulation", "production"] | None = None
+    state: RecordState | None = None
+    status: HealthStatus | None = None
+    mode: Mode | None = None
     capacity: Capacity | None = None
     detail: str = ""
     checked_at: datetime | None = None
@@ -197,7 +199,7 @@ class EnvironmentServerConfig(_Value):
     max_episodes: int | None = Field(
         None, ge=1, description="Most episodes that are played in one session; empty: any number."
     )
-    mode: Literal["simulation", "production"] = Field(
+    mode: Mode = Field(
         "simulation", description="`production` serves no HTTP /reset, /step and /state."
     )
     session_idle_seconds: float = Field(
@@ -254,6 +256,90 @@ class SessionView(_Value):
 class SessionPage(_Value):
     sessions: tuple[SessionView, ...]
     next_cursor: str | None = None
+
+
+class HubConfig(_Value):
+    """Where environments that others publish are looked up."""
+
+    endpoint: AnyHttpUrl = Field(
+        AnyHttpUrl("https://huggingface.co"), description="Base URL of the Hub."
+    )
+    token: SecretStr = Field(
+        SecretStr(""),
+        description="Access token for private Spaces; a reference such as env:HF_TOKEN. Empty: "
+        "none is sent.",
+    )
+    seconds: float = Field(
+        60.0, gt=0, description="Seconds that one discovery may take, with all its pages."
+    )
+
+
+class RegistryConfig(_Value):
+    hub: HubConfig = Field(
+        default_factory=HubConfig, description="The Hub that environments are discovered on."
+    )
+    monitor_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds between two checks of a registered environment; an environment that "
+        "fails is asked less and less often, at last once an hour.",
+    )
+    deep_health_seconds: float = Field(
+        20.0, gt=0, description="Seconds that a check (open, reset, one step) may take."
+    )
+
+
+class SchedulingConfig(_Value):
+    jobs_at_once: int = Field(
+        1, ge=0, le=64, description="Scheduled rollouts that this process runs at once; 0: none."
+    )
+    poll_seconds: float = Field(
+        2.0, gt=0, description="Seconds between two looks for what is due and what waits."
+    )
+    lease_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds without a sign of life after which another process takes over a job.",
+    )
+    max_attempts: int = Field(
+        3, ge=1, le=100, description="How often a scheduled rollout is begun before it has failed."
+    )
+
+
+class DeploymentConfig(_Value):
+    runtime: RuntimeName = Field(
+        "local",
+        description="What runs deployed environments: processes of this machine, its Docker "
+        "engine, or a Kubernetes cluster.",
+    )
+    wait_seconds: float = Field(
+        120.0, gt=0, description="Seconds that a deployment may take until it serves."
+    )
+    drain_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="Seconds that sessions of a replica that is taken away may still play on.",
+    )
+    image_prefix: str = Field(
+        "agentcore/openenv-",
+        description="Image of a bundled environment: this, its name with hyphens, and its version "
+        "as tag.",
+    )
+    namespace: str = Field(
+        NAMESPACE,
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="Kubernetes namespace of the environments.",
+    )
+    kubeconfig: str = Field(
+        "",
+        description="Kubernetes credentials file; empty: as kubectl finds it, or those of the pod.",
+    )
+    context: str = Field("", description="Context of the kubeconfig; empty: its current one.")
+    docker_host: str = Field(
+        "unix:///var/run/docker.sock",
+        description="Docker engine: unix:///path, or tcp://127.0.0.1:port.",
+    )
 
 
 class TrainingConfig(_Value):

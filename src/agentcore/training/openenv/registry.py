@@ -17,7 +17,7 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, list_of
 from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
-from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment
+from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment, RuntimeName
 from agentcore.training.openenv.operations.models import Operation, OperationKind
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.registration.catalog_file import Catalog, read_catalog
@@ -45,7 +45,6 @@ from agentcore.training.openenv.specs import (
     EnvironmentMetrics,
     EnvironmentSpec,
     Resources,
-    RuntimeName,
 )
 
 __all__ = ["EnvironmentRegistry", "EnvironmentValidationError", "HuggingFaceHubClient"]

@@ -23,12 +23,17 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import OpenEnvError
-from agentcore.training.openenv.hosting import EnvironmentHost, StepRequest, checked, faults_of
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.ports import EnvironmentWatch
 from agentcore.training.openenv.serving.bodies import JSON, json_body, json_response, raw_body
 from agentcore.training.openenv.serving.callers import OriginGate, caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect
+from agentcore.training.openenv.serving.hosting import (
+    EnvironmentHost,
+    StepRequest,
+    checked,
+    faults_of,
+)
 from agentcore.training.openenv.serving.pages import Pages
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, Slots
 from agentcore.training.openenv.serving.sockets import frames_socket, rpc_socket

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
-from agentcore.training.openenv.models import ENVIRONMENT_NAME, JsonMap
+from agentcore.training.openenv.models import ENVIRONMENT_NAME, JsonMap, RuntimeName
 
 Source = Literal["bundled", "hub", "catalog", "manual"]
-RuntimeName = Literal["local", "docker", "kubernetes"]
 Status = Literal["pending", "running", "degraded", "failed"]
 
+# What a runtime tells while it works: lines for somebody who waits.
+Progress = Callable[[str], None]
 AMOUNT = r"^([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|)$"
 Amount = Annotated[str, Field(max_length=32, pattern=AMOUNT)]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from kubernetes.aio import config as kube
 
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import RuntimeUnavailable
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.kubernetes_access import open_api
 from tests.fakes.kubernetes_api import kubeconfig
 

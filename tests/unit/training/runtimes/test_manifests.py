@@ -8,9 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import InvalidDeployment
-from agentcore.training.openenv.models import ENVIRONMENT_NAME
+from agentcore.training.openenv.models import ENVIRONMENT_NAME, DeploymentConfig
 from agentcore.training.openenv.runtimes.kubernetes_objects import KubernetesObject
 from agentcore.training.openenv.runtimes.manifests import (
     SELECTOR,

@@ -6,7 +6,7 @@ Its routes come before those of ``training.openenv.api``: no environment is call
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -16,7 +16,13 @@ from agentcore.kit.errors import InvalidInput
 from agentcore.kit.security import principal_of
 from agentcore.kit.storable import StorableText
 from agentcore.training.openenv.api import ROOT, Limit, Responses, example
-from agentcore.training.openenv.models import ENVIRONMENT_NAME, EnvironmentEntry, EnvironmentPage
+from agentcore.training.openenv.models import (
+    ENVIRONMENT_NAME,
+    EnvironmentEntry,
+    EnvironmentPage,
+    HealthStatus,
+    RuntimeName,
+)
 from agentcore.training.openenv.operations.models import Operation
 from agentcore.training.openenv.operations.running import Operations
 from agentcore.training.openenv.registration.catalog_file import parse_catalog
@@ -31,7 +37,6 @@ from agentcore.training.openenv.specs import (
     EnvironmentMetrics,
     EnvironmentSpec,
     Resources,
-    RuntimeName,
 )
 
 Registry = Callable[[], EnvironmentRegistry]
@@ -162,7 +167,7 @@ class HealthReport(BaseModel):
     """What the last check of a registered environment found."""
 
     name: str
-    status: Literal["unknown", "healthy", "degraded", "busy", "failed"]
+    status: HealthStatus
     failures: int
     entry: EnvironmentEntry
 

@@ -9,6 +9,7 @@ import structlog
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.training.openenv.errors import DeploymentNotFound, RuntimeUnavailable
+from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.ports import EnvironmentRuntime
 from agentcore.training.openenv.registration.errors import DeploymentNameTaken, RuntimeMissing
 from agentcore.training.openenv.registration.records import DeploymentRecord
@@ -19,7 +20,6 @@ from agentcore.training.openenv.specs import (
     Played,
     Resources,
     ResourceUsage,
-    RuntimeName,
 )
 
 log = structlog.get_logger()

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from agentcore.kit.clock import Clock
+from agentcore.training.openenv.models import RegistryConfig
 from agentcore.training.openenv.ports import Probe
 from agentcore.training.openenv.registration.records import EnvironmentHealth
 from agentcore.training.openenv.registration.screening import without_query
-from agentcore.training.openenv.registry_config import RegistryConfig
 
 # The reference of a secret (env:NAME, file:PATH) in, the secret out.
 Secrets = Callable[[str], str]

@@ -17,6 +17,7 @@ from pydantic import AnyHttpUrl, ValidationError
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import first_line
 from agentcore.kit.resilience import retry
+from agentcore.training.openenv.models import HubConfig
 from agentcore.training.openenv.registration.errors import (
     HubError,
     HubNotInstalled,
@@ -25,7 +26,6 @@ from agentcore.training.openenv.registration.errors import (
 )
 from agentcore.training.openenv.registration.naming import name_from
 from agentcore.training.openenv.registration.records import BadEntry
-from agentcore.training.openenv.registry_config import HubConfig
 from agentcore.training.openenv.specs import EnvironmentSpec
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from datetime import timedelta
 import structlog
 
 from agentcore.kit.clock import Clock
+from agentcore.training.openenv.models import RegistryConfig
 from agentcore.training.openenv.registration.records import EnvironmentRecord
 from agentcore.training.openenv.registration.store import EnvironmentStore
-from agentcore.training.openenv.registry_config import RegistryConfig
 
 log = structlog.get_logger()
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentcore.training.openenv.models import Capacity, EnvironmentEntry, JsonMap
+from agentcore.training.openenv.models import (
+    Capacity,
+    EnvironmentEntry,
+    HealthStatus,
+    JsonMap,
+    Mode,
+    RecordState,
+    RuntimeName,
+)
 from agentcore.training.openenv.registration.screening import presentable
-from agentcore.training.openenv.specs import EnvironmentSpec, RuntimeName
+from agentcore.training.openenv.specs import EnvironmentSpec, Status
 
-State = Literal["discovered", "registered"]
-HealthStatus = Literal["unknown", "healthy", "degraded", "busy", "failed"]
-Mode = Literal["simulation", "production"]
 REFERENCE_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 
 
@@ -42,7 +46,7 @@ class EnvironmentRecord(_Value):
 
     id: UUID
     spec: EnvironmentSpec
-    state: State
+    state: RecordState
     token_ref: str | None = Field(None, pattern=REFERENCE_FORM)
     created_at: datetime
     registered_at: datetime | None = None
@@ -84,7 +88,7 @@ class DeploymentRecord(_Value):
     replicas: int
     resources: JsonMap
     url: str = ""
-    status: Literal["pending", "running", "degraded", "failed"] = "pending"
+    status: Status = "pending"
     ready: int = 0
     detail: str = ""
     updated_at: datetime

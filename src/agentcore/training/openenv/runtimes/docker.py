@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, dumps, objects_of
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import (
     DeploymentFailed,
     DeploymentNotFound,
     InvalidDeployment,
 )
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.containers import (
     PORT,
     SECRET_VARIABLE,
@@ -30,13 +30,13 @@ from agentcore.training.openenv.runtimes.containers import (
 from agentcore.training.openenv.runtimes.docker_engine import DockerEngine
 from agentcore.training.openenv.runtimes.forwarder import HOST
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas, object_name
-from agentcore.training.openenv.runtimes.progress import Progress
 from agentcore.training.openenv.runtimes.quantities import amount, check_resources
 from agentcore.training.openenv.runtimes.replica import free_port, is_healthy
 from agentcore.training.openenv.runtimes.rollout import LOG_LINES, part, with_words
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
+    Progress,
     Resources,
     ResourceUsage,
     Status,

@@ -25,7 +25,7 @@ from agentcore.training.openenv.errors import (
     InvalidDeployment,
     RuntimeUnavailable,
 )
-from agentcore.training.openenv.runtimes.progress import Progress
+from agentcore.training.openenv.specs import Progress
 
 if TYPE_CHECKING:
     import aiohttp

@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import (
     DeploymentFailed,
     DeploymentNotFound,
     InvalidDeployment,
 )
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.kubernetes_access import open_api
 from agentcore.training.openenv.runtimes.kubernetes_client import Kind, KubernetesClient
 from agentcore.training.openenv.runtimes.manifests import (
@@ -25,7 +25,6 @@ from agentcore.training.openenv.runtimes.manifests import (
     signing_secret,
 )
 from agentcore.training.openenv.runtimes.naming import check_name, object_name
-from agentcore.training.openenv.runtimes.progress import Progress
 from agentcore.training.openenv.runtimes.rollout import (
     LOG_LINES,
     Rollout,
@@ -37,6 +36,7 @@ from agentcore.training.openenv.runtimes.rollout import (
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
+    Progress,
     Resources,
     ResourceUsage,
 )

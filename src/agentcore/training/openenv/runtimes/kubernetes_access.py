@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from agentcore.kit.errors import AgentCoreError, first_line
 from agentcore.kit.jsonvalue import object_in
-from agentcore.training.openenv.deployment_config import DeploymentConfig
 from agentcore.training.openenv.errors import (
     PASSING,
     ClusterRefused,
     InvalidDeployment,
     RuntimeUnavailable,
 )
+from agentcore.training.openenv.models import DeploymentConfig
 
 if TYPE_CHECKING:
     import aiohttp

@@ -26,11 +26,11 @@ from agentcore.kit.embedded.locks import try_lock
 from agentcore.training.openenv.errors import DeploymentFailed, DeploymentNotFound
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas
-from agentcore.training.openenv.runtimes.progress import Progress
 from agentcore.training.openenv.runtimes.records import Record, ReplicaState, State, Wanted
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
     EnvironmentSpec,
+    Progress,
     Resources,
     ResourceUsage,
     Status,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from agentcore.training.openenv.deployment_config import DeploymentConfig
+from agentcore.training.openenv.models import DeploymentConfig
 from agentcore.training.openenv.runtimes.containers import (
     PORT,
     SECRET_VARIABLE,

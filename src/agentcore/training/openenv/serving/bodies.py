@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from agentcore.kit.errors import MalformedRequest, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject, dumps, loads
-from agentcore.training.openenv.hosting import InvalidRequest, fault
+from agentcore.training.openenv.serving.hosting import InvalidRequest, fault
 
 if TYPE_CHECKING:
     from starlette.requests import Request

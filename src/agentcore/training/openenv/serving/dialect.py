@@ -18,7 +18,7 @@ from agentcore.training.openenv.errors import (
     EnvironmentSessionNotFound,
     FactoryFailed,
 )
-from agentcore.training.openenv.hosting import EnvironmentHost, faults_of
+from agentcore.training.openenv.serving.hosting import EnvironmentHost, faults_of
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, SERVER_ERROR = -32700, -32600, -32601, -32000

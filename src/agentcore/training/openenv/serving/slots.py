@@ -23,9 +23,9 @@ from agentcore.training.openenv.errors import (
     FactoryFailed,
     SessionInUse,
 )
-from agentcore.training.openenv.hosting import EnvironmentHost, close_environment, nothing
 from agentcore.training.openenv.models import Capacity, EnvironmentServerConfig
 from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.serving.hosting import EnvironmentHost, close_environment, nothing
 from agentcore.training.openenv.serving.watching import WatchedHost
 from agentcore.training.openenv.threads import EnvironmentCalls, EnvironmentThreads
 

@@ -11,9 +11,14 @@ from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.errors import CapacityReached, FactoryFailed
-from agentcore.training.openenv.hosting import LONGEST_FAULT, InvalidRequest, fault, faults_of
 from agentcore.training.openenv.serving.callers import caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect, refusal_of
+from agentcore.training.openenv.serving.hosting import (
+    LONGEST_FAULT,
+    InvalidRequest,
+    fault,
+    faults_of,
+)
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from agentcore.training.openenv.errors import (
     StandardMcpMissing,
     StandardMcpStopped,
 )
-from agentcore.training.openenv.hosting import EnvironmentHost, faults_of
 from agentcore.training.openenv.serving.callers import caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect, played
+from agentcore.training.openenv.serving.hosting import EnvironmentHost, faults_of
 from agentcore.training.openenv.serving.slots import ACT, CONTROL, HostedSession, Slots
 from agentcore.training.openenv.serving.transports import Transports
 

@@ -15,8 +15,8 @@ from agentcore.kit.errors import NotFound
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.errors import InvalidTask, TaskSetsMissing
-from agentcore.training.openenv.hosting import checked
 from agentcore.training.openenv.serving.bodies import json_body, json_response
+from agentcore.training.openenv.serving.hosting import checked
 from agentcore.training.openenv.serving.slots import Slots
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step
-from agentcore.training.openenv.hosting import EnvironmentHost, nothing
 from agentcore.training.openenv.ports import SessionWatch
+from agentcore.training.openenv.serving.hosting import EnvironmentHost, nothing
 from agentcore.training.openenv.threads import EnvironmentCalls
 
 
