@@ -280,8 +280,8 @@ class GatewayConfig(BaseModel):
 
 class TokenUsage(NamedTuple):
     """``prompt_tokens`` includes what was read from and written to the provider's cache,
-    ``completion_tokens`` includes reasoning; both include audio. ``cache_write_tokens`` includes
-    what the provider keeps for an hour.
+    ``completion_tokens`` includes reasoning and images; both include audio, and so do
+    ``cached_tokens``. ``cache_write_tokens`` includes what the provider keeps for an hour.
     """
 
     prompt_tokens: int
@@ -293,6 +293,8 @@ class TokenUsage(NamedTuple):
     cache_write_1h_tokens: int = 0
     audio_prompt_tokens: int = 0
     audio_completion_tokens: int = 0
+    audio_cached_tokens: int = 0
+    image_completion_tokens: int = 0
 
 
 class ChatCall(NamedTuple):

@@ -125,6 +125,8 @@ class LibraryPrice:
             "cache_write_1h_tokens": usage.cache_write_1h_tokens,
             "input_audio_tokens": usage.audio_prompt_tokens,
             "output_audio_tokens": usage.audio_completion_tokens,
+            "cache_audio_read_tokens": usage.audio_cached_tokens,
+            "output_image_tokens": usage.image_completion_tokens,
             "output_reasoning_tokens": usage.reasoning_tokens,
         }
         try:

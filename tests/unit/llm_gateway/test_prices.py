@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from genai_prices import Usage, calc_price
+from genai_prices import Usage, calc_price, extract_usage
 
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.prices import FlatPrice, LibraryPrice, PriceBook
+from agentcore.llm_gateway.wires.gemini_answer import tokens_of
 from tests.fakes.clock import ManualClock
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -20,7 +22,8 @@ AS_MINI = LOCAL.model_copy(update={"name": "as-mini", "price_model": "gpt-5-mini
 OWN_PRICE = CLUSTER.model_copy(
     update={"name": "own", "price": PriceOverride(input=Decimal("0.1"), output=Decimal("0.2"))}
 )
-ALL = (OPENAI, ROUTER, LOCAL, CLUSTER, AS_MINI, OWN_PRICE)
+GOOGLE = ProviderConfig(name="google", kind="gemini", base_url="http://127.0.0.1:9/v1beta")
+ALL = (OPENAI, GOOGLE, ROUTER, LOCAL, CLUSTER, AS_MINI, OWN_PRICE)
 
 
 @pytest.fixture
@@ -61,6 +64,53 @@ async def test_a_price_is_the_librarys_own_figure(
     price = book.price("openai", model)
     assert price is not None
     assert price.of(usage) == library(usage, model)
+
+
+TEXT, AUDIO, IMAGE = ({"modality": modality} for modality in ("TEXT", "AUDIO", "IMAGE"))
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-3.1-pro-preview"])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"promptTokenCount": 9},
+        {"promptTokenCount": 1000, "candidatesTokenCount": 7, "thoughtsTokenCount": 90},
+        {"promptTokenCount": 1000, "cachedContentTokenCount": 900, "toolUsePromptTokenCount": 5},
+        {"promptTokenCount": 300_000, "cachedContentTokenCount": 1, "candidatesTokenCount": 9000},
+        {
+            "promptTokenCount": 1000,
+            "promptTokensDetails": [{**TEXT, "tokenCount": 400}, {**AUDIO, "tokenCount": 600}],
+            "cachedContentTokenCount": 400,
+            "cacheTokensDetails": [{**TEXT, "tokenCount": 100}, {**AUDIO, "tokenCount": 300}],
+        },
+    ],
+    ids=str,
+)
+async def test_what_gemini_counts_costs_the_librarys_own_figure(
+    book: PriceBook, model: str, metadata: dict[str, Any]
+) -> None:
+    costs_the_same(book, model, metadata)
+
+
+async def test_pictures_have_their_own_price(book: PriceBook) -> None:
+    drawn = [{**IMAGE, "tokenCount": 1290}, {**TEXT, "tokenCount": 10}]
+    metadata = {"promptTokenCount": 9, "candidatesTokenCount": 1300}
+    drawn_by = "gemini-2.5-flash-image"
+    costs_the_same(book, drawn_by, {**metadata, "candidatesTokensDetails": drawn})
+
+
+def costs_the_same(book: PriceBook, model: str, metadata: dict[str, Any]) -> None:
+    answer = {"modelVersion": model, "usageMetadata": metadata}
+    theirs = calc_price(
+        extract_usage(answer, provider_id="google").usage,
+        model,
+        provider_id="google",
+        genai_request_timestamp=NOW,
+    )
+    price, usage = book.price("google", model), tokens_of(metadata)
+    assert price is not None
+    assert usage is not None
+    assert price.of(usage) == theirs.total_price > 0
 
 
 async def test_money_is_exact(book: PriceBook) -> None:

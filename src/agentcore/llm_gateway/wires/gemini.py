@@ -8,7 +8,7 @@ import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
-from agentcore.llm_gateway.chat_wire import usage_of, written
+from agentcore.llm_gateway.chat_wire import written
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.wire import PlainReply, Scanner
@@ -19,6 +19,7 @@ from agentcore.llm_gateway.wires.gemini_answer import (
     index_of,
     logprobs_of,
     message_of,
+    tokens_of,
     usage_document,
 )
 from agentcore.llm_gateway.wires.gemini_errors import failure_in, gemini_failure
@@ -44,16 +45,16 @@ class GeminiWire:
         document = answered(raw, self._provider)
         choices = self._choices(document, answer_id_of(document, raw))
         version = document.get("modelVersion")
-        usage = usage_document(document.get("usageMetadata"))
+        usage = tokens_of(document.get("usageMetadata"))
         told: JsonObject = {
             "id": f"chatcmpl-{answer_id_of(document, raw)}",
             "object": "chat.completion",
             "created": int(self._clock.now().timestamp()),
             "model": version if isinstance(version, str) else call.model,
             "choices": choices,
-            "usage": usage,
+            "usage": usage_document(usage),
         }
-        return PlainReply(orjson.dumps(told), told, usage_of(usage))
+        return PlainReply(orjson.dumps(told), told, usage)
 
     def scanner(self, call: ChatCall) -> Scanner:
         return GeminiScanner(self._provider, call, self._clock)

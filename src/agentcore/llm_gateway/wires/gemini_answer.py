@@ -10,6 +10,7 @@ import orjson
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
 from agentcore.llm_gateway.chat_wire import token_count
 from agentcore.llm_gateway.errors import UpstreamMalformed
+from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.wires.gemini_contents import signed
 
 FINISHED = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -141,28 +142,64 @@ def logprobs_of(candidate: Mapping[str, JsonValue]) -> JsonObject | None:
     return {"content": content, "refusal": None}
 
 
-def usage_document(metadata: JsonValue) -> JsonObject | None:
-    """OpenAI's ``usage``: Gemini counts thoughts, and what its tools read, apart from the rest."""
+def tokens_of(metadata: JsonValue) -> TokenUsage | None:
+    """Gemini counts thoughts, and what its tools read, apart from the rest."""
     if not isinstance(metadata, dict):
         return None
-    prompt = token_count(metadata.get("promptTokenCount"))
-    if prompt is None:
+    told = token_count(metadata.get("promptTokenCount"))
+    if told is None:
         return None
     thoughts = _count(metadata, "thoughtsTokenCount")
-    prompt += _count(metadata, "toolUsePromptTokenCount")
+    prompt = told + _count(metadata, "toolUsePromptTokenCount")
     completion = _count(metadata, "candidatesTokenCount") + thoughts
+    if token_count(prompt + completion) is None:
+        return None
+    cached = min(prompt, _count(metadata, "cachedContentTokenCount"))
+    audio = min(prompt, _count_of("AUDIO", metadata, "promptTokensDetails"))
+    return TokenUsage(
+        prompt,
+        completion,
+        prompt + completion,
+        cached,
+        thoughts,
+        audio_prompt_tokens=audio,
+        audio_cached_tokens=min(cached, audio, _count_of("AUDIO", metadata, "cacheTokensDetails")),
+        audio_completion_tokens=min(
+            completion, _count_of("AUDIO", metadata, "candidatesTokensDetails")
+        ),
+        image_completion_tokens=min(
+            completion, _count_of("IMAGE", metadata, "candidatesTokensDetails")
+        ),
+    )
+
+
+def usage_document(usage: TokenUsage | None) -> JsonObject | None:
+    """OpenAI's ``usage``."""
+    if usage is None:
+        return None
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": _count(metadata, "cachedContentTokenCount")},
-        "completion_tokens_details": {"reasoning_tokens": thoughts},
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "audio_tokens": usage.audio_prompt_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.audio_completion_tokens,
+        },
     }
 
 
 def _count(metadata: Mapping[str, JsonValue], name: str) -> int:
     # What is zero is not written.
     return token_count(metadata.get(name)) or 0
+
+
+def _count_of(modality: str, metadata: Mapping[str, JsonValue], name: str) -> int:
+    details = objects_of(metadata.get(name))
+    return sum(_count(each, "tokenCount") for each in details if each.get("modality") == modality)
 
 
 def _token(token: Mapping[str, JsonValue]) -> JsonObject:

@@ -13,9 +13,8 @@ import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
-from agentcore.llm_gateway.chat_wire import usage_of
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed
-from agentcore.llm_gateway.models import ChatCall
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.sse import CONTENT, DONE, EventReader
 from agentcore.llm_gateway.wires.gemini_answer import (
     Finish,
@@ -24,6 +23,7 @@ from agentcore.llm_gateway.wires.gemini_answer import (
     finish_of,
     index_of,
     logprobs_of,
+    tokens_of,
     usage_document,
 )
 from agentcore.llm_gateway.wires.gemini_errors import failure_in
@@ -38,7 +38,16 @@ def answer_id_of(document: Mapping[str, JsonValue], raw: bytes) -> str:
 
 
 class GeminiScanner(EventReader):
-    __slots__ = ("_call", "_clock", "_expected", "_finishes", "_head", "_id", "_speakers", "_told")
+    __slots__ = (
+        "_call",
+        "_clock",
+        "_expected",
+        "_finishes",
+        "_head",
+        "_id",
+        "_metadata",
+        "_speakers",
+    )
 
     def __init__(self, provider: str, call: ChatCall, clock: Clock) -> None:
         super().__init__(provider)
@@ -50,7 +59,16 @@ class GeminiScanner(EventReader):
         self._head = b""
         self._speakers: dict[int, Speaker] = {}
         self._finishes: dict[int, Finish] = {}
-        self._told: JsonObject | None = None
+        self._metadata: JsonObject = {}
+
+    @property
+    def usage(self) -> TokenUsage | None:
+        """Counted when it is asked for: Gemini tells it with every event."""
+        return tokens_of(self._metadata)
+
+    @usage.setter
+    def usage(self, usage: TokenUsage | None) -> None:
+        """Nothing but what Gemini told counts."""
 
     @property
     def whole(self) -> bool:
@@ -68,9 +86,9 @@ class GeminiScanner(EventReader):
     def _read(self, event: bytes, document: JsonObject) -> bytes:
         if not self._head:
             self._open(event, document)
-        told = usage_document(document.get("usageMetadata"))
-        if told is not None:
-            self._told, self.usage = told, usage_of(told)
+        metadata = document.get("usageMetadata")
+        if isinstance(metadata, dict):
+            self._metadata = metadata
         choices: list[JsonValue] = []
         try:
             for candidate in objects_of(document.get("candidates")):
@@ -124,9 +142,9 @@ class GeminiScanner(EventReader):
             told = finish.choice(called=speaker is not None and speaker.calls > 0)
             ends.append({**_choice(index, {}, None), **told})
         out = self._chunk(ends) + b"\n\n"
-        if self._call.wants_usage and self._told is not None:
-            usage = orjson.dumps(self._told)
-            out += b'%b,"choices":[],"usage":%b}\n\n' % (self._head, usage)
+        usage = usage_document(self.usage) if self._call.wants_usage else None
+        if usage is not None:
+            out += b'%b,"choices":[],"usage":%b}\n\n' % (self._head, orjson.dumps(usage))
         return out + DONE
 
     def _chunk(self, choices: list[JsonValue]) -> bytes:

@@ -99,8 +99,8 @@ def test_an_answer_is_a_chat_completion(wire: GeminiWire) -> None:
             "prompt_tokens": 12,
             "completion_tokens": 3,
             "total_tokens": 15,
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
         },
     }
     assert reply.usage == TokenUsage(12, 3, 15)

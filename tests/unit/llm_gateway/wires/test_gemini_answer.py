@@ -14,6 +14,7 @@ from agentcore.llm_gateway.wires.gemini_answer import (
     finish_of,
     logprobs_of,
     message_of,
+    tokens_of,
     usage_document,
 )
 
@@ -145,7 +146,31 @@ def test_the_likelihood_of_each_token_and_of_others_in_its_place() -> None:
             },
             TokenUsage(103, 37, 140, cached_tokens=60, reasoning_tokens=30),
         ),
+        ({"promptTokenCount": 2**31 - 1, "candidatesTokenCount": 1}, None),
+        ({"promptTokenCount": 5, "candidatesTokenCount": -1}, TokenUsage(5, 0, 5)),
     ],
 )
 def test_tokens_are_counted_as_openai_counts_them(metadata: Any, usage: TokenUsage | None) -> None:
-    assert usage_of(usage_document(metadata)) == usage
+    assert tokens_of(metadata) == usage
+    assert usage_of(usage_document(usage)) == usage
+
+
+def test_what_is_heard_or_drawn_is_counted_as_a_part() -> None:
+    text, audio, image = ({"modality": name} for name in ("TEXT", "AUDIO", "IMAGE"))
+    metadata: Any = {
+        "promptTokenCount": 1000,
+        "promptTokensDetails": [{**text, "tokenCount": 400}, {**audio, "tokenCount": 600}],
+        "cachedContentTokenCount": 400,
+        "cacheTokensDetails": [{**audio, "tokenCount": 300}, {**text, "tokenCount": 100}],
+        "candidatesTokenCount": 1300,
+        "candidatesTokensDetails": [{**image, "tokenCount": 1290}, audio, "odd"],
+    }
+    assert tokens_of(metadata) == TokenUsage(
+        1000,
+        1300,
+        2300,
+        400,
+        audio_prompt_tokens=600,
+        audio_cached_tokens=300,
+        image_completion_tokens=1290,
+    )

@@ -94,8 +94,8 @@ def test_the_last_count_of_tokens_is_told_to_who_asked() -> None:
         "prompt_tokens": 12,
         "completion_tokens": 9,
         "total_tokens": 21,
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     }
     assert reading.usage == TokenUsage(12, 9, 21)
 
