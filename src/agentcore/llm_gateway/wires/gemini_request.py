@@ -19,6 +19,7 @@ HINTS = frozenset(
         "metadata",
         "prediction",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "provider",
         "safety_identifier",
@@ -59,7 +60,12 @@ RENAMED = {
     "top_p": "topP",
 }
 # Members that Gemini lacks, with the values that ask for nothing special.
-NEUTRAL: dict[str, JsonValue] = {"logit_bias": {}, "modalities": ["text"], "verbosity": "medium"}
+NEUTRAL: Mapping[str, JsonValue] = {
+    "functions": [],
+    "logit_bias": {},
+    "modalities": ["text"],
+    "verbosity": "medium",
+}
 TIERS = {"default": "standard", "flex": "flex", "priority": "priority"}
 MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 # Tokens to think with, and since Gemini 3 levels: as Google's OpenAI-compatible API maps them.
@@ -70,6 +76,7 @@ BUDGETS = {
     "medium": 8192,
     "high": 24576,
     "xhigh": 24576,
+    "max": 24576,
 }
 LEVELS = {
     "none": "minimal",
@@ -78,6 +85,7 @@ LEVELS = {
     "medium": "medium",
     "high": "high",
     "xhigh": "high",
+    "max": "high",
 }
 GOOGLE = {"cached_content": "cachedContent", "safety_settings": "safetySettings"}
 
