@@ -18,6 +18,7 @@ PLAN = Plan(
     agent_token=AGENT,
     answer_seconds=1.0,
     settle_seconds=0.1,
+    quiet_seconds=0.02,
     check_seconds=5.0,
 )
 

@@ -17,7 +17,6 @@ from agentcore.cli.env.verdicts import show_report
 from agentcore.cli.main import run
 from agentcore.training.openenv.conformance.models import Report, Result
 from agentcore.training.openenv.conformance.suite import CHECKS
-from agentcore.training.openenv.environments.catalog import BUNDLED
 from tests.fakes.openenv_defects import DEFECTS
 from tests.fakes.openenv_sound import ORCHESTRATOR, SoundServer
 
@@ -55,12 +54,11 @@ def loaded(path: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_environment_passes_every_check(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "report.json"
-    assert validate(name, "--strict", "--json", str(path)) == 0
+    assert validate("guess_number", "--strict", "--json", str(path)) == 0
     captured = capsys.readouterr()
     shown = captured.out
     assert captured.err == ""

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
-from agentcore.training.openenv.metrics import MOST_REGISTERED, UNWATCHED, OpenEnvMetrics
-from agentcore.training.openenv.ports import EnvironmentWatch
+from agentcore.training.openenv.metrics import MOST_REGISTERED, OpenEnvMetrics
 
 LABELS = {"environment": "chess", "side": "client"}
 
@@ -61,13 +60,3 @@ def test_registered_environments_have_labels_of_their_own_until_there_are_too_ma
         for sample in metric.samples
     }
     assert len(environments) == MOST_REGISTERED + 2
-
-
-def test_nobody_need_watch() -> None:
-    watch: EnvironmentWatch = UNWATCHED
-    session = watch.opened()
-    watch.refused()
-    session.reset(1.0)
-    session.stepped(1.0, 1.0, done=True)
-    session.lost()
-    session.closed()

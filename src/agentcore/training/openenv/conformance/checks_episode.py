@@ -92,7 +92,7 @@ async def one_answer(subject: Subject) -> None:
             await talk.post(kind, data)
         kinds = [(await talk.next()).get("type") for _ in asked]
         require(kinds == ["state", "observation", "state"], "one answer per frame, in order", kinds)
-        await talk.silence()
+        await talk.silence(subject.plan.quiet_seconds)
 
 
 @check("step-count", "step_count counts the steps of the episode", STATE)

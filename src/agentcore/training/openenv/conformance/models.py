@@ -24,7 +24,8 @@ class Plan:
 
     ``sessions`` is its limit where the caller knows it; more than ``most_sessions`` are never open
     at once. ``actions`` are played in this order, over and over, in place of sampled ones.
-    ``settle_seconds`` is the time that a server has to give a slot back.
+    ``settle_seconds`` is the time that a server has to give a slot back, ``quiet_seconds`` for how
+    long nothing may come unasked.
     """
 
     url: str
@@ -37,6 +38,7 @@ class Plan:
     most_steps: int = 200
     answer_seconds: float = 10.0
     settle_seconds: float = 3.0
+    quiet_seconds: float = 0.1
     check_seconds: float = 60.0
     deadline_seconds: float = 300.0
 

@@ -120,7 +120,7 @@ class Talk:
         """Send without waiting for the answer."""
         await self.send(frame_text(kind, data))
 
-    async def silence(self, seconds: float = 0.1) -> None:
+    async def silence(self, seconds: float) -> None:
         """Nothing comes for a while; raises WireFault when something does."""
         try:
             frame = await self.next(seconds)
