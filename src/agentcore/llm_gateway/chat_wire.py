@@ -6,6 +6,7 @@ https://platform.openai.com/docs/api-reference/chat: fields this module does not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import orjson
 
@@ -30,7 +31,30 @@ ERROR_TYPES = {
 }
 # Codes of errors that arrive behind a 200, where no status tells what they are.
 BUSY_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "overloaded_error"})
-CALLERS_CODES = frozenset({"invalid_request_error", "context_length_exceeded"})
+CALLERS_CODES = frozenset(
+    {
+        "bio_policy",
+        "context_length_exceeded",
+        "data_residency_mismatch",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_content_policy_violation",
+        "image_file_not_found",
+        "image_file_too_large",
+        "image_parse_error",
+        "image_too_large",
+        "image_too_small",
+        "invalid_base64_image",
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_image_mode",
+        "invalid_image_url",
+        "invalid_prompt",
+        "invalid_request_error",
+        "misalignment_policy_violation",
+        "unsupported_image_media_type",
+    }
+)
 LONGEST_QUOTE = 300
 # Of one call; a column of the ledger holds no more.
 MOST_TOKENS = 2**31 - 1
@@ -123,39 +147,50 @@ def written(body: JsonObject, deepest: str) -> bytes:
         raise invalid(deepest, "is nested too deep") from exc
 
 
+class Counts(NamedTuple):
+    """How an API names its counts of tokens."""
+
+    prompt: str
+    completion: str
+
+    def read(self, usage: JsonValue) -> TokenUsage | None:
+        """None where the counts are missing or none."""
+        if not isinstance(usage, dict):
+            return None
+        prompt = token_count(usage.get(self.prompt))
+        completion = token_count(usage.get(self.completion))
+        if prompt is None or completion is None:
+            return None
+        total = token_count(usage.get("total_tokens"))
+        read, written = f"{self.prompt}_details", f"{self.completion}_details"
+        # A part of nothing more than the whole: prices are computed from what is left of it.
+        cached = min(prompt, _detail(usage, read, "cached_tokens"))
+        fresh = prompt - cached
+        return TokenUsage(
+            prompt,
+            completion,
+            prompt + completion if total is None else total,
+            cached,
+            min(completion, _detail(usage, written, "reasoning_tokens")),
+            min(fresh, _detail(usage, read, "cache_write_tokens")),
+            audio_prompt_tokens=min(fresh, _detail(usage, read, "audio_tokens")),
+            audio_completion_tokens=min(completion, _detail(usage, written, "audio_tokens")),
+        )
+
+
+CHAT_COUNTS = Counts("prompt_tokens", "completion_tokens")
+
+
 def usage_of(usage: JsonValue) -> TokenUsage | None:
-    """Tokens of an OpenAI ``usage`` object; None where the counts are missing or none."""
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = (
-        token_count(usage.get("prompt_tokens")),
-        token_count(usage.get("completion_tokens")),
-    )
-    if prompt is None or completion is None:
-        return None
-    total = token_count(usage.get("total_tokens"))
-    # A part of nothing more than the whole: prices are computed from what is left of it.
-    cached = min(prompt, _detail(usage, "prompt_tokens_details", "cached_tokens"))
-    fresh = prompt - cached
-    return TokenUsage(
-        prompt,
-        completion,
-        prompt + completion if total is None else total,
-        cached,
-        min(completion, _detail(usage, "completion_tokens_details", "reasoning_tokens")),
-        min(fresh, _detail(usage, "prompt_tokens_details", "cache_write_tokens")),
-        audio_prompt_tokens=min(fresh, _detail(usage, "prompt_tokens_details", "audio_tokens")),
-        audio_completion_tokens=min(
-            completion, _detail(usage, "completion_tokens_details", "audio_tokens")
-        ),
-    )
+    """Tokens of a chat completion's ``usage``; None where the counts are missing or none."""
+    return CHAT_COUNTS.read(usage)
 
 
-def document_of(raw: bytes, provider: str) -> JsonObject:
-    """The document of an answer in any of OpenAI's APIs.
+def json_object(raw: bytes, provider: str) -> JsonObject:
+    """The document of an answer in any of OpenAI's APIs, which may be an error.
 
     Raises:
-        UpstreamError: it is an error, or no JSON object at all.
+        UpstreamMalformed: it is no JSON object.
     """
     try:
         document: JsonValue = orjson.loads(raw)
@@ -165,6 +200,16 @@ def document_of(raw: bytes, provider: str) -> JsonObject:
         ) from exc
     if not isinstance(document, dict):
         raise UpstreamMalformed(f"{provider} answered with no JSON object", provider=provider)
+    return document
+
+
+def document_of(raw: bytes, provider: str) -> JsonObject:
+    """The document of an answer in any of OpenAI's APIs.
+
+    Raises:
+        UpstreamError: it is an error, or no JSON object at all.
+    """
+    document = json_object(raw, provider)
     failure = error_in(document, provider)
     if failure is not None:
         raise failure
@@ -194,7 +239,8 @@ def error_in(document: Mapping[str, JsonValue], provider: str) -> UpstreamError 
     if codes & BUSY_CODES or 429 in codes:
         return UpstreamRateLimited(detail, provider=provider)
     if codes & CALLERS_CODES or 400 in codes:
-        return UpstreamRejected(detail, status=400, body=orjson.dumps(document), provider=provider)
+        body = orjson.dumps({"error": error})
+        return UpstreamRejected(detail, status=400, body=body, provider=provider)
     return UpstreamUnavailable(detail, provider=provider)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentcore.kit.jsonvalue import JsonValue
+from agentcore.kit.jsonvalue import JsonValue, list_of
 from agentcore.llm_gateway.models import ChatCall, Feature
 
+# As a response's ``include`` asks for them.
+LOGPROBS = "message.output_text.logprobs"
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
 NOTHING: frozenset[Feature] = frozenset()
 
@@ -21,7 +23,7 @@ def features_of(call: ChatCall) -> frozenset[Feature]:
             found.add("forced_tools")
     if _is_structured(body):
         found.add("json")
-    if body.get("logprobs") or body.get("top_logprobs"):
+    if body.get("logprobs") or body.get("top_logprobs") or LOGPROBS in list_of(body.get("include")):
         found.add("logprobs")
     if body.get("logit_bias"):
         found.add("logit_bias")

@@ -25,7 +25,7 @@ from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
-from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.ranking import CostOptimizer, Weights
 from agentcore.llm_gateway.response_cache import ResponseCache
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 Provider = ParallaxProvider | OpenAIProvider | AnthropicProvider | GeminiProvider
 PROVIDERS: Mapping[ProviderKind, type[Provider]] = {
     "parallax": ParallaxProvider,
-    "compatible": OpenAIProvider,
+    "compatible": CompatibleProvider,
     "openai": OpenAIProvider,
     "anthropic": AnthropicProvider,
     "gemini": GeminiProvider,

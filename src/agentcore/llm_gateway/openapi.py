@@ -29,6 +29,37 @@ _EVENTS = (
     'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":'
     '[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 )
+_RESPONSES_REQUEST: JsonObject = {
+    "model": "qwen3-8b",
+    "instructions": "Be brief.",
+    "input": "Say hello.",
+    "max_output_tokens": 64,
+}
+_RESPONSE: JsonObject = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1767225600,
+    "status": "completed",
+    "model": "Qwen/Qwen3-8B",
+    "output": [
+        {
+            "id": "msg_1",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Hello!", "annotations": []}],
+        }
+    ],
+    "store": False,
+    "usage": {"input_tokens": 11, "output_tokens": 3, "total_tokens": 14},
+}
+_RESPONSE_EVENTS = (
+    'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+    '"sequence_number":4,"item_id":"msg_1","output_index":0,"content_index":0,"delta":"Hello!",'
+    '"logprobs":[]}\n\n'
+    'event: response.completed\ndata: {"type":"response.completed","sequence_number":8,'
+    '"response":{"id":"resp_1","object":"response","status":"completed"}}\n\n'
+)
 _EMBEDDINGS_REQUEST: JsonObject = {"model": "bge-m3", "input": ["one text", "another"]}
 _EMBEDDINGS: JsonObject = {
     "object": "list",
@@ -60,6 +91,7 @@ def openapi_paths() -> JsonObject:
     return {
         "/v1/chat/completions": {"post": _chat()},
         "/v1/embeddings": {"post": _embeddings()},
+        "/v1/responses": {"post": _responses()},
         "/v1/route:explain": {
             "post": {
                 "tags": ["gateway"],
@@ -157,6 +189,42 @@ def _embeddings() -> JsonObject:
             "200": {
                 "headers": _answer_headers(),
                 **_json("A vector for each input, in their order", _EMBEDDINGS),
+            },
+            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+        },
+    }
+
+
+def _responses() -> JsonObject:
+    return {
+        "tags": ["gateway"],
+        "summary": "Response, OpenAI-compatible",
+        "description": "Reaches OpenAI as it is; other providers are asked by chat completions, "
+        "and what these cannot express is refused. No response is kept: `store`, "
+        "`previous_response_id`, `conversation` and `background` are not to be had. A stream that "
+        "fails after its begin ends with an event `error` and without `response.completed`.",
+        "operationId": "create_response",
+        "parameters": _headers(),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _object("model", "input"),
+                    "example": _RESPONSES_REQUEST,
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answer of the provider named in x-agentcore-provider",
+                "headers": _answer_headers(),
+                "content": {
+                    "application/json": {"schema": {"type": "object"}, "example": _RESPONSE},
+                    "text/event-stream": {
+                        "schema": {"type": "string"},
+                        "example": _RESPONSE_EVENTS,
+                    },
+                },
             },
             **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
         },

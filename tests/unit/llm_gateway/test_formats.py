@@ -12,7 +12,7 @@ def test_each_route_has_its_dialect(path: str) -> None:
     assert form_of(path) is FORMATS[path]
     refusal = NotFound("there is no such thing")
     assert b"there is no such thing" in FORMATS[path].error_body(refusal)
-    assert FORMATS[path].error_body(refusal) in FORMATS[path].error_event(refusal)
+    assert b"there is no such thing" in FORMATS[path].error_event(refusal)
 
 
 def test_what_is_no_route_hears_openais() -> None:

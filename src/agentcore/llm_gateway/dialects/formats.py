@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from agentcore.llm_gateway.dialects.chat import CHAT
 from agentcore.llm_gateway.dialects.embeddings import EMBEDDINGS
 from agentcore.llm_gateway.dialects.port import Format
+from agentcore.llm_gateway.dialects.responses import RESPONSES
 
 FORMATS: Mapping[str, Format] = {
     "/v1/chat/completions": CHAT,
     "/v1/embeddings": EMBEDDINGS,
+    "/v1/responses": RESPONSES,
 }
 
 

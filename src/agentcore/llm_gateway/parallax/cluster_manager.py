@@ -16,6 +16,7 @@ import structlog
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint, Reply, StreamReply, json_headers
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
@@ -38,6 +39,7 @@ from agentcore.llm_gateway.parallax.models import (
     health_of,
     status_of,
 )
+from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
 from agentcore.llm_gateway.wire import PlainReply
 from agentcore.llm_gateway.wires.chat import ChatWire
@@ -89,9 +91,11 @@ class ParallaxClusterManager:
         )
         self._status_stream = self._transport.head("GET", "/cluster/status")
         self._status_once = self._transport.head("GET", "/cluster/status_json")
+        chat = ChatWire(destination.name, prefix="/v1")
+        responses = TranslatedWire(chat, ResponsesTranslation(destination.name))
         self._endpoint = Endpoint(
             self._transport,
-            {"chat": ChatWire(destination.name, prefix="/v1")},
+            {"chat": chat, "responses": responses},
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,

@@ -8,9 +8,11 @@ from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.catalogue import Catalogue, models_page
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, ChatCall, Timeouts
 from agentcore.llm_gateway.providers.api import APIProvider
+from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from agentcore.llm_gateway.wires.anthropic import AnthropicWire
 from agentcore.llm_gateway.wires.messages import MessagesWire
@@ -43,9 +45,14 @@ class AnthropicProvider(APIProvider):
             connect_seconds=timeouts.connect,
             headers=_headers(api_key),
         )
+        chat = AnthropicWire(name, clock)
         endpoint = Endpoint(
             transport,
-            {"chat": AnthropicWire(name, clock), "messages": MessagesWire(name)},
+            {
+                "chat": chat,
+                "responses": TranslatedWire(chat, ResponsesTranslation(name)),
+                "messages": MessagesWire(name),
+            },
             provider=name,
             timeouts=timeouts,
             clock=clock,

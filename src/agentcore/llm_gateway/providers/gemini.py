@@ -12,10 +12,12 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, objects_of
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.catalogue import Catalogue, Page
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
 from agentcore.llm_gateway.providers.api import APIProvider
+from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from agentcore.llm_gateway.wires.gemini import GeminiWire
 from agentcore.llm_gateway.wires.gemini_embeddings import GeminiEmbeddingsWire
@@ -42,6 +44,7 @@ class GeminiProvider(APIProvider):
     ) -> None:
         name = destination.name
         headers = {"Content-Type": "application/json"}
+        chat = GeminiWire(name, clock=clock)
         endpoint = Endpoint(
             Transport(
                 pool,
@@ -50,7 +53,11 @@ class GeminiProvider(APIProvider):
                 connect_seconds=timeouts.connect,
                 headers=headers if api_key is None else {**headers, "x-goog-api-key": api_key},
             ),
-            {"chat": GeminiWire(name, clock=clock), "embeddings": GeminiEmbeddingsWire(name)},
+            {
+                "chat": chat,
+                "responses": TranslatedWire(chat, ResponsesTranslation(name)),
+                "embeddings": GeminiEmbeddingsWire(name),
+            },
             provider=name,
             timeouts=timeouts,
             clock=clock,

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint, json_headers
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Timeouts
+from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Dialect, Timeouts
 from agentcore.llm_gateway.providers.api import APIProvider
+from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
+from agentcore.llm_gateway.wire import Wire
 from agentcore.llm_gateway.wires.chat import ChatWire
 from agentcore.llm_gateway.wires.embeddings import EmbeddingsWire
+from agentcore.llm_gateway.wires.responses import ResponsesWire
 
 OPENAI = Destination("openai")
 
@@ -41,13 +45,31 @@ class OpenAIProvider(APIProvider):
         )
         endpoint = Endpoint(
             transport,
-            {
-                "chat": ChatWire(destination.name),
-                "embeddings": EmbeddingsWire(destination.name),
-            },
+            self.wires(destination.name),
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,
             gate=gate,
         )
         super().__init__(destination, clock, endpoint=endpoint, models=models)
+
+    @staticmethod
+    def wires(provider: str) -> Mapping[Dialect, Wire]:
+        return {
+            "chat": ChatWire(provider),
+            "responses": ResponsesWire(provider),
+            "embeddings": EmbeddingsWire(provider),
+        }
+
+
+class CompatibleProvider(OpenAIProvider):
+    """Servers that have taken over OpenAI's older APIs."""
+
+    @staticmethod
+    def wires(provider: str) -> Mapping[Dialect, Wire]:
+        chat = ChatWire(provider)
+        return {
+            "chat": chat,
+            "responses": TranslatedWire(chat, ResponsesTranslation(provider)),
+            "embeddings": EmbeddingsWire(provider),
+        }
