@@ -23,6 +23,7 @@ from agentcore.llm_gateway.decisions import DecisionLog, explained
 from agentcore.llm_gateway.eligibility import why_not
 from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
     PrivateProviderUnavailable,
     UpstreamError,
     UpstreamMalformed,
@@ -182,8 +183,9 @@ class HybridRouter:
             if isinstance(result, Answer):
                 self.shadows.offer(call, result.provider)
                 return result
-            failure = failure if isinstance(result, CircuitOpen) and failure else result
-            if not _may_move(result):
+            failure = _told(failure, result)
+            # What one API cannot express another may.
+            if not (_may_move(result) or isinstance(result, InvalidChatRequest)):
                 break
         if trip.lost is not None and failure is not None:
             self.accounts.write_off(trip.lost._replace(status=failure.code))
@@ -358,6 +360,13 @@ def _final(call: ChatCall, failure: AgentCoreError | None) -> AgentCoreError:
     )
     refusal.__cause__ = failure
     return refusal
+
+
+def _told(known: AgentCoreError | None, news: AgentCoreError) -> AgentCoreError:
+    """The failure to tell of two: the latest of somebody who could have answered."""
+    if known is None or isinstance(known, InvalidChatRequest):
+        return known if known and isinstance(news, InvalidChatRequest) else news
+    return known if isinstance(news, CircuitOpen | InvalidChatRequest) else news
 
 
 def _may_move(failure: AgentCoreError) -> bool:

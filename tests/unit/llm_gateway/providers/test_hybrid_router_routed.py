@@ -14,6 +14,7 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.resilience import CircuitOpen
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
     ParallaxCapacityError,
     PrivacyViolationError,
     PrivateProviderUnavailable,
@@ -45,6 +46,8 @@ PRIVATE = replace(ASKED, requires_privacy=True)
 GONE = UpstreamUnavailable("gone")
 BUSY = UpstreamRateLimited("busy")
 WRONG = UpstreamRejected("wrong", status=400, body=b"{}", provider="p")
+UNSAID = InvalidChatRequest("'n' is not to be had here", param="n")
+ALSO_UNSAID = InvalidChatRequest("'store' is not to be had here", param="store")
 
 
 @pytest.fixture
@@ -149,6 +152,44 @@ async def test_what_the_caller_did_wrong_does_not_fall_over(
         await build(cluster, cheap).route_request(ASKED)
     assert cheap.seen == []
     assert [line.status for line in lines] == [failure.code]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (UNSAID, None, None),
+        (UNSAID, ALSO_UNSAID, UNSAID),
+        (UNSAID, GONE, GONE),
+        (GONE, UNSAID, GONE),
+    ],
+    ids=str,
+)
+async def test_what_one_cannot_express_another_may(
+    build: Build,
+    cluster: FakeProvider,
+    cheap: FakeProvider,
+    first: AgentCoreError,
+    second: AgentCoreError | None,
+    told: AgentCoreError | None,
+) -> None:
+    cluster.failures = [first]
+    cheap.failures = [] if second is None else [second]
+    router = build(cluster, cheap)
+    if told is None:
+        assert (await router.route_request(ASKED)).provider == "cheap"
+        return
+    with pytest.raises(type(told)) as caught:
+        await router.route_request(ASKED)
+    assert caught.value is told
+
+
+async def test_what_a_private_call_asks_in_vain_is_said(
+    build: Build, cluster: FakeProvider, cheap: FakeProvider
+) -> None:
+    cluster.failures = [UNSAID]
+    with pytest.raises(InvalidChatRequest):
+        await build(cluster, cheap).route_request(PRIVATE)
+    assert cheap.seen == []
 
 
 async def test_when_all_fail_the_last_says_why(
