@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from benchmarks import openenv, openenv_report, openenv_soak
 from benchmarks.openenv import PAIRS, SESSIONS, Measured
 from benchmarks.openenv_echo import Echo
@@ -17,7 +17,7 @@ from tests.fakes.openenv_servers import ScriptedServer, observation, serving
 
 
 async def test_the_load_plays_with_every_session_and_checks_the_answers() -> None:
-    async with serving(environment_app("echo", Echo)) as url:
+    async with serving(EnvironmentServer("echo", Echo)) as url:
         outcome = await run(Job("agentcore", url, {"message": "hello"}, sessions=4, seconds=0.05))
     assert len(outcome.latencies) > 4
     assert outcome.cpu > 0

@@ -17,7 +17,7 @@ from agentcore.training.openenv.environments.a2a_protocol_test import A2AProtoco
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.environments.examples import guess_number
 from agentcore.training.openenv.models import Action, Observation
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import ScriptedServer, sent, serving
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -42,7 +42,7 @@ async def test_the_how_to_of_playing_plays() -> None:
     (play,) = blocks("how-to/play-an-environment.md")
     names: dict[str, Any] = {}
     exec(play, names)
-    async with serving(environment_app("guess_number", guess_number.GuessNumber)) as url:
+    async with serving(EnvironmentServer("guess_number", guess_number.GuessNumber)) as url:
         assert await names["play"](url) > 0.3
 
 
@@ -63,7 +63,7 @@ class Agent:
 
 async def test_usage_000_openenv_client() -> None:
     agent, max_steps = Agent(), 100
-    async with serving(environment_app("a2a_protocol_test", A2AProtocolTestEnv)) as url:
+    async with serving(EnvironmentServer("a2a_protocol_test", A2AProtocolTestEnv)) as url:
         client = OpenEnvClient(url)
         info = await client.connect()
         observation = await client.reset()

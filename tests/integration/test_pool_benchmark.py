@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from benchmarks.pool import Busy, Figures, Idle, measure
 from tests.fakes.openenv_servers import serving
 
@@ -12,7 +12,7 @@ from tests.fakes.openenv_servers import serving
 async def test_what_an_environment_computes_is_the_servers_time() -> None:
     found = []
     for environment in (Idle, Busy):
-        async with serving(environment_app(environment.name, environment)) as url:
+        async with serving(EnvironmentServer(environment.name, environment)) as url:
             found.append(await measure([url, url], [os.getpid()], 0.05))
     idle, busy = found
     assert idle[0] > busy[0] > 0

@@ -14,7 +14,7 @@ import pytest
 from agentcore.cli.main import run
 from agentcore.training.models import ScheduleDraft
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.architecture.pages import command_lines
 from tests.fakes.openenv_servers import serving
 
@@ -54,7 +54,7 @@ async def test_the_python_of_an_evaluation_works() -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in BLOCK.findall(text("evaluate-a-policy.md"))[1:]:
         exec(block, names)
-    async with serving(environment_app("guess_number", GuessNumber)) as url:
+    async with serving(EnvironmentServer("guess_number", GuessNumber)) as url:
         difference, p = await names["evaluate"](url)
         assert difference > 0
         assert p < 0.01

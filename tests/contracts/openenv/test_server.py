@@ -23,7 +23,7 @@ from agentcore.training.openenv.environments.base import AnyEnvironment, Environ
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.errors import OpenEnvStepError
 from agentcore.training.openenv.models import EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.reports import found
 from tests.contracts.openenv.suite import Subject, knock, session
 from tests.fakes.openenv_servers import envs_app, eventually, serving
@@ -262,7 +262,7 @@ async def test_a_factory_that_fails_takes_no_slot() -> None:
             raise faults.pop()
         return Moody()
 
-    app = environment_app("sometimes", sometimes, config=EnvironmentServerConfig(max_sessions=1))
+    app = EnvironmentServer("sometimes", sometimes, config=EnvironmentServerConfig(max_sessions=1))
     async with serving(app) as url:
         async with knock(Subject(url, 1, {}, lambda _: {}, {})) as one:
             assert (await one.next())["data"]["code"] == "FACTORY_ERROR"
@@ -286,7 +286,7 @@ async def test_a_body_without_end_is_refused(base_url: str) -> None:
 
 
 async def test_many_sessions_at_once_never_mix() -> None:
-    app = environment_app("guess_number", BUNDLED["guess_number"])
+    app = EnvironmentServer("guess_number", BUNDLED["guess_number"])
     async with serving(app) as url:
 
         async def play(seed: int) -> list[object]:
@@ -319,5 +319,5 @@ async def test_who_leaves_inside_the_body_is_no_fault_of_the_server() -> None:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/step", "headers": []}
-    await environment_app("moody", Moody)(scope, receive, send)
+    await EnvironmentServer("moody", Moody)(scope, receive, send)
     assert sent[0]["status"] == 400

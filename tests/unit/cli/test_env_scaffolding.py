@@ -14,7 +14,7 @@ from agentcore.cli.env.scaffolding import class_name, rendered
 from agentcore.cli.main import run
 from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.environments.loading import load_environment
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import serving
 
 
@@ -45,7 +45,7 @@ async def test_a_new_environment_is_played_over_http_and_websocket(
     assert f"agentcore env serve {reference}" in capsys.readouterr().out
     name, factory = load_environment(reference)
     assert name == "lamp_row"
-    async with serving(environment_app(name, factory)) as url:
+    async with serving(EnvironmentServer(name, factory)) as url:
         async with httpx2.AsyncClient(base_url=url) as http:
             assert (await http.get("/metadata")).json()["name"] == "lamp_row"
             assert (await http.post("/reset", json={"seed": 1})).json()["done"] is False

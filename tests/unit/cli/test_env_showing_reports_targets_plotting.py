@@ -11,7 +11,7 @@ from agentcore.cli.env.targets import opened
 from agentcore.training.evaluation import evaluate
 from agentcore.training.models import Episode, EpisodeFailure, EvaluationReport, RolloutResult
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import ScriptedServer, serving
 
 LOST = EpisodeFailure("step", "session_lost", "gone")
@@ -75,7 +75,7 @@ async def test_names_are_served_here_and_urls_are_asked() -> None:
         session = here.sessions(0)
         assert (await session.reset(1)).state == {"hint": "start"}
         await session.close()
-    async with serving(environment_app("guess_number", GuessNumber)) as url:
+    async with serving(EnvironmentServer("guess_number", GuessNumber)) as url:
         async with opened(url, "", 5.0) as there:
             assert (there.name, there.url) == ("guess_number", url)
 

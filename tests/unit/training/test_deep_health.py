@@ -8,13 +8,13 @@ from agentcore.training.openenv.deep_health import deep_health
 from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import METADATA, Hang, Leave, ScriptedServer, refusal, serving
 
 
 @pytest.mark.parametrize("name", BUNDLED)
 async def test_a_bundled_environment_is_healthy(name: str) -> None:
-    app = environment_app(name, BUNDLED[name], config=EnvironmentServerConfig(max_sessions=1))
+    app = EnvironmentServer(name, BUNDLED[name], config=EnvironmentServerConfig(max_sessions=1))
     async with serving(app) as url:
         for _ in range(2):
             found = await deep_health(f"{url}/", token="t")
@@ -36,7 +36,7 @@ async def test_a_green_server_whose_factory_always_fails_is_caught() -> None:
             return BUNDLED["guess_number"]()
         raise RuntimeError("no licence")
 
-    async with serving(environment_app("guess_number", factory)) as url:
+    async with serving(EnvironmentServer("guess_number", factory)) as url:
         found = await deep_health(url)
     assert (found.status, found.stage, found.code) == ("failed", "session", "FACTORY_ERROR")
     assert "no licence" in found.detail

@@ -14,7 +14,7 @@ from agentcore.training.openenv.environments.policies import POLICIES
 from agentcore.training.openenv.errors import EpisodeOver, OpenEnvResetError, OpenEnvStepError
 from agentcore.training.openenv.models import Action
 from agentcore.training.openenv.playing import LocalSession, local_sessions, remote_sessions
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import serving
 
 GUESS = Action(type="guess", parameters={"number": 1})
@@ -35,7 +35,7 @@ class Broken(GuessNumber):
 async def test_both_kinds_of_session_play_the_same_episode() -> None:
     factory = BUNDLED["guess_number"]
     trajectories = []
-    async with serving(environment_app("guess_number", factory)) as url:
+    async with serving(EnvironmentServer("guess_number", factory)) as url:
         for session in (local_sessions(factory)(0), remote_sessions(url)(0)):
             player = POLICIES["guess_number"].reference(3)
             seen = [(await session.reset(3)).state]

@@ -17,7 +17,7 @@ from agentcore.training.openenv.models import (
 )
 from agentcore.training.openenv.playing import EpisodeSession, LocalSession
 from agentcore.training.openenv.pool import EnvironmentPool, SessionFailure
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import Drop, Hang, ScriptedServer, observation, sent, serving
 
 ECHO = Action(type="say", parameters={"message": "x"})
@@ -40,7 +40,7 @@ def results(found: list[StepResult | SessionFailure | None]) -> list[StepResult]
 
 @pytest.fixture
 async def guessing() -> AsyncIterator[str]:
-    async with serving(environment_app("guess_number", GuessNumber)) as url:
+    async with serving(EnvironmentServer("guess_number", GuessNumber)) as url:
         yield url
 
 
@@ -119,7 +119,7 @@ async def test_where_nobody_answers_there_is_a_record_for_each() -> None:
 
 
 async def test_a_full_server_is_a_record(guessing: str) -> None:
-    app = environment_app("g", GuessNumber, config=EnvironmentServerConfig(max_sessions=2))
+    app = EnvironmentServer("g", GuessNumber, config=EnvironmentServerConfig(max_sessions=2))
     async with serving(app) as url, EnvironmentPool([url], 3, open_session=client) as pool:
         found = await pool.reset_many([0, 1, 2])
         failures = [each for each in found if isinstance(each, SessionFailure)]

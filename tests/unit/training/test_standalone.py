@@ -12,7 +12,7 @@ from agentcore.kit.security import OpenDoor, Principal
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.models import EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from agentcore.training.openenv.serving.standalone import (
     GivenTokens,
     MetricsBeside,
@@ -47,7 +47,7 @@ async def test_each_token_has_its_scopes(token: str, control: bool) -> None:
 async def test_probes_need_no_token_and_everything_else_does() -> None:
     door = given_tokens(CONFIG)
     assert door is not None
-    app = standalone_app(environment_app("guess_number", GuessNumber), door, Drain())
+    app = standalone_app(EnvironmentServer("guess_number", GuessNumber), door, Drain())
     async with serving(app) as url, httpx2.AsyncClient(base_url=url) as http:
         assert (await http.get("/health")).json() == {"status": "healthy"}
         assert (await http.get("/ready")).status_code == 200
@@ -78,7 +78,7 @@ async def test_without_credentials_no_foreign_page_comes_in(
 ) -> None:
     pages = ("https://console.example",)
     config = EnvironmentServerConfig(allowed_origins=pages)
-    env = environment_app("guess_number", GuessNumber, config=config)
+    env = EnvironmentServer("guess_number", GuessNumber, config=config)
     app = standalone_app(env, OpenDoor(), Drain(), allowed_origins=pages)
     async with serving(app) as url, httpx2.AsyncClient(base_url=url, headers=headers) as http:
         assert (await http.post("/reset", json={})).status_code == status
@@ -86,7 +86,7 @@ async def test_without_credentials_no_foreign_page_comes_in(
 
 
 async def test_metrics_are_for_those_who_may_read_them() -> None:
-    registry, app = CollectorRegistry(), environment_app("guess_number", GuessNumber)
+    registry, app = CollectorRegistry(), EnvironmentServer("guess_number", GuessNumber)
     app.watched_by(OpenEnvMetrics(registry, ["guess_number"]).watch("guess_number", "server"))
     reader = Principal(subject="reader", tenant="a", scopes=frozenset({"metrics"}))
     door = given_tokens(CONFIG)
@@ -120,7 +120,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def test_a_server_that_stops_refuses_what_is_new() -> None:
     drain = Drain()
-    app = standalone_app(environment_app("guess_number", GuessNumber), OpenDoor(), drain)
+    app = standalone_app(EnvironmentServer("guess_number", GuessNumber), OpenDoor(), drain)
     async with serving(app) as url, httpx2.AsyncClient(base_url=url) as http:
         assert (await http.post("/reset", json={})).status_code == 200
         await drain.drain(1)

@@ -16,7 +16,7 @@ from agentcore.training.openenv.environments.examples.guess_number import GuessN
 from agentcore.training.openenv.errors import CapacityReached
 from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.models import Action, EnvironmentServerConfig
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import eventually, serving
 
 GUESS = Action(type="guess", parameters={"number": 42})
@@ -41,7 +41,7 @@ async def counted(
     request: pytest.FixtureRequest, registry: CollectorRegistry
 ) -> AsyncIterator[Counted]:
     config = EnvironmentServerConfig(max_sessions=1)
-    server = environment_app("guess_number", request.param, config=config)
+    server = EnvironmentServer("guess_number", request.param, config=config)
     server.watched_by(OpenEnvMetrics(registry, ["guess_number"]).watch("guess_number", "server"))
     async with serving(server) as url:
         yield Counted(url, registry)

@@ -15,7 +15,7 @@ from agentcore.training.openenv.client import (
     OpenEnvStepError,
 )
 from agentcore.training.openenv.environments.catalog import BUNDLED
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import Frame, ScriptedServer, sent, serving
 from tests.wire.openenv.recordings import load, record
 
@@ -23,7 +23,7 @@ from tests.wire.openenv.recordings import load, record
 async def test_our_server_speaks_as_recorded() -> None:
     recorded = load("guess_number")
     frames = [exchange["send"] for exchange in recorded["exchanges"]]
-    async with serving(environment_app("guess_number", BUNDLED["guess_number"])) as url:
+    async with serving(EnvironmentServer("guess_number", BUNDLED["guess_number"])) as url:
         assert await record(url, frames) == recorded
 
 

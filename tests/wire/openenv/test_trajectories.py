@@ -12,7 +12,7 @@ import pytest
 from agentcore.training.openenv.client import OpenEnvClient
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import Action
-from agentcore.training.openenv.server import environment_app
+from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import serving
 from tests.wire.openenv.trajectories import PLAYERS, load, replay
 
@@ -37,7 +37,7 @@ def test_episodes_are_as_recorded(name: str) -> None:
 
 @pytest.mark.parametrize("name", BUNDLED)
 async def test_episodes_are_the_same_over_the_wire(name: str) -> None:
-    async with serving(environment_app(name, BUNDLED[name])) as url, OpenEnvClient(url) as env:
+    async with serving(EnvironmentServer(name, BUNDLED[name])) as url, OpenEnvClient(url) as env:
         for episode in load(name):
             await env.reset(seed=episode["seed"])
             results = [await env.step(Action(**action)) for action in episode["actions"]]

@@ -85,11 +85,11 @@ def _serve_at(
     from agentcore.cli.serving import BACKLOG, build_server, loop_factory, serve_until_stopped
     from agentcore.kit.drain import Drain
     from agentcore.training.openenv.metrics import OpenEnvMetrics
-    from agentcore.training.openenv.server import environment_app
+    from agentcore.training.openenv.server import EnvironmentServer
     from agentcore.training.openenv.serving.standalone import MetricsBeside, standalone_app
 
     config, registry = settings.training.server, CollectorRegistry()
-    app = environment_app(*environment, config=config)
+    app = EnvironmentServer(*environment, config=config)
     app.watched_by(OpenEnvMetrics(registry, [app.name]).watch(app.name, "server"))
     drain = Drain([app])
     alone = standalone_app(

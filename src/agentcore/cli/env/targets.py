@@ -40,10 +40,12 @@ async def opened(reference: str, token: str, step_seconds: float) -> AsyncIterat
     from agentcore.cli.env.loopback import served_on_loopback
     from agentcore.training.openenv.environments.loading import load_environment
     from agentcore.training.openenv.models import EnvironmentServerConfig
-    from agentcore.training.openenv.server import environment_app
+    from agentcore.training.openenv.server import EnvironmentServer
 
     name, factory = load_environment(reference)
-    app = environment_app(name, factory, config=EnvironmentServerConfig(max_sessions=MOST_SESSIONS))
+    app = EnvironmentServer(
+        name, factory, config=EnvironmentServerConfig(max_sessions=MOST_SESSIONS)
+    )
     async with served_on_loopback(app) as url:
         yield await _described(url, "", "", step_seconds)
 

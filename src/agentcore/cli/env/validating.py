@@ -128,7 +128,7 @@ async def _reached(target: str, plan: Plan) -> AsyncIterator[Plan]:
     from agentcore.kit.drain import Drain
     from agentcore.training.openenv.environments.loading import load_environment
     from agentcore.training.openenv.models import EnvironmentServerConfig
-    from agentcore.training.openenv.server import environment_app
+    from agentcore.training.openenv.server import EnvironmentServer
     from agentcore.training.openenv.serving.standalone import given_tokens, standalone_app
 
     name, factory = load_environment(target)
@@ -138,7 +138,7 @@ async def _reached(target: str, plan: Plan) -> AsyncIterator[Plan]:
         {"max_sessions": OWN_SESSIONS, "token": token, "agent_token": agent_token}
     )
     door = given_tokens(config)
-    app = environment_app(name, factory, config=config)
+    app = EnvironmentServer(name, factory, config=config)
     guarded = app if door is None else standalone_app(app, door, Drain())
     with _quiet():
         async with served_on_loopback(guarded, log_level="critical") as url:

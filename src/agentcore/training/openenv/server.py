@@ -167,17 +167,6 @@ class EnvironmentServer:
             await host.close()
 
 
-def environment_app(
-    name: str,
-    factory: EnvironmentFactory,
-    *,
-    config: EnvironmentServerConfig = DEFAULT_LIMITS,
-    ids: Ids = IDS,
-) -> EnvironmentServer:
-    """The server of ``factory``'s environments; who serves it long also runs its ``run``."""
-    return EnvironmentServer(name, factory, config, ids=ids)
-
-
 async def refuse(scope: Scope, receive: Receive, send: Send, error: AgentCoreError) -> None:
     await refusal(error)(scope, receive, send)
 

@@ -57,7 +57,7 @@ async def test_long_lists_come_whole(client: KubernetesClient, harness: Kubernet
 async def test_what_is_not_there_is_no_error(client: KubernetesClient) -> None:
     assert await client.get("Service", "nobody") is None
     assert await client.delete("Service", "nobody") is False
-    assert await client.logs("nobody", lines=3, previous=True) == ""
+    assert await client.logs("nobody", lines=3) == ""
     assert await client.get_pod_metrics("app=nobody") is None
 
 

@@ -182,7 +182,7 @@ class KubernetesRuntime:
             return ""
         words = ""
         if trouble.crashed:
-            words = await cluster.logs(trouble.pod, lines=LOG_LINES, previous=True)
+            words = await cluster.logs(trouble.pod, lines=LOG_LINES)
         return with_words(trouble.detail, words)
 
     def _described(

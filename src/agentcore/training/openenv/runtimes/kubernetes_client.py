@@ -150,9 +150,9 @@ class KubernetesClient:
                 if event.get("type") == "ERROR":
                     return
 
-    async def logs(self, pod: str, *, lines: int, previous: bool) -> str:
-        """The last lines of a pod, or of its life before; empty where there are none."""
-        query = {"tailLines": str(lines), **({"previous": "true"} if previous else {})}
+    async def logs(self, pod: str, *, lines: int) -> str:
+        """The last lines of a pod's life before this one; empty where there are none."""
+        query = {"tailLines": str(lines), "previous": "true"}
         try:
             body = await self._body("GET", f"{self._path('Pod')}/{pod}/log", query, None, JSON)
         except ClusterRefused:
