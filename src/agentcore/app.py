@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -193,6 +193,24 @@ def create_app(settings: Settings) -> FastAPI:
 def drain_of(app: FastAPI) -> Drain:
     holder: Holder = app.state.holder
     return holder.drain
+
+
+def reload_of(app: FastAPI) -> Callable[[], None]:
+    """What reads the settings again, in the background."""
+    holder: Holder = app.state.holder
+
+    def reload() -> None:
+        services = holder.services
+        services.ground.supervisor.spawn("reload", _reloaded(services))
+
+    return reload
+
+
+async def _reloaded(services: Services) -> None:
+    try:
+        await services.gateway.fleet.reload()
+    except InvalidInput as error:
+        log.error("the settings are wrong; nothing was changed", error=str(error))  # noqa: TRY400 - an operator's mistake
 
 
 def startup_error_of(app: FastAPI) -> StartupError | None:

@@ -167,7 +167,7 @@ async def test_private_bytes_never_leave(
         upstream.tell(status="available" if plan.ready else "waiting")
         configured.append(planned(plan, kind, number, upstream))
     router = routed(configured, pool, prices)
-    for provider in router.providers:
+    for provider in router.providers.values():
         await provider.get_available_models()
     endpoint = OpenAIEndpoint(lambda: router, clock=SystemClock(), max_body_bytes=100_000)
     for mark, stream, priority in calls:

@@ -39,10 +39,13 @@ class Server(uvicorn.Server):
         self._drain = drain
         self._drain_seconds = drain_seconds
         self.url = ""
+        self.reload: Callable[[], None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self.reload is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
             log.info("listening", url=self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -98,12 +101,13 @@ def warming(settings: Settings) -> Iterator[None]:
 def _serve_at(listening: socket.socket, settings: Settings, url: str) -> int:
     # Nothing of what is imported here becomes garbage: looking for it would only take time.
     gc.disable()
-    from agentcore.app import create_app, drain_of, startup_error_of
+    from agentcore.app import create_app, drain_of, reload_of, startup_error_of
 
     app = create_app(settings)
     gc.freeze()
     gc.enable()
     server = build_server(app, drain_of(app), settings)
+    server.reload = reload_of(app)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve_until_stopped(server, listening, url))

@@ -58,6 +58,11 @@ class Supervisor:
         self._health[name] = TaskHealth()
         return self.spawn(name, self._keep(name, run))
 
+    async def end(self, name: str) -> None:
+        """Stop what ``start`` keeps running under ``name``; the name is free again."""
+        await self.stop(*(task for task in self._tasks if task.get_name() == name))
+        self._health.pop(name, None)
+
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` once; a failure is logged and stays with the task."""
         task = asyncio.create_task(work, name=name)

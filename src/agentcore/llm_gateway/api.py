@@ -15,6 +15,7 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.costs import api as costs_api
+from agentcore.llm_gateway.fleet import Reloaded
 from agentcore.llm_gateway.gateway import Gateway
 from agentcore.llm_gateway.models import CostLine
 
@@ -29,6 +30,12 @@ STATS = {
     "avg_latency_api": 690.1,
     "cost_savings": "3.20",
     "routing_reasons": {"cost_optimization": 1000, "cluster_saturated": 250},
+}
+RELOADED = {
+    "added": ["gemini"],
+    "changed": [],
+    "removed": ["openai"],
+    "ignored": ["max_body_bytes"],
 }
 DECISION = {
     "at": "2026-01-01T00:00:00Z",
@@ -135,6 +142,16 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
     )
     async def routing_stats() -> RoutingStatistics:
         return RoutingStatistics.model_validate(await gateway().router.get_routing_stats())
+
+    @api.post(
+        "/internal/routing/reload",
+        tags=["gateway"],
+        summary="Take on what the settings say now, without interrupting anybody",
+        responses={200: {"content": {"application/json": {"example": RELOADED}}}},
+    )
+    async def routing_reload(request: Request) -> Reloaded:
+        principal_of(request.scope).require("admin")
+        return await gateway().fleet.reload()
 
     @api.get(
         "/internal/routing/decisions",

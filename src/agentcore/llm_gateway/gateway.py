@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate
 from agentcore.llm_gateway.capacity import AdaptiveLimit
 from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.costs.store import CostReports
+from agentcore.llm_gateway.fleet import Fleet
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
@@ -48,6 +49,7 @@ PROVIDERS: Mapping[ProviderKind, type[Provider]] = {
 class Gateway:
     """``router`` answers calls in process, ``front`` those that come by HTTP.
 
+    ``fleet`` keeps the providers, and takes on a new configuration.
     ``calls`` and ``costs`` read the ledger.
     """
 
@@ -56,13 +58,14 @@ class Gateway:
     calls: CallStore
     costs: CostReports
     ledger: Ledger
-    providers: Mapping[str, BaseLLMProvider]
+    fleet: Fleet
 
 
 @asynccontextmanager
 async def open_gateway(
     config: GatewayConfig,
     *,
+    reread: Callable[[], GatewayConfig],
     database: Database,
     supervisor: Supervisor,
     metrics: GatewayMetrics,
@@ -71,7 +74,8 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """A gateway with its background tasks running; leaving it writes what is left to write.
 
-    Enter it behind the database: it must close before that does.
+    Enter it behind the database: it must close before that does. ``reread`` says how it is
+    configured now.
     """
     pool = ConnectionPool(clock)
     calls = CallStore(lambda: database)
@@ -97,13 +101,18 @@ async def open_gateway(
         traffic=config.traffic,
     )
     front = ResponseCache(config.cache, router, accounts=router.accounts, clock=clock, ids=ids)
-    metrics.gates.update({name: each.gate for name, each in providers.items()})
+    fleet = Fleet(
+        config,
+        router,
+        build=lambda each, queue: build_provider(each, pool, clock, queue),
+        reread=reread,
+        supervisor=supervisor,
+        metrics=metrics,
+        clock=clock,
+    )
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
-    if config.traffic.shadows:
-        supervisor.start("gateway shadows", lambda: router.shadows.run(router.shadow))
-    for name, provider in providers.items():
-        supervisor.start(f"gateway provider {name}", provider.watch)
+    fleet.start()
     try:
         yield Gateway(
             router=router,
@@ -111,7 +120,7 @@ async def open_gateway(
             calls=calls,
             costs=CostReports(lambda: database),
             ledger=ledger,
-            providers=providers,
+            fleet=fleet,
         )
     finally:
         pool.close()

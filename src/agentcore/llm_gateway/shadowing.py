@@ -19,6 +19,10 @@ class Shadows:
         self._due = dict.fromkeys(self._by_model, 0.0)
         self.dropped = 0
 
+    @property
+    def wanted(self) -> bool:
+        return bool(self._by_model)
+
     def offer(self, call: ChatCall, answered_by: str) -> None:
         """Never waits: what does not fit is dropped."""
         config = self._by_model.get(call.model)

@@ -63,7 +63,7 @@ async def test_a_caller_that_stops_reading_loses_its_stream(
     await call.run()
     assert call.sent == []
     assert [line.status for line in lines] == ["cancelled"]
-    assert router.providers[0].gate.in_flight == 0
+    assert router.providers["cheap"].gate.in_flight == 0
 
 
 async def test_a_stream_that_pauses_is_not_one_that_nobody_reads(

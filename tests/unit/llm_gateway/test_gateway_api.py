@@ -73,6 +73,7 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     async with open_gateway(
         config,
+        reread=lambda: config,
         database=database,
         supervisor=supervisor,
         metrics=GatewayMetrics(registry),
@@ -158,6 +159,7 @@ async def test_leaving_writes_what_is_pending(
         Supervisor(clock) as supervisor,
         open_gateway(
             config,
+            reread=lambda: config,
             database=database,
             supervisor=supervisor,
             metrics=GatewayMetrics(registry),
@@ -182,4 +184,4 @@ async def test_its_background_work_is_supervised(gateway: Gateway, supervisor: S
         "gateway provider api",
     }
     assert all(task.alive for task in supervisor.health().values())
-    assert set(gateway.providers) == {"cluster", "api"}
+    assert set(gateway.router.providers) == {"cluster", "api"}

@@ -18,7 +18,7 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import CircuitBreaker, CircuitOpen
 from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS, Accounts, Outcome, statistics
 from agentcore.llm_gateway.candidates import ProviderState
-from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.decisions import DecisionLog, explained
 from agentcore.llm_gateway.eligibility import why_not
 from agentcore.llm_gateway.endpoint import StreamReply
@@ -57,10 +57,14 @@ BREAKERS = BreakerPolicy()
 
 @dataclass(slots=True)
 class Trip:
-    """One call on its way through the candidates; ``lost`` is the attempt that failed last."""
+    """One call on its way through the candidates; ``lost`` is the attempt that failed last.
+
+    ``targets`` are those of the decision: the configuration may change meanwhile.
+    """
 
     call: ChatCall
     decision: RoutingDecision
+    targets: Mapping[str, Target]
     began: float
     attempts: list[tuple[str, str]]
     lost: Outcome | None = None
@@ -86,26 +90,44 @@ class HybridRouter:
             if isinstance(parallax_provider, BaseLLMProvider)
             else list(parallax_provider)
         )
-        self.cost_optimizer = cost_optimizer
         self.accounts = accounts
         self.decisions = DecisionLog()
+        self._clock = clock
+        self._ids = ids
+        self.targets: Mapping[str, Target] = {}
+        named = {each.destination.name: each for each in (*own, *api_providers.values())}
+        self.adopt(named, optimizer=cost_optimizer, breakers=breakers, traffic=traffic)
+
+    def adopt(
+        self,
+        providers: Mapping[str, BaseLLMProvider],
+        *,
+        optimizer: CostOptimizer,
+        breakers: BreakerPolicy,
+        traffic: TrafficConfig,
+    ) -> None:
+        """Route new calls so; a provider that was known keeps what was learned of it."""
+        self.cost_optimizer = optimizer
         self.rollout = Rollout(traffic)
         self.shadows = Shadows(traffic)
         self._hedges = Hedges(traffic.hedge)
-        self._clock = clock
-        self._ids = ids
+        # Own hardware comes first, whatever the order of the configuration.
+        ordered = sorted(providers.items(), key=lambda named: not named[1].destination.self_hosted)
         self.targets = {
-            provider.destination.name: Target(
-                provider,
-                CircuitBreaker(
-                    provider.destination.name,
-                    failure_threshold=breakers.failures,
-                    recovery_seconds=breakers.recovery_seconds,
-                    clock=clock,
-                ),
-            )
-            for provider in (*own, *api_providers.values())
+            name: known
+            if (known := self.targets.get(name)) is not None and known.provider is provider
+            else self._target(name, provider, breakers)
+            for name, provider in ordered
         }
+
+    def _target(self, name: str, provider: BaseLLMProvider, breakers: BreakerPolicy) -> Target:
+        breaker = CircuitBreaker(
+            name,
+            failure_threshold=breakers.failures,
+            recovery_seconds=breakers.recovery_seconds,
+            clock=self._clock,
+        )
+        return Target(provider, breaker)
 
     async def route_request(self, request: LLMRequest) -> LLMResponse:
         """Complete in process; raises what :func:`decide` and the last provider tried raise."""
@@ -139,8 +161,8 @@ class HybridRouter:
         return statistics(self.accounts.stats)
 
     @property
-    def providers(self) -> tuple[BaseLLMProvider, ...]:
-        return tuple(target.provider for target in self.targets.values())
+    def providers(self) -> dict[str, BaseLLMProvider]:
+        return {name: target.provider for name, target in self.targets.items()}
 
     def models(self) -> dict[str, tuple[str, ...]]:
         """Served models and who serves them, in order of configuration."""
@@ -174,7 +196,7 @@ class HybridRouter:
         failure: AgentCoreError | None = None
         while left:
             names = [left.pop(0)]
-            late = self.targets[names[0]].meter.late
+            late = trip.targets[names[0]].meter.late
             patience = self._hedges.patience(call, late) if left else None
             if patience is None:
                 result = await self._tried(trip, names[0])
@@ -201,11 +223,14 @@ class HybridRouter:
 
     async def shadow(self, call: ChatCall, name: str) -> None:
         """Ask ``name``, and nobody else, for an answer that nobody gets."""
-        state = self._state(self.targets[name], call, self._clock.monotonic())
+        target = self.targets.get(name)
+        if target is None:
+            return
+        state = self._state(target, call, self._clock.monotonic())
         if why_not(call, state) is not None or not state.has_capacity:
             return
         decision = RoutingDecision(name, "shadow", (name,), {})
-        trip = Trip(call, decision, self._clock.monotonic(), [])
+        trip = Trip(call, decision, self.targets, self._clock.monotonic(), [])
         result = await self._tried(trip, name)
         if isinstance(result, Answer):
             _close(result)
@@ -219,7 +244,7 @@ class HybridRouter:
             self.accounts.metrics.refused.labels(error.code).inc()
             raise
         attempts = self.decisions.add(self._clock.now(), call, decision, states)
-        return Trip(call, decision, self._clock.monotonic(), attempts)
+        return Trip(call, decision, self.targets, self._clock.monotonic(), attempts)
 
     async def _hedged(
         self, trip: Trip, names: list[str], left: list[str], patience: float
@@ -244,7 +269,7 @@ class HybridRouter:
 
     async def _tried(self, trip: Trip, name: str) -> Answer | AgentCoreError:
         """One attempt; its failure is a result, for somebody else may answer."""
-        target = self.targets[name]
+        target = trip.targets[name]
         outcome = self._outcome(target, trip)
         try:
             answer = await self._attempt(target, outcome, trip.decision)
@@ -268,7 +293,7 @@ class HybridRouter:
             call=call,
             destination=there,
             price=self.accounts.prices.price(there.name, upstream),
-            reason=self._reason(trip.decision, there.name),
+            reason=_reason(trip, there),
             status=SUCCESS,
             began=trip.began,
             attempts=len(trip.attempts) + 1,
@@ -311,16 +336,6 @@ class HybridRouter:
             self.rollout.told(outcome.call, outcome.destination.name, answered=False)
         self.accounts.failed_attempt(outcome._replace(status=error.code))
 
-    def _reason(self, decision: RoutingDecision, name: str) -> Reason:
-        """A call that falls over from own hardware to an API could not be carried by the first."""
-        if name == decision.provider or decision.reason == "privacy_required":
-            return decision.reason
-        if decision.reason == "canary":
-            return "default"
-        first = self.targets[decision.provider].provider.destination
-        left = first.self_hosted and not self.targets[name].provider.destination.self_hosted
-        return "cluster_saturated" if left else decision.reason
-
     def _state(self, target: Target, call: ChatCall, now: float) -> ProviderState:
         provider = target.provider
         there = provider.destination
@@ -345,6 +360,18 @@ class HybridRouter:
             speaks=call.dialect in provider.dialects,
             pace=target.meter.pace,
         )
+
+
+def _reason(trip: Trip, there: Destination) -> Reason:
+    """A call that falls over from own hardware to an API could not be carried by the first."""
+    decision = trip.decision
+    if there.name == decision.provider or decision.reason == "privacy_required":
+        return decision.reason
+    if decision.reason == "canary":
+        return "default"
+    first = trip.targets[decision.provider].provider.destination
+    left = first.self_hosted and not there.self_hosted
+    return "cluster_saturated" if left else decision.reason
 
 
 def _final(call: ChatCall, failure: AgentCoreError | None) -> AgentCoreError:
