@@ -45,6 +45,7 @@ from agentcore.kit.loopback import LoopbackGate
 from agentcore.llm_gateway import api as gateway_api
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.ingress import refuse as refuse_call
+from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.llm_gateway.openapi import openapi_paths
 from agentcore.observability import api as operations
 from agentcore.observability.logs import line_writer
@@ -97,8 +98,10 @@ Errors are RFC 9457 problem details, OpenAI-shaped below `/v1`, JSON-RPC at `/a2
 class Holder:
     """The services once the lifespan has built them; routes are declared before that."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, reread: Callable[[], Settings] | None) -> None:
         self._services: Services | None = None
+        self._reread = reread
+        self._settings = settings
         self.error: StartupError | None = None
         self.servers = environment_servers(settings)
         self.drain = Drain([*self.servers.values()])
@@ -108,6 +111,10 @@ class Holder:
         if self._services is None:
             raise InternalError("the service has not started")
         return self._services
+
+    def gateway_config(self) -> GatewayConfig:
+        settings = self._settings if self._reread is None else self._reread()
+        return settings.llm_gateway
 
     @property
     def started(self) -> bool:
@@ -133,9 +140,12 @@ class Holder:
             self._services = None
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its lifespan builds everything and takes it down again."""
-    holder, registry = Holder(settings), CollectorRegistry()
+def create_app(settings: Settings, reread: Callable[[], Settings] | None = None) -> FastAPI:
+    """The application; its lifespan builds everything and takes it down again.
+
+    ``reread`` says what the settings are now; without it they stay as they are.
+    """
+    holder, registry = Holder(settings, reread), CollectorRegistry()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -201,14 +211,14 @@ def reload_of(app: FastAPI) -> Callable[[], None]:
 
     def reload() -> None:
         services = holder.services
-        services.ground.supervisor.spawn("reload", _reloaded(services))
+        services.ground.supervisor.spawn("reload", _reloaded(services, holder.gateway_config))
 
     return reload
 
 
-async def _reloaded(services: Services) -> None:
+async def _reloaded(services: Services, reread: Callable[[], GatewayConfig]) -> None:
     try:
-        await services.gateway.fleet.reload()
+        await services.gateway.fleet.reload(reread)
     except InvalidInput as error:
         log.error("the settings are wrong; nothing was changed", error=str(error))  # noqa: TRY400 - an operator's mistake
 
@@ -264,7 +274,9 @@ def _mount_operations(app: FastAPI, holder: Holder, registry: CollectorRegistry)
 
 def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
     clock = SYSTEM_CLOCK
-    app.include_router(gateway_api.router(lambda: holder.services.gateway, clock))
+    app.include_router(
+        gateway_api.router(lambda: holder.services.gateway, clock, reread=holder.gateway_config)
+    )
     app.include_router(
         context_api.router(lambda: holder.services.contexts, clock=lambda: clock, ids=Ids)
     )

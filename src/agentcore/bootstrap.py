@@ -209,7 +209,6 @@ async def bootstrap(
         gateway = await stack.enter_async_context(
             open_gateway(
                 settings.llm_gateway,
-                reread=lambda: settings.reread().llm_gateway,
                 database=ground.database,
                 supervisor=ground.supervisor,
                 metrics=GatewayMetrics(registry),

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.ace.models import ACEConfig
@@ -120,21 +119,6 @@ class Settings(BaseModel):
     a2a: A2AConfig = Field(default_factory=A2AConfig)
     observability: ObservabilityConfig = Field(default_factory=ObservabilityConfig)
 
-    # How these were read, to be read again.
-    _source: Callable[[], Settings] | None = PrivateAttr(None)
-
-    def read_by(self, source: Callable[[], Settings]) -> Self:
-        self._source = source
-        return self
-
-    def reread(self) -> Settings:
-        """The settings as file and environment say now.
-
-        Raises:
-            StartupError: as ``load_settings``.
-        """
-        return self if self._source is None else self._source()
-
     @property
     def loopback(self) -> bool:
         return self.server.host in LOOPBACK
@@ -153,7 +137,7 @@ def load_settings(
     """
     settings = _read(config, os.environ if environ is None else environ, overrides or {}, {})
     _check_safety(settings)
-    return settings.read_by(partial(load_settings, config, environ=environ, overrides=overrides))
+    return settings
 
 
 def load_container_settings(

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
         update={"server": settings.server.model_copy(update={"port": port})}
     )
     with listening, warming(settings):
-        return _serve_at(listening, settings, origin(host, port))
+        reread = partial(load_settings, config, overrides=overrides)
+        return _serve_at(listening, settings, origin(host, port), reread)
 
 
 @contextmanager
@@ -98,12 +100,14 @@ def warming(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
-def _serve_at(listening: socket.socket, settings: Settings, url: str) -> int:
+def _serve_at(
+    listening: socket.socket, settings: Settings, url: str, reread: Callable[[], Settings]
+) -> int:
     # Nothing of what is imported here becomes garbage: looking for it would only take time.
     gc.disable()
     from agentcore.app import create_app, drain_of, reload_of, startup_error_of
 
-    app = create_app(settings)
+    app = create_app(settings, reread)
     gc.freeze()
     gc.enable()
     server = build_server(app, drain_of(app), settings)

@@ -17,7 +17,7 @@ from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.costs import api as costs_api
 from agentcore.llm_gateway.fleet import Reloaded
 from agentcore.llm_gateway.gateway import Gateway
-from agentcore.llm_gateway.models import CostLine
+from agentcore.llm_gateway.models import CostLine, GatewayConfig
 
 HOURS = {"h": 1, "d": 24}
 
@@ -130,10 +130,20 @@ class CostSummary(BaseModel):
     pending: int = Field(description="Calls of this process not yet on the ledger")
 
 
-def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
+def router(
+    gateway: Callable[[], Gateway], clock: Clock, *, reread: Callable[[], GatewayConfig]
+) -> APIRouter:
+    """``reread`` says how the gateway is configured now."""
     api = APIRouter()
     api.include_router(costs_api.router(lambda: gateway().costs, clock))
+    _add_routing(api, gateway, reread)
+    _add_costs(api, gateway, clock)
+    return api
 
+
+def _add_routing(
+    api: APIRouter, gateway: Callable[[], Gateway], reread: Callable[[], GatewayConfig]
+) -> None:
     @api.get(
         "/internal/routing/stats",
         tags=["gateway"],
@@ -151,7 +161,7 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
     )
     async def routing_reload(request: Request) -> Reloaded:
         principal_of(request.scope).require("admin")
-        return await gateway().fleet.reload()
+        return await gateway().fleet.reload(reread)
 
     @api.get(
         "/internal/routing/decisions",
@@ -173,6 +183,8 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
         told = gateway().router.decisions.read(tenant, limit)
         return [RoutingRecord.model_validate(each, from_attributes=True) for each in told]
 
+
+def _add_costs(api: APIRouter, gateway: Callable[[], Gateway], clock: Clock) -> None:
     @api.get(
         "/internal/costs/summary",
         tags=["gateway"],
@@ -195,8 +207,6 @@ def router(gateway: Callable[[], Gateway], clock: Clock) -> APIRouter:
         tenant = None if all_tenants else principal.tenant
         lines = await gateway().calls.summary(tenant=tenant, since=since)
         return _summary(since.isoformat(), lines, pending=gateway().ledger.pending)
-
-    return api
 
 
 def _summary(since: str, lines: list[CostLine], *, pending: int) -> CostSummary:

@@ -53,7 +53,6 @@ class Fleet:
         router: HybridRouter,
         *,
         build: Build,
-        reread: Callable[[], GatewayConfig],
         supervisor: Supervisor,
         metrics: GatewayMetrics,
         clock: Clock,
@@ -61,26 +60,29 @@ class Fleet:
         self._config = config
         self._router = router
         self._build = build
-        self._reread = reread
         self._supervisor = supervisor
         self._metrics = metrics
         self._clock = clock
         self._turn = asyncio.Lock()
 
     def start(self) -> None:
-        for name, provider in self._router.providers.items():
+        """The first configuration: nothing is waited for."""
+        config = self._config
+        providers = {each.name: self._build(each, config.queue) for each in config.providers}
+        self._route(config, providers)
+        for name, provider in providers.items():
             self._begin(name, provider)
         self._begin_shadows()
 
-    async def reload(self) -> Reloaded:
-        """Take on what the settings say now; calls under way notice nothing.
+    async def reload(self, read: Callable[[], GatewayConfig]) -> Reloaded:
+        """Take on what ``read`` says, in a thread; calls under way notice nothing.
 
         Raises:
             InvalidInput: the settings are wrong, and nothing was changed.
         """
         async with self._turn:
             try:
-                config = await asyncio.to_thread(self._reread)
+                config = await asyncio.to_thread(read)
             except StartupError as error:
                 # What would keep a new process from starting does not stop this one.
                 raise InvalidInput(error.detail, hint=error.hint) from error
@@ -99,12 +101,7 @@ class Fleet:
         known = self._router.providers
         # From here to the end nothing fails: calls see the old configuration or the new one.
         self._router.accounts.prices = prices
-        self._router.adopt(
-            {name: new.get(name) or known[name] for name in after},
-            optimizer=CostOptimizer(Weights(**config.traffic.ranking.model_dump())),
-            breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
-            traffic=config.traffic,
-        )
+        self._route(config, {name: new.get(name) or known[name] for name in after})
         told = Reloaded(
             added=tuple(name for name in after if name not in before),
             changed=tuple(name for name in new if name in before),
@@ -117,6 +114,14 @@ class Fleet:
         await self._swap(new, told)
         log.info("gateway reloaded", added=told.added, changed=told.changed, removed=told.removed)
         return told
+
+    def _route(self, config: GatewayConfig, providers: Mapping[str, BaseLLMProvider]) -> None:
+        self._router.adopt(
+            providers,
+            optimizer=CostOptimizer(Weights(**config.traffic.ranking.model_dump())),
+            breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
+            traffic=config.traffic,
+        )
 
     async def _swap(self, new: Mapping[str, BaseLLMProvider], told: Reloaded) -> None:
         for name in (*told.removed, *told.changed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -25,10 +25,9 @@ from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.gemini import GeminiProvider
-from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
+from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
-from agentcore.llm_gateway.ranking import CostOptimizer, Weights
 from agentcore.llm_gateway.response_cache import ResponseCache
 from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
@@ -65,7 +64,6 @@ class Gateway:
 async def open_gateway(
     config: GatewayConfig,
     *,
-    reread: Callable[[], GatewayConfig],
     database: Database,
     supervisor: Supervisor,
     metrics: GatewayMetrics,
@@ -74,8 +72,7 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """A gateway with its background tasks running; leaving it writes what is left to write.
 
-    Enter it behind the database: it must close before that does. ``reread`` says how it is
-    configured now.
+    Enter it behind the database: it must close before that does.
     """
     pool = ConnectionPool(clock)
     calls = CallStore(lambda: database)
@@ -87,25 +84,13 @@ async def open_gateway(
         buffer=config.ledger_buffer,
     )
     prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
-    providers = {
-        each.name: build_provider(each, pool, clock, config.queue) for each in config.providers
-    }
-    router = HybridRouter(
-        [each for each in providers.values() if each.destination.self_hosted],
-        {name: each for name, each in providers.items() if not each.destination.self_hosted},
-        CostOptimizer(Weights(**config.traffic.ranking.model_dump())),
-        accounts=Accounts(prices=prices, metrics=metrics, record=ledger.add, clock=clock),
-        clock=clock,
-        ids=ids,
-        breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
-        traffic=config.traffic,
-    )
+    accounts = Accounts(prices=prices, metrics=metrics, record=ledger.add, clock=clock)
+    router = HybridRouter((), {}, accounts=accounts, clock=clock, ids=ids)
     front = ResponseCache(config.cache, router, accounts=router.accounts, clock=clock, ids=ids)
     fleet = Fleet(
         config,
         router,
         build=lambda each, queue: build_provider(each, pool, clock, queue),
-        reread=reread,
         supervisor=supervisor,
         metrics=metrics,
         clock=clock,

@@ -53,7 +53,7 @@ class World:
 
     async def reload(self, *names: str, **more: Any) -> Reloaded:
         self.told = self.configured(*names, **more)
-        return await self.fleet.reload()
+        return await self.fleet.reload(self.reread)
 
     def reread(self) -> GatewayConfig:
         if isinstance(self.told, Exception):
@@ -80,23 +80,16 @@ async def world(
     accounts = Accounts(prices=prices, metrics=metrics, record=lines.append, clock=clock)
     router = HybridRouter([], {}, accounts=accounts, clock=clock, ids=ids)
     async with Supervisor(clock) as supervisor:
-        made: list[World] = []
-
-        def reread() -> GatewayConfig:
-            return made[0].reread()
-
         fleet = Fleet(
             GatewayConfig.model_validate({}),
             router,
             build=lambda each, queue: build_provider(each, pool, clock, queue),
-            reread=reread,
             supervisor=supervisor,
             metrics=metrics,
             clock=clock,
         )
         fleet.start()
-        made.append(World(fleet, router, supervisor, metrics, upstream, None))
-        yield made[0]
+        yield World(fleet, router, supervisor, metrics, upstream, None)
 
 
 async def test_providers_come_change_and_go(world: World) -> None:
@@ -112,7 +105,7 @@ async def test_providers_come_change_and_go(world: World) -> None:
     (first, second) = world.told.providers
     dearer = first.model_copy(update={"private": True})
     world.told = world.told.model_copy(update={"providers": (dearer, second)})
-    told = await world.fleet.reload()
+    told = await world.fleet.reload(world.reread)
     assert (told.added, told.changed, told.removed) == ((), ("b",), ())
     assert set(world.supervisor.health()) == {"gateway provider b", "gateway provider c"}
     assert set(world.metrics.gates) == {"b", "c"}
@@ -168,7 +161,7 @@ async def test_wrong_settings_change_nothing(world: World) -> None:
     await world.reload("a")
     world.told = StartupError("unknown setting llm_gateway.provider")
     with pytest.raises(InvalidInput, match="unknown setting"):
-        await world.fleet.reload()
+        await world.fleet.reload(world.reread)
     assert await world.answered_by() == "a"
     assert set(world.supervisor.health()) == {"gateway provider a"}
 

@@ -73,7 +73,6 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     async with open_gateway(
         config,
-        reread=lambda: config,
         database=database,
         supervisor=supervisor,
         metrics=GatewayMetrics(registry),
@@ -89,7 +88,7 @@ def application(gateway: Gateway) -> As:
     clock = SystemClock()
     endpoint = OpenAIEndpoint(lambda: gateway.router, clock=clock, max_body_bytes=10_000)
     app.add_middleware(OpenAIDoor, endpoint=endpoint)
-    app.include_router(router(lambda: gateway, clock))
+    app.include_router(router(lambda: gateway, clock, reread=GatewayConfig))
     return As(app)
 
 
@@ -159,7 +158,6 @@ async def test_leaving_writes_what_is_pending(
         Supervisor(clock) as supervisor,
         open_gateway(
             config,
-            reread=lambda: config,
             database=database,
             supervisor=supervisor,
             metrics=GatewayMetrics(registry),
