@@ -27,7 +27,9 @@ ACME = Spender("acme")
 CENT = Decimal("0.01")
 
 
-async def reserve(purse: Purse, amount: str | int | Decimal, spender: Spender = ACME) -> Reservation:
+async def reserve(
+    purse: Purse, amount: str | int | Decimal, spender: Spender = ACME
+) -> Reservation:
     return await purse.reserve(purse.budgets_of(spender), Decimal(amount))
 
 
