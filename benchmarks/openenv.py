@@ -1,7 +1,8 @@
 """What a step of an environment costs: ``python -m benchmarks openenv [--quick]``.
 
-Our client and our server against upstream's pair, in one run, in alternating order. Each figure is
-that of its best round, and CPU the median; what is compared are ratios within a run.
+Our client and our server against upstream's pair, in one run, in alternating order, and then
+``step_many`` over more and more servers. Each figure is that of its best round, and CPU the median;
+what is compared are ratios within a run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import openenv_pool
 from benchmarks.openenv_load import MESSAGE, Job
 from benchmarks.processes import (
     CORES,
@@ -137,6 +139,7 @@ def run(*, seconds: float, rounds: int, peers: Path = PEERS) -> dict[str, Any]:
             name: {str(sessions): asdict(measured) for sessions, measured in figures.items()}
             for name, figures in best.items()
         },
+        "scaling": openenv_pool.run(seconds=seconds, rounds=rounds),
         "ratios": {
             str(sessions): {
                 "pair": _ratios(best[OURS.name][sessions], best[THEIRS.name][sessions]),
@@ -194,4 +197,5 @@ def _ratios(one: Measured, other: Measured) -> dict[str, float]:
         "p50": one.p50_ms / other.p50_ms,
         "p95": one.p95_ms / other.p95_ms,
         "cpu": both[0] / both[1],
+        "ends": one.client_cpu_us / one.server_cpu_us,
     }

@@ -25,18 +25,32 @@ GOALS: tuple[tuple[str, str, str, Callable[[float], bool], str], ...] = (
     ("steps/s on upstream's server, our client", "client", "steps", lambda r: r >= 1.0, ">= 1"),
     ("CPU on upstream's server, our client", "client", "cpu", lambda r: r <= 1.0, "<= 1"),
 )
+SCALING_COLUMNS = (
+    "step_many, 64 sessions",
+    "servers",
+    "steps/s",
+    "of what they can do",
+    "client CPU us",
+    "server CPU us",
+)
+# Of what servers could do if each had its next step at once.
+LEAST_SHARE = 0.85
 
 
 def table(report: Report) -> str:
     rows: list[tuple[str, ...]] = [COLUMNS]
     for name, figures in report["pairs"].items():
         rows += [_row(name, sessions, measured) for sessions, measured in figures.items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    lines = [
+    scaling = [SCALING_COLUMNS, *map(_scaling_row, report["scaling"])]
+    return "\n".join([*_aligned(rows), "", *_aligned(scaling), "", *goals(report)])
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         for row in rows
     ]
-    return "\n".join([*lines, "", *goals(report)])
 
 
 def goals(report: Report) -> list[str]:
@@ -46,6 +60,18 @@ def goals(report: Report) -> list[str]:
             value = ratios[whose][key]
             verdict = "kept" if kept(value) else "MISSED"
             lines.append(f"{label}, {sessions}: {value:.2f}, goal {goal}: {verdict}")
+    # With few sessions both ends mostly fall asleep and wake up.
+    most = max(report["ratios"], key=int)
+    ends = report["ratios"][most]["pair"]["ends"]
+    verdict = "kept" if ends < 1.0 else "MISSED"
+    lines.append(f"CPU of our client to our server's, {most}: {ends:.2f}, goal < 1: {verdict}")
+    for each in report["scaling"]:
+        if each["share"] is not None:
+            verdict = "kept" if each["share"] >= LEAST_SHARE else "MISSED"
+            lines.append(
+                f"step_many, share of what {each['replicas']} servers can do: "
+                f"{each['share']:.2f}, goal >= {LEAST_SHARE}: {verdict}"
+            )
     for when, resident in report["rss_mib"].items():
         ours, theirs = resident["agentcore"], resident["official"]
         verdict = "kept" if ours <= 0.4 * theirs else "MISSED"
@@ -76,6 +102,18 @@ def plot(report: Report, path: Path) -> None:
     figure.suptitle(f"Environment steps, {report['at'][:10]}, {report['machine']['cores']} cores")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def _scaling_row(scaling: dict[str, Any]) -> tuple[str, ...]:
+    share = scaling["share"]
+    return (
+        scaling["environment"],
+        str(scaling["replicas"]),
+        f"{scaling['per_second']:,.0f}",
+        "" if share is None else f"{share:.2f} of {scaling['ideal']:,.0f}",
+        f"{scaling['client_cpu_us']:.0f}",
+        f"{scaling['server_cpu_us']:.0f}",
+    )
 
 
 def _row(name: str, sessions: str, measured: dict[str, Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from benchmarks import openenv, openenv_report, openenv_soak
 from benchmarks.openenv import PAIRS, SESSIONS, Measured
 from benchmarks.openenv_echo import Echo
 from benchmarks.openenv_load import Job, run
+from benchmarks.openenv_pool import Scaling, summed_up
 from tests.fakes.openenv_servers import ScriptedServer, observation, serving
 
 
@@ -34,18 +35,24 @@ async def test_a_server_that_answers_anything_is_not_the_fastest() -> None:
 def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict: str) -> None:
     measured = asdict(Measured(0.1, 0.2, 1000.0, 40.0, 50.0, 3.0, 100))
     ratios = {
-        "pair": {"steps": ours, "p50": 0.5, "p95": 0.5, "cpu": 0.5},
-        "client": {"steps": 1.2, "p50": 0.9, "p95": 0.9, "cpu": 0.9},
+        "pair": {"steps": ours, "p50": 0.5, "p95": 0.5, "cpu": 0.5, "ends": 0.9},
+        "client": {"steps": 1.2, "p50": 0.9, "p95": 0.9, "cpu": 0.9, "ends": 0.9},
     }
     report = {
         "at": "2026-01-01T00:00:00+00:00",
         "machine": {"cores": 2},
+        "scaling": [
+            summed_up("Idle", 1, [Scaling(9000.0, 0.0, 30.0, 40.0)]),
+            summed_up("Asleep", 2, [Scaling(1700.0, 0.001, 30.0, 40.0)]),
+        ],
         "rss_mib": {"idle": {"agentcore": 50.0, "official": 165.0}},
         "pairs": {pair.name: {str(count): measured for count in SESSIONS} for pair in PAIRS},
         "ratios": {str(count): ratios for count in SESSIONS},
     }
     text = openenv_report.table(report)
     assert f"steps/s, our pair to upstream's, 16: {ours:.2f}, goal >= 2: {verdict}" in text
+    assert "CPU of our client to our server's, 64: 0.90, goal < 1: kept" in text
+    assert "step_many, share of what 2 servers can do: 0.85, goal >= 0.85: kept" in text
     assert "server RSS, idle: 50 of 165 MiB = 0.30, goal <= 0.4: kept" in text
     assert json.loads(json.dumps(report)) == report
     openenv_report.plot(report, tmp_path / "plot.png")
