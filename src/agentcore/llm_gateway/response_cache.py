@@ -18,14 +18,17 @@ import orjson
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_in
 from agentcore.llm_gateway.accounts import NOTHING, Accounts, Outcome
-from agentcore.llm_gateway.models import CacheConfig, ChatCall
+from agentcore.llm_gateway.errors import InvalidChatRequest
+from agentcore.llm_gateway.models import CacheConfig, ChatCall, TokenUsage
 from agentcore.llm_gateway.policy import Policy
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
 from agentcore.llm_gateway.wire import PlainReply
 
 NO_REPLY = PlainReply(b"", {}, None)
+# What an entry costs beside its answer's bytes, measured: its key, who answered, what it cost.
+ENTRY_BYTES = 3072
 
 
 class Key(NamedTuple):
@@ -39,10 +42,16 @@ class Key(NamedTuple):
 
 
 class Kept(NamedTuple):
+    """``body`` alone is kept of an answer: parsed it is ten times as large."""
+
     answer: Answer
-    body: PlainReply | bytes
+    body: bytes
+    usage: TokenUsage | None
     at: float
-    size: int
+
+    @property
+    def size(self) -> int:
+        return ENTRY_BYTES + len(self.body)
 
 
 class _Flight:
@@ -118,7 +127,7 @@ class ResponseCache:
         try:
             answer = await self._router.dispatch(call)
             if isinstance(answer.reply, PlainReply):
-                self._keep(key, answer, answer.reply)
+                self._keep(key, answer, answer.reply.body, answer.reply.usage)
         except AgentCoreError:
             flight.failed = True
             raise
@@ -162,20 +171,19 @@ class ResponseCache:
             id=self._ids.new(), call=call, began=now, first_chunk=now
         )
         self._accounts.repeated(outcome)
-        reply = kept.body if isinstance(kept.body, PlainReply) else _Repeated(kept.body, outcome)
+        reply = _Repeated(kept.body, outcome) if key.stream else _parsed(kept)
         return kept.answer._replace(outcome=outcome, reply=reply, cost=NOTHING, cached=True)
 
-    def _keep(self, key: Key, answer: Answer, reply: PlainReply | bytes) -> None:
-        size = len(reply.body if isinstance(reply, PlainReply) else reply)
-        if size > self._config.largest:
+    def _keep(self, key: Key, answer: Answer, body: bytes, usage: TokenUsage | None = None) -> None:
+        if len(body) > self._config.largest:
             return
         if key in self._kept:
             self._drop(key)
         # The caller's document is not needed again.
         bare = answer.outcome.call._replace(body={})
         known = answer._replace(outcome=answer.outcome._replace(call=bare), reply=NO_REPLY)
-        self._kept[key] = Kept(known, reply, self._clock.monotonic(), size)
-        self._size += size
+        kept = self._kept[key] = Kept(known, body, usage, self._clock.monotonic())
+        self._size += kept.size
         while self._size > self._config.bytes:
             self._drop(next(iter(self._kept)))
 
@@ -222,10 +230,21 @@ class _Repeated:
         self._body = b""
 
 
+def _parsed(kept: Kept) -> PlainReply:
+    return PlainReply(kept.body, object_in(kept.body), kept.usage)
+
+
 def _key(call: ChatCall) -> Key:
-    """What must be the same for an answer to be the same; the names of callers are not."""
+    """What must be the same for an answer to be the same; the names of callers are not.
+
+    Raises:
+        InvalidChatRequest: the body is nested deeper than can be written.
+    """
     body = {name: value for name, value in call.body.items() if name not in {"user", "metadata"}}
-    written = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    try:
+        written = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    except TypeError as exc:
+        raise InvalidChatRequest("the body is nested too deep") from exc
     return Key(
         hashlib.sha256(written).digest(),
         call.tenant,

@@ -7,13 +7,14 @@ import pytest
 
 from agentcore.kit.errors import DeadlineExceeded
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import Accounts
-from agentcore.llm_gateway.errors import UpstreamTruncated, UpstreamUnavailable
+from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamTruncated, UpstreamUnavailable
 from agentcore.llm_gateway.models import CacheConfig, CallRecord, ChatCall
 from agentcore.llm_gateway.policy import policy_of
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.routed import Answer
-from agentcore.llm_gateway.response_cache import ResponseCache
+from agentcore.llm_gateway.response_cache import ENTRY_BYTES, ResponseCache
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
@@ -172,6 +173,23 @@ async def test_what_has_no_room_is_not_kept(
     await cached.ask()
     assert not (await cached.ask()).cached
     assert cached.cache.size == 0
+
+
+async def test_small_answers_count_with_what_belongs_to_them(cached: Cached) -> None:
+    answer = await cached.ask()
+    assert isinstance(answer.reply, PlainReply)
+    assert cached.cache.size == len(answer.reply.body) + ENTRY_BYTES
+    again = await cached.ask()
+    assert again.cached
+    assert again.reply == answer.reply
+
+
+async def test_what_is_nested_too_deep_is_refused(cached: Cached) -> None:
+    deep: JsonValue = []
+    for _ in range(400):
+        deep = [deep]
+    with pytest.raises(InvalidChatRequest, match="too deep"):
+        await cached.ask(body={**CALL.body, "tools": deep})
 
 
 async def test_its_memory_is_bounded_and_the_oldest_go_first(

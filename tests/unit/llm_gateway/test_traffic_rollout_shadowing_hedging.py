@@ -12,18 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.errors import UpstreamUnavailable
 from agentcore.llm_gateway.hedging import SAVED, Hedges
 from agentcore.llm_gateway.models import CallRecord, ChatCall, GatewayConfig
 from agentcore.llm_gateway.pace import LEAST
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.routed import Answer
 from agentcore.llm_gateway.ranking import STRAIGHT, Steering
 from agentcore.llm_gateway.rollout import Rollout
 from agentcore.llm_gateway.traffic import HedgeConfig, TrafficConfig
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
+from tests.fakes.llm_upstream import Upstream, delta, stalls, streams
 from tests.unit.llm_gateway.conftest import Build
 
 CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "secret"}]})
@@ -191,6 +198,37 @@ async def test_a_late_one_may_still_be_the_first(
         await asyncio.sleep(0)
     cluster.free.set()
     assert (await asked).provider == "cluster"
+
+
+async def test_who_leaves_when_an_answer_begins_leaves_no_place_taken(
+    build: Build, upstream: Upstream, pool: ConnectionPool, cheap: FakeProvider
+) -> None:
+    asked: asyncio.Task[Answer]
+
+    class Leaving(OpenAIProvider):
+        async def send(self, cleared: Cleared) -> Reply:
+            reply = await super().send(cleared)
+            asked.cancel()
+            return reply
+
+    clock = SystemClock()
+    cluster = Leaving(
+        upstream.v1,
+        pool=pool,
+        clock=clock,
+        gate=unbounded(clock),
+        destination=Destination("cluster", self_hosted=True),
+        models={"m": "theirs"},
+    )
+    upstream.behaviour = streams(delta("a"), then=stalls())
+    router = build(cluster, cheap, hedge={"share": 1.0, "floor": 5.0})
+    for _ in range(LEAST):
+        router.targets["cluster"].meter.began(0.001)
+    asked = asyncio.create_task(router.dispatch(URGENT._replace(stream=True)))
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.sleep(0)
+    assert cluster.gate.in_flight == 0
 
 
 async def test_when_both_fail_the_third_is_asked(

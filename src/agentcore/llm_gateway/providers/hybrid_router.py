@@ -250,19 +250,24 @@ class HybridRouter:
         self, trip: Trip, names: list[str], left: list[str], patience: float
     ) -> Answer | AgentCoreError:
         """Ask the first, and the next one too when the first is late; the loser is cancelled."""
+        result: Answer | AgentCoreError | None = None
+        asked: set[asyncio.Task[Answer | AgentCoreError]] = set()
         async with asyncio.TaskGroup() as group:
-            asked = {group.create_task(self._tried(trip, names[0]))}
-            done, _ = await asyncio.wait(asked, timeout=patience)
-            if not done and self._hedges.spend():
-                asked.add(group.create_task(self._tried(trip, left.pop(0))))
-            result: Answer | AgentCoreError | None = None
-            while asked and not isinstance(result, Answer):
-                done, asked = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-                for each in done:
-                    result = _better(result, each.result())
-            for loser in asked:
-                loser.add_done_callback(_let_go)
-                loser.cancel()
+            try:
+                asked.add(group.create_task(self._tried(trip, names[0])))
+                done, _ = await asyncio.wait(asked, timeout=patience)
+                if not done and self._hedges.spend():
+                    asked.add(group.create_task(self._tried(trip, left.pop(0))))
+                while asked and not isinstance(result, Answer):
+                    done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                    asked -= done
+                    for each in done:
+                        result = _better(result, each.result())
+            finally:
+                # Also where the caller has left: nobody else knows what they began.
+                for loser in asked:
+                    loser.add_done_callback(_let_go)
+                    loser.cancel()
         if result is None:
             raise AssertionError("somebody was asked")
         return result
