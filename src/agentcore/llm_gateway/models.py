@@ -37,6 +37,7 @@ Reason = Literal[
     "canary",
     "shadow",
 ]
+REASONS: tuple[Reason, ...] = get_args(Reason)
 # How a caller speaks: OpenAI's three APIs, and Anthropic's.
 Dialect = Literal["chat", "responses", "embeddings", "messages"]
 # What servers differ in; a provider says which of these it refuses.

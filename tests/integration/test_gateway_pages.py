@@ -1,0 +1,56 @@
+"""docs/how-to/steer-traffic.md: what it configures is taken, what it asks is understood."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentcore.llm_gateway.asking import LONGEST_SECONDS
+from agentcore.llm_gateway.dialects.chat import CHAT
+from agentcore.llm_gateway.fleet import TAKEN
+from agentcore.llm_gateway.models import REASONS
+from agentcore.llm_gateway.policy import READERS, policy_of
+from agentcore.llm_gateway.traffic import TrafficConfig
+from agentcore.settings import load_settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "how-to" / "steer-traffic.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "reference" / "gateway.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_each_configuration_is_one(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "agentcore.toml"
+    file.write_text(text)
+    settings = load_settings(file, environ={})
+    given: dict[str, Any] = tomllib.loads(text)["llm_gateway"]["traffic"]
+    said = settings.llm_gateway.traffic.model_dump(exclude_unset=True, mode="json")
+    assert said == given
+
+
+def test_each_request_is_one() -> None:
+    (text,) = blocks("json")
+    body = CHAT.parse(text.encode())
+    assert policy_of(body["provider"]).deny_collection
+    assert policy_of(json.loads(text)["provider"]).max_completion_price == 10
+
+
+def test_every_member_and_setting_is_named() -> None:
+    assert [name for name in READERS if f"`{name}`" not in PAGE] == []
+    named = {*TrafficConfig.model_fields} - {"ranking", "canaries", "shadows", "hedge"}
+    assert [name for name in named if name not in PAGE] == []
+    assert "providers" in TAKEN
+    assert LONGEST_SECONDS == 86_400
+
+
+def test_the_reference_names_every_reason() -> None:
+    assert [reason for reason in REASONS if f"| `{reason}` |" not in REFERENCE] == []
