@@ -41,7 +41,7 @@ class StreamReply:
         exchange: Exchange,
         scanner: Scanner,
         held: bytes,
-        limits: _Limits,
+        limits: Limits,
         *,
         ended: bool,
         place: Pass,
@@ -99,7 +99,7 @@ class StreamReply:
         self._place.leave(answered=self._answered)
 
 
-class _Limits:
+class Limits:
     """What is left of a call's time."""
 
     __slots__ = ("_clock", "_deadline", "_end", "_first", "_idle", "_provider")
@@ -179,7 +179,7 @@ class Endpoint:
             UpstreamError: the provider failed before its answer began.
         """
         place = await self._placed(call)
-        limits = _Limits(self._timeouts, self._clock, call, self._provider)
+        limits = self._limited(call)
         reply: Reply | None = None
         try:
             reply = await self._ask(call, model, limits, place)
@@ -207,7 +207,7 @@ class Endpoint:
                 own_limit=True,
             ) from full
 
-    async def _ask(self, call: ChatCall, model: str, limits: _Limits, place: Pass) -> Reply:
+    async def _ask(self, call: ChatCall, model: str, limits: Limits, place: Pass) -> Reply:
         wire = self.wires[call.dialect]
         body = wire.request(call, model)
         head = self._head(wire.path(call, model))
@@ -223,13 +223,22 @@ class Endpoint:
                 reply = await self._committed(call, exchange, limits, place)
                 kept = True
                 return reply
-            answer = wire.answer(await exchange.read(limits.beginning()), call)
-            usage = answer.usage
-            place.answered(tokens=0 if usage is None else usage.completion_tokens)
-            return answer
+            return await self._answer(call, wire, exchange, limits, place)
         finally:
             if not kept:
                 exchange.close()
+
+    def _limited(self, call: ChatCall) -> Limits:
+        return Limits(self._timeouts, self._clock, call, self._provider)
+
+    async def _answer(
+        self, call: ChatCall, wire: Wire, exchange: Exchange, limits: Limits, place: Pass
+    ) -> Reply:
+        """The whole answer to a call that asked for it whole."""
+        answer = wire.answer(await exchange.read(limits.beginning()), call)
+        usage = answer.usage
+        place.answered(tokens=0 if usage is None else usage.completion_tokens)
+        return answer
 
     def _head(self, path: str) -> bytes:
         head = self._heads.get(path)
@@ -266,7 +275,7 @@ class Endpoint:
             exchange.close()
 
     async def _committed(
-        self, call: ChatCall, exchange: Exchange, limits: _Limits, place: Pass
+        self, call: ChatCall, exchange: Exchange, limits: Limits, place: Pass
     ) -> StreamReply:
         """Read on until the first content: until then nothing has been promised to the caller."""
         scanner = self.wires[call.dialect].scanner(call)

@@ -29,7 +29,11 @@ async def test_what_it_does_not_know_passes_through(
     }
     body = {**HELLO.call().body, **extras}
     await provider.send(cleared(provider, body=body))
-    assert upstream.bodies == [{**body, "model": "Qwen/Qwen3-8B"}]
+    [sent] = upstream.bodies
+    added = {name: sent.pop(name) for name in ("stream", "stream_options") if name in sent}
+    assert sent == {**body, "model": "Qwen/Qwen3-8B"}
+    # A cluster is always asked for a stream.
+    assert added in ({}, {"stream": True, "stream_options": {"include_usage": True}})
 
 
 async def test_a_plain_answer_is_the_providers_bytes(

@@ -17,7 +17,7 @@ from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
-from agentcore.llm_gateway.endpoint import Endpoint, Reply, StreamReply, json_headers
+from agentcore.llm_gateway.endpoint import Reply, StreamReply, json_headers
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
@@ -29,6 +29,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
+from agentcore.llm_gateway.gathering import GatheringEndpoint
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Dialect, Timeouts
 from agentcore.llm_gateway.parallax.models import (
     LOST_AFTER,
@@ -42,7 +43,7 @@ from agentcore.llm_gateway.parallax.models import (
 from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
 from agentcore.llm_gateway.wire import PlainReply
-from agentcore.llm_gateway.wires.chat import ChatWire
+from agentcore.llm_gateway.wires.streamed_chat import StreamedChatWire
 
 PARALLAX = Destination("parallax", self_hosted=True)
 RECONNECT_SECONDS = 1.0
@@ -91,9 +92,9 @@ class ParallaxClusterManager:
         )
         self._status_stream = self._transport.head("GET", "/cluster/status")
         self._status_once = self._transport.head("GET", "/cluster/status_json")
-        chat = ChatWire(destination.name, prefix="/v1")
+        chat = StreamedChatWire(destination.name, prefix="/v1")
         responses = TranslatedWire(chat, ResponsesTranslation(destination.name))
-        self._endpoint = Endpoint(
+        self._endpoint = GatheringEndpoint(
             self._transport,
             {"chat": chat, "responses": responses},
             provider=destination.name,
