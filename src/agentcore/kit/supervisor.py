@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class TaskHealth:
+    """``error`` is a class: readiness tells it to everybody, and its text is for the log."""
+
     state: Literal["running", "restarting", "finished"] = "running"
     restarts: int = 0
     error: str = ""
@@ -92,10 +94,7 @@ class Supervisor:
             except Exception as error:
                 if self._clock.monotonic() - began > RECOVERED_AFTER:
                     backoff = FIRST_BACKOFF
-                health.state, health.error = (
-                    "restarting",
-                    f"{type(error).__name__}: {error}",
-                )
+                health.state, health.error = "restarting", type(error).__name__
                 health.restarts += 1
                 log.exception("background task died", task=name, restart_in=backoff)
                 await self._clock.sleep(backoff)
