@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -44,6 +45,9 @@ END $$
 """
 
 
+# A machine under load draws examples slowly: that says nothing about the code.
+settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("suite")
 # Nothing that collecting makes is garbage: looking for it takes a second each time.
 gc.disable()
 

@@ -19,6 +19,7 @@ from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, QueueConfig
 from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.privacy import PrivacyRules
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy, HybridRouter
 from agentcore.llm_gateway.ranking import CostOptimizer, Weights
@@ -28,7 +29,15 @@ CATALOGUE_SECONDS = 5.0
 SHADOWS = "gateway shadows"
 # What a running gateway takes from a new configuration; the rest needs a new start.
 TAKEN = frozenset(
-    {"providers", "traffic", "reference_model", "queue", "breaker_failures", "breaker_recovery"}
+    {
+        "providers",
+        "traffic",
+        "privacy",
+        "reference_model",
+        "queue",
+        "breaker_failures",
+        "breaker_recovery",
+    }
 )
 
 log = structlog.get_logger()
@@ -69,7 +78,7 @@ class Fleet:
         """The first configuration: nothing is waited for."""
         config = self._config
         providers = {each.name: self._build(each, config.queue) for each in config.providers}
-        self._route(config, providers)
+        self._route(config, providers, PrivacyRules(config.privacy))
         for name, provider in providers.items():
             self._begin(name, provider)
         self._begin_shadows()
@@ -83,12 +92,13 @@ class Fleet:
         async with self._turn:
             try:
                 config = await asyncio.to_thread(read)
+                privacy = PrivacyRules(config.privacy)
             except StartupError as error:
                 # What would keep a new process from starting does not stop this one.
                 raise InvalidInput(error.detail, hint=error.hint) from error
-            return await self._adopt(config)
+            return await self._adopt(config, privacy)
 
-    async def _adopt(self, config: GatewayConfig) -> Reloaded:
+    async def _adopt(self, config: GatewayConfig, privacy: PrivacyRules) -> Reloaded:
         before = {each.name: each for each in self._config.providers}
         after = {each.name: each for each in config.providers}
         same_queue = config.queue == self._config.queue
@@ -101,7 +111,7 @@ class Fleet:
         known = self._router.providers
         # From here to the end nothing fails: calls see the old configuration or the new one.
         self._router.accounts.prices = prices
-        self._route(config, {name: new.get(name) or known[name] for name in after})
+        self._route(config, {name: new.get(name) or known[name] for name in after}, privacy)
         told = Reloaded(
             added=tuple(name for name in after if name not in before),
             changed=tuple(name for name in new if name in before),
@@ -115,12 +125,18 @@ class Fleet:
         log.info("gateway reloaded", added=told.added, changed=told.changed, removed=told.removed)
         return told
 
-    def _route(self, config: GatewayConfig, providers: Mapping[str, BaseLLMProvider]) -> None:
+    def _route(
+        self,
+        config: GatewayConfig,
+        providers: Mapping[str, BaseLLMProvider],
+        privacy: PrivacyRules,
+    ) -> None:
         self._router.adopt(
             providers,
             optimizer=CostOptimizer(Weights(**config.traffic.ranking.model_dump())),
             breakers=BreakerPolicy(config.breaker_failures, config.breaker_recovery),
             traffic=config.traffic,
+            privacy=privacy,
         )
 
     async def _swap(self, new: Mapping[str, BaseLLMProvider], told: Reloaded) -> None:

@@ -15,7 +15,15 @@ from typing import Annotated, Literal, NamedTuple, Self, get_args
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.policy import NO_POLICY, Policy
@@ -220,6 +228,27 @@ class QueueConfig(BaseModel):
     )
 
 
+class PrivacyConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: tuple[str, ...] = Field(
+        (), description="Served names whose calls are private, with * and ?: e.g. *-private."
+    )
+    tenants: tuple[str, ...] = Field((), description="Tenants whose calls are all private.")
+    detector: str = Field(
+        "",
+        description="Looks for what must not leave: empty: nothing does; builtin: e-mail "
+        "addresses, card and account numbers, keys; or module:function, which gets the text.",
+    )
+
+    @field_validator("detector")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if name not in {"", "builtin"} and not re.fullmatch(r"[\w.]+:\w+", name):
+            raise ValueError(f"must be empty, 'builtin' or 'module:function', not {name!r}")
+        return name
+
+
 class CacheConfig(BaseModel):
     """Answers that are given again to requests that ask for it (``x-agentcore-cache``)."""
 
@@ -247,6 +276,9 @@ class GatewayConfig(BaseModel):
     )
     cache: CacheConfig = Field(
         default_factory=CacheConfig, description="Answers that are given again."
+    )
+    privacy: PrivacyConfig = Field(
+        default_factory=PrivacyConfig, description="What is private without saying so."
     )
     traffic: TrafficConfig = Field(
         default_factory=TrafficConfig, description="Rollout, canaries, shadows, hedges, ranking."

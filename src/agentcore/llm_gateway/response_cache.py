@@ -69,6 +69,10 @@ class Router(Protocol):
         """Whether ``call`` may have an answer of the provider ``name``."""
         ...
 
+    def marked(self, call: ChatCall) -> ChatCall:
+        """``call``, private if a rule says so."""
+        ...
+
     def explain(self, call: ChatCall) -> JsonObject: ...
 
     def models(self) -> Mapping[str, tuple[str, ...]]: ...
@@ -104,6 +108,8 @@ class ResponseCache:
         """As the router does it; a call that asks for nothing of this passes through."""
         if call.cache_seconds is None or not self._config.bytes:
             return await self._router.dispatch(call)
+        # Before anything is looked up: what a rule makes private is so here, too.
+        call = self._router.marked(call)
         key = _key(call)
         if call.stream:
             found = self._find(key, call)

@@ -31,6 +31,7 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.hedging import Hedges
 from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
+from agentcore.llm_gateway.privacy import NO_RULES, PrivacyRules
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.routed import Answer, RoutedStream, Target
 from agentcore.llm_gateway.ranking import CostOptimizer
@@ -96,7 +97,9 @@ class HybridRouter:
         self._ids = ids
         self.targets: Mapping[str, Target] = {}
         named = {each.destination.name: each for each in (*own, *api_providers.values())}
-        self.adopt(named, optimizer=cost_optimizer, breakers=breakers, traffic=traffic)
+        self.adopt(
+            named, optimizer=cost_optimizer, breakers=breakers, traffic=traffic, privacy=NO_RULES
+        )
 
     def adopt(
         self,
@@ -105,9 +108,11 @@ class HybridRouter:
         optimizer: CostOptimizer,
         breakers: BreakerPolicy,
         traffic: TrafficConfig,
+        privacy: PrivacyRules,
     ) -> None:
         """Route new calls so; a provider that was known keeps what was learned of it."""
         self.cost_optimizer = optimizer
+        self._privacy = privacy
         self.rollout = Rollout(traffic)
         self.shadows = Shadows(traffic)
         self._hedges = Hedges(traffic.hedge)
@@ -177,8 +182,13 @@ class HybridRouter:
         now = self._clock.monotonic()
         return [self._state(target, call, now) for target in self.targets.values()]
 
+    def marked(self, call: ChatCall) -> ChatCall:
+        """``call``, private if the configuration says so."""
+        return self._privacy.marked(call)
+
     def explain(self, call: ChatCall) -> JsonObject:
         """What :meth:`dispatch` would do now; nothing is sent or counted."""
+        call = self.marked(call)
         states = self.snapshot(call)
         steering = self.rollout.steer(call)
         return explained(call, decide(call, states, self.cost_optimizer, steering), states)
@@ -191,6 +201,7 @@ class HybridRouter:
         """
         if not self.accounts.prices.loaded:
             await self.accounts.prices.wait()
+        call = self.marked(call)
         trip = self._decide(call)
         left = list(trip.decision.candidates)
         failure: AgentCoreError | None = None

@@ -1,0 +1,109 @@
+"""Which calls are private beyond those that say so: by model, by tenant, by what they hold.
+
+A detector that fails keeps its call from being sent at all.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from agentcore.kit.errors import StartupError
+from agentcore.kit.jsonvalue import JsonValue
+from agentcore.llm_gateway.models import ChatCall, PrivacyConfig
+
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]{2,}")
+CARD = re.compile(r"\b(?:\d[ -]?){12,18}\d\b")
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
+SECRET = re.compile(
+    r"\b(?:sk-[\w-]{16,}|gh[pousr]_\w{30,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}"
+    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+)|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+
+
+class Detector(Protocol):
+    def __call__(self, text: str) -> bool:
+        """Whether ``text`` holds what must not leave."""
+        ...
+
+
+class PrivacyRules:
+    def __init__(self, config: PrivacyConfig) -> None:
+        self._patterns = config.models
+        self._tenants = frozenset(config.tenants)
+        self._detect = _detector(config.detector)
+
+    def marked(self, call: ChatCall) -> ChatCall:
+        """``call``, private if a rule says so; one that is private stays so."""
+        if call.requires_privacy or not self._says_so(call):
+            return call
+        return call._replace(requires_privacy=True)
+
+    def _says_so(self, call: ChatCall) -> bool:
+        if call.tenant in self._tenants or (self._patterns and self._named(call.model)):
+            return True
+        return self._detect is not None and self._detect("\n".join(texts_of(dict(call.body))))
+
+    def _named(self, model: str) -> bool:
+        return any(fnmatchcase(model, pattern) for pattern in self._patterns)
+
+
+def holds_private_data(text: str) -> bool:
+    """The builtin detector."""
+    if EMAIL.search(text) or SECRET.search(text):
+        return True
+    return any(_is_card(found.group()) for found in CARD.finditer(text)) or any(
+        _is_iban(found.group()) for found in IBAN.finditer(text)
+    )
+
+
+def texts_of(value: JsonValue) -> Iterator[str]:
+    """Every text in a document, names of members aside; pictures and files are texts too."""
+    waiting: list[JsonValue] = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, list):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            waiting.extend(each.values())
+
+
+def _detector(name: str) -> Detector | None:
+    if not name:
+        return None
+    if name == "builtin":
+        return holds_private_data
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise StartupError(
+            f"the privacy detector {name!r} cannot be loaded: {error}",
+            hint="llm_gateway.privacy.detector is 'builtin' or module:function",
+        ) from error
+    if not callable(found):
+        raise StartupError(f"the privacy detector {name!r} cannot be called")
+    detect: Detector = found
+    return detect
+
+
+def _is_card(text: str) -> bool:
+    """By the check digit (ISO/IEC 7812-1)."""
+    digits = [int(sign) for sign in text if sign.isdigit()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return not (sum(digits[-1::-2]) + sum(doubled)) % 10
+
+
+def _is_iban(text: str) -> bool:
+    """By its check digits (ISO 13616)."""
+    plain = text.replace(" ", "")
+    rotated = plain[4:] + plain[:4]
+    return int("".join(str(int(sign, 36)) for sign in rotated)) % 97 == 1
+
+
+NO_RULES = PrivacyRules(PrivacyConfig.model_validate({}))

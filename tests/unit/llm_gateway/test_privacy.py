@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from agentcore.kit.errors import StartupError
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.llm_gateway.models import ChatCall, PrivacyConfig
+from agentcore.llm_gateway.privacy import NO_RULES, PrivacyRules, holds_private_data, texts_of
+
+CALL = ChatCall("m", {"messages": [{"role": "user", "content": "Hello"}]}, tenant="acme")
+
+
+def rules(**config: Any) -> PrivacyRules:
+    return PrivacyRules(PrivacyConfig.model_validate(config))
+
+
+def says(text: str) -> ChatCall:
+    return CALL._replace(body={"messages": [{"role": "user", "content": [{"text": text}]}]})
+
+
+def mentions_the_project(text: str) -> bool:
+    """Named by a setting in the tests below."""
+    return "bluebird" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "private"),
+    [
+        ({}, False),
+        ({"models": ["m"]}, True),
+        ({"models": ["x*", "?"]}, True),
+        ({"models": ["m-private"]}, False),
+        ({"tenants": ["acme"]}, True),
+        ({"tenants": ["other"]}, False),
+        ({"detector": "builtin"}, False),
+    ],
+)
+def test_models_and_tenants(config: Any, private: bool) -> None:
+    assert rules(**config).marked(CALL).requires_privacy is private
+
+
+def test_what_is_private_stays_so() -> None:
+    private = CALL._replace(requires_privacy=True)
+    assert NO_RULES.marked(private) is private
+    assert NO_RULES.marked(CALL) is CALL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to ann.lee+x@example.co.uk today",
+        "card 4111 1111 1111 1111, thanks",
+        "DE89 3704 0044 0532 0130 00",
+        "GB82WEST12345698765432",
+        "key: sk-proj-abcdefghijklmnop1234",
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "AKIAIOSFODNN7EXAMPLE",
+    ],
+)
+def test_what_the_builtin_detector_finds(text: str) -> None:
+    assert rules(detector="builtin").marked(says(text)).requires_privacy
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Hello", "4111 1111 1111 1112", "1234567890123", "DE00 3704 0044 0532 0130 00", "a@b", "sk-1"],
+)
+def test_what_it_lets_go(text: str) -> None:
+    assert not holds_private_data(text)
+
+
+def test_a_detector_of_ones_own() -> None:
+    own = rules(detector=f"{__name__}:mentions_the_project")
+    assert own.marked(says("about bluebird")).requires_privacy
+    assert not own.marked(says("about nothing")).requires_privacy
+
+
+@pytest.mark.parametrize("name", ["no.such.module:x", f"{__name__}:nothing", f"{__name__}:CALL"])
+def test_a_detector_that_is_none_refuses_the_start(name: str) -> None:
+    with pytest.raises(StartupError, match="detector"):
+        rules(detector=name)
+
+
+def test_a_detectors_name_has_a_form() -> None:
+    with pytest.raises(ValidationError, match="module:function"):
+        rules(detector="builtins")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON, st.sampled_from(["tools", "messages", "input"]))
+def test_nothing_is_overlooked(document: Any, member: str) -> None:
+    body: JsonObject = {member: [document, {"deep": [{"er": "me@example.org"}]}]}
+    assert "me@example.org" in set(texts_of(body))
+    assert rules(detector="builtin").marked(CALL._replace(body=body)).requires_privacy
