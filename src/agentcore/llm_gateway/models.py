@@ -21,13 +21,12 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.policy import NO_POLICY, Policy
-from agentcore.llm_gateway.traffic import TrafficConfig
+from agentcore.llm_gateway.traffic import CacheConfig, PrivacyConfig, TrafficConfig
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -226,39 +225,6 @@ class QueueConfig(BaseModel):
     ageing: Seconds = Field(
         15.0, description="Seconds of waiting after which a call counts as one priority higher."
     )
-
-
-class PrivacyConfig(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    models: tuple[str, ...] = Field(
-        (), description="Served names whose calls are private, with * and ?: e.g. *-private."
-    )
-    tenants: tuple[str, ...] = Field((), description="Tenants whose calls are all private.")
-    detector: str = Field(
-        "",
-        description="Looks for what must not leave: empty: nothing does; builtin: e-mail "
-        "addresses, card and account numbers, keys; or module:function, which gets the text.",
-    )
-
-    @field_validator("detector")
-    @classmethod
-    def _named(cls, name: str) -> str:
-        if name not in {"", "builtin"} and not re.fullmatch(r"[\w.]+:\w+", name):
-            raise ValueError(f"must be empty, 'builtin' or 'module:function', not {name!r}")
-        return name
-
-
-class CacheConfig(BaseModel):
-    """Answers that are given again to requests that ask for it (``x-agentcore-cache``)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    bytes: int = Field(
-        64 * 1024 * 1024, ge=0, description="Memory for answers, in bytes; 0: none is kept."
-    )
-    largest: int = Field(1024 * 1024, ge=1, description="Largest kept answer, in bytes.")
-    longest: Seconds = Field(3600.0, description="Seconds that an answer is kept at most.")
 
 
 class GatewayConfig(BaseModel):

@@ -1,10 +1,11 @@
-"""How operators steer traffic: rollout, canaries, shadows, hedges, ranking."""
+"""How operators steer traffic: rollout, canaries, shadows, hedges, ranking, privacy, caching."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -74,6 +75,41 @@ class TrafficConfig(BaseModel):
     def named(self) -> set[str]:
         """The providers that it takes to exist."""
         return {each.provider for each in self.canaries} | {each.provider for each in self.shadows}
+
+
+class PrivacyConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: tuple[str, ...] = Field(
+        (), description="Served names whose calls are private, with * and ?: e.g. *-private."
+    )
+    tenants: tuple[str, ...] = Field((), description="Tenants whose calls are all private.")
+    detector: str = Field(
+        "",
+        description="Looks for what must not leave: empty: nothing does; builtin: e-mail "
+        "addresses, card and account numbers, keys; or module:function, which gets the text.",
+    )
+
+    @field_validator("detector")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if name not in {"", "builtin"} and not re.fullmatch(r"[\w.]+:\w+", name):
+            raise ValueError(f"must be empty, 'builtin' or 'module:function', not {name!r}")
+        return name
+
+
+class CacheConfig(BaseModel):
+    """Answers that are given again to requests that ask for it (``x-agentcore-cache``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="Memory for answers, in bytes; 0: none is kept."
+    )
+    largest: int = Field(1024 * 1024, ge=1, description="Largest kept answer, in bytes.")
+    longest: float = Field(
+        3600.0, gt=0, le=86_400, description="Seconds that an answer is kept at most."
+    )
 
 
 STRAIGHT_AHEAD = TrafficConfig.model_validate({})
