@@ -13,7 +13,8 @@ from typing import Protocol
 
 from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonValue
-from agentcore.llm_gateway.models import ChatCall, PrivacyConfig
+from agentcore.llm_gateway.models import ChatCall
+from agentcore.llm_gateway.traffic import PrivacyConfig
 
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]{2,}")
 CARD = re.compile(r"\b(?:\d[ -]?){12,18}\d\b")

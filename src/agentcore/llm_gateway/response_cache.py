@@ -21,9 +21,10 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, object_in
 from agentcore.llm_gateway.accounts import NOTHING, Accounts, Outcome
 from agentcore.llm_gateway.errors import InvalidChatRequest
-from agentcore.llm_gateway.models import CacheConfig, ChatCall, TokenUsage
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.policy import Policy
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
+from agentcore.llm_gateway.traffic import CacheConfig
 from agentcore.llm_gateway.wire import PlainReply
 
 NO_REPLY = PlainReply(b"", {}, None)

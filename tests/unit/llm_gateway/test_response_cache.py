@@ -10,11 +10,12 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamTruncated, UpstreamUnavailable
-from agentcore.llm_gateway.models import CacheConfig, CallRecord, ChatCall
+from agentcore.llm_gateway.models import CallRecord, ChatCall
 from agentcore.llm_gateway.policy import policy_of
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.routed import Answer
 from agentcore.llm_gateway.response_cache import ENTRY_BYTES, ResponseCache
+from agentcore.llm_gateway.traffic import CacheConfig
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
