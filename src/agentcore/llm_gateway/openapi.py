@@ -60,6 +60,21 @@ _RESPONSE_EVENTS = (
     'event: response.completed\ndata: {"type":"response.completed","sequence_number":8,'
     '"response":{"id":"resp_1","object":"response","status":"completed"}}\n\n'
 )
+_MESSAGE: JsonObject = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "Qwen/Qwen3-8B",
+    "content": [{"type": "text", "text": "Hello!"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 11, "output_tokens": 3},
+}
+_MESSAGE_EVENTS = (
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    '"delta":{"type":"text_delta","text":"Hello!"}}\n\n'
+    'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
 _EMBEDDINGS_REQUEST: JsonObject = {"model": "bge-m3", "input": ["one text", "another"]}
 _EMBEDDINGS: JsonObject = {
     "object": "list",
@@ -92,6 +107,7 @@ def openapi_paths() -> JsonObject:
         "/v1/chat/completions": {"post": _chat()},
         "/v1/embeddings": {"post": _embeddings()},
         "/v1/responses": {"post": _responses()},
+        "/v1/messages": {"post": _messages()},
         "/v1/route:explain": {
             "post": {
                 "tags": ["gateway"],
@@ -227,6 +243,50 @@ def _responses() -> JsonObject:
                 },
             },
             **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+        },
+    }
+
+
+def _messages() -> JsonObject:
+    error: JsonObject = {
+        "type": "error",
+        "error": {
+            "type": "not_found_error",
+            "message": "no provider serves the model 'gpt-9'",
+            "details": {"error_code": "model_not_found"},
+        },
+    }
+    refusals = (400, 401, 403, 404, 413, 429, 502, 503, 504)
+    return {
+        "tags": ["gateway"],
+        "summary": "Message, Anthropic-compatible",
+        "description": "Reaches Anthropic as it is; other providers are asked by chat completions, "
+        "and what these cannot express is refused. A stream that fails after its begin ends with "
+        "an event `error` and without `message_stop`.",
+        "operationId": "create_message",
+        "parameters": _headers(),
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _object("model", "max_tokens", "messages"),
+                    "example": _REQUEST,
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "The answer of the provider named in x-agentcore-provider",
+                "headers": _answer_headers(),
+                "content": {
+                    "application/json": {"schema": {"type": "object"}, "example": _MESSAGE},
+                    "text/event-stream": {
+                        "schema": {"type": "string"},
+                        "example": _MESSAGE_EVENTS,
+                    },
+                },
+            },
+            **{str(status): _json("Anthropic-shaped error", error) for status in refusals},
         },
     }
 

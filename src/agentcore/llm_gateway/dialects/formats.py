@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from agentcore.llm_gateway.dialects.chat import CHAT
 from agentcore.llm_gateway.dialects.embeddings import EMBEDDINGS
+from agentcore.llm_gateway.dialects.messages import MESSAGES
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.dialects.responses import RESPONSES
 
@@ -13,6 +14,7 @@ FORMATS: Mapping[str, Format] = {
     "/v1/chat/completions": CHAT,
     "/v1/embeddings": EMBEDDINGS,
     "/v1/responses": RESPONSES,
+    "/v1/messages": MESSAGES,
 }
 
 

@@ -16,6 +16,7 @@ import structlog
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Reply, StreamReply, json_headers
 from agentcore.llm_gateway.errors import (
@@ -94,9 +95,10 @@ class ParallaxClusterManager:
         self._status_once = self._transport.head("GET", "/cluster/status_json")
         chat = StreamedChatWire(destination.name, prefix="/v1")
         responses = TranslatedWire(chat, ResponsesTranslation(destination.name))
+        messages = TranslatedWire(chat, MessagesTranslation(destination.name))
         self._endpoint = GatheringEndpoint(
             self._transport,
-            {"chat": chat, "responses": responses},
+            {"chat": chat, "responses": responses, "messages": messages},
             provider=destination.name,
             timeouts=timeouts,
             clock=clock,

@@ -12,6 +12,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, objects_of
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.catalogue import Catalogue, Page
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint
 from agentcore.llm_gateway.errors import UpstreamMalformed
@@ -57,6 +58,7 @@ class GeminiProvider(APIProvider):
                 "chat": chat,
                 "responses": TranslatedWire(chat, ResponsesTranslation(name)),
                 "embeddings": GeminiEmbeddingsWire(name),
+                "messages": TranslatedWire(chat, MessagesTranslation(name)),
             },
             provider=name,
             timeouts=timeouts,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Destination
+from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import Endpoint, json_headers
 from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Dialect, Timeouts
@@ -55,10 +56,14 @@ class OpenAIProvider(APIProvider):
 
     @staticmethod
     def wires(provider: str) -> Mapping[Dialect, Wire]:
+        chat = ChatWire(provider)
+        # Newer models know the limit by its newer name alone, and take no thoughts back.
+        messages = MessagesTranslation(provider, limit="max_completion_tokens", thoughts="")
         return {
-            "chat": ChatWire(provider),
+            "chat": chat,
             "responses": ResponsesWire(provider),
             "embeddings": EmbeddingsWire(provider),
+            "messages": TranslatedWire(chat, messages),
         }
 
 
@@ -72,4 +77,5 @@ class CompatibleProvider(OpenAIProvider):
             "chat": chat,
             "responses": TranslatedWire(chat, ResponsesTranslation(provider)),
             "embeddings": EmbeddingsWire(provider),
+            "messages": TranslatedWire(chat, MessagesTranslation(provider)),
         }

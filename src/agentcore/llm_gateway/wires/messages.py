@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_in, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_in, object_of
 from agentcore.llm_gateway.chat_wire import document_of, failure_of, token_count, written
+from agentcore.llm_gateway.dialects.messages_answer import OWN_SIGNATURE
 from agentcore.llm_gateway.errors import (
     UpstreamCredentialRefused,
     UpstreamError,
@@ -22,6 +23,7 @@ from agentcore.llm_gateway.wire import PlainReply, Scanner
 GROWING = frozenset({"text", "thinking"})
 # The gateway's own mark in `metadata`: Anthropic refuses members that it does not know.
 PRIVATE_MARK = "agentcore_private"
+EMPTY_TURN: JsonObject = {"role": "assistant", "content": []}
 # A 400 that tells of the account, not of the request.
 SPENT = ("_spend_limit_reached",)
 
@@ -109,7 +111,8 @@ class MessageScanner(EventReader):
 
 
 def message_body(body: JsonObject) -> bytes:
-    """``body`` as Anthropic takes it: without what is only the gateway's business.
+    """``body`` as Anthropic takes it: without what is only the gateway's business, its own mark and
+    the thoughts of others, whose signature is none.
 
     Raises:
         InvalidChatRequest: it is nested deeper than can be written.
@@ -118,7 +121,30 @@ def message_body(body: JsonObject) -> bytes:
     if isinstance(metadata, dict) and PRIVATE_MARK in metadata:
         kept = {name: value for name, value in metadata.items() if name != PRIVATE_MARK}
         body = {**body, "metadata": kept}
+    messages = list_of(body.get("messages"))
+    if any(map(_has_foreign_thoughts, messages)):
+        own = [_own(message) if isinstance(message, dict) else message for message in messages]
+        # A turn of nothing but such thoughts is no turn.
+        body = {**body, "messages": [each for each in own if each != EMPTY_TURN]}
     return written(body, "messages")
+
+
+def _has_foreign_thoughts(message: JsonValue) -> bool:
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return False
+    content = message.get("content")
+    return isinstance(content, list) and any(map(_is_foreign_thought, content))
+
+
+def _is_foreign_thought(block: JsonValue) -> bool:
+    return isinstance(block, dict) and block.get("signature") == OWN_SIGNATURE
+
+
+def _own(message: JsonObject) -> JsonObject:
+    if not _has_foreign_thoughts(message):
+        return message
+    kept = [block for block in list_of(message["content"]) if not _is_foreign_thought(block)]
+    return {**message, "content": kept}
 
 
 def message_usage(usage: Mapping[str, JsonValue]) -> TokenUsage | None:
