@@ -160,6 +160,16 @@ class Cache:
             with suppress(*_faults()):
                 await self._redis.aclose()
 
+    async def ask(self, command: Callable[[Redis], Awaitable[T]]) -> tuple[bool, T | None]:
+        """What Redis itself answers to ``command``; False while it is away, or when it leaves.
+
+        Names in it are the caller's own: :meth:`name` keeps installations apart.
+        """
+        return await self._ask(command) if self._reachable else (False, None)
+
+    def name(self, key: str) -> str:
+        return self._name(key)
+
     async def _ask(self, command: Callable[[Redis], Awaitable[T]]) -> tuple[bool, T | None]:
         if self._redis is None:
             return False, None

@@ -15,9 +15,10 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.costs import api as costs_api
+from agentcore.llm_gateway.costs.models import CostLine
 from agentcore.llm_gateway.fleet import Reloaded
 from agentcore.llm_gateway.gateway import Gateway
-from agentcore.llm_gateway.models import CostLine, GatewayConfig
+from agentcore.llm_gateway.models import GatewayConfig
 
 HOURS = {"h": 1, "d": 24}
 
@@ -205,7 +206,7 @@ def _add_costs(api: APIRouter, gateway: Callable[[], Gateway], clock: Clock) -> 
             principal.require("admin")
         since = clock.now() - timedelta(hours=int(window[:-1]) * HOURS[window[-1]])
         tenant = None if all_tenants else principal.tenant
-        lines = await gateway().calls.summary(tenant=tenant, since=since)
+        lines = await gateway().costs.summary(tenant=tenant, since=since)
         return _summary(since.isoformat(), lines, pending=gateway().ledger.pending)
 
 

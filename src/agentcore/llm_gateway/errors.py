@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from agentcore.kit.errors import (
+    RPC_FORBIDDEN,
     RPC_INTERNAL,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
@@ -35,6 +36,21 @@ class DialectNotServed(AgentCoreError):
     """The model is known, and nobody who serves it speaks the API that was called."""
 
     code, http_status, rpc_code, retryable = "dialect_not_served", 400, RPC_INVALID_PARAMS, False
+
+
+class ModelNotAllowed(AgentCoreError):
+    """The caller's key is not for this model."""
+
+    code, http_status, rpc_code, retryable = "model_not_allowed", 403, RPC_FORBIDDEN, False
+
+
+class RateLimitExceeded(AgentCoreError):
+    """The caller asks more often, or for more, than its key or tenant may.
+
+    ``context["ratelimit"]`` has the headers that tell how much there is and when there is more.
+    """
+
+    code, http_status, rpc_code, retryable = "rate_limit_exceeded", 429, RPC_TOO_MANY, True
 
 
 class NoEligibleProvider(AgentCoreError):

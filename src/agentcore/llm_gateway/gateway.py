@@ -49,12 +49,11 @@ class Gateway:
     """``router`` answers calls in process, ``front`` those that come by HTTP.
 
     ``fleet`` keeps the providers, and takes on a new configuration.
-    ``calls`` and ``costs`` read the ledger.
+    ``costs`` reads the ledger.
     """
 
     router: HybridRouter
     front: ResponseCache
-    calls: CallStore
     costs: CostReports
     ledger: Ledger
     fleet: Fleet
@@ -102,7 +101,6 @@ async def open_gateway(
         yield Gateway(
             router=router,
             front=front,
-            calls=calls,
             costs=CostReports(lambda: database),
             ledger=ledger,
             fleet=fleet,

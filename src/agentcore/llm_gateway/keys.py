@@ -11,8 +11,8 @@ from collections.abc import Collection
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput, NotFound
 from agentcore.kit.security import API_KEY_PREFIX, SCOPES, Principal, check_name
-from agentcore.llm_gateway.models import ApiKey
 from agentcore.llm_gateway.store import KeyStore
+from agentcore.llm_gateway.terms import ApiKey
 
 # How long another replica may still accept a key after its revocation.
 CACHE_SECONDS = 5.0

@@ -448,30 +448,3 @@ class CallRecord(NamedTuple):
     dialect: Dialect = "chat"
     price_source: str | None = None
     attempts: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostLine:
-    """Totals of one provider. ``unpriced`` of its ``calls`` have no known cost."""
-
-    provider: str
-    kind: Hosting
-    calls: int
-    unpriced: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost_usd: Decimal | None
-    api_equivalent_usd: Decimal | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """A virtual key without its secret, which nobody can read again."""
-
-    key_id: str
-    subject: str
-    tenant: str
-    scopes: frozenset[str]
-    private: bool
-    created_at: datetime
-    revoked_at: datetime | None = None

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
-    case,
     func,
     insert,
     select,
@@ -35,7 +34,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.errors import first_line
 from agentcore.llm_gateway.errors import UnwritableCalls
-from agentcore.llm_gateway.models import ApiKey, CallRecord, CostLine
+from agentcore.llm_gateway.models import CallRecord
+from agentcore.llm_gateway.terms import ApiKey
 
 llm_calls = Table(
     "llm_calls",
@@ -187,34 +187,6 @@ class CallStore:
             await self._database().run(work)
         except DBAPIError as exc:
             raise UnwritableCalls(f"the ledger refuses a line: {first_line(exc.orig)}") from exc
-
-    async def summary(self, *, tenant: str | None, since: datetime) -> list[CostLine]:
-        """Totals by provider and kind, of one tenant or of all."""
-        calls = llm_calls.c
-        unpriced = func.sum(case((calls.cost_usd.is_(None), 1), else_=0))
-        statement = (
-            select(
-                calls.provider,
-                calls.kind,
-                func.count().label("calls"),
-                unpriced.label("unpriced"),
-                func.coalesce(func.sum(calls.prompt_tokens), 0).label("prompt_tokens"),
-                func.coalesce(func.sum(calls.completion_tokens), 0).label("completion_tokens"),
-                func.sum(calls.cost_usd).label("cost_usd"),
-                func.sum(calls.api_equivalent_usd).label("api_equivalent_usd"),
-            )
-            .where(calls.at >= since)
-            .group_by(calls.provider, calls.kind)
-            .order_by(calls.provider, calls.kind)
-        )
-        if tenant is not None:
-            statement = statement.where(calls.tenant == tenant)
-
-        async def work(connection: AsyncConnection) -> list[CostLine]:
-            rows = (await connection.execute(statement)).mappings()
-            return [CostLine(**row) for row in rows]
-
-        return await self._database().run(work)
 
 
 class KeyStore:

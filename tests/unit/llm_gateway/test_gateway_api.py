@@ -17,11 +17,11 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.api import router
+from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
-from agentcore.llm_gateway.store import CallStore
 from tests.fakes.llm_upstream import Upstream
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hello"}]}
@@ -170,7 +170,7 @@ async def test_leaving_writes_what_is_pending(
         request = LLMRequest(model="small", messages=[{"role": "user", "content": "Hello"}])
         await gateway.router.route_request(request)
         assert gateway.ledger.pending == 1
-    lines = await CallStore(lambda: database).summary(tenant=None, since=before)
+    lines = await CostReports(lambda: database).summary(tenant=None, since=before)
     assert [line.calls for line in lines] == [1]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
+from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.models import CallRecord, TokenUsage
 from agentcore.llm_gateway.store import CallStore, llm_calls
@@ -55,7 +56,7 @@ async def test_writing_twice_counts_once(database: Database) -> None:
     written = record()
     await calls.write([written])
     await calls.write([written, record()])
-    lines = await calls.summary(tenant="acme", since=AT)
+    lines = await CostReports(lambda: database).summary(tenant="acme", since=AT)
     assert lines[0].calls == 2
 
 
@@ -63,7 +64,7 @@ async def test_unknown_stays_unknown(database: Database) -> None:
     calls = CallStore(lambda: database)
     bare = record()._replace(usage=None, cost_usd=None, api_equivalent_usd=None, ttft_ms=None)
     await calls.write([bare])
-    line = (await calls.summary(tenant=None, since=AT))[0]
+    line = (await CostReports(lambda: database).summary(tenant=None, since=AT))[0]
     assert line.cost_usd is None
     assert line.unpriced == 1
     assert line.prompt_tokens == 0
@@ -72,14 +73,14 @@ async def test_unknown_stays_unknown(database: Database) -> None:
 async def test_one_odd_name_does_not_block_a_batch(database: Database) -> None:
     calls = CallStore(lambda: database)
     await calls.write([record()._replace(subject="a\x00b", trace_id="\x00"), record()])
-    assert (await calls.summary(tenant="acme", since=AT))[0].calls == 2
+    assert (await CostReports(lambda: database).summary(tenant="acme", since=AT))[0].calls == 2
 
 
 async def test_what_the_database_cannot_hold_is_refused_as_such(database: Database) -> None:
     calls = CallStore(lambda: database)
     with pytest.raises(UnwritableCalls, match="out of range"):
         await calls.write([record(), record()._replace(usage=TokenUsage(2**40, 1, 1))])
-    assert await calls.summary(tenant=None, since=AT) == []
+    assert await CostReports(lambda: database).summary(tenant=None, since=AT) == []
 
 
 async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: Database) -> None:
@@ -93,12 +94,12 @@ async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: D
             record()._replace(at=AT - timedelta(seconds=1)),
         ]
     )
-    lines = await calls.summary(tenant="acme", since=AT)
+    lines = await CostReports(lambda: database).summary(tenant="acme", since=AT)
     assert [(line.provider, line.kind, line.calls) for line in lines] == [
         ("api", "api", 2),
         ("cluster", "self_hosted", 1),
     ]
     assert lines[0].cost_usd == Decimal("0.75")
     assert lines[1].api_equivalent_usd == Decimal("0.00056")
-    everybody = await calls.summary(tenant=None, since=AT)
+    everybody = await CostReports(lambda: database).summary(tenant=None, since=AT)
     assert sum(line.calls for line in everybody) == 4

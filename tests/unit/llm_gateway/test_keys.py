@@ -5,8 +5,8 @@ import pytest
 from agentcore.kit.db import Database
 from agentcore.kit.errors import InvalidInput, NotFound
 from agentcore.llm_gateway.keys import CACHE_SECONDS, ApiKeys
-from agentcore.llm_gateway.models import ApiKey
 from agentcore.llm_gateway.store import KeyStore
+from agentcore.llm_gateway.terms import ApiKey
 from tests.fakes.clock import ManualClock
 
 

@@ -8,7 +8,23 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
+from agentcore.llm_gateway.models import Hosting
+
 Dimension = Literal["agent", "key", "model", "provider", "conversation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLine:
+    """Totals of one provider. ``unpriced`` of its ``calls`` have no known cost."""
+
+    provider: str
+    kind: Hosting
+    calls: int
+    unpriced: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: Decimal | None
+    api_equivalent_usd: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

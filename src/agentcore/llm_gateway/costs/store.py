@@ -28,6 +28,7 @@ from agentcore.llm_gateway.costs.models import (
     CallFilter,
     CallLine,
     CallPage,
+    CostLine,
     Days,
     Dimension,
     Totals,
@@ -63,6 +64,30 @@ class CostReports:
 
     def __init__(self, database: Callable[[], Database]) -> None:
         self._database = database
+
+    async def summary(self, *, tenant: str | None, since: datetime) -> list[CostLine]:
+        """Totals by provider and kind, of one tenant or of all."""
+        calls = llm_calls.c
+        unpriced = func.sum(case((calls.cost_usd.is_(None), 1), else_=0))
+        statement = (
+            select(
+                calls.provider,
+                calls.kind,
+                func.count().label("calls"),
+                unpriced.label("unpriced"),
+                func.coalesce(func.sum(calls.prompt_tokens), 0).label("prompt_tokens"),
+                func.coalesce(func.sum(calls.completion_tokens), 0).label("completion_tokens"),
+                func.sum(calls.cost_usd).label("cost_usd"),
+                func.sum(calls.api_equivalent_usd).label("api_equivalent_usd"),
+            )
+            .where(calls.at >= since)
+            .group_by(calls.provider, calls.kind)
+            .order_by(calls.provider, calls.kind)
+        )
+        if tenant is not None:
+            statement = statement.where(calls.tenant == tenant)
+
+        return [CostLine(**row) for row in await self._database().rows(statement)]
 
     async def by(
         self, dimension: Dimension, days: Days, *, tenant: str | None, limit: int, cursor: str

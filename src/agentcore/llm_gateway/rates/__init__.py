@@ -1,0 +1,1 @@
+"""How often and how much callers may ask, over all replicas."""
