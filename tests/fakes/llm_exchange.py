@@ -71,7 +71,8 @@ def _answering(answer: dict[str, Any]) -> Behaviour:
 def _event(item: Any) -> bytes:
     if isinstance(item, str) and item.startswith(":"):
         return item.encode()
-    return event(item)
+    kind = item.get("type") if isinstance(item, dict) else None
+    return event(item) if kind is None else f"event: {kind}\n".encode() + event(item)
 
 
 def _seen(call: Call) -> dict[str, Any]:
@@ -79,11 +80,18 @@ def _seen(call: Call) -> dict[str, Any]:
     if not call.headers["content-type"].startswith("text/event-stream"):
         return {"status": call.status, "json": call.json}
     blocks = [block for block in call.body.decode().split("\n\n") if block]
-    data = [block.removeprefix("data: ") for block in blocks if block.startswith("data: ")]
-    return {
-        "status": call.status,
-        "events": [item if item == "[DONE]" else json.loads(item) for item in data],
-    }
+    told = [_told(block) for block in blocks if not block.startswith(":")]
+    return {"status": call.status, "events": told}
+
+
+def _told(block: str) -> Any:
+    """An event's data; its name, where it has one, is told again there."""
+    head, _, tail = block.rpartition("data: ")
+    if tail == "[DONE]":
+        return tail
+    data = json.loads(tail)
+    assert head in ("", f"event: {data.get('type')}\n")
+    return data
 
 
 def _router_to(provider: ProviderConfig, pool: ConnectionPool, clock: Clock) -> HybridRouter:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from agentcore.kit.supervisor import Supervisor
-from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.models import ChatCall
+from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
@@ -68,3 +69,13 @@ async def test_a_configured_catalogue_is_not_asked_for(
     await provider.watch()
     assert await provider.get_available_models() == ["m"]
     assert upstream.headers == []
+
+
+async def test_what_it_speaks_itself_and_what_by_translation(
+    upstream: Upstream, pool: ConnectionPool, clock: ManualClock
+) -> None:
+    for kind, path in ((OpenAIProvider, "/responses"), (CompatibleProvider, "/chat/completions")):
+        provider = kind(upstream.v1, pool=pool, clock=clock, gate=unbounded(clock))
+        assert provider.dialects >= {"chat", "responses", "embeddings"}
+        asked = ChatCall("m", {"model": "m", "input": "Hi"}, dialect="responses")
+        assert kind.wires("p")["responses"].path(asked, "m") == path
