@@ -123,11 +123,6 @@ def test_a_schedule_is_paused_resumed_and_cancelled(http: httpx2.Client) -> None
             422,
             "invalid_input",
         ),
-        (
-            {"timing": {"kind": "daily", "times": ["01:00"], "weekdays": [1] * 8}},
-            422,
-            "invalid_input",
-        ),
         ({"timing": {"kind": "cron", "line": "* * * * *"}}, 422, "invalid_input"),
     ],
 )

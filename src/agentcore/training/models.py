@@ -280,7 +280,8 @@ class MetricChange(_Value):
     change: float | None
 
 
-MOST_STEPS = 2**31 - 1
+# The largest number that is stored as JSON and read again as it was.
+MOST_STEPS = 2**63 - 1
 PolicyName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 
 
@@ -322,6 +323,10 @@ def _of_no_zone(value: time) -> time:
     return value
 
 
+def _each_once(days: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(days)))
+
+
 class Once(_Value):
     """At ``at``, or at once."""
 
@@ -348,7 +353,9 @@ class Daily(_Value):
     times: tuple[Annotated[time, AfterValidator(_of_no_zone)], ...] = Field(
         min_length=1, max_length=96
     )
-    weekdays: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field((), max_length=7)
+    weekdays: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=6)], ...], AfterValidator(_each_once)
+    ] = ()
     timezone: str = Field("UTC", max_length=128)
 
 

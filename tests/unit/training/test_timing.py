@@ -35,6 +35,7 @@ def test_a_schedule_begins_when_it_says() -> None:
     assert first_due(Daily(times=(time(15), time(9))), NOW) == at(15)
     assert first_due(Daily(times=(time(9),)), NOW) == at(9, 29)
     assert first_due(Daily(times=(time(9),), weekdays=(0,)), NOW) == at(9, 30), "a Monday"
+    assert Daily(times=(time(9),), weekdays=(4, 0, 4)).weekdays == (0, 4)
 
 
 def test_missed_runs_become_one_or_each() -> None:
