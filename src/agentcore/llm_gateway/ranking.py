@@ -36,8 +36,11 @@ class CostOptimizer:
     def __init__(self, weights: Weights = COST_ALONE) -> None:
         self._weights = weights
 
-    def select_provider(self, call: ChatCall, available: Sequence[ProviderState]) -> ProviderState:
-        return self.rank(call, available)[0]
+    def select_provider(
+        self, request: ChatCall, available_providers: Sequence[ProviderState]
+    ) -> str:
+        """The name of the one to ask first."""
+        return self.rank(request, available_providers)[0].name
 
     def rank(self, call: ChatCall, available: Sequence[ProviderState]) -> list[ProviderState]:
         if len(available) == 1:

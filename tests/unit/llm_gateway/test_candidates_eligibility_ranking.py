@@ -130,7 +130,7 @@ def test_a_canary_goes_first_where_it_may() -> None:
 )
 def test_what_counts_can_be_weighed(weights: Weights, best: str) -> None:
     optimizer = CostOptimizer(weights)
-    assert optimizer.select_provider(ChatCall("m", {}), [DEAR, CHEAP]).name == best
+    assert optimizer.select_provider(ChatCall("m", {}), [DEAR, CHEAP]) == best
 
 
 def test_what_is_unknown_counts_as_the_worst() -> None:

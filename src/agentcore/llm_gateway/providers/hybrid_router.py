@@ -16,7 +16,14 @@ from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import CircuitBreaker, CircuitOpen
-from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS, Accounts, Outcome, statistics
+from agentcore.llm_gateway.accounts import (
+    CANCELLED,
+    SUCCESS,
+    Accounts,
+    Outcome,
+    RoutingStats,
+    statistics,
+)
 from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.decisions import DecisionLog, explained
@@ -164,6 +171,10 @@ class HybridRouter:
 
     async def get_routing_stats(self) -> Mapping[str, object]:
         return statistics(self.accounts.stats)
+
+    @property
+    def stats(self) -> RoutingStats:
+        return self.accounts.stats
 
     @property
     def providers(self) -> dict[str, BaseLLMProvider]:

@@ -65,6 +65,7 @@ def dear(clock: ManualClock) -> FakeProvider:
     return FakeProvider("dear", clock)
 
 
+@pytest.mark.promise("000-usage-hybrid-router")
 async def test_the_specified_construction(
     cluster: FakeProvider, cheap: FakeProvider, accounts: Accounts, clock: ManualClock, ids: Ids
 ) -> None:
@@ -496,3 +497,17 @@ async def test_a_plain_reply_is_what_was_read(build: Build, cluster: FakeProvide
     assert isinstance(answer.reply, PlainReply)
     assert answer.decision.candidates == ("cluster",)
     assert answer.id.version == 7
+
+
+@pytest.mark.promise("001-capacity-error-fallback")
+async def test_capacity_error_falls_back(
+    build: Build, cluster: FakeProvider, cheap: FakeProvider
+) -> None:
+    cluster.failures.append(ParallaxCapacityError("full"))
+    router = build(cluster, cheap)
+    assert (await router.route_request(ASKED)).provider == "cheap"
+    assert router.stats.routing_reasons == {"cluster_saturated": 1}
+    cluster.failures.append(ParallaxCapacityError("full"))
+    with pytest.raises(ParallaxCapacityError):
+        await router.route_request(PRIVATE)
+    assert len(cheap.seen) == 1
