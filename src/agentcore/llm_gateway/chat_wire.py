@@ -263,7 +263,7 @@ def failure_of(
         )
     if status in {408, 504}:
         return UpstreamTimeout(detail, provider=provider)
-    if status == 404:
+    if status in {404, 405}:
         return UpstreamError(
             detail, hint="does it serve this model at this base_url?", provider=provider
         )

@@ -115,9 +115,10 @@ def _reason(call: ChatCall, snapshot: Sequence[ProviderState], *, own_ready: boo
         return "default" if call.priority == "low" else "cost_optimization"
     if model_info(call.model, snapshot).exclusive_provider is not None:
         return "exclusive_model"
-    if any(state.self_hosted and state.serves and state.speaks for state in snapshot):
+    own = [state for state in snapshot if state.self_hosted and state.serves]
+    if any(why_not(call, state._replace(available=True)) is None for state in own):
         return "cluster_saturated"
-    return "default"
+    return "policy" if own and call.policy is not NO_POLICY else "default"
 
 
 def _refusal(

@@ -73,6 +73,7 @@ REFUSALS: dict[str, tuple[Answer, type[UpstreamError]]] = {
     "401": (lambda _: fails(401), UpstreamCredentialRefused),
     "403": (lambda _: fails(403), UpstreamCredentialRefused),
     "404": (lambda _: fails(404), UpstreamError),
+    "405": (lambda _: fails(405), UpstreamError),
     "400": (lambda _: fails(400), UpstreamRejected),
     "422": (lambda _: fails(422), UpstreamRejected),
     "redirect": (lambda _: fails(302, location="http://elsewhere.invalid/"), UpstreamUnavailable),

@@ -69,12 +69,19 @@ def decided(
 def test_a_requests_own_policy(policy: Any, candidates: list[str]) -> None:
     decision = decided(policy)
     assert list(decision.candidates) == candidates
-    assert decision.reason == ("cost_optimization" if candidates[0] == "own" else decision.reason)
+    assert decision.reason == ("cost_optimization" if candidates[0] == "own" else "policy")
     assert set(decision.exclusions) == {"own", "cheap", "dear"} - set(candidates)
 
 
 def test_regions() -> None:
-    assert decided(regions=["eu"]).candidates == ("dear",)
+    decision = decided(regions=["eu"])
+    assert (decision.candidates, decision.reason) == (("dear",), "policy")
+
+
+def test_what_own_hardware_cannot_do_is_no_saturation() -> None:
+    plain = OWN._replace(traits=Traits(refuses=frozenset({"n"})))
+    decision = decide(ChatCall("m", {"n": 2}), [plain, CHEAP, DEAR], CostOptimizer())
+    assert (decision.provider, decision.reason) == ("cheap", "default")
 
 
 @pytest.mark.parametrize("policy", [{"only": ["nobody"]}, {"quantizations": ["fp4"]}])
