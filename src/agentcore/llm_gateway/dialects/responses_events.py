@@ -106,14 +106,18 @@ class ResponseEvents:
         self._tell("response.in_progress", {"response": response})
 
     def _delta(self, delta: JsonObject, choice: JsonObject) -> None:
+        text = text_in(delta.get("content"))
+        tokens = objects_of(object_of(choice.get("logprobs")).get("content"))
+        if text and len(delta) == 1 and not tokens:
+            # Nearly every chunk is that and nothing else.
+            self._speak("output_text", text, [])
+            return
         thought = thought_in(delta)
         if thought:
             self._speak("reasoning_text", thought, [])
         for block in objects_of(delta.get("thinking_blocks")):
             whole = {name: value for name, value in block.items() if name != "index"}
             self._open("reasoning").blocks.append(whole)
-        text = text_in(delta.get("content"))
-        tokens = objects_of(object_of(choice.get("logprobs")).get("content"))
         if text or tokens:
             self._speak("output_text", text, [logprob(token) for token in tokens])
         for note in list_of(delta.get("annotations")):
