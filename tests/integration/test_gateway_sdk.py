@@ -65,6 +65,18 @@ def test_streamed_with_usage(sdk: OpenAI) -> None:
     assert chunks[-1].usage is not None
 
 
+def test_responses(sdk: OpenAI) -> None:
+    raw = sdk.responses.with_raw_response.create(model=MODEL, input="Hello")
+    assert raw.parse().output_text
+    assert raw.headers["x-agentcore-provider"] == "cluster"
+    events = list(sdk.responses.create(model=MODEL, input="Hello", stream=True))
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text
+    with pytest.raises(BadRequestError) as caught:
+        sdk.embeddings.create(model=MODEL, input="Hello")
+    assert caught.value.code == "dialect_not_served"
+
+
 async def test_asynchronously(deployment: Deployment) -> None:
     async with AsyncOpenAI(
         base_url=f"{deployment.url}/v1", api_key=deployment.token("llm"), max_retries=0
