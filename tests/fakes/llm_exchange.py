@@ -69,6 +69,9 @@ def _answering(answer: dict[str, Any]) -> Behaviour:
 
 
 def _event(item: Any) -> bytes:
+    """``null`` is a pause: what came before it has arrived when the next event does."""
+    if item is None:
+        return PAUSE
     if isinstance(item, str) and item.startswith(":"):
         return item.encode()
     kind = item.get("type") if isinstance(item, dict) else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentcore.kit.jsonvalue import JsonValue, list_of
+from agentcore.kit.jsonvalue import JsonValue, list_of, object_of
 from agentcore.llm_gateway.models import ChatCall, Feature
 
 # As a response's ``include`` asks for them.
 LOGPROBS = "message.output_text.logprobs"
 IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+UNFORCED = (None, "auto", "none")
 NOTHING: frozenset[Feature] = frozenset()
 
 
@@ -19,7 +20,7 @@ def features_of(call: ChatCall) -> frozenset[Feature]:
     found: set[Feature] = set()
     if body.get("tools"):
         found.add("tools")
-        if body.get("tool_choice") not in (None, "auto", "none"):
+        if _choice(body.get("tool_choice")) not in UNFORCED:
             found.add("forced_tools")
     if _is_structured(body):
         found.add("json")
@@ -35,10 +36,15 @@ def features_of(call: ChatCall) -> frozenset[Feature]:
     return frozenset(found)
 
 
+def _choice(choice: JsonValue) -> JsonValue:
+    """Anthropic's callers say it by an object."""
+    return choice.get("type") if isinstance(choice, dict) else choice
+
+
 def _is_structured(body: Mapping[str, JsonValue]) -> bool:
-    text = body.get("text")
-    wanted = body.get("response_format") or (text.get("format") if isinstance(text, dict) else None)
-    return isinstance(wanted, dict) and wanted.get("type") != "text"
+    forms = [body.get("response_format")]
+    forms += [object_of(body.get(name)).get("format") for name in ("text", "output_config")]
+    return any(isinstance(form, dict) and form.get("type") != "text" for form in forms)
 
 
 def _has_images(messages: JsonValue) -> bool:

@@ -40,6 +40,7 @@ class Key(NamedTuple):
     stream: bool
     wants_usage: bool
     policy: Policy
+    beta: str
 
 
 class Kept(NamedTuple):
@@ -260,4 +261,5 @@ def _key(call: ChatCall) -> Key:
         call.stream,
         call.wants_usage,
         call.policy,
+        call.beta,
     )

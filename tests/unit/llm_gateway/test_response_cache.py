@@ -78,6 +78,7 @@ OTHERS: list[dict[str, Any]] = [
     {"requires_privacy": True},
     {"body": {**CALL.body, "temperature": 1}},
     {"policy": policy_of({"sort": "price"})},
+    {"beta": "context-1m-2025-08-07"},
     {"cache_seconds": None},
 ]
 
