@@ -26,7 +26,10 @@ NOTHING = Decimal(0)
 
 
 class Outcome(NamedTuple):
-    """How a call ended at the provider that carried it last. Moments are of the monotonic clock."""
+    """How a call ended at the provider that carried it last. Moments are of the monotonic clock.
+
+    ``written`` and ``events`` are what the caller got of the answer, where somebody counts it.
+    """
 
     id: UUID
     call: ChatCall
@@ -38,6 +41,8 @@ class Outcome(NamedTuple):
     first_chunk: float | None = None
     usage: TokenUsage | None = None
     attempts: int = 1
+    written: int = 0
+    events: int = 0
 
 
 @dataclass(slots=True)

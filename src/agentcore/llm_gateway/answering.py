@@ -109,4 +109,5 @@ def told(answer: Answer) -> list[Header]:
         headers.append((b"x-agentcore-cache", b"hit"))
     if answer.cost is not None:
         headers.append((b"x-agentcore-cost-usd", format(answer.cost, "f").encode()))
+    headers += [(name.encode(), value.encode()) for name, value in answer.limits]
     return headers

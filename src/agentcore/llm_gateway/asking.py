@@ -13,6 +13,7 @@ from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest
 from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
 from agentcore.llm_gateway.policy import NO_POLICY, policy_of
+from agentcore.llm_gateway.terms import Terms, terms_of
 
 PRIORITY_HEADERS: dict[bytes, Priority] = {b"high": "high", b"medium": "medium", b"low": "low"}
 LONGEST_SECONDS = 86_400.0
@@ -31,6 +32,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
     headers = dict(presented)
     principal = principal_of(scope)
     principal.require("llm")
+    terms = terms_of(principal)
     regions = headers.get(b"x-agentcore-region")
     policy = NO_POLICY
     if "provider" in body or regions is not None:
@@ -42,7 +44,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         stream=body.get("stream") is True,
         wants_usage=form.wants_usage(body),
         requires_privacy=_private(presented, principal) or is_marked_private(body),
-        priority=_priority(headers),
+        priority=_priority(headers, terms),
         max_tokens=form.max_tokens(body),
         prompt_bytes=len(raw),
         tenant=principal.tenant,
@@ -55,6 +57,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         key_id=principal.key_id or "",
         agent=_name(headers, b"x-agentcore-agent"),
         conversation=_name(headers, b"x-agentcore-conversation"),
+        terms=terms,
         beta=_beta(presented) if b"anthropic-beta" in headers else "",
     )
 
@@ -103,17 +106,20 @@ def _number(given: bytes) -> float:
         return -1.0
 
 
-def _priority(headers: MutableMapping[bytes, bytes]) -> Priority:
+def _priority(headers: MutableMapping[bytes, bytes], terms: Terms) -> Priority:
+    """What the caller asks for, as far as its key goes."""
     given = headers.get(b"x-agentcore-priority")
-    if given is None:
-        return "medium"
-    priority = PRIORITY_HEADERS.get(given.strip().lower())
-    if priority is not None:
+    priority: Priority | None = "medium"
+    if given is not None:
+        priority = PRIORITY_HEADERS.get(given.strip().lower())
+    if priority is None:
+        raise InvalidChatRequest(
+            "the header x-agentcore-priority has an unknown value",
+            hint=f"it is one of: {', '.join(PRIORITIES)}",
+        )
+    if not terms.ceiling:
         return priority
-    raise InvalidChatRequest(
-        "the header x-agentcore-priority has an unknown value",
-        hint=f"it is one of: {', '.join(PRIORITIES)}",
-    )
+    return PRIORITIES[max(terms.ceiling, PRIORITIES.index(priority))]
 
 
 def _name(headers: MutableMapping[bytes, bytes], header: bytes) -> str:

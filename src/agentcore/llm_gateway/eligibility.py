@@ -31,6 +31,8 @@ def why_not(call: ChatCall, state: ProviderState) -> str | None:
         return f"its models are not known yet: {state.why}" if state.why else "models unknown yet"
     if not state.serves:
         return "does not serve the model"
+    if call.terms.models and not call.terms.allow(call.model):
+        return "the caller's key is not for the model"
     if state.traits is not NO_TRAITS and (cannot := _cannot(call, state.traits)):
         return cannot
     if call.policy is not NO_POLICY and (refused := _unwanted(call, state)):

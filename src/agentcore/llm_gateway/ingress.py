@@ -16,6 +16,7 @@ import orjson
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, MethodNotAllowed, NotFound, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import principal_of
 from agentcore.llm_gateway.answering import CallerGone, Reader, Watch, relay, told
 from agentcore.llm_gateway.asgi import JSON_TYPE, Application, Header, Receive, Scope, Send
 from agentcore.llm_gateway.asking import call_of
@@ -26,6 +27,7 @@ from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest, UnknownModel
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.providers.routed import Answer
+from agentcore.llm_gateway.terms import terms_of
 from agentcore.llm_gateway.wire import PlainReply
 
 # A caller that leaves earlier is noticed then: a watch for every quick answer costs more.
@@ -98,11 +100,11 @@ class OpenAIEndpoint:
         elif path == MODELS.path:
             scope["route"] = MODELS
             _only(scope, "GET")
-            await self._models(send)
+            await self._models(scope, send)
         elif path.startswith("/v1/models/"):
             scope["route"] = MODEL
             _only(scope, "GET")
-            await self._model(path.removeprefix("/v1/models/"), send)
+            await self._model(path.removeprefix("/v1/models/"), scope, send)
         else:
             raise NotFound(
                 f"there is no {path}",
@@ -158,20 +160,27 @@ class OpenAIEndpoint:
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def _models(self, send: Send) -> None:
-        served = self._router().models()
+    async def _models(self, scope: Scope, send: Send) -> None:
+        served = self._served(scope)
         data = [_model(model, providers) for model, providers in served.items()]
         ends = {"first_id": next(iter(served), None), "last_id": next(reversed(list(served)), None)}
         listed = {"object": "list", "data": data, "has_more": False, **ends}
         await _json(send, 200, orjson.dumps(listed))
 
-    async def _model(self, model: str, send: Send) -> None:
-        providers = self._router().models().get(model)
+    async def _model(self, model: str, scope: Scope, send: Send) -> None:
+        providers = self._served(scope).get(model)
         if providers is None:
             raise UnknownModel(
                 f"no provider serves the model {model!r}", hint="GET /v1/models lists them"
             )
         await _json(send, 200, orjson.dumps(_model(model, providers)))
+
+    def _served(self, scope: Scope) -> Mapping[str, tuple[str, ...]]:
+        """What the caller may ask for."""
+        served, terms = self._router().models(), terms_of(principal_of(scope))
+        if not terms.models:
+            return served
+        return {model: who for model, who in served.items() if terms.allow(model)}
 
 
 class OpenAIDoor:
@@ -198,6 +207,9 @@ async def refuse(path: str, send: Send, error: AgentCoreError) -> None:
     provider = error.context.get("provider")
     if isinstance(provider, str):
         headers.append((b"x-agentcore-provider", provider.encode()))
+    ratelimit = error.context.get("ratelimit")
+    if isinstance(ratelimit, dict):
+        headers += [(name.encode(), str(value).encode()) for name, value in ratelimit.items()]
     allow = error.context.get("allow")
     if isinstance(allow, str):
         headers.append((b"allow", allow.encode()))

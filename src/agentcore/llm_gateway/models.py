@@ -26,6 +26,7 @@ from pydantic import (
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.policy import NO_POLICY, Policy
+from agentcore.llm_gateway.terms import NO_TERMS, Terms
 from agentcore.llm_gateway.traffic import CacheConfig, PrivacyConfig, TrafficConfig
 
 Priority = Literal["high", "medium", "low"]
@@ -323,6 +324,7 @@ class ChatCall(NamedTuple):
     key_id: str = ""
     agent: str = ""
     conversation: str = ""
+    terms: Terms = NO_TERMS
     beta: str = ""
 
     @property
@@ -350,6 +352,7 @@ class LLMRequest:
     key_id: str = ""
     agent: str = ""
     conversation: str = ""
+    terms: Terms = NO_TERMS
     extras: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def call(self, *, stream: bool = False, deadline: float | None = None) -> ChatCall:
@@ -376,6 +379,7 @@ class LLMRequest:
             key_id=self.key_id,
             agent=self.agent,
             conversation=self.conversation,
+            terms=self.terms,
         )
 
 

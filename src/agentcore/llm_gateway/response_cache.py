@@ -189,7 +189,9 @@ class ResponseCache:
             self._drop(key)
         # The caller's document is not needed again.
         bare = answer.outcome.call._replace(body={})
-        known = answer._replace(outcome=answer.outcome._replace(call=bare), reply=NO_REPLY)
+        known = answer._replace(
+            outcome=answer.outcome._replace(call=bare), reply=NO_REPLY, limits=()
+        )
         kept = self._kept[key] = Kept(known, body, usage, self._clock.monotonic())
         self._size += kept.size
         while self._size > self._config.bytes:

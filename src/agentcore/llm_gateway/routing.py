@@ -14,6 +14,7 @@ from agentcore.llm_gateway.candidates import RETRY_SECONDS, ProviderState
 from agentcore.llm_gateway.eligibility import APIS, why_not
 from agentcore.llm_gateway.errors import (
     DialectNotServed,
+    ModelNotAllowed,
     NoAllowedProvider,
     NoEligibleProvider,
     ParallaxCapacityError,
@@ -133,6 +134,12 @@ def _refusal(
         return UnknownModel(
             f"no provider serves the model {call.model!r}",
             hint="GET /v1/models lists what is served",
+            param="model",
+        )
+    if not call.terms.allow(call.model):
+        return ModelNotAllowed(
+            f"this key may not use the model {call.model!r}",
+            hint=f"it may use: {', '.join(call.terms.models)}",
             param="model",
         )
     if not any(state.could_serve for state in snapshot):

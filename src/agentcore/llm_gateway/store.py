@@ -136,7 +136,7 @@ WRITE = text(
         tenant, (at AT TIME ZONE 'UTC')::date, coalesce(key_id, ''), coalesce(agent, ''), model,
         provider, kind,
         count(*),
-        count(*) FILTER (WHERE status NOT IN ('success', 'cancelled')),
+        count(*) FILTER (WHERE status NOT IN ('success', 'cancelled', 'cached')),
         count(cost_usd),
         count(*) FILTER (WHERE cost_usd IS NULL AND (
             status = 'success' OR prompt_tokens IS NOT NULL OR ttft_ms IS NOT NULL

@@ -49,6 +49,7 @@ SUMMED = (
     "api_equivalent_usd",
     "saved_usd",
 )
+NO_FAILURES = ("success", "cancelled", "cached")
 # Behind all that is known.
 UNKNOWN = Decimal(-1)
 DAILY: dict[Dimension, Column[Any]] = {
@@ -172,7 +173,9 @@ def _by_conversation(days: Days) -> Select[Any]:
     columns: list[ColumnElement[Any]] = [
         name.label("name"),
         func.count().label("calls"),
-        func.count().filter(calls.status.not_in(("success", "cancelled"))).label("failed"),
+        func.count()
+        .filter(calls.status.not_in(("success", "cancelled", "cached")))
+        .label("failed"),
         func.count().filter(unknown, used | calls.ttft_ms.is_not(None)).label("unpriced"),
         *(func.coalesce(func.sum(value), 0).label(each) for each, value in summed.items()),
         func.sum(calls.cost_usd).label("cost_usd"),

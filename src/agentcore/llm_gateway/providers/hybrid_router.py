@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
@@ -24,6 +25,8 @@ from agentcore.llm_gateway.accounts import (
     RoutingStats,
     statistics,
 )
+from agentcore.llm_gateway.allowance import UNLIMITED, Grant, Guard, Hold
+from agentcore.llm_gateway.budgets.errors import BudgetRefusal
 from agentcore.llm_gateway.candidates import ProviderState
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.decisions import DecisionLog, explained
@@ -75,6 +78,7 @@ class Trip:
     targets: Mapping[str, Target]
     began: float
     attempts: list[tuple[str, str]]
+    grant: Grant = UNLIMITED
     lost: Outcome | None = None
 
 
@@ -102,6 +106,7 @@ class HybridRouter:
         self.decisions = DecisionLog()
         self._clock = clock
         self._ids = ids
+        self._guard: Guard = UNLIMITED
         self.targets: Mapping[str, Target] = {}
         named = {each.destination.name: each for each in (*own, *api_providers.values())}
         self.adopt(
@@ -140,6 +145,10 @@ class HybridRouter:
             clock=self._clock,
         )
         return Target(provider, breaker)
+
+    def guarded_by(self, guard: Guard) -> None:
+        """Have calls let in by ``guard`` from now on."""
+        self._guard = guard
 
     async def route_request(self, request: LLMRequest) -> LLMResponse:
         """Complete in process; raises what :func:`decide` and the last provider tried raise."""
@@ -213,7 +222,20 @@ class HybridRouter:
         if not self.accounts.prices.loaded:
             await self.accounts.prices.wait()
         call = self.marked(call)
-        trip = self._decide(call)
+        try:
+            grant = await self._guard.admit(call)
+        except AgentCoreError as error:
+            self.accounts.metrics.refused.labels(error.code).inc()
+            raise
+        try:
+            answer = await self._answered(call, grant)
+        except BaseException:
+            grant.over()
+            raise
+        return answer if grant is UNLIMITED else answer._replace(limits=grant.headers)
+
+    async def _answered(self, call: ChatCall, grant: Grant) -> Answer:
+        trip = self._decide(call, grant)
         left = list(trip.decision.candidates)
         failure: AgentCoreError | None = None
         while left:
@@ -233,6 +255,8 @@ class HybridRouter:
                 break
         if trip.lost is not None and failure is not None:
             self.accounts.write_off(trip.lost._replace(status=failure.code))
+        elif isinstance(failure, BudgetRefusal):
+            self.accounts.metrics.refused.labels(failure.code).inc()
         raise _final(call, failure)
 
     def may_use(self, call: ChatCall, name: str) -> bool:
@@ -257,7 +281,7 @@ class HybridRouter:
         if isinstance(result, Answer):
             _close(result)
 
-    def _decide(self, call: ChatCall) -> Trip:
+    def _decide(self, call: ChatCall, grant: Grant) -> Trip:
         states = self.snapshot(call)
         steering = self.rollout.steer(call)
         try:
@@ -266,7 +290,7 @@ class HybridRouter:
             self.accounts.metrics.refused.labels(error.code).inc()
             raise
         attempts = self.decisions.add(self._clock.now(), call, decision, states)
-        return Trip(call, decision, self.targets, self._clock.monotonic(), attempts)
+        return Trip(call, decision, self.targets, self._clock.monotonic(), attempts, grant)
 
     async def _hedged(
         self, trip: Trip, names: list[str], left: list[str], patience: float
@@ -299,11 +323,18 @@ class HybridRouter:
         target = trip.targets[name]
         outcome = self._outcome(target, trip)
         try:
-            answer = await self._attempt(target, outcome, trip.decision)
+            hold = await trip.grant.hold(outcome.price)
+        except AgentCoreError as error:
+            trip.attempts.append((name, error.code))
+            return error
+        try:
+            answer = await self._attempt(target, outcome, trip.decision, hold)
         except CircuitOpen as error:
+            hold.release()
             trip.attempts.append((name, error.code))
             return error
         except AgentCoreError as error:
+            hold.release()
             trip.attempts.append((name, error.code))
             self._failed(target, outcome, error)
             trip.lost = outcome
@@ -326,7 +357,9 @@ class HybridRouter:
             attempts=len(trip.attempts) + 1,
         )
 
-    async def _attempt(self, target: Target, outcome: Outcome, decision: RoutingDecision) -> Answer:
+    async def _attempt(
+        self, target: Target, outcome: Outcome, decision: RoutingDecision, hold: Hold
+    ) -> Answer:
         there = outcome.destination
         target.breaker.admit()
         asked = self._clock.monotonic()
@@ -337,23 +370,32 @@ class HybridRouter:
             raise
         except BaseException:
             target.breaker.released()
-            self._settle(outcome._replace(status=CANCELLED))
+            self._settle(hold, outcome._replace(status=CANCELLED))
             raise
         now = self._clock.monotonic()
         if isinstance(reply, StreamReply):
             target.meter.began(now - asked)
             begun = outcome._replace(first_chunk=now)
-            stream = RoutedStream(reply, begun, target, self._settle, self._clock)
+            stream = RoutedStream(
+                reply,
+                begun,
+                target,
+                partial(self._settle, hold),
+                self._clock,
+                counted=hold is not UNLIMITED,
+            )
             return Answer(begun, decision, stream)
         target.breaker.succeeded()
-        told = outcome._replace(usage=reply.usage)
-        return Answer(told, decision, reply, self._settle(told))
+        told = outcome._replace(usage=reply.usage, written=len(reply.body))
+        return Answer(told, decision, reply, self._settle(hold, told))
 
-    def _settle(self, outcome: Outcome) -> Decimal | None:
+    def _settle(self, hold: Hold, outcome: Outcome) -> Decimal | None:
         if outcome.status != CANCELLED:
             answered = outcome.status == SUCCESS
             self.rollout.told(outcome.call, outcome.destination.name, answered=answered)
-        return self.accounts.settle(outcome)
+        cost = self.accounts.settle(outcome)
+        hold.settle(outcome, cost)
+        return cost
 
     def _failed(self, target: Target, outcome: Outcome, error: AgentCoreError) -> None:
         if isinstance(error, UpstreamRateLimited) and not error.context.get("own_limit"):
@@ -405,7 +447,7 @@ def _final(call: ChatCall, failure: AgentCoreError | None) -> AgentCoreError:
     """What the caller is told when the candidates are used up."""
     if failure is None:
         raise AssertionError("a decision has at least one candidate")
-    limited = isinstance(failure, UpstreamRateLimited)
+    limited = isinstance(failure, UpstreamRateLimited | BudgetRefusal)
     if not call.requires_privacy or limited or not _may_move(failure):
         return failure
     refusal = PrivateProviderUnavailable(
@@ -424,7 +466,8 @@ def _told(known: AgentCoreError | None, news: AgentCoreError) -> AgentCoreError:
 
 
 def _may_move(failure: AgentCoreError) -> bool:
-    return isinstance(failure, CircuitOpen) or (
+    # What is too dear at one provider another may answer for less, or for nothing.
+    return isinstance(failure, CircuitOpen | BudgetRefusal) or (
         isinstance(failure, UpstreamError) and failure.fails_over
     )
 

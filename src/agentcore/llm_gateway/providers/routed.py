@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -56,13 +56,17 @@ class Streamed(Protocol):
 
 
 class Answer(NamedTuple):
-    """What a provider began to answer. ``cost`` of a stream is known only on the ledger."""
+    """What a provider began to answer. ``cost`` of a stream is known only on the ledger.
+
+    ``limits`` are the headers that tell the caller how much more it may ask.
+    """
 
     outcome: Outcome
     decision: RoutingDecision
     reply: PlainReply | Streamed
     cost: Decimal | None = None
     cached: bool = False
+    limits: Sequence[tuple[str, str]] = ()
 
     @property
     def id(self) -> UUID:
@@ -87,7 +91,10 @@ class RoutedStream:
         target: Target,
         settle: Callable[[Outcome], object],
         clock: Clock,
+        *,
+        counted: bool = False,
     ) -> None:
+        """``counted``: somebody wants to know how much was written, even without a usage."""
         self._reply = reply
         self.outcome = outcome
         self._target = target
@@ -95,6 +102,8 @@ class RoutedStream:
         self._clock = clock
         self._began = clock.monotonic()
         self._settled = False
+        self._counted = counted
+        self._written = self._events = 0
 
     async def next(self) -> bytes:
         """The next events as bytes; empty when the answer is complete.
@@ -108,6 +117,9 @@ class RoutedStream:
             self._settle(error.code)
             self._target.judge(error)
             raise
+        if self._counted:
+            self._written += len(block)
+            self._events += block.count(b"data:")
         if not block and not self._settled:
             self._settle(SUCCESS)
             self._target.breaker.succeeded()
@@ -126,5 +138,10 @@ class RoutedStream:
     def _settle(self, status: Status) -> None:
         if not self._settled:
             self._settled = True
-            self.outcome = self.outcome._replace(status=status, usage=self._reply.usage)
+            self.outcome = self.outcome._replace(
+                status=status,
+                usage=self._reply.usage,
+                written=self._written,
+                events=self._events,
+            )
             self._enter(self.outcome)

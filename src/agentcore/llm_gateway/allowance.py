@@ -1,0 +1,290 @@
+"""Whether a caller may ask at all, and what it may cost: settled before anything is sent.
+
+The router has every call let in by a :class:`Guard`. What is let in holds money before each
+attempt, and settles when the attempt is over. Who has no limit and no budget asks nobody and
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
+from agentcore.llm_gateway.accounts import CANCELLED, Outcome
+from agentcore.llm_gateway.budgets.directory import Spender
+from agentcore.llm_gateway.budgets.errors import PriceUnknown
+from agentcore.llm_gateway.budgets.models import ZERO, Budget
+from agentcore.llm_gateway.budgets.purse import Purse, Reservation
+from agentcore.llm_gateway.models import ChatCall, TokenUsage
+from agentcore.llm_gateway.prices import Price
+from agentcore.llm_gateway.rates.meters import Limit, Meter, Meters, Unit, rate_headers
+from agentcore.llm_gateway.terms import NO_TERMS
+
+# What a token takes at least, and about, of a text.
+LEAST_BYTES = 1
+USUAL_BYTES = 4
+USUAL_COMPLETION = 512
+# The frame of an event: what it has beside its text, in bytes.
+FRAME_BYTES = 160
+TICK_SECONDS = 1.0
+REFRESH_TICKS = 5
+
+log = structlog.get_logger()
+
+
+class Hold(Protocol):
+    """What one attempt may cost, set aside; settled or released once."""
+
+    def settle(self, outcome: Outcome, cost: Decimal | None) -> None:
+        """The attempt is over: it has cost so much, or nobody knows what."""
+        ...
+
+    def release(self) -> None:
+        """Nothing came of the attempt."""
+        ...
+
+
+class Grant(Protocol):
+    """A call that was let in."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """What the caller is told about its limits."""
+        ...
+
+    async def hold(self, price: Price | None) -> Hold:
+        """Set aside the most that an attempt at this price can cost.
+
+        Raises:
+            BudgetExceeded, BudgetHeld, BudgetUnavailable, PriceUnknown: it may not be made.
+        """
+        ...
+
+    def over(self) -> None:
+        """Nobody answered the call."""
+        ...
+
+
+class Guard(Protocol):
+    async def admit(self, call: ChatCall) -> Grant:
+        """Let ``call`` in.
+
+        Raises:
+            RateLimitExceeded, RequestTooLarge: it may not be made now, or never.
+        """
+        ...
+
+
+class Unlimited:
+    """Everything is allowed: a guard, and what it grants."""
+
+    headers: Sequence[tuple[str, str]] = ()
+
+    async def admit(self, call: ChatCall) -> Grant:
+        return self
+
+    async def hold(self, price: Price | None) -> Hold:
+        return self
+
+    def settle(self, outcome: Outcome, cost: Decimal | None) -> None: ...
+
+    def release(self) -> None: ...
+
+    def over(self) -> None: ...
+
+
+UNLIMITED = Unlimited()
+
+
+class Rates(NamedTuple):
+    """What a tenant may use in a minute; None: whatever it likes."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
+NO_RATES = Rates()
+
+
+class Allowance:
+    """The guard of a process: keys' terms, tenants' rates, budgets."""
+
+    def __init__(
+        self,
+        purse: Purse,
+        meters: Meters,
+        tenants: Callable[[], Awaitable[Mapping[str, Rates]]],
+        *,
+        clock: Clock,
+        worst_completion: int,
+    ) -> None:
+        """``worst_completion`` is the longest answer, in tokens, where a request names no limit."""
+        self._purse = purse
+        self._meters = meters
+        self._read_tenants = tenants
+        self._tenants: Mapping[str, Rates] = {}
+        self._clock = clock
+        self._worst_completion = worst_completion
+
+    async def admit(self, call: ChatCall) -> Grant:
+        budgets = self._purse.budgets_of(Spender(call.tenant, call.key_id, call.agent))
+        if not budgets and call.terms is NO_TERMS and call.tenant not in self._tenants:
+            return UNLIMITED
+        meters = [self._meters.of(limit) for limit in self._limits(call)]
+        used = await _enter(meters, call)
+        return _Admitted(call, self._purse, budgets, used, self._worst_completion)
+
+    async def refresh(self) -> None:
+        """Learn who has which budgets and rates; to be called before the first call.
+
+        Raises:
+            StorageUnavailable: the database is away.
+        """
+        self._tenants = await self._read_tenants()
+        await self._purse.refresh()
+
+    async def run(self) -> None:
+        """Keep rates up to the second, and what is known of tenants nearly so, for ever."""
+        ticks = 0
+        while True:
+            await self._clock.sleep(TICK_SECONDS)
+            ticks += 1
+            await self._meters.tick()
+            if ticks % REFRESH_TICKS == 0:
+                try:
+                    self._tenants = await self._read_tenants()
+                except StorageUnavailable as error:
+                    log.warning("rates of tenants wait", error=error.detail)
+
+    def _limits(self, call: ChatCall) -> list[Limit]:
+        rates = self._tenants.get(call.tenant, NO_RATES)
+        own = f"key:{call.tenant}:{call.key_id}"
+        whole = f"tenant:{call.tenant}"
+        wanted: tuple[tuple[str, str, Unit, int | None], ...] = (
+            (own, "this key", "tokens", call.terms.tokens_per_minute),
+            (whole, "this tenant", "tokens", rates.tokens_per_minute),
+            (own, "this key", "requests", call.terms.requests_per_minute),
+            (whole, "this tenant", "requests", rates.requests_per_minute),
+        )
+        return [Limit(name, whose, unit, n) for name, whose, unit, n in wanted if n is not None]
+
+
+class _Used(NamedTuple):
+    """What a call has taken of a limit."""
+
+    meter: Meter
+    amount: int
+
+
+class _Admitted:
+    """A call with limits or budgets."""
+
+    __slots__ = ("_budgets", "_purse", "_settled", "_used", "_worst", "call")
+
+    def __init__(
+        self,
+        call: ChatCall,
+        purse: Purse,
+        budgets: Sequence[Budget],
+        used: Sequence[_Used],
+        worst_completion: int,
+    ) -> None:
+        self.call = call
+        self._purse = purse
+        self._budgets = budgets
+        self._used = used
+        self._worst = worst_completion
+        self._settled = False
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        return rate_headers([each.meter for each in self._used])
+
+    async def hold(self, price: Price | None) -> Hold:
+        ceiling = None if price is None else price.ceiling(*self._most())
+        if ceiling is None and any(budget.hard for budget in self._budgets):
+            raise PriceUnknown(
+                f"nobody knows what {self.call.model!r} costs there, and the caller's budget is "
+                "a hard one",
+                hint="give the provider a 'price' or a 'price_model', or make the budget soft",
+            )
+        # What costs nothing at all needs no budget: own hardware answers when the money is gone.
+        budgets = () if ceiling == ZERO else self._budgets
+        amount = ceiling or ZERO
+        return _Held(self, await self._purse.reserve(budgets, amount), amount)
+
+    def used(self, tokens: int) -> None:
+        """An attempt has used so many; of several the first one uses what was taken before."""
+        for meter, amount in self._used:
+            if meter.limit.unit == "tokens":
+                meter.give((0 if self._settled else amount) - tokens)
+        self._settled = True
+
+    def over(self) -> None:
+        if not self._settled:
+            self.used(0)
+
+    def _most(self) -> tuple[int, int]:
+        """Tokens that the call can come to: no tokenizer makes more of a text than its bytes."""
+        call = self.call
+        if call.dialect == "embeddings":
+            return call.prompt_bytes // LEAST_BYTES, 0
+        answers = call.body.get("n")
+        times = answers if isinstance(answers, int) and answers > 1 else 1
+        completion = self._worst if call.max_tokens is None else call.max_tokens
+        return call.prompt_bytes // LEAST_BYTES, max(0, completion) * times
+
+
+class _Held:
+    __slots__ = ("_admitted", "_most", "_reservation")
+
+    def __init__(self, admitted: _Admitted, reservation: Reservation, most: Decimal) -> None:
+        self._admitted = admitted
+        self._reservation = reservation
+        self._most = most
+
+    def settle(self, outcome: Outcome, cost: Decimal | None) -> None:
+        usage = outcome.usage or _guessed(outcome)
+        if cost is None and usage is not None and outcome.price is not None:
+            # The ledger says that it is unknown; a budget that counted nothing would never end.
+            cost = min(outcome.price.of(usage) or ZERO, self._most)
+        self._reservation.settle(cost or ZERO)
+        self._admitted.used(usage.total_tokens if usage else 0)
+
+    def release(self) -> None:
+        self._reservation.settle(ZERO)
+
+
+async def _enter(meters: Sequence[Meter], call: ChatCall) -> list[_Used]:
+    """Take what the call will about use of each; of all or of none."""
+    used: list[_Used] = []
+    try:
+        for meter in meters:
+            amount = 1 if meter.limit.unit == "requests" else _about(call)
+            await meter.take(amount)
+            used.append(_Used(meter, amount))
+    except BaseException:
+        for taken, amount in used:
+            taken.give(amount)
+        raise
+    return used
+
+
+def _about(call: ChatCall) -> int:
+    completion = USUAL_COMPLETION if call.max_tokens is None else max(0, call.max_tokens)
+    return call.prompt_bytes // USUAL_BYTES + (0 if call.dialect == "embeddings" else completion)
+
+
+def _guessed(outcome: Outcome) -> TokenUsage | None:
+    """What an answer without a usage has about used; None where it had not begun."""
+    if outcome.first_chunk is None and (outcome.status == CANCELLED or not outcome.written):
+        return None
+    prompt = outcome.call.prompt_bytes // USUAL_BYTES
+    text = outcome.written - FRAME_BYTES * outcome.events
+    completion = outcome.events + max(0, text) // USUAL_BYTES
+    return TokenUsage(prompt, completion, prompt + completion)

@@ -1,0 +1,412 @@
+"""Tests of allowance.py, through the router that has it let calls in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentcore.kit.errors import AgentCoreError, RequestTooLarge
+from agentcore.llm_gateway.allowance import FRAME_BYTES, UNLIMITED, Allowance, Rates
+from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, PriceUnknown
+from agentcore.llm_gateway.budgets.purse import Purse
+from agentcore.llm_gateway.budgets.store import BudgetStore
+from agentcore.llm_gateway.errors import (
+    ModelNotAllowed,
+    RateLimitExceeded,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
+from agentcore.llm_gateway.models import CallRecord, Condition, LLMRequest
+from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.rates.meters import Meters
+from agentcore.llm_gateway.rates.sources import LocalRequests, LocalTokens
+from agentcore.llm_gateway.terms import Terms
+from tests.fakes.clock import ManualClock
+from tests.fakes.llm_provider import FakeProvider
+from tests.fakes.llm_upstream import Upstream, delta, drops, streams
+from tests.fakes.treasury import FaultyTreasury
+from tests.unit.llm_gateway.budgets.conftest import MakePurse, SetBudget
+from tests.unit.llm_gateway.conftest import Build
+
+ASKED = LLMRequest(
+    model="m",
+    messages=[{"role": "user", "content": "Hello"}],
+    tenant="acme",
+    key_id="k1",
+    agent="planner",
+    max_tokens=1000,
+)
+# At "cheap" a token costs a millionth of a dollar; every answer has 15 of them.
+MTOK = Decimal("0.000001")
+ANSWER = 15 * MTOK
+PROMPT = ASKED.call().prompt_bytes
+WORST = (PROMPT + 1000) * MTOK
+GONE = UpstreamUnavailable("gone")
+
+
+@dataclass
+class Gate:
+    """A router and who guards it."""
+
+    router: HybridRouter
+    purse: Purse
+    allowance: Allowance
+    store: BudgetStore
+    clock: ManualClock
+
+    async def ask(self, request: LLMRequest = ASKED) -> str:
+        return (await self.router.route_request(request)).provider
+
+    async def spent(self) -> tuple[Decimal, Decimal]:
+        """Spent and still reserved."""
+        leases = self.purse._leases.values()  # noqa: SLF001 - what no caller can see
+        await self.purse.tell()
+        page = await self.store.page(tenant=None, now=self.clock.now(), limit=10, cursor="")
+        return page.budgets[0].spent_usd, sum((each.reserved for each in leases), Decimal(0))
+
+
+Open = Callable[..., Gate]
+
+
+@pytest.fixture
+def tenants() -> dict[str, Rates]:
+    return {}
+
+
+@pytest.fixture
+def opened(
+    build: Build,
+    make_purse: MakePurse,
+    store: BudgetStore,
+    clock: ManualClock,
+    tenants: dict[str, Rates],
+) -> Open:
+    async def rates() -> Mapping[str, Rates]:
+        return tenants
+
+    def made(*providers: BaseLLMProvider, treasury: FaultyTreasury | None = None) -> Gate:
+        purse = make_purse(treasury)
+        meters = Meters({"requests": LocalRequests(clock), "tokens": LocalTokens(clock)})
+        allowance = Allowance(purse, meters, rates, clock=clock, worst_completion=4000)
+        router = build(*providers)
+        router.guarded_by(allowance)
+        return Gate(router, purse, allowance, store, clock)
+
+    return made
+
+
+@pytest.fixture
+def cheap(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("cheap", clock)
+
+
+@pytest.fixture
+def dear(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("dear", clock)
+
+
+@pytest.fixture
+def cluster(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("cluster", clock, self_hosted=True, private=True)
+
+
+async def test_who_has_no_limit_and_no_budget_is_let_in_by_nobody(
+    opened: Open, cheap: FakeProvider, store: BudgetStore, set_budget: SetBudget
+) -> None:
+    await set_budget(0, tenant="rival")
+    treasury = FaultyTreasury(store)
+    treasury.away = True
+    gate = opened(cheap, treasury=treasury)
+    await gate.allowance.refresh()
+    assert await gate.allowance.admit(ASKED.call()) is UNLIMITED
+    assert await gate.ask() == "cheap"
+
+
+async def test_an_answer_costs_what_the_ledger_says(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget, lines: list[CallRecord]
+) -> None:
+    await set_budget(1)
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    for _ in range(3):
+        await gate.ask()
+    assert await gate.spent() == (3 * ANSWER, 0)
+    assert [line.cost_usd for line in lines] == [ANSWER] * 3
+
+
+async def test_a_call_is_refused_before_it_is_sent_when_it_might_cost_too_much(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget, registry: CollectorRegistry
+) -> None:
+    await set_budget(WORST, scope="key", target="k1")
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    await gate.ask()
+    with pytest.raises(BudgetExceeded, match="key 'k1'"):
+        await gate.ask()
+    assert len(cheap.seen) == 1
+    assert await gate.ask(replace(ASKED, max_tokens=900)) == "cheap"
+    assert await gate.ask(replace(ASKED, key_id="k2")) == "cheap"
+    refused = registry.get_sample_value("llm_requests_refused_total", {"code": "budget_exceeded"})
+    assert refused == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "tokens"),
+    [
+        ({"max_tokens": None}, 4000),
+        ({"max_tokens": 10, "extras": {"n": 5}}, 50),
+        ({"max_tokens": 10, "extras": {"n": "5"}}, 10),
+        ({"max_tokens": -5}, 0),
+    ],
+    ids=str,
+)
+async def test_the_most_a_call_can_cost(
+    opened: Open,
+    cheap: FakeProvider,
+    set_budget: SetBudget,
+    changed: dict[str, object],
+    tokens: int,
+) -> None:
+    asked = replace(ASKED, **changed)  # type: ignore[arg-type]  # a test's own shorthand
+    most = (asked.call().prompt_bytes + tokens) * MTOK
+    await set_budget(most - MTOK, scope="agent", target="planner")
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    with pytest.raises(BudgetExceeded):
+        await gate.ask(asked)
+    await set_budget(most, scope="agent", target="planner")
+    await gate.allowance.refresh()
+    await gate.ask(asked)
+
+
+async def test_own_hardware_answers_when_the_money_is_gone(
+    opened: Open, cheap: FakeProvider, cluster: FakeProvider, set_budget: SetBudget
+) -> None:
+    await set_budget(0)
+    cluster.told = Condition(has_capacity=False, wait=1.0)
+    gate = opened(cluster, cheap)
+    await gate.allowance.refresh()
+    assert await gate.ask() == "cluster"
+    assert cheap.seen == []
+    cluster.told = Condition(has_capacity=False)
+    with pytest.raises(BudgetExceeded):
+        await gate.ask()
+
+
+async def test_what_is_too_dear_at_one_provider_another_answers_for_less(
+    opened: Open, cheap: FakeProvider, dear: FakeProvider, set_budget: SetBudget
+) -> None:
+    await set_budget(2 * WORST)
+    gate = opened(dear, cheap)
+    await gate.allowance.refresh()
+    cheap.failures = [GONE]
+    with pytest.raises(AgentCoreError):
+        await gate.ask()
+    assert dear.seen == []
+    assert await gate.spent() == (0, 0)
+    assert await gate.ask() == "cheap"
+
+
+async def test_only_who_answers_is_paid(
+    opened: Open, cheap: FakeProvider, dear: FakeProvider, set_budget: SetBudget
+) -> None:
+    await set_budget(1)
+    cheap.failures = [GONE]
+    gate = opened(cheap, dear)
+    await gate.allowance.refresh()
+    assert await gate.ask() == "dear"
+    assert await gate.spent() == (9 * ANSWER, 0)
+
+
+async def test_a_caller_who_leaves_gets_everything_back(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget
+) -> None:
+    await set_budget(WORST)
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    cheap.free.clear()
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(gate.ask())
+        while not cheap.seen:
+            await asyncio.sleep(0)
+        with pytest.raises(BudgetHeld):
+            await gate.ask()
+        asked.cancel()
+    assert await gate.spent() == (0, 0)
+    cheap.free.set()
+    assert await gate.ask() == "cheap"
+
+
+async def test_an_unknown_price_is_refused_by_a_hard_budget_and_only_counted_by_a_soft_one(
+    opened: Open, clock: ManualClock, set_budget: SetBudget
+) -> None:
+    await set_budget(100)
+    gate = opened(FakeProvider("unpriced", clock))
+    await gate.allowance.refresh()
+    with pytest.raises(PriceUnknown, match="nobody knows what 'm' costs"):
+        await gate.ask()
+    await set_budget(100, hard=False)
+    await gate.allowance.refresh()
+    assert await gate.ask() == "unpriced"
+    assert await gate.spent() == (0, 0)
+
+
+async def test_a_private_call_is_told_of_its_budget(
+    opened: Open, clock: ManualClock, set_budget: SetBudget
+) -> None:
+    await set_budget(0)
+    gate = opened(FakeProvider("cheap", clock, private=True))
+    await gate.allowance.refresh()
+    with pytest.raises(BudgetExceeded):
+        await gate.ask(replace(ASKED, requires_privacy=True))
+
+
+async def text(gate: Gate) -> list[str]:
+    return [part async for part in gate.router.route_stream(ASKED)]
+
+
+async def test_a_stream_costs_what_it_says_at_its_end(
+    opened: Open, remote: OpenAIProvider, set_budget: SetBudget
+) -> None:
+    await set_budget(1)
+    gate = opened(remote)
+    await gate.allowance.refresh()
+    assert await text(gate) == ["Hello ", "there!"]
+    assert await gate.spent() == (ANSWER, 0)
+
+
+async def test_a_stream_that_tells_no_usage_is_unknown_on_the_ledger_and_guessed_for_budgets(
+    opened: Open,
+    remote: OpenAIProvider,
+    upstream: Upstream,
+    set_budget: SetBudget,
+    lines: list[CallRecord],
+) -> None:
+    await set_budget(1)
+    gate = opened(remote)
+    await gate.allowance.refresh()
+    words = [delta("word " * 50) for _ in range(8)]
+    upstream.behaviour = streams(*words, delta(finish="stop"), b"data: [DONE]\n\n")
+    await text(gate)
+    assert lines[0].cost_usd is None
+    cost, reserved = await gate.spent()
+    written = len(b"".join(words))
+    assert reserved == 0
+    # A quarter of the text's bytes, and the prompt's.
+    about = (PROMPT + written - 8 * FRAME_BYTES) // 4 * MTOK
+    assert about * 4 < cost * 5 < about * 6
+    assert cost < WORST
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut by the provider", "left by the caller"])
+async def test_a_stream_that_ends_early_costs_about_what_it_said(
+    opened: Open, remote: OpenAIProvider, upstream: Upstream, set_budget: SetBudget, cut: bool
+) -> None:
+    await set_budget(1)
+    gate = opened(remote)
+    await gate.allowance.refresh()
+    upstream.behaviour = streams(delta("a"), then=drops())
+    if cut:
+        with pytest.raises(UpstreamTruncated):
+            await text(gate)
+    else:
+        stream = gate.router.route_stream(ASKED)
+        assert await anext(stream) == "a"
+        await stream.aclose()  # type: ignore[attr-defined]  # a generator is one
+    cost, reserved = await gate.spent()
+    assert reserved == 0
+    assert PROMPT // 4 * MTOK < cost < 2 * PROMPT * MTOK
+
+
+async def test_a_key_may_ask_so_often(
+    opened: Open, cheap: FakeProvider, tenants: dict[str, Rates]
+) -> None:
+    gate = opened(cheap)
+    often = replace(ASKED, terms=Terms(requests_per_minute=3))
+    for left in (2, 1, 0):
+        answer = await gate.router.dispatch(often.call())
+        assert ("x-ratelimit-remaining-requests", str(left)) in answer.limits
+    with pytest.raises(RateLimitExceeded, match="this key may use 3 requests a minute"):
+        await gate.ask(often)
+    # Another key of the tenant, and no key at all.
+    await gate.ask(replace(often, key_id="k2"))
+    await gate.ask()
+    assert (await gate.router.dispatch(ASKED.call())).limits == ()
+    tenants["acme"] = Rates(requests_per_minute=1)
+    await gate.allowance.refresh()
+    await gate.ask(replace(often, key_id="k3"))
+    with pytest.raises(RateLimitExceeded, match="this tenant may use 1 requests"):
+        await gate.ask(replace(often, key_id="k4"))
+
+
+async def test_tokens_are_counted_as_they_are_used(
+    opened: Open, cheap: FakeProvider, dear: FakeProvider, clock: ManualClock
+) -> None:
+    gate = opened(cheap)
+    asked = replace(ASKED, terms=Terms(tokens_per_minute=1300))
+    for _ in range(5):
+        await gate.ask(asked)
+    answer = await gate.router.dispatch(asked.call())
+    told = dict(answer.limits)
+    assert told["x-ratelimit-limit-tokens"] == "1300"
+    assert told["x-ratelimit-remaining-tokens"] == str(1300 - 6 * 15)
+    cheap.failures = [GONE]
+    with pytest.raises(UpstreamUnavailable):
+        await gate.ask(asked)
+    assert dict((await gate.router.dispatch(asked.call())).limits)[
+        "x-ratelimit-remaining-tokens"
+    ] == str(1300 - 7 * 15)
+    with pytest.raises(RequestTooLarge):
+        await gate.ask(replace(asked, max_tokens=1301))
+
+
+async def test_who_is_refused_for_one_limit_has_used_nothing_of_the_others(
+    opened: Open, cheap: FakeProvider, tenants: dict[str, Rates]
+) -> None:
+    tenants["acme"] = Rates(requests_per_minute=1)
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    asked = replace(ASKED, terms=Terms(tokens_per_minute=2100, requests_per_minute=10))
+    await gate.ask(asked)
+    for _ in range(5):
+        with pytest.raises(RateLimitExceeded, match="this tenant"):
+            await gate.ask(asked)
+    tenants.clear()
+    await gate.allowance.refresh()
+    told = dict((await gate.router.dispatch(asked.call())).limits)
+    assert told["x-ratelimit-remaining-tokens"] == str(2100 - 30)
+    assert told["x-ratelimit-remaining-requests"] == "8"
+
+
+async def test_a_key_may_use_its_models_only(
+    opened: Open, cheap: FakeProvider, cluster: FakeProvider
+) -> None:
+    gate = opened(cluster, cheap)
+    asked = replace(ASKED, terms=Terms(models=("qwen*", "m")))
+    assert await gate.ask(asked) == "cluster"
+    with pytest.raises(ModelNotAllowed) as refused:
+        await gate.ask(replace(asked, terms=Terms(models=("qwen*", "gpt-?"))))
+    assert refused.value.hint == "it may use: qwen*, gpt-?"
+    assert len(cluster.seen) == 1
+    assert cheap.seen == []
+
+
+async def test_it_keeps_up_by_itself(
+    opened: Open, cheap: FakeProvider, tenants: dict[str, Rates], clock: ManualClock
+) -> None:
+    gate = opened(cheap)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(gate.allowance.run())
+        await asyncio.sleep(0)
+        tenants["acme"] = Rates(requests_per_minute=1)
+        while await gate.allowance.admit(ASKED.call()) is UNLIMITED:
+            clock.advance(1)
+            await asyncio.sleep(0)
+        running.cancel()
