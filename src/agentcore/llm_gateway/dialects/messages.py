@@ -17,7 +17,8 @@ from agentcore.llm_gateway.dialects.messages_request import chat_request
 from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamRejected
 from agentcore.llm_gateway.models import ChatCall, Dialect
 
-ROLES = frozenset({"user", "assistant", "system"})
+# A tuple: the value to look for may be anything that JSON knows.
+ROLES = ("user", "assistant", "system")
 ERROR_TYPES: Mapping[int, str] = {
     401: "authentication_error",
     402: "billing_error",

@@ -13,14 +13,14 @@ from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
 # What stands where Anthropic signs thoughts. Callers send it back; Anthropic must not see it.
 OWN_SIGNATURE = "agentcore"
-STOP_REASONS: Mapping[JsonValue, str] = {
+STOP_REASONS: Mapping[str, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
-TIERS: Mapping[JsonValue, str] = {"default": "standard", "priority": "priority"}
+TIERS: Mapping[str, str] = {"default": "standard", "priority": "priority"}
 
 
 def message_of(document: JsonObject, call: ChatCall, provider: str) -> JsonObject:
@@ -51,7 +51,7 @@ def message_of(document: JsonObject, call: ChatCall, provider: str) -> JsonObjec
                 provider=provider,
             )
     usage = usage_document(usage_of(document.get("usage")))
-    tier = TIERS.get(document.get("service_tier"))
+    tier = TIERS.get(str(document.get("service_tier")))
     return {
         **made,
         "content": content,
@@ -76,7 +76,7 @@ def stop_of(choice: JsonObject, call: ChatCall, message: JsonObject) -> JsonObje
     finish = choice.get("finish_reason")
     if finish == "stop" and message.get("tool_calls"):
         finish = "tool_calls"
-    reason = STOP_REASONS.get(finish, "end_turn")
+    reason = STOP_REASONS.get(str(finish), "end_turn")
     sequence = choice.get("stop_reason")
     if reason == "end_turn" and sequence in list_of(call.body.get("stop_sequences")):
         return {"stop_reason": "stop_sequence", "stop_sequence": sequence, "stop_details": None}

@@ -14,7 +14,8 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 from agentcore.llm_gateway.chat_wire import invalid
 from agentcore.llm_gateway.errors import InvalidChatRequest
 
-THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+# What the assistant has not said. A tuple: a type may be anything that JSON knows.
+UNSAID = ("thinking", "redacted_thinking", "tool_use")
 FAILED = "Error: "
 
 
@@ -26,10 +27,11 @@ def messages_of(system: JsonValue, turns: JsonValue, thoughts: str) -> list[Json
     """
     messages: list[JsonValue] = []
     if system:
-        messages.append({"role": "system", "content": _content(_blocks(system), "system")})
+        blocks = _blocks(system, "system")
+        messages.append({"role": "system", "content": _content(blocks, "system")})
     for at, turn in enumerate(objects_of(turns)):
         where = f"messages.{at}.content"
-        blocks = _blocks(turn.get("content"))
+        blocks = _blocks(turn.get("content"), where)
         if turn.get("role") == "assistant":
             messages += _assistant(blocks, where, thoughts)
         elif turn.get("role") == "user":
@@ -39,8 +41,12 @@ def messages_of(system: JsonValue, turns: JsonValue, thoughts: str) -> list[Json
     return messages
 
 
-def _blocks(content: JsonValue) -> list[JsonObject]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else objects_of(content)
+def _blocks(content: JsonValue, where: str) -> list[JsonObject]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise invalid(where, "must be a text or a list of blocks")
+    return [object_of(block) for block in content]
 
 
 def _user(blocks: list[JsonObject], where: str) -> Iterator[JsonValue]:
@@ -53,7 +59,7 @@ def _user(blocks: list[JsonObject], where: str) -> Iterator[JsonValue]:
 
 
 def _result(block: JsonObject, where: str) -> JsonObject:
-    content = _content(_blocks(block.get("content") or ""), where)
+    content = _content(_blocks(block.get("content") or "", where), where)
     if block.get("is_error") is True:
         content = _failed(content)
     return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": content}
@@ -68,7 +74,7 @@ def _failed(content: JsonValue) -> JsonValue:
 
 
 def _assistant(blocks: list[JsonObject], where: str, thoughts: str) -> Iterator[JsonValue]:
-    said = [block for block in blocks if block.get("type") not in THOUGHTS | {"tool_use"}]
+    said = [block for block in blocks if block.get("type") not in UNSAID]
     calls: list[JsonValue] = [_call(block) for block in blocks if block.get("type") == "tool_use"]
     thought = "".join(str(block.get("thinking") or "") for block in blocks)
     message: JsonObject = {"role": "assistant", "content": None}
@@ -138,7 +144,8 @@ def _document(block: JsonObject, source: JsonObject, where: str) -> list[JsonVal
     if kind == "text":
         return [{"type": "text", "text": source.get("data")}]
     if kind == "content":
-        return [part for each in _blocks(source.get("content")) for part in _parts(each, where)]
+        blocks = _blocks(source.get("content"), where)
+        return [part for each in blocks for part in _parts(each, where)]
     raise _cannot(where, f"a document from a source of type {kind!r}")
 
 

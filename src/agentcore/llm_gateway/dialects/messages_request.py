@@ -38,8 +38,8 @@ TRANSLATED = frozenset(
     }
 )
 HANDLED = DROPPED | TRANSLATED | REFUSED.keys()
-CHOICES: Mapping[JsonValue, str] = {"auto": "auto", "any": "required", "none": "none"}
-TIERS: Mapping[JsonValue, str] = {"auto": "auto", "standard_only": "default"}
+CHOICES: Mapping[str, str] = {"auto": "auto", "any": "required", "none": "none"}
+TIERS: Mapping[str, str] = {"auto": "auto", "standard_only": "default"}
 # Thoughts are no part of what is sent on, or as much a part as the provider makes them.
 NO_EDIT = "clear_thinking"
 # Up to so many tokens for thinking are this much effort.
@@ -66,8 +66,9 @@ def chat_request(body: Mapping[str, JsonValue], *, limit: str, thoughts: str) ->
     user = object_of(body.get("metadata")).get("user_id")
     if user is not None:
         chat["user"] = user
-    if body.get("service_tier") in TIERS:
-        chat["service_tier"] = TIERS[body["service_tier"]]
+    tier = TIERS.get(str(body.get("service_tier")))
+    if tier is not None:
+        chat["service_tier"] = tier
     _context(body.get("context_management"))
     _output(body, chat)
     _tools(body, chat)
@@ -115,7 +116,7 @@ def _tools(body: Mapping[str, JsonValue], chat: JsonObject) -> None:
     choice = object_of(body.get("tool_choice"))
     if not choice:
         return
-    kind = choice.get("type")
+    kind = str(choice.get("type"))
     if kind in CHOICES:
         chat["tool_choice"] = CHOICES[kind]
     elif kind == "tool" and isinstance(choice.get("name"), str):

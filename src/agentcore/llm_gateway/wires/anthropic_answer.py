@@ -27,7 +27,8 @@ FINISH_REASONS: Mapping[str, str] = {
 # These words say all that Anthropic's do; of the others the original is told beside.
 SAME = frozenset({"end_turn", "stop_sequence", "max_tokens", "tool_use"})
 TIERS: Mapping[str, str] = {"standard": "default", "priority": "priority"}
-THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+# A tuple: the value to look for may be anything that JSON knows.
+THOUGHTS = ("thinking", "redacted_thinking")
 UNFINISHED: JsonObject = {"finish_reason": None}
 # Signs of life are for whoever waits; callers of chat completions know none but comments.
 PING = b": ping"

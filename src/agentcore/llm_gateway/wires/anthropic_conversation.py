@@ -14,9 +14,10 @@ import orjson
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
 from agentcore.llm_gateway.errors import InvalidChatRequest
 
-SYSTEM = frozenset({"system", "developer"})
+# Tuples: the values to look for may be anything that JSON knows.
+SYSTEM = ("system", "developer")
 # Blocks in Anthropic's own form, which clients of its models put among OpenAI's.
-OWN_BLOCKS = frozenset({"image", "document", "search_result"})
+OWN_BLOCKS = ("image", "document", "search_result")
 TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 NOT_IN_TOOL_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -83,7 +84,7 @@ def _assistant(message: JsonObject, where: str) -> list[JsonValue]:
         blocks += _content(message, where)
     if message.get("refusal"):
         blocks.append({"type": "text", "text": message["refusal"]})
-    return blocks + [_use(call, where) for call in objects_of(message.get("tool_calls"))]
+    return blocks + [_use(object_of(call), where) for call in list_of(message.get("tool_calls"))]
 
 
 def _use(call: JsonObject, where: str) -> JsonObject:

@@ -158,11 +158,18 @@ def test_a_picture_that_a_tool_gave_back() -> None:
         ({"type": "container_upload", "file_id": "f"}, "'container_upload'"),
         ({"type": "server_tool_use", "id": "s"}, "'server_tool_use'"),
         ({}, "None"),
+        ("x", "None"),
     ],
 )
 @pytest.mark.parametrize("role", ["user", "assistant"])
-def test_what_cannot_be_said_is_named(role: str, block: dict[str, Any], what: str) -> None:
+def test_what_cannot_be_said_is_named(role: str, block: Any, what: str) -> None:
     with pytest.raises(InvalidChatRequest) as caught:
         turns({"role": "user", "content": "a"}, {"role": role, "content": [block]})
     assert caught.value.context["param"] == "messages.1.content"
     assert what in caught.value.detail
+
+
+@pytest.mark.parametrize("content", [7, {"type": "text"}, True])
+def test_what_a_tool_gave_back_is_a_text_or_blocks(content: Any) -> None:
+    with pytest.raises(InvalidChatRequest, match="a text or a list of blocks"):
+        user(result("a", content))

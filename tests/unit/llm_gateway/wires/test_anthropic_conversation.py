@@ -197,6 +197,7 @@ def test_an_empty_question_is_anthropics_to_refuse() -> None:
             {"role": "assistant", "tool_calls": [{"type": "custom", "custom": {}}]},
             "tool of type 'custom'",
         ),
+        ({"role": "assistant", "tool_calls": ["f"]}, "tool of type None"),
         ({"role": "assistant", "tool_calls": [call("f", "{")]}, "'f'"),
         ({"role": "assistant", "tool_calls": [call("f", "[1]")]}, "no JSON object"),
     ],
