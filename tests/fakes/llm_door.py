@@ -25,9 +25,17 @@ from tests.fakes.openenv_servers import serving
 class Door:
     """``url`` goes up to and with ``/v1``; ``lines`` is the ledger."""
 
-    def __init__(self, endpoint: OpenAIEndpoint, lines: list[CallRecord]) -> None:
+    def __init__(
+        self,
+        endpoint: OpenAIEndpoint,
+        lines: list[CallRecord],
+        router: HybridRouter,
+        pool: ConnectionPool,
+    ) -> None:
         self.url = ""
         self.lines = lines
+        self.router = router
+        self.pool = pool
         self._endpoint = endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +59,8 @@ async def llm_door(*providers: ProviderConfig) -> AsyncIterator[Door]:
         clock=clock,
         ids=Ids(),
     )
-    door = Door(OpenAIEndpoint(lambda: router, clock=clock, max_body_bytes=10_000_000), lines)
+    endpoint = OpenAIEndpoint(lambda: router, clock=clock, max_body_bytes=10_000_000)
+    door = Door(endpoint, lines, router, pool)
     async with serving(door) as url:
         door.url = f"{url}/v1"
         yield door

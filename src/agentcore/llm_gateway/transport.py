@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agentcore.kit.clock import Clock
@@ -43,6 +44,7 @@ class ConnectionPool:
         self._clock = clock
         self._idle: dict[Origin, deque[Connection]] = {}
         self._encryption: ssl.SSLContext | None = None
+        self._lookups: dict[str, asyncio.Future[list[str]]] = {}
 
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection, the most recently used first; None if there is none."""
@@ -58,15 +60,10 @@ class ConnectionPool:
         return None
 
     async def connect(self, origin: Origin, provider: str, seconds: float) -> Connection:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
-                    origin.host,
-                    origin.port,
-                    ssl=self._context() if origin.encrypted else None,
-                )
+                addresses = await self._addresses(origin.host)
+                connection = await self._connected(origin, addresses)
         except TimeoutError as exc:
             raise UpstreamTimeout(
                 f"{provider} cannot be reached within {seconds:g} s", provider=provider
@@ -76,6 +73,44 @@ class ConnectionPool:
                 f"{provider} cannot be reached: {_reason(exc)}", provider=provider
             ) from exc
         return connection
+
+    async def _addresses(self, host: str) -> list[str]:
+        """Whoever asks for a name meanwhile waits for the same answer: a lookup takes a thread,
+        and a name server that hangs would soon have all of them.
+        """
+        if _is_address(host):
+            return [host]
+        lookup = self._lookups.get(host)
+        if lookup is None:
+            loop = asyncio.get_running_loop()
+            lookup = self._lookups[host] = loop.run_in_executor(None, _looked_up, host)
+            lookup.add_done_callback(lambda done: self._forget(host, done))
+        return await asyncio.shield(lookup)
+
+    def _forget(self, host: str, lookup: asyncio.Future[list[str]]) -> None:
+        del self._lookups[host]
+        if not lookup.cancelled():
+            # Everybody who asked may have left.
+            lookup.exception()
+
+    async def _connected(self, origin: Origin, addresses: Sequence[str]) -> Connection:
+        """To the first of its addresses that takes the connection."""
+        loop = asyncio.get_running_loop()
+        refusal: OSError | None = None
+        for address in addresses:
+            try:
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop),
+                    address,
+                    origin.port,
+                    ssl=self._context() if origin.encrypted else None,
+                    server_hostname=origin.host if origin.encrypted else None,
+                )
+            except OSError as exc:
+                refusal = exc
+            else:
+                return connection
+        raise refusal or OSError("it has no address")
 
     def give_back(self, origin: Origin, connection: Connection) -> None:
         idle = self._idle.setdefault(origin, deque())
@@ -221,6 +256,22 @@ def _parse(base_url: str) -> tuple[Origin, str, str]:
     host = found["host"] if found["port"] is None else f"{found['host']}:{found['port']}"
     name = found["host"].strip("[]")
     return Origin(name, port, encrypted), (found["path"] or "").rstrip("/"), host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _looked_up(host: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as exc:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r:.80} is no name of a host") from exc
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -10,8 +12,12 @@ import pytest
 from agentcore.kit.clock import SystemClock
 from agentcore.llm_gateway import transport as module
 from agentcore.llm_gateway.connection import Connection
-from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamUnavailable
-from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
+from agentcore.llm_gateway.errors import (
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Origin, Transport
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Upstream, answers, delta, drops, stalls, streams
 
@@ -45,6 +51,42 @@ async def test_nobody_there(ask: Asking) -> None:
 async def test_no_such_host(ask: Asking) -> None:
     with pytest.raises(UpstreamUnavailable, match="p cannot be reached"):
         await ask("http://no-such-host.invalid/x")
+
+
+async def test_what_is_no_name(ask: Asking) -> None:
+    with pytest.raises(UpstreamUnavailable, match="is no name of a host"):
+        await ask("http://a..b/x")
+
+
+async def test_a_name_server_that_hangs_holds_one_thread_for_each_name(
+    pool: ConnectionPool, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    answer = threading.Event()
+
+    def look_up(host: str) -> list[str]:
+        asked.append(host)
+        answer.wait(5)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(module, "_looked_up", look_up)
+    origin = Origin("model.example", int(upstream.url.rpartition(":")[2]), False)
+    with pytest.raises(UpstreamTimeout):
+        await pool.connect(origin, "p", 0.01)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(50):
+            group.create_task(pool.connect(origin, "p", 5))
+        await asyncio.sleep(0)
+        answer.set()
+    assert asked == ["model.example"]
+
+
+async def test_the_next_address_is_tried(
+    pool: ConnectionPool, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_looked_up", lambda host: ["127.0.0.9", "127.0.0.1"])
+    origin = Origin("model.example", int(upstream.url.rpartition(":")[2]), False)
+    (await pool.connect(origin, "p", 5)).abort()
 
 
 async def test_no_encryption_where_it_is_asked_for(ask: Asking, upstream: Upstream) -> None:
