@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.capacity import Start
+from agentcore.llm_gateway.capacity import Start, Starts
 from agentcore.llm_gateway.models import (
     NOBODY,
     PRIORITIES,
@@ -38,13 +38,19 @@ Source = Literal["configured", "reported", "learned", "unknown"]
 
 
 class Limit(Protocol):
-    """``limit`` None: no bound is known. ``told`` what the server says of itself."""
+    """``limit`` None: no bound is known. ``told`` what the server says of itself.
+
+    ``starts`` None: nothing but the places bounds how many calls may start.
+    """
 
     @property
     def limit(self) -> int | None: ...
 
     @property
     def source(self) -> Source: ...
+
+    @property
+    def starts(self) -> Starts | None: ...
 
     def told(self, most: int | None) -> None: ...
 
@@ -61,6 +67,8 @@ class Limit(Protocol):
 
 class FixedLimit:
     """A bound that an operator or the server set, or none; nothing is learned."""
+
+    starts: Starts | None = None
 
     def __init__(self, configured: int | None, clock: Clock) -> None:
         self._configured = configured
@@ -146,6 +154,7 @@ class Gate:
     def __init__(self, capacity: Limit, clock: Clock, queueing: QueueConfig = NO_QUEUE) -> None:
         self.capacity = capacity
         self.in_flight = 0
+        self._closed = False
         self._clock = clock
         self._queueing = queueing
         self._lines: dict[Priority, OrderedDict[Owner, deque[_Waiter]]] = {
@@ -185,7 +194,9 @@ class Gate:
         """How long it takes from now until a further call might start, in line or not."""
         allowed = self._allowed(priority)
         ahead = self._ahead(priority, owner) + 1
-        return ahead * self._service / allowed if allowed > 0 else self._service
+        starts = self.capacity.starts
+        pause = 0.0 if starts is None else starts.pause
+        return pause + (ahead * self._service / allowed if allowed > 0 else self._service)
 
     async def enter(self, call: ChatCall) -> Pass:
         """Take a place, now or when it is this call's turn.
@@ -205,6 +216,14 @@ class Gate:
     def told(self, most: int | None) -> None:
         """What the server itself says it carries; None where it does not say."""
         self.capacity.told(most)
+        self._call_next()
+
+    def close(self) -> None:
+        """Let nobody in until ``open``; who stands in line keeps its place."""
+        self._closed = True
+
+    def open(self) -> None:
+        self._closed = False
         self._call_next()
 
     def leave(self, start: Start, *, begun: bool, answered: bool) -> None:
@@ -310,6 +329,8 @@ class Gate:
                 yield next(iter(line.values()))[0]
 
     def _allowed(self, priority: Priority) -> float:
+        if self._closed:
+            return 0
         limit = self.limit
         if limit is None:
             return math.inf
@@ -317,7 +338,7 @@ class Gate:
             return limit
         if self._clock.monotonic() >= self._reserved_until:
             return limit
-        return max(1, limit - math.ceil(limit * self._queueing.reserve))
+        return min(limit, max(1, limit - math.ceil(limit * self._queueing.reserve)))
 
     def _standing(self, priority: Priority) -> bool:
         """Whether calls wait that are of this class or a better one."""

@@ -34,12 +34,26 @@ LONGEST_HOLD = 960.0
 
 
 class Start(NamedTuple):
-    """What a call knows of the moment at which it was let in."""
+    """What a call knows of the moment at which it was let in; ``counted``: calls before it that
+    still count against a budget of starts.
+    """
 
     epoch: int
     filled: bool
     ends: int
     at: float
+    counted: int = 0
+
+
+class Starts(NamedTuple):
+    """A budget of starts beside the places: ``tokens`` of ``size`` are left, and where none is,
+    the next one is expected in ``pause`` seconds.
+    """
+
+    tokens: int
+    size: int
+    pause: float
+    confidence: float
 
 
 class _Seen:
@@ -70,6 +84,8 @@ class _Seen:
 
 class AdaptiveLimit:
     """Not for several processes: each learns its own share of the server."""
+
+    starts: Starts | None = None
 
     def __init__(self, clock: Clock, *, first: int = FIRST_GUESS) -> None:
         self._clock = clock

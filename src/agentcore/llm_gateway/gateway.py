@@ -13,7 +13,7 @@ from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import Accounts
-from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate
+from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate, Limit
 from agentcore.llm_gateway.capacity import AdaptiveLimit
 from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.costs.store import CostReports
@@ -21,6 +21,7 @@ from agentcore.llm_gateway.fleet import Fleet
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
+from agentcore.llm_gateway.parallax.start_budget import StartBudget
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
@@ -119,7 +120,9 @@ def build_provider(
     """``queue`` is for own hardware only: an API that is full is passed over."""
     own = config.on_own_hardware
     learns = own and config.max_concurrency is None
-    limit = AdaptiveLimit(clock) if learns else FixedLimit(config.max_concurrency, clock)
+    limit: Limit = AdaptiveLimit(clock) if learns else FixedLimit(config.max_concurrency, clock)
+    if config.kind == "parallax":
+        limit = StartBudget(limit, clock)
     return PROVIDERS[config.kind](
         config.url,
         pool=pool,
