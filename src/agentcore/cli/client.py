@@ -67,7 +67,9 @@ class ServiceClient:
         return content
 
 
-def connect(url: str | None, token: str | None, config: Path | None) -> ServiceClient:
+def connect(
+    url: str | None, token: str | None, config: Path | None, *, seconds: float = TIMEOUT
+) -> ServiceClient:
     """A client for ``url`` (the configured service by default) with a token of its own making."""
     import httpx2
 
@@ -81,7 +83,7 @@ def connect(url: str | None, token: str | None, config: Path | None) -> ServiceC
     )
     # Commands end without closing their client: no connection may outlive its request.
     headers = {"authorization": f"Bearer {bearer}", "connection": "close"}
-    return ServiceClient(httpx2.Client(headers=headers, timeout=TIMEOUT), address.rstrip("/"))
+    return ServiceClient(httpx2.Client(headers=headers, timeout=seconds), address.rstrip("/"))
 
 
 def refusal(detail: str, told: JsonObject) -> InvalidInput:

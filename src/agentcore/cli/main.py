@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agentcore.cli import data, remote, simulate, tokens
+from agentcore.cli import capacity, data, remote, simulate, tokens
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env import group as env
 from agentcore.cli.foreign import shown
@@ -25,6 +25,7 @@ app.add_typer(data.app, name="db")
 app.add_typer(tokens.keys, name="keys")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(env.app, name="env")
+app.add_typer(capacity.app, name="capacity")
 app.command("token")(tokens.token)
 remote.attach(app)
 

@@ -222,6 +222,16 @@ class Gate:
         """Let nobody in until ``open``; who stands in line keeps its place."""
         self._closed = True
 
+    def dismiss(self) -> None:
+        """Refuse all who stand in line: what they wait for is not here any more."""
+        waiting = [
+            waiter for line in self._lines.values() for calls in line.values() for waiter in calls
+        ]
+        for waiter in waiting:
+            self._step_out(waiter)
+            if not waiter.place.done():
+                waiter.place.set_result(Full(SHORTEST_RETRY))
+
     def open(self) -> None:
         self._closed = False
         self._call_next()

@@ -19,6 +19,7 @@ from agentcore.llm_gateway.costs.models import CostLine
 from agentcore.llm_gateway.fleet import Reloaded
 from agentcore.llm_gateway.gateway import Gateway
 from agentcore.llm_gateway.models import GatewayConfig
+from agentcore.llm_gateway.parallax import api as capacity_api
 
 HOURS = {"h": 1, "d": 24}
 
@@ -137,6 +138,7 @@ def router(
     """``reread`` says how the gateway is configured now."""
     api = APIRouter()
     api.include_router(costs_api.router(lambda: gateway().costs, clock))
+    api.include_router(capacity_api.router(lambda: gateway().gates, lambda: gateway().clusters))
     _add_routing(api, gateway, reread)
     _add_costs(api, gateway, clock)
     return api

@@ -21,6 +21,7 @@ from agentcore.llm_gateway.fleet import Fleet
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
+from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
 from agentcore.llm_gateway.parallax.start_budget import StartBudget
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
@@ -58,6 +59,22 @@ class Gateway:
     costs: CostReports
     ledger: Ledger
     fleet: Fleet
+
+    @property
+    def gates(self) -> Mapping[str, Gate]:
+        return {name: each.gate for name, each in self.router.providers.items()}
+
+    @property
+    def clusters(self) -> Mapping[str, ParallaxClusterManager]:
+        return clusters_of(self.router)
+
+
+def clusters_of(router: HybridRouter) -> Mapping[str, ParallaxClusterManager]:
+    return {
+        name: each.cluster_manager
+        for name, each in router.providers.items()
+        if isinstance(each, ParallaxProvider)
+    }
 
 
 @asynccontextmanager

@@ -7,14 +7,16 @@ and only while the cluster has never been heard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
 import structlog
 
 from agentcore.kit.clock import Clock
-from agentcore.llm_gateway.admission import Gate
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.jsonvalue import JsonValue
+from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
@@ -23,6 +25,7 @@ from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
     ParallaxTimeoutError,
+    UnknownModel,
     UpstreamError,
     UpstreamMalformed,
     UpstreamRateLimited,
@@ -31,25 +34,35 @@ from agentcore.llm_gateway.errors import (
     UpstreamUnavailable,
 )
 from agentcore.llm_gateway.gathering import GatheringEndpoint
-from agentcore.llm_gateway.models import ASK, DEFAULT_TIMEOUTS, Dialect, Timeouts
+from agentcore.llm_gateway.models import (
+    ASK,
+    DEFAULT_TIMEOUTS,
+    ChatCall,
+    Dialect,
+    LLMRequest,
+    LLMResponse,
+    Timeouts,
+)
+from agentcore.llm_gateway.parallax.binding import BoundChatWire, DeployedModel
+from agentcore.llm_gateway.parallax.model_switch import TIMES, ModelSwitch, Switched, SwitchTimes
 from agentcore.llm_gateway.parallax.models import (
-    LOST_AFTER,
     Capacity,
     ClusterStats,
     ClusterStatus,
     Health,
+    Proof,
     health_of,
-    status_of,
 )
+from agentcore.llm_gateway.parallax.scheduler import Scheduler
+from agentcore.llm_gateway.replies import read_plain, text_of
 from agentcore.llm_gateway.translation import TranslatedWire
-from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Transport
+from agentcore.llm_gateway.transport import ConnectionPool, Transport
 from agentcore.llm_gateway.wire import PlainReply
-from agentcore.llm_gateway.wires.streamed_chat import StreamedChatWire
 
 PARALLAX = Destination("parallax", self_hosted=True)
 RECONNECT_SECONDS = 1.0
-ASK_SECONDS = 5.0
-LARGEST_REPORT = 1024 * 1024
+CANARY_SECONDS = 10.0
+CANARY: Sequence[Mapping[str, JsonValue]] = ({"role": "user", "content": "Say yes."},)
 
 log = structlog.get_logger()
 
@@ -84,29 +97,48 @@ class ParallaxClusterManager:
     ) -> None:
         self.destination = destination
         self.gate = gate
-        self._transport = Transport(
+        name = destination.name
+        transport = Transport(
             pool,
             cluster_url,
-            provider=destination.name,
+            provider=name,
             connect_seconds=timeouts.connect,
             headers=json_headers(api_key),
         )
-        self._status_stream = self._transport.head("GET", "/cluster/status")
-        self._status_once = self._transport.head("GET", "/cluster/status_json")
-        chat = StreamedChatWire(destination.name, prefix="/v1")
-        responses = TranslatedWire(chat, ResponsesTranslation(destination.name))
-        messages = TranslatedWire(chat, MessagesTranslation(destination.name))
+        self._bindings: dict[str, DeployedModel] = {}
+        self._scheduler = Scheduler(transport, name)
+        chat = BoundChatWire(name, self._bindings, prefix="/v1")
+        responses = TranslatedWire(chat, ResponsesTranslation(name))
+        messages = TranslatedWire(chat, MessagesTranslation(name))
         self._endpoint = GatheringEndpoint(
-            self._transport,
+            transport,
             {"chat": chat, "responses": responses, "messages": messages},
-            provider=destination.name,
+            provider=name,
             timeouts=timeouts,
             clock=clock,
-            gate=self.gate,
+            gate=gate,
+        )
+        # Canaries pass a closed gate, and are counted by nobody.
+        self._probe = GatheringEndpoint(
+            transport,
+            {"chat": chat},
+            provider=name,
+            timeouts=timeouts,
+            clock=clock,
+            gate=Gate(FixedLimit(None, clock), clock),
+        )
+        self._switch = ModelSwitch(
+            self._scheduler,
+            cluster=name,
+            gate=gate,
+            canary=self._canary,
+            clock=clock,
         )
         self._clock = clock
         self._models = dict(models)
         self._heard = _Heard()
+        self._proof: Proof = "given"
+        self._doubted = asyncio.Event()
 
     @property
     def dialects(self) -> frozenset[Dialect]:
@@ -114,8 +146,16 @@ class ParallaxClusterManager:
 
     @property
     def health(self) -> Health:
+        if self._switch.underway:
+            return "not_ready"
         heard = self._heard
-        return health_of(heard.status, age=self._age(), reachable=heard.reachable)
+        return health_of(
+            heard.status,
+            age=self._age(),
+            reachable=heard.reachable,
+            in_flight=self.gate.in_flight,
+            proof=self._proof,
+        )
 
     @property
     def capacity(self) -> Capacity:
@@ -129,28 +169,58 @@ class ParallaxClusterManager:
             source=gate.capacity.source,
             age_seconds=self._age(),
             models=self.served_models(),
+            starts=gate.capacity.starts,
+        )
+
+    @property
+    def stats(self) -> ClusterStats:
+        """What is known now, without asking."""
+        return ClusterStats(
+            health=self.health,
+            status=self._heard.status,
+            in_flight=self.gate.in_flight,
+            age_seconds=self._age(),
+            error=self._heard.error,
+            cluster=self.destination.name,
+            limit=self.gate.limit,
+            starts=self.gate.capacity.starts,
         )
 
     @property
     def trouble(self) -> str:
         """Why the cluster is not ready; empty when it is."""
+        if self._switch.underway:
+            return "is given another model"
         health = self.health
         if health in {"ready", "degraded"}:
             return "" if self.gate.free() else "all slots taken"
         return f"{health}: {self._heard.error}" if self._heard.error else health
 
     def served_models(self) -> tuple[str, ...] | None:
-        if self._models:
-            return tuple(self._models)
+        """The names under which its one model can be had; a name for another model is none."""
         status = self._heard.status
+        bound = tuple(name for name in self._bindings if self.upstream_model(name))
+        if self._models:
+            return *(name for name in self._models if self.upstream_model(name)), *bound
         if status is None:
-            return None
-        return (status.model_name,) if status.model_name else ()
+            return bound or None
+        return (status.model_name, *bound) if status.model_name else bound
 
     def upstream_model(self, served: str) -> str | None:
-        if self._models:
-            return self._models.get(served)
-        return served if served in (self.served_models() or ()) else None
+        """The cluster's own name for ``served``, if that is the model it has loaded.
+
+        A scheduler answers with the model it has, whatever name it is asked for.
+        """
+        status = self._heard.status
+        loaded = "" if status is None else status.model_name
+        bound = self._bindings.get(served)
+        if bound is not None:
+            wanted: str | None = bound.model
+        elif self._models:
+            wanted = self._models.get(served)
+        else:
+            return served if served and served == loaded else None
+        return wanted if not loaded or wanted == loaded else None
 
     async def is_healthy(self) -> bool:
         await self._first_report()
@@ -162,32 +232,66 @@ class ParallaxClusterManager:
 
     async def get_stats(self) -> ClusterStats:
         await self._first_report()
-        return ClusterStats(
-            health=self.health,
-            status=self._heard.status,
-            in_flight=self.gate.in_flight,
-            age_seconds=self._age(),
-            error=self._heard.error,
-        )
+        return self.stats
 
     async def list_models(self) -> list[str]:
         """The served names; the scheduler lists its one model even when nobody can serve it."""
         await self._first_report()
         return list(self.served_models() or ())
 
-    async def generate(self, cleared: Cleared) -> PlainReply:
-        reply = await self.send(cleared)
+    async def generate(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, JsonValue]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | None = None,
+    ) -> LLMResponse:
+        """One completion, straight from this cluster: no routing, no ledger.
+
+        Raises:
+            DeadlineExceeded: ``timeout`` seconds were not enough.
+            As ``send``.
+        """
+        began = self._clock.monotonic()
+        request = LLMRequest(
+            model=model, messages=messages, temperature=temperature, max_tokens=max_tokens
+        )
+        deadline = None if timeout is None else began + timeout
+        reply = await self.send(Cleared(request.call(deadline=deadline), self.destination))
         if not isinstance(reply, PlainReply):
             reply.close()
             raise UpstreamMalformed(f"{self.destination.name} streamed an answer not asked for")
-        return reply
+        return read_plain(
+            reply,
+            request,
+            provider=self.destination.name,
+            latency_ms=(self._clock.monotonic() - began) * 1000,
+            cost=None,
+        )
 
-    async def stream_generate(self, cleared: Cleared) -> StreamReply:
-        """The reply holds a slot until it is closed."""
-        reply = await self.send(cleared)
+    async def stream_generate(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, JsonValue]],
+        *,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> AsyncIterator[str]:
+        """The text of one completion as it arrives, straight from this cluster; as ``generate``."""
+        request = LLMRequest(
+            model=model, messages=messages, temperature=temperature, max_tokens=max_tokens
+        )
+        reply = await self.send(Cleared(request.call(stream=True), self.destination))
         if not isinstance(reply, StreamReply):
             raise UpstreamMalformed(f"{self.destination.name} did not stream")
-        return reply
+        try:
+            while block := await reply.next():
+                for text in text_of(block):
+                    yield text
+        finally:
+            reply.close()
 
     async def send(self, cleared: Cleared) -> Reply:
         """Ask the cluster; the call holds a slot until its reply is complete or closed.
@@ -197,19 +301,118 @@ class ParallaxClusterManager:
             ParallaxClusterUnavailableError, ParallaxTimeoutError: as named.
         """
         call = cleared.for_sending(self.destination)
+        bound = self._bindings.get(call.model)
+        if bound is not None and bound.priority is not None:
+            call = call._replace(priority=bound.priority)
         try:
-            return await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
+            return await self._asked(call)
         except UpstreamError as error:
             ours = _parallax_error(error)
             if ours is None:
                 raise
             raise ours from error
 
+    async def preload_model(self, model_name: str, times: SwitchTimes = TIMES) -> Switched:
+        """Have the cluster serve ``model_name`` instead of what it serves: an outage of minutes.
+
+        Nothing can be loaded beside the served model. As ``ModelSwitch.run``.
+        """
+        switched = await self._switch.run(model_name, times)
+        self._heard.at = None
+        await self._first_report()
+        self._proof = "given"
+        return switched
+
+    async def deploy_model(
+        self, model_name: str, prompt: str, config: Mapping[str, object]
+    ) -> DeployedModel:
+        """Serve the cluster's model under ``model_name`` with ``prompt`` before each call's
+        messages; ``config`` has the defaults max_tokens, temperature and priority.
+
+        Nothing is loaded, and nothing is told to the cluster: the name is known to this process,
+        until it ends. Deploying again replaces prompt and defaults.
+
+        Raises:
+            InvalidInput: ``config`` or the name cannot be used.
+            UnknownModel: the cluster has no model that it could stand for.
+        """
+        await self._first_report()
+        status = self._heard.status
+        if status is None or not status.model_name:
+            raise UnknownModel(
+                f"{self.destination.name} serves no model that {model_name!r} could stand for",
+                hint=self.trouble,
+            )
+        deployed = DeployedModel.of(model_name, status.model_name, prompt, config)
+        self._bindings[model_name] = deployed
+        return deployed
+
     async def watch(self) -> None:
-        """Follow the status stream for ever; a lost connection is opened again."""
+        """Follow the status stream for ever, and prove what it says where that is in doubt."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._keep_proven())
+
+    async def _asked(self, call: ChatCall) -> Reply:
+        try:
+            reply = await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
+        except UpstreamUnavailable:
+            self._doubt()
+            raise
+        self._proof = "given"
+        return reply
+
+    async def _canary(self, model: str) -> None:
+        """One short completion, on the way that calls take but for the gate.
+
+        Raises:
+            UpstreamError: it did not succeed.
+        """
+        call = LLMRequest(model=model, messages=CANARY, max_tokens=1).call()
+        await self._probe.send(call, model)
+
+    def _doubt(self) -> None:
+        if self._proof == "given":
+            before = self.health
+            self._proof = "wanted"
+            self._tell(before)
+        self._doubted.set()
+
+    async def _keep_proven(self) -> None:
+        while True:
+            await self._doubted.wait()
+            self._doubted.clear()
+            while model := self._to_prove():
+                await self._prove(model)
+                if self._to_prove():
+                    await self._clock.sleep(CANARY_SECONDS)
+
+    def _to_prove(self) -> str:
+        """The model that a canary is to show at work; empty when none is. A cluster that says
+        itself that it does not serve is doubted again by its report that it does.
+        """
+        status = self._heard.status
+        if self._proof == "given" or self._switch.underway or status is None or not status.serving:
+            return ""
+        return status.model_name
+
+    async def _prove(self, model: str) -> None:
+        before = self.health
+        try:
+            await self._canary(model)
+            self._proof = "given"
+        except UpstreamRateLimited:
+            # It is busy: so it works.
+            self._proof = "given"
+        except AgentCoreError as error:
+            self._proof, self._heard.error = "failed", error.detail
+        self._tell(before)
+
+    async def _follow(self) -> None:
         while True:
             try:
-                await self._follow()
+                async for status in self._scheduler.reports():
+                    self._report(status)
             except UpstreamTruncated:
                 # Whoever cut the connection: the next one tells how the cluster is.
                 log.info("status stream cut", provider=self.destination.name)
@@ -217,55 +420,28 @@ class ParallaxClusterManager:
                 self._lost(error)
             await self._clock.sleep(RECONNECT_SECONDS)
 
-    async def _follow(self) -> None:
-        exchange = await self._transport.request(self._status_stream, b"", seconds=LOST_AFTER)
-        try:
-            self._expect_status(exchange)
-            pending = b""
-            while data := await exchange.chunk(LOST_AFTER):
-                *lines, pending = (pending + data).split(b"\n")
-                for line in lines:
-                    self._report(line)
-                if len(pending) > LARGEST_REPORT:
-                    raise UpstreamMalformed(f"{self.destination.name} reports without end")
-        finally:
-            exchange.close()
-
     async def _first_report(self) -> None:
         if self._heard.at is not None:
             return
         try:
-            exchange = await self._transport.request(self._status_once, b"", seconds=ASK_SECONDS)
-            try:
-                self._expect_status(exchange)
-                self._report(await exchange.read(ASK_SECONDS))
-            finally:
-                exchange.close()
+            self._report(await self._scheduler.status())
         except UpstreamTimeout:
             log.info("cluster does not tell its status yet", provider=self.destination.name)
         except UpstreamError as error:
             self._lost(error)
 
-    def _expect_status(self, exchange: Exchange) -> None:
-        if exchange.status != 200:
-            raise UpstreamMalformed(
-                f"{self.destination.name} answers {exchange.status} where a Parallax scheduler "
-                "tells its status; base_url must be the scheduler's, e.g. http://host:3001"
-            )
-
-    def _report(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        try:
-            status = status_of(orjson.loads(line))
-        except ValueError as exc:
-            raise UpstreamMalformed(f"{self.destination.name} reports no cluster status") from exc
+    def _report(self, status: ClusterStatus) -> None:
         before = self.health
         self._heard = _Heard(status=status, at=self._clock.monotonic())
         self.gate.told(status.max_running_request or None)
+        if status.serving and before in {"down", "not_ready"}:
+            self._doubt()
         self._tell(before)
 
     def _lost(self, error: UpstreamError) -> None:
+        if isinstance(error, UpstreamTimeout) and self.gate.in_flight:
+            # Its event loop is stuck in the routing of calls: ours are under way.
+            return
         before = self.health
         self._heard.reachable = False
         self._heard.error = error.detail

@@ -8,9 +8,12 @@ from typing import Literal
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.admission import Source
+from agentcore.llm_gateway.capacity import Starts
 from agentcore.llm_gateway.models import LLMRequest
 
 Health = Literal["unknown", "ready", "degraded", "not_ready", "down"]
+# Whether a completion has shown that what the cluster says of itself is so.
+Proof = Literal["given", "wanted", "failed"]
 USABLE: frozenset[Health] = frozenset({"unknown", "ready", "degraded"})
 
 # The scheduler writes a line every second; when its event loop is stuck, none for 15 s and more.
@@ -20,7 +23,9 @@ LOST_AFTER = 45.0
 
 @dataclass(frozen=True, slots=True)
 class NodeStats:
-    """The scheduler reports no utilisation and no models per node: they stay None."""
+    """The scheduler reports no utilisation: it stays None. Nor does it report what a node has
+    loaded: that is known of an available node only, which has its part of the cluster's model.
+    """
 
     node_id: str
     status: str
@@ -49,6 +54,7 @@ class ClusterStatus:
     need_more_nodes: bool
     max_running_request: int | None
     serving: bool
+    init_nodes_num: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class Capacity:
     """``limit`` None: unknown. ``age_seconds`` None: the cluster was never heard.
 
     ``source``: the limit is the operator's, the scheduler's, or learned from how soon it answers.
+    ``starts`` None: how many calls the scheduler starts between heartbeats is not known.
     """
 
     health: Health
@@ -65,8 +72,10 @@ class Capacity:
     age_seconds: float | None
     models: tuple[str, ...] | None
     queued: int = 0
+    starts: Starts | None = None
 
     def has_availability(self) -> bool:
+        """Whether a call would start now, as far as is known."""
         return self.health in USABLE and (self.limit is None or self.in_flight < self.limit)
 
     def can_handle_request(self, request: LLMRequest) -> bool:
@@ -75,28 +84,48 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStats:
+    """``stale``: the status is older than a cluster lets it become that is not stuck."""
+
     health: Health
     status: ClusterStatus | None
     in_flight: int
     age_seconds: float | None
     error: str
+    cluster: str = ""
+    limit: int | None = None
+    starts: Starts | None = None
+
+    @property
+    def stale(self) -> bool:
+        return self.age_seconds is None or self.age_seconds > STALE_AFTER
 
     @property
     def nodes(self) -> tuple[NodeStats, ...]:
         return self.status.nodes if self.status is not None else ()
 
 
-def health_of(status: ClusterStatus | None, *, age: float | None, reachable: bool) -> Health:
-    """Judge the latest report by its age. Silence means stuck, not down, until it lasts."""
+def health_of(
+    status: ClusterStatus | None,
+    *,
+    age: float | None,
+    reachable: bool,
+    in_flight: int = 0,
+    proof: Proof = "given",
+) -> Health:
+    """Judge the latest report by its age, by our calls there and by what they proved.
+
+    Silence means stuck, not down, until it lasts; and as long as calls are under way, a scheduler
+    that does not tell its status is busy with them.
+    """
     if not reachable:
         return "down"
     if status is None or age is None:
         return "unknown"
     if age > LOST_AFTER:
-        return "down"
-    if not status.serving:
+        return "degraded" if in_flight else "down"
+    if not status.serving or proof == "failed":
         return "not_ready"
-    return "degraded" if age > STALE_AFTER else "ready"
+    return "degraded" if age > STALE_AFTER or proof == "wanted" else "ready"
 
 
 def status_of(report: JsonValue) -> ClusterStatus:
@@ -117,23 +146,27 @@ def status_of(report: JsonValue) -> ClusterStatus:
     return ClusterStatus(
         status=status,
         model_name=_text(known, "model_name") or "",
-        nodes=tuple(_node(node) for node in nodes),
+        nodes=tuple(_node(node, _text(known, "model_name")) for node in nodes),
         need_more_nodes=lacking,
         max_running_request=limit,
         serving=status == "available"
         and not lacking
         and limit != 0
         and any(node.get("status") == "available" for node in nodes),
+        init_nodes_num=_whole(known, "init_nodes_num"),
     )
 
 
-def _node(node: JsonObject) -> NodeStats:
+def _node(node: JsonObject, model: str | None) -> NodeStats:
+    # A node that is available has loaded its part of the cluster's one model.
+    loaded = node.get("status") == "available" and model
     return NodeStats(
         node_id=str(node.get("node_id", "")),
         status=str(node.get("status", "")),
         gpu_name=_text(node, "gpu_name"),
         gpu_num=_whole(node, "gpu_num"),
         gpu_memory_gb=_number(node, "gpu_memory"),
+        loaded_models=(model,) if loaded and model else None,
     )
 
 

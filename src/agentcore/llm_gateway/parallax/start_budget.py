@@ -9,13 +9,14 @@ forgotten by and by: a scheduler that counts better is found out by one late cal
 
 from __future__ import annotations
 
-import heapq
+from collections import deque
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Limit, Source
 from agentcore.llm_gateway.capacity import Start, Starts
 
-PERIOD_SECONDS = 10.0
+# Ten seconds between heartbeats, and what they were measured to be late.
+PERIOD_SECONDS = 10.3
 # The scheduler looks again every five seconds; a late start is hardly ever earlier.
 STALL_SECONDS = 4.5
 # A slow model is not a late start: so many times the usual beginning comes on top.
@@ -35,8 +36,8 @@ class StartBudget:
         self._clock = clock
         self._told: int | None = None
         self._running = 0
-        # When calls that have ended were started, as far as the scheduler still counts them.
-        self._spent: list[float] = []
+        # When calls ended that the scheduler may still count: until a heartbeat after their end.
+        self._spent: deque[float] = deque()
         self._usual: dict[int, float] = {}
         self._size = 0
         self._confidence = 0.0
@@ -95,7 +96,7 @@ class StartBudget:
 
     def ended(self, start: Start, *, begun: bool, answered: bool) -> None:
         self._running -= 1
-        heapq.heappush(self._spent, start.at)
+        self._spent.append(self._clock.monotonic())
         self._inner.ended(start, begun=begun, answered=answered)
 
     def overloaded(self, start: Start) -> None:
@@ -105,10 +106,10 @@ class StartBudget:
             self._inner.overloaded(start)
 
     def _counted(self) -> int:
-        """What the scheduler counts at most: who runs, and who was started since a heartbeat."""
+        """What the scheduler counts at most: who runs, and who did before its next heartbeat."""
         oldest = self._clock.monotonic() - PERIOD_SECONDS
         while self._spent and self._spent[0] <= oldest:
-            heapq.heappop(self._spent)
+            self._spent.popleft()
         return self._running + len(self._spent)
 
     def _learn(self, start: Start) -> None:

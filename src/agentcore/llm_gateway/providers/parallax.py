@@ -18,8 +18,10 @@ from agentcore.llm_gateway.models import (
     Priority,
     Timeouts,
 )
+from agentcore.llm_gateway.parallax.binding import DeployedModel
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
-from agentcore.llm_gateway.parallax.models import USABLE, ClusterStats
+from agentcore.llm_gateway.parallax.model_switch import Switched
+from agentcore.llm_gateway.parallax.models import USABLE, Capacity, ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 
@@ -60,6 +62,19 @@ class ParallaxProvider(BaseLLMProvider):
 
     async def get_available_models(self) -> list[str]:
         return await self.cluster_manager.list_models()
+
+    async def get_capacity(self) -> Capacity:
+        return await self.cluster_manager.get_capacity()
+
+    async def preload_model(self, model_name: str) -> Switched:
+        """Replaces the cluster's model; see the cluster manager."""
+        return await self.cluster_manager.preload_model(model_name)
+
+    async def deploy_model(
+        self, model_name: str, prompt: str, config: Mapping[str, object]
+    ) -> DeployedModel:
+        """A served name for the loaded model with a prompt; see the cluster manager."""
+        return await self.cluster_manager.deploy_model(model_name, prompt, config)
 
     async def get_cluster_stats(self) -> ClusterStats:
         return await self.cluster_manager.get_stats()

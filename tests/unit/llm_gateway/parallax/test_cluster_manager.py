@@ -17,10 +17,9 @@ from agentcore.llm_gateway.errors import (
     UpstreamRejected,
 )
 from agentcore.llm_gateway.models import LLMRequest, Timeouts
-from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
+from agentcore.llm_gateway.parallax.cluster_manager import CANARY_SECONDS, ParallaxClusterManager
 from agentcore.llm_gateway.parallax.models import LOST_AFTER, STALE_AFTER
 from agentcore.llm_gateway.transport import ConnectionPool
-from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
@@ -143,16 +142,26 @@ async def test_the_lower_limit_counts(
     assert (capacity.limit, capacity.source) == (8, "reported")
 
 
-async def test_generate(manager: ParallaxClusterManager) -> None:
-    reply = await manager.generate(asked(manager))
-    assert isinstance(reply, PlainReply)
+async def test_generate(manager: ParallaxClusterManager, upstream: Upstream) -> None:
+    answer = await manager.generate(
+        HELLO.model, HELLO.messages, temperature=0.0, max_tokens=5, timeout=60
+    )
+    assert answer.content == "Hello there!"
+    assert answer.usage is not None
+    assert (upstream.bodies[0]["temperature"], upstream.bodies[0]["max_tokens"]) == (0.0, 5)
+    assert manager.capacity.in_flight == 0
+
+
+async def test_stream_generate(manager: ParallaxClusterManager) -> None:
+    texts = manager.stream_generate(HELLO.model, HELLO.messages)
+    assert [text async for text in texts] == ["Hello ", "there!"]
     assert manager.capacity.in_flight == 0
 
 
 async def test_a_stream_holds_its_slot_until_it_is_closed(
     manager: ParallaxClusterManager, upstream: Upstream
 ) -> None:
-    reply = await manager.stream_generate(asked(manager, stream=True))
+    reply = await manager.send(asked(manager, stream=True))
     assert isinstance(reply, StreamReply)
     assert manager.capacity.in_flight == 1
     while await reply.next():
@@ -160,6 +169,59 @@ async def test_a_stream_holds_its_slot_until_it_is_closed(
     assert manager.capacity.in_flight == 1
     reply.close()
     assert manager.capacity.in_flight == 0
+
+
+async def test_a_cluster_that_came_back_is_tried_before_it_is_trusted(
+    watched: ParallaxClusterManager, upstream: Upstream, clock: ManualClock
+) -> None:
+    upstream.tell(status="waiting")
+    await becomes(lambda: watched.health == "not_ready")
+    upstream.behaviours = [fails(503), fails(503)]
+    upstream.tell(status="available")
+    await becomes(lambda: len(upstream.bodies) == 1)
+    await becomes(lambda: watched.health == "not_ready")
+    assert "503" in watched.trouble
+    await becomes(lambda: CANARY_SECONDS in clock.slept)
+    clock.advance(CANARY_SECONDS)
+    await becomes(lambda: len(upstream.bodies) == 2)
+    assert watched.health == "not_ready"
+    await becomes(lambda: clock.slept.count(CANARY_SECONDS) == 2)
+    clock.advance(CANARY_SECONDS)
+    upstream.tell()
+    await becomes(lambda: watched.health == "ready")
+    assert upstream.bodies[-1]["max_tokens"] == 1
+
+
+async def test_a_refusal_of_a_cluster_that_says_it_serves_is_looked_into(
+    watched: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    upstream.behaviours = [fails(503), stalls()]
+    with pytest.raises(ParallaxClusterUnavailableError):
+        await watched.send(asked(watched))
+    assert watched.health == "degraded"
+    await becomes(lambda: len(upstream.bodies) == 2)
+    await watched.send(asked(watched))
+    assert watched.health == "ready"
+
+
+async def test_a_busy_cluster_has_proved_that_it_works(
+    watched: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    upstream.behaviours = [fails(503), fails(429)]
+    with pytest.raises(ParallaxClusterUnavailableError):
+        await watched.send(asked(watched))
+    await becomes(lambda: watched.health == "ready")
+
+
+async def test_silence_while_calls_are_under_way_is_being_stuck(
+    watched: ParallaxClusterManager, clock: ManualClock
+) -> None:
+    reply = await watched.send(asked(watched, stream=True))
+    assert isinstance(reply, StreamReply)
+    clock.advance(LOST_AFTER + 1)
+    assert watched.health == "degraded"
+    reply.close()
+    assert watched.health == "down"
 
 
 async def test_slots_are_never_oversold(
@@ -209,9 +271,9 @@ async def test_a_first_answer_that_is_late_proves_nothing(
         await reader.read()
         writer.close()
 
-    from agentcore.llm_gateway.parallax import cluster_manager as module
+    from agentcore.llm_gateway.parallax import scheduler as module
 
-    monkeypatch.setattr(module, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(module.Scheduler.status, "__defaults__", (0.05,))
     server = await asyncio.start_server(stuck, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

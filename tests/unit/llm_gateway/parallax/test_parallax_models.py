@@ -52,7 +52,9 @@ def test_what_is_not_reported_is_unknown() -> None:
     node = reported().nodes[0]
     assert node.gpu_utilization is None
     assert node.cpu_utilization is None
-    assert node.loaded_models is None
+    assert node.loaded_models == ("Qwen/Qwen3-8B",)
+    waiting = {**SERVING["node_list"][0], "status": "waiting"}
+    assert reported(node_list=[waiting]).nodes[0].loaded_models is None
     assert reported(max_running_request=None).max_running_request is None
 
 
