@@ -9,6 +9,7 @@ from agentcore.kit.db import metadata
 STORES = (
     "agentcore.a2a_protocol.store",
     "agentcore.ace.store",
+    "agentcore.llm_gateway.budgets.store",
     "agentcore.llm_gateway.store",
     "agentcore.training.openenv.operations.store",
     "agentcore.training.openenv.registration.store",
