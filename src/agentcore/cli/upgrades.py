@@ -7,8 +7,13 @@ other protocol's, and the request would lose its body (uvicorn's issue 2722).
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from agentcore.cli.corking import Corked
 
 OFFER = frozenset({b"upgrade", b"http2-settings"})
 INVALID = "Invalid HTTP request received."
@@ -16,6 +21,17 @@ INVALID = "Invalid HTTP request received."
 
 class PlainHttp(HttpToolsProtocol):
     """``http=PlainHttp`` in uvicorn's configuration: only WebSockets are upgraded to."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.transport = Corked(self.transport, self.loop)
+
+    def handle_websocket_upgrade(self) -> None:
+        # Frames of a WebSocket are written one by one.
+        if isinstance(self.transport, Corked):
+            self.transport.flush()
+            self.transport = self.transport.transport
+        super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
