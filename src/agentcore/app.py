@@ -160,6 +160,8 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # RequestScope does this work; the framework's way asks for it at each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.holder = holder
     _mount_operations(app, holder, registry)
