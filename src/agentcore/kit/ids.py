@@ -1,12 +1,17 @@
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
-from uuid import UUID, uuid5
+from uuid import UUID, SafeUUID, uuid5
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
 NAMESPACE = UUID("6f1c2f0e-4a53-5d0c-9a50-5c0b8e6f3a11")
+
+
+def _randbits(bits: int) -> int:
+    """``secrets.randbits`` for whole bytes."""
+    return int.from_bytes(os.urandom(bits // 8), "big")
 
 
 class Ids:
@@ -18,7 +23,7 @@ class Ids:
     def __init__(
         self,
         clock: Clock = SYSTEM_CLOCK,
-        randbits: Callable[[int], int] = secrets.randbits,
+        randbits: Callable[[int], int] = _randbits,
     ) -> None:
         self._clock = clock
         self._randbits = randbits
@@ -28,7 +33,15 @@ class Ids:
         value = (milliseconds & ((1 << 48) - 1)) << 80 | self._randbits(80)
         value = value & ~(0xF << 76) | 0x7 << 76
         value = value & ~(0x3 << 62) | 0x2 << 62
-        return UUID(int=value)
+        return _uuid(value)
+
+
+def _uuid(value: int) -> UUID:
+    """``UUID(int=value)`` for a value of 128 bits, without the checks of all that UUID takes."""
+    made = UUID.__new__(UUID)
+    object.__setattr__(made, "int", value)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 def stable_uuid(text: str) -> UUID:
