@@ -72,13 +72,8 @@ class FixedLimit:
 
     def __init__(self, configured: int | None, clock: Clock) -> None:
         self._configured = configured
-        self._reported: int | None = None
         self._clock = clock
-
-    @property
-    def limit(self) -> int | None:
-        known = [each for each in (self._configured, self._reported) if each is not None]
-        return min(known, default=None)
+        self.limit = configured
 
     @property
     def source(self) -> Source:
@@ -88,7 +83,8 @@ class FixedLimit:
         return "configured" if limit == self._configured else "reported"
 
     def told(self, most: int | None) -> None:
-        self._reported = most
+        known = [each for each in (self._configured, most) if each is not None]
+        self.limit = min(known, default=None)
 
     def start(self, *, filled: bool) -> Start:
         return Start(0, filled=filled, ends=0, at=self._clock.monotonic())
@@ -161,6 +157,7 @@ class Gate:
             priority: OrderedDict() for priority in PRIORITIES
         }
         self._lengths: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        self._standing = 0
         self._service = ASSUMED_SERVICE
         self._reserved_until = clock.monotonic() + RESERVE_SECONDS
 
@@ -171,7 +168,7 @@ class Gate:
     @property
     def load(self) -> float:
         """The used share, waiting calls included; calls in flight where no limit is known."""
-        limit, asked = self.limit, self.in_flight + sum(self._lengths.values())
+        limit, asked = self.capacity.limit, self.in_flight + self._standing
         return float(asked) if limit is None else asked / limit if limit else 1.0
 
     @property
@@ -180,7 +177,9 @@ class Gate:
 
     def free(self, priority: Priority = "high") -> bool:
         """Whether a call of this class would start at once."""
-        return self.in_flight < self._allowed(priority) and not self._standing(priority)
+        if self._standing and self._stand_before(priority):
+            return False
+        return self.in_flight < self._allowed(priority)
 
     def forecast(self, priority: Priority, owner: Owner = NOBODY) -> float | None:
         """Seconds that a further call would wait; None if it would not be let in line."""
@@ -274,6 +273,7 @@ class Gate:
             self._make_room(waiter)
         self._lines[waiter.priority].setdefault(waiter.owner, deque()).append(waiter)
         self._lengths[waiter.priority] += 1
+        self._standing += 1
 
     def _give_up(self, waiter: _Waiter) -> None:
         if waiter.standing:
@@ -286,6 +286,7 @@ class Gate:
     def _step_out(self, waiter: _Waiter) -> None:
         waiter.standing = False
         self._lengths[waiter.priority] -= 1
+        self._standing -= 1
         line = self._lines[waiter.priority]
         line[waiter.owner].remove(waiter)
         if not line[waiter.owner]:
@@ -310,7 +311,7 @@ class Gate:
         return self._lengths[priority] >= self._queueing.places
 
     def _call_next(self) -> None:
-        while (waiter := self._next()) is not None:
+        while self._standing and (waiter := self._next()) is not None:
             self._step_out(waiter)
             if waiter.place.done():
                 # Cancelled, and its task has not run since: it does not come any more.
@@ -341,7 +342,7 @@ class Gate:
     def _allowed(self, priority: Priority) -> float:
         if self._closed:
             return 0
-        limit = self.limit
+        limit = self.capacity.limit
         if limit is None:
             return math.inf
         if priority == "high" or not self._queueing.places:
@@ -350,7 +351,7 @@ class Gate:
             return limit
         return min(limit, max(1, limit - math.ceil(limit * self._queueing.reserve)))
 
-    def _standing(self, priority: Priority) -> bool:
+    def _stand_before(self, priority: Priority) -> bool:
         """Whether calls wait that are of this class or a better one."""
         better = PRIORITIES[: PRIORITIES.index(priority) + 1]
         return any(self._lengths[each] for each in better)

@@ -57,13 +57,15 @@ class APIProvider(BaseLLMProvider):
         return self._endpoint.gate
 
     def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
-        wait = self.gate.forecast(priority, owner)
+        gate = self._endpoint.gate
+        wait = gate.forecast(priority, owner)
+        free = wait == 0.0
         return Condition(
-            has_capacity=wait == 0.0,
-            load=self.gate.load,
-            why=self._trouble if wait == 0.0 else "at its concurrency limit",
+            has_capacity=free,
+            load=gate.load,
+            why=self._trouble if free else "at its concurrency limit",
             wait=wait,
-            retry_after=0.0 if wait == 0.0 else self.gate.wait(priority, owner),
+            retry_after=0.0 if free else gate.wait(priority, owner),
         )
 
     async def watch(self) -> None:
