@@ -41,6 +41,9 @@ class RequestMetrics:
         self.in_flight = Gauge(
             "http_requests_in_flight", "Requests being answered", registry=registry
         )
+        # Counted here and shown when somebody asks: a request changes it twice.
+        self.busy = 0
+        self.in_flight.set_function(lambda: self.busy)
         # Label children, looked up once: routes, methods and statuses are few.
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -91,11 +94,11 @@ class RequestScope:
 
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
-        self._metrics.in_flight.inc()
+        self._metrics.busy += 1
         try:
             await self._app(scope, receive, sending)
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.busy -= 1
             self._record(scope, root, status or 499, self._clock.monotonic() - began)
 
     def _identify(self, scope: Scope) -> tuple[str, str]:
