@@ -82,8 +82,10 @@ def _private(headers: Iterable[Header], principal: Principal) -> bool:
 
     Of several headers one is enough, whatever the others say.
     """
-    given = [value for name, value in headers if name == b"x-agentcore-private"]
-    return principal.private or any(value.strip().lower() not in NO for value in given)
+    for name, value in headers:
+        if name == b"x-agentcore-private" and value.strip().lower() not in NO:
+            return True
+    return principal.private
 
 
 def _cache_seconds(headers: MutableMapping[bytes, bytes]) -> float | None:

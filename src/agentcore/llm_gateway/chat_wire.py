@@ -95,8 +95,9 @@ def parse_body(raw: bytes) -> JsonObject:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise invalid("messages", "must be a list with at least one message")
-    if not all(isinstance(message, dict) for message in messages):
-        raise invalid("messages", "must hold objects with 'role' and 'content'")
+    for message in messages:
+        if not isinstance(message, dict):
+            raise invalid("messages", "must hold objects with 'role' and 'content'")
     return body
 
 
@@ -163,6 +164,8 @@ class Counts(NamedTuple):
             return None
         total = token_count(usage.get("total_tokens"))
         read, written = f"{self.prompt}_details", f"{self.completion}_details"
+        if usage.get(read) is None and usage.get(written) is None:
+            return TokenUsage(prompt, completion, prompt + completion if total is None else total)
         # A part of nothing more than the whole: prices are computed from what is left of it.
         cached = min(prompt, _detail(usage, read, "cached_tokens"))
         fresh = prompt - cached

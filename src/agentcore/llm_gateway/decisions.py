@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.candidates import ProviderState, expected_cost
@@ -14,6 +15,7 @@ from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.routing import RoutingDecision
 
 KEPT = 1000
+NOTHING: Mapping[str, JsonValue] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class DecisionLog:
     ) -> list[tuple[str, str]]:
         """Keep it; the list that is returned takes the attempts as they end."""
         # The document of the call may be large and private: it is not kept.
-        bare = call._replace(body={})
+        bare = ChatCall._make((call.model, NOTHING, *call[2:]))
         attempts: list[tuple[str, str]] = []
         self._kept.append(_Kept(at, bare, decision, states, attempts))
         return attempts

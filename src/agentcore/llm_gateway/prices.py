@@ -181,7 +181,7 @@ class PriceBook:
     @property
     def reference(self) -> Price | None:
         """What a self-hosted call would have cost on an API."""
-        if self._over(self._reference):
+        if self._reference.until is not None and self._over(self._reference):
             self._reference = self._look_up(self._reference_model, None, None)
         return self._reference.price
 
@@ -201,7 +201,7 @@ class PriceBook:
         """The price of a provider's own ``model`` now; ``load`` must have ended."""
         key = (provider, model)
         found = self._prices.get(key)
-        if found is None or self._over(found):
+        if found is None or (found.until is not None and self._over(found)):
             known = self._providers.get(provider)
             found = _Entry(None) if known is None else self._resolve(known, model)
             self._prices[key] = found
