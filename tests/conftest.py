@@ -46,7 +46,9 @@ END $$
 
 
 # A machine under load draws examples slowly: that says nothing about the code.
-settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+settings.register_profile(
+    "suite", suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50
+)
 settings.load_profile("suite")
 # Nothing that collecting makes is garbage: looking for it takes a second each time.
 gc.disable()

@@ -214,6 +214,7 @@ async def bootstrap(
                 metrics=GatewayMetrics(registry),
                 clock=ground.clock,
                 ids=ground.ids,
+                tracer=ground.tracer,
             )
         )
         contexts = _contexts(ground, gateway)

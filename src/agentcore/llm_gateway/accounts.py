@@ -196,6 +196,7 @@ class Accounts:
             dialect=call.dialect,
             price_source=None if outcome.price is None else outcome.price.source,
             attempts=outcome.attempts,
+            traceparent=call.traceparent,
         )
 
 

@@ -50,6 +50,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         tenant=principal.tenant,
         subject=principal.subject,
         trace_id=str(scope["state"].get("trace_id", "")),
+        traceparent=str(scope["state"].get("traceparent", "")),
         deadline=_deadline(headers, clock),
         dialect=form.dialect,
         policy=policy,

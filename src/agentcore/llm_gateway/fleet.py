@@ -17,7 +17,7 @@ from agentcore.kit.errors import InvalidInput, StartupError
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, QueueConfig
+from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.privacy import PrivacyRules
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
@@ -56,12 +56,15 @@ class Reloaded:
 
 
 class Fleet:
+    """``kinds`` tells others what each provider is; it is kept up to date here."""
+
     def __init__(
         self,
         config: GatewayConfig,
         router: HybridRouter,
         *,
         build: Build,
+        kinds: dict[str, ProviderKind],
         supervisor: Supervisor,
         metrics: GatewayMetrics,
         clock: Clock,
@@ -69,6 +72,7 @@ class Fleet:
         self._config = config
         self._router = router
         self._build = build
+        self._kinds = kinds
         self._supervisor = supervisor
         self._metrics = metrics
         self._clock = clock
@@ -131,6 +135,8 @@ class Fleet:
         providers: Mapping[str, BaseLLMProvider],
         privacy: PrivacyRules,
     ) -> None:
+        self._kinds.clear()
+        self._kinds.update({each.name: each.kind for each in config.providers})
         self._router.adopt(
             providers,
             optimizer=CostOptimizer(Weights(**config.traffic.ranking.model_dump())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,13 @@ from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.fleet import Fleet
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.models import GatewayConfig, ProviderConfig, ProviderKind, QueueConfig
+from agentcore.llm_gateway.models import (
+    CallRecord,
+    GatewayConfig,
+    ProviderConfig,
+    ProviderKind,
+    QueueConfig,
+)
 from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
 from agentcore.llm_gateway.parallax.start_budget import StartBudget
 from agentcore.llm_gateway.prices import PriceBook
@@ -31,8 +37,10 @@ from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.response_cache import ResponseCache
+from agentcore.llm_gateway.spans import CallSpans
 from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
+from agentcore.observability.tracing import NO_TRACING, Tracer
 
 log = structlog.get_logger()
 
@@ -86,6 +94,7 @@ async def open_gateway(
     metrics: GatewayMetrics,
     clock: Clock,
     ids: Ids,
+    tracer: Tracer = NO_TRACING,
 ) -> AsyncIterator[Gateway]:
     """A gateway with its background tasks running; leaving it writes what is left to write.
 
@@ -101,13 +110,20 @@ async def open_gateway(
         buffer=config.ledger_buffer,
     )
     prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
-    accounts = Accounts(prices=prices, metrics=metrics, record=ledger.add, clock=clock)
+    kinds: dict[str, ProviderKind] = {}
+    accounts = Accounts(
+        prices=prices,
+        metrics=metrics,
+        record=_recording(ledger, CallSpans(tracer, kinds)) if tracer.records else ledger.add,
+        clock=clock,
+    )
     router = HybridRouter((), {}, accounts=accounts, clock=clock, ids=ids)
     front = ResponseCache(config.cache, router, accounts=router.accounts, clock=clock, ids=ids)
     fleet = Fleet(
         config,
         router,
         build=lambda each, queue: build_provider(each, pool, clock, queue),
+        kinds=kinds,
         supervisor=supervisor,
         metrics=metrics,
         clock=clock,
@@ -126,6 +142,14 @@ async def open_gateway(
     finally:
         pool.close()
         await _write_rest(ledger)
+
+
+def _recording(ledger: Ledger, spans: CallSpans) -> Callable[[CallRecord], None]:
+    def record(line: CallRecord) -> None:
+        ledger.add(line)
+        spans.write(line)
+
+    return record
 
 
 def build_provider(

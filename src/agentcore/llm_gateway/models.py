@@ -321,6 +321,7 @@ class ChatCall(NamedTuple):
     dialect: Dialect = "chat"
     policy: Policy = NO_POLICY
     cache_seconds: float | None = None
+    traceparent: str = ""
     key_id: str = ""
     agent: str = ""
     conversation: str = ""
@@ -452,3 +453,4 @@ class CallRecord(NamedTuple):
     dialect: Dialect = "chat"
     price_source: str | None = None
     attempts: int = 1
+    traceparent: str = ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 from anyio import move_on_after, to_thread
@@ -22,6 +23,7 @@ Attribute = bool | int | float | str
 SERVICE = "agentcore"
 # A collector that is away must not hold up the stop of the service.
 FAREWELL_SECONDS = 3.0
+SECOND = 1_000_000_000
 
 log = structlog.get_logger()
 
@@ -32,7 +34,20 @@ class Span(Protocol):
     def set_attributes(self, attributes: Mapping[str, Attribute]) -> None: ...
 
 
+class Told(NamedTuple):
+    """When something ended and how long it took; ``failure`` is its kind, empty for a success."""
+
+    ended: datetime
+    seconds: float
+    failure: str = ""
+
+
 class Tracer(Protocol):
+    @property
+    def records(self) -> bool:
+        """Whether anything is recorded at all."""
+        ...
+
     def span(self, name: str, *, parent: str = "") -> AbstractContextManager[Span | None]:
         """A span around the block, inside ``parent`` (a W3C traceparent) or the current one.
 
@@ -40,13 +55,24 @@ class Tracer(Protocol):
         block marks the span.
         """
 
+    def record(
+        self, name: str, told: Told, *, parent: str = "", attributes: Mapping[str, Attribute]
+    ) -> None:
+        """A span of something that is over, inside ``parent``."""
+
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class NoTracing:
+    records = False
+
     def span(self, name: str, *, parent: str = "") -> AbstractContextManager[None]:
         return _NOTHING
+
+    def record(
+        self, name: str, told: Told, *, parent: str = "", attributes: Mapping[str, Attribute]
+    ) -> None: ...
 
 
 NO_TRACING = NoTracing()
@@ -54,6 +80,8 @@ NO_TRACING = NoTracing()
 
 class OtelTracing:
     """Spans by the OpenTelemetry SDK; ``provider`` is shut down by whoever made it."""
+
+    records = True
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer: SdkTracer = provider.get_tracer(SERVICE)
@@ -71,6 +99,26 @@ class OtelTracing:
             except BaseException as error:
                 _mark(span, error)
                 raise
+
+    def record(
+        self, name: str, told: Told, *, parent: str = "", attributes: Mapping[str, Attribute]
+    ) -> None:
+        from opentelemetry.context import Context
+        from opentelemetry.trace import SpanKind
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        end = int(told.ended.timestamp() * SECOND)
+        context = TraceContextTextMapPropagator().extract({"traceparent": parent}, Context())
+        span = self._tracer.start_span(
+            name,
+            context,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=end - int(told.seconds * SECOND),
+        )
+        if told.failure:
+            _blame(span, told.failure)
+        span.end(end)
 
 
 @asynccontextmanager
@@ -120,8 +168,11 @@ def _provider(config: TracingConfig, endpoint: str) -> tuple[TracerProvider, Spa
 
 
 def _mark(span: OtelSpan, error: BaseException) -> None:
+    _blame(span, error.code if isinstance(error, AgentCoreError) else type(error).__name__)
+
+
+def _blame(span: OtelSpan, kind: str) -> None:
     from opentelemetry.trace import Status, StatusCode
 
-    kind = error.code if isinstance(error, AgentCoreError) else type(error).__name__
     span.set_attribute("error.type", kind)
     span.set_status(Status(StatusCode.ERROR, kind))

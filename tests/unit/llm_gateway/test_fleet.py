@@ -84,6 +84,7 @@ async def world(
             GatewayConfig.model_validate({}),
             router,
             build=lambda each, queue: build_provider(each, pool, clock, queue),
+            kinds={},
             supervisor=supervisor,
             metrics=metrics,
             clock=clock,
