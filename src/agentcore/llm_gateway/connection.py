@@ -22,13 +22,18 @@ from agentcore.llm_gateway.errors import (
 LARGEST_HEAD = 64 * 1024
 # Beyond this the provider is made to wait until the caller has taken what there is.
 HIGH_WATER = 256 * 1024
+# Timers of the event loop may fire this much early.
+TICK = 0.002
 
 
 class Connection(asyncio.Protocol):
     """``untouched`` tells after a failure that the provider cannot have begun to answer."""
 
     __slots__ = (
+        "_alarm",
+        "_alarm_at",
         "_buffered",
+        "_end",
         "_failure",
         "_head_size",
         "_headers",
@@ -41,6 +46,7 @@ class Connection(asyncio.Protocol):
         "_reading_to_end",
         "_transport",
         "_waiter",
+        "_when",
         "complete",
         "idle_since",
         "status",
@@ -52,6 +58,9 @@ class Connection(asyncio.Protocol):
         self._provider = ""
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
+        self._end = self._alarm_at = 0.0
+        self._when = ""
+        self._alarm: asyncio.TimerHandle | None = None
         self._failure: UpstreamError | None = None
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -145,6 +154,9 @@ class Connection(asyncio.Protocol):
             kind = UpstreamTruncated if began else UpstreamUnavailable
             when = "in the middle of its answer" if began else "before it answered"
             self._failure = self._error(kind, f"closed the connection {when}")
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._wake()
 
     # What the parser calls.
@@ -216,16 +228,29 @@ class Connection(asyncio.Protocol):
         """Until something has arrived or failed; ``end`` is a moment of the loop's clock."""
         if self._failure is None:
             self._waiter = self._loop.create_future()
-            timer = self._loop.call_at(end, self._late, when)
+            self._end, self._when = end, when
+            if self._alarm is None or self._alarm_at > end:
+                self._set_alarm()
             try:
                 await self._waiter
             finally:
-                timer.cancel()
                 self._waiter = None
         if self._failure is not None and not self._parts:
             raise self._failure
 
-    def _late(self, when: str) -> None:
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._end
+        self._alarm = self._loop.call_at(self._end, self._late)
+
+    def _late(self) -> None:
+        """One alarm serves many waits: each for itself would cost more than what it waits for."""
+        self._alarm = None
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(self._error(UpstreamTimeout, f"fell silent {when}"))
+        if waiter is None or waiter.done():
+            return
+        if self._loop.time() < self._end - TICK:
+            self._set_alarm()
+        else:
+            waiter.set_exception(self._error(UpstreamTimeout, f"fell silent {self._when}"))

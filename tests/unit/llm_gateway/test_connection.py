@@ -148,6 +148,23 @@ async def test_a_head_that_drips_is_not_waited_for_longer() -> None:
             await answer_of(connection)
 
 
+@pytest.mark.parametrize(("before", "then"), [(60.0, 0.03), (0.01, 0.03)], ids=["longer", "over"])
+async def test_each_wait_has_its_own_end(before: float, then: float) -> None:
+    """Although all waits of a connection share one alarm, which was set for another one."""
+    cut = HELLO[:-2]
+    async with connected(saying(cut, stay=True)) as connection:
+        connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", provider="p")
+        await connection.answered(60)
+        assert await connection.chunk(60) == b"hel"
+        if before < then:
+            with pytest.raises(UpstreamTimeout):
+                await connection.chunk(before)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(UpstreamTimeout, match="fell silent in the middle"):
+            await connection.chunk(then)
+        assert asyncio.get_running_loop().time() - began > then / 2
+
+
 async def test_an_endless_head_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_HEAD", 1000)
     long = OK + b"".join(b"X-%d: y\r\n" % number for number in range(200))
