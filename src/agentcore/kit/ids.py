@@ -6,6 +6,7 @@ from uuid import UUID, SafeUUID, uuid5
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
+UNKNOWN = SafeUUID.unknown
 NAMESPACE = UUID("6f1c2f0e-4a53-5d0c-9a50-5c0b8e6f3a11")
 
 
@@ -40,7 +41,7 @@ def _uuid(value: int) -> UUID:
     """``UUID(int=value)`` for a value of 128 bits, without the checks of all that UUID takes."""
     made = UUID.__new__(UUID)
     object.__setattr__(made, "int", value)
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", UNKNOWN)
     return made
 
 

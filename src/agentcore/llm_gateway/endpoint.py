@@ -71,7 +71,14 @@ class StreamReply:
         while not self._ended:
             if scanner.failure is not None:
                 raise scanner.failure
-            data = await self._read()
+            seconds = AFTERMATH_SECONDS if scanner.done else self._limits.silence()
+            try:
+                data = await self._exchange.chunk(seconds)
+            except UpstreamTimeout as error:
+                if not scanner.done:
+                    raise self._limits.blame(error) from error.__cause__
+                # The answer is whole; only the connection is of no more use.
+                data = b""
             if data:
                 out = scanner.feed(data)
             else:
@@ -83,16 +90,6 @@ class StreamReply:
             raise scanner.failure
         self._answered = True
         return b""
-
-    async def _read(self) -> bytes:
-        seconds = AFTERMATH_SECONDS if self._scanner.done else self._limits.silence()
-        try:
-            return await self._exchange.chunk(seconds)
-        except UpstreamTimeout as error:
-            if self._scanner.done:
-                # The answer is whole; only the connection is of no more use.
-                return b""
-            raise self._limits.blame(error) from error.__cause__
 
     def close(self) -> None:
         self._exchange.close()
@@ -121,7 +118,8 @@ class Limits:
 
     def silence(self) -> float:
         """Seconds of silence allowed from now on."""
-        return min(self._idle, self._until(self._end))
+        left = self._end - self._clock.monotonic()
+        return self._idle if left > self._idle else self._until(self._end)
 
     def blame(self, error: UpstreamTimeout) -> AgentCoreError:
         """A provider is not at fault for the little time that the caller gave."""

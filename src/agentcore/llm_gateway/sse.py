@@ -56,7 +56,9 @@ class EventReader(ABC):
 
     def _error(self, document: JsonValue) -> UpstreamError | None:
         """The failure that an event or a bare document reports, if it reports one."""
-        return error_in(document, self._provider) if isinstance(document, dict) else None
+        if not isinstance(document, dict) or document.get("error") is None:
+            return None
+        return error_in(document, self._provider)
 
     def _finish(self, event: bytes) -> bytes:
         """What to forward of ``[DONE]``."""
@@ -120,7 +122,8 @@ class EventReader(ABC):
         return block if same else b"".join(event + b"\n\n" for event in kept)
 
     def _event(self, event: bytes) -> bytes:
-        payload = _payload(event)
+        plain = event.startswith(b"data:") and b"\n" not in event
+        payload = event[5:].strip() if plain else _payload(event)
         if payload is None:
             if not self._began and event.lstrip().startswith(b"{"):
                 return self._bare(event)

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import NamedTuple
 
 from agentcore.kit.clock import Clock
@@ -168,9 +168,9 @@ class Exchange:
                 )
         return b"".join(parts)
 
-    async def chunk(self, seconds: float) -> bytes:
-        """The next bytes; empty at the end of the body."""
-        return await self._open.chunk(seconds)
+    def chunk(self, seconds: float) -> Coroutine[None, None, bytes]:
+        """The next bytes; empty at the end of the body. To be awaited at once."""
+        return self._open.chunk(seconds)
 
     def close(self) -> None:
         """Give the connection back, or cut it when the answer did not come to its end."""
