@@ -126,7 +126,32 @@ def checkout(tmp_path: Path) -> Checkout:
 PRINT_VERSION = ("run", "python", "-c", "import tiny; print(tiny.VERSION)")
 
 
-def test_the_first_start_sets_up_and_the_second_has_nothing_to_do(checkout: Checkout) -> None:
+def test_a_checkout_is_set_up_once_and_follows_its_lock_and_its_place(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """One life, since each new environment takes seconds."""
+    _set_up_once(checkout)
+    checkout.lock_tiny("2.0.1")
+    code, out, err = checkout.dev(*PRINT_VERSION)
+    assert (code, out) == (0, "2.0.1\n"), err
+    assert "made .venv" not in err
+    moved = Checkout(checkout.root.rename(tmp_path / "elsewhere"), checkout.wheels)
+    code, out, err = moved.dev("run", "sh", "-c", "command -v python")
+    assert (code, out) == (0, f"{moved.root}/.venv/bin/python\n"), err
+    _refuses_what_was_not_locked(moved)
+
+
+def _refuses_what_was_not_locked(checkout: Checkout) -> None:
+    lock = checkout.root / "requirements.lock"
+    lock.write_text(lock.read_text()[:-9] + "00000000\n")
+    code, _, err = checkout.dev("run", "true")
+    assert code == 1
+    assert "neither uv nor pip could install" in err
+    assert "hash" in err.lower()
+    assert "Traceback" not in err
+
+
+def _set_up_once(checkout: Checkout) -> None:
     code, out, err = checkout.dev("run", "python", "-c", "import agentcore; print(agentcore.HERE)")
     assert (code, out.strip()) == (0, str(checkout.root / "agentcore.py")), err
     assert ".venv is ready" in err
@@ -143,14 +168,6 @@ def test_the_first_start_sets_up_and_the_second_has_nothing_to_do(checkout: Chec
     running.send_signal(signal.SIGINT)
     running.communicate()
     assert running.returncode == -signal.SIGINT
-
-
-def test_a_changed_lock_is_followed(checkout: Checkout) -> None:
-    assert checkout.dev(*PRINT_VERSION)[:2] == (0, "1.0\n")
-    checkout.lock_tiny("2.0.1")
-    code, out, err = checkout.dev(*PRINT_VERSION)
-    assert (code, out) == (0, "2.0.1\n"), err
-    assert "made .venv" not in err
 
 
 def test_after_a_kill_the_next_start_waits_for_the_orphan_and_rebuilds(checkout: Checkout) -> None:
@@ -177,20 +194,3 @@ def test_where_uv_cannot_pip_does(checkout: Checkout) -> None:
     code, out, err = checkout.dev(*PRINT_VERSION, UV_IS_BROKEN="1")
     assert (code, out) == (0, "1.0\n"), err
     assert "now pip" in err
-
-
-def test_a_package_that_is_not_what_was_locked_is_refused(checkout: Checkout) -> None:
-    lock = checkout.root / "requirements.lock"
-    lock.write_text(lock.read_text()[:-9] + "00000000\n")
-    code, _, err = checkout.dev("run", "true")
-    assert code == 1
-    assert "neither uv nor pip could install" in err
-    assert "hash" in err.lower()
-    assert "Traceback" not in err
-
-
-def test_a_moved_checkout_is_set_up_again(checkout: Checkout, tmp_path: Path) -> None:
-    assert checkout.dev("run", "true")[0] == 0
-    moved = Checkout(checkout.root.rename(tmp_path / "elsewhere"), checkout.wheels)
-    code, out, err = moved.dev("run", "sh", "-c", "command -v python")
-    assert (code, out) == (0, f"{moved.root}/.venv/bin/python\n"), err
