@@ -53,7 +53,6 @@ from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.keys import ApiKeys
 from agentcore.llm_gateway.metrics import GatewayMetrics
-from agentcore.llm_gateway.store import KeyStore
 from agentcore.observability.api import Check, Probe
 from agentcore.observability.tracing import Tracer, open_tracing
 from agentcore.settings import (
@@ -210,6 +209,7 @@ async def bootstrap(
             open_gateway(
                 settings.llm_gateway,
                 database=ground.database,
+                cache=ground.cache,
                 supervisor=ground.supervisor,
                 metrics=GatewayMetrics(registry),
                 clock=ground.clock,
@@ -241,10 +241,9 @@ async def bootstrap(
                 ids=ground.ids,
             )
         )
-        keys = ApiKeys(KeyStore(lambda: ground.database), ground.clock)
         yield Services(
             ground=ground,
-            authenticator=_authenticator(settings, keys),
+            authenticator=_authenticator(settings, gateway.limits.keys),
             gateway=gateway,
             contexts=contexts.manager,
             a2a=a2a,
@@ -476,7 +475,7 @@ def _playbook_agent(
     settings: Settings, gateway: Gateway, a2a: A2ARuntime, contexts: ContextManager
 ) -> Hosting:
     agent = PlaybookAgent(
-        minds=lambda caller: GatewayMind(gateway.router, caller, settings.agents.model),
+        minds=lambda caller: GatewayMind(gateway.router, caller, settings.agents.model, AGENT_ID),
         worlds=lambda caller: MethodWorld(a2a.registry, caller),
         playbooks=lambda caller: OwnPlaybooks(contexts, caller),
     )

@@ -43,6 +43,7 @@ class GatewayLanguageModel:
                 requires_privacy=private or self._private,
                 priority="low",
                 subject=SUBJECT,
+                agent=SUBJECT,
             )
         )
         usage = answer.usage

@@ -11,6 +11,7 @@ from agentcore.agents.ports import Messages, Rendered, Thought
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
+from agentcore.llm_gateway.terms import terms_of
 
 REPLY_TOKENS = 400
 
@@ -37,12 +38,15 @@ class Contexts(Protocol):
 
 
 class GatewayMind:
-    """Thinks as its caller: the caller's tenant pays, and a private caller stays private."""
+    """Thinks as its caller: the caller's tenant pays, its key's terms hold, and a private caller
+    stays private. ``agent`` is who it is said to be on the ledger.
+    """
 
-    def __init__(self, router: Router, principal: Principal, model: str) -> None:
+    def __init__(self, router: Router, principal: Principal, model: str, agent: str = "") -> None:
         self._router = router
         self._principal = principal
         self._model = model
+        self._agent = agent
 
     async def think(self, messages: Messages, *, trace_id: str) -> Thought:
         self._principal.require("llm")
@@ -56,6 +60,9 @@ class GatewayMind:
                 requires_privacy=self._principal.private,
                 tenant=self._principal.tenant,
                 subject=self._principal.subject,
+                key_id=self._principal.key_id or "",
+                agent=self._agent,
+                terms=terms_of(self._principal),
             )
         )
         return Thought(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agentcore.cli import capacity, data, remote, simulate, tokens
+from agentcore.cli import capacity, data, limits, remote, simulate, tokens
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env import group as env
 from agentcore.cli.foreign import shown
@@ -22,7 +22,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data.app, name="db")
-app.add_typer(tokens.keys, name="keys")
+app.add_typer(limits.keys, name="keys")
+app.add_typer(limits.budgets, name="budgets")
+app.add_typer(limits.rates, name="rates")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(env.app, name="env")
 app.add_typer(capacity.app, name="capacity")

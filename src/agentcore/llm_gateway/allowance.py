@@ -23,6 +23,7 @@ from agentcore.llm_gateway.budgets.purse import Purse, Reservation
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.prices import Price
 from agentcore.llm_gateway.rates.meters import Limit, Meter, Meters, Unit, rate_headers
+from agentcore.llm_gateway.rates.models import NO_RATES, Rates
 from agentcore.llm_gateway.terms import NO_TERMS
 
 # What a token takes at least, and about, of a text.
@@ -99,16 +100,6 @@ class Unlimited:
 
 
 UNLIMITED = Unlimited()
-
-
-class Rates(NamedTuple):
-    """What a tenant may use in a minute; None: whatever it likes."""
-
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-
-
-NO_RATES = Rates()
 
 
 class Allowance:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.security import principal_of
+from agentcore.llm_gateway.administration import api as administration_api
 from agentcore.llm_gateway.costs import api as costs_api
 from agentcore.llm_gateway.costs.models import CostLine
 from agentcore.llm_gateway.fleet import Reloaded
@@ -139,6 +140,7 @@ def router(
     api = APIRouter()
     api.include_router(costs_api.router(lambda: gateway().costs, clock))
     api.include_router(capacity_api.router(lambda: gateway().gates, lambda: gateway().clusters))
+    api.include_router(administration_api.router(lambda: gateway().limits))
     _add_routing(api, gateway, reread)
     _add_costs(api, gateway, clock)
     return api

@@ -11,7 +11,7 @@ from agentcore.llm_gateway.asgi import Header, Scope
 from agentcore.llm_gateway.chat_wire import is_marked_private
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.errors import InvalidChatRequest
-from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority
+from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, at_most
 from agentcore.llm_gateway.policy import NO_POLICY, policy_of
 from agentcore.llm_gateway.terms import Terms, terms_of
 
@@ -120,9 +120,7 @@ def _priority(headers: MutableMapping[bytes, bytes], terms: Terms) -> Priority:
             "the header x-agentcore-priority has an unknown value",
             hint=f"it is one of: {', '.join(PRIORITIES)}",
         )
-    if not terms.ceiling:
-        return priority
-    return PRIORITIES[max(terms.ceiling, PRIORITIES.index(priority))]
+    return at_most(priority, terms.ceiling)
 
 
 def _name(headers: MutableMapping[bytes, bytes], header: bytes) -> str:

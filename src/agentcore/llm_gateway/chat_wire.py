@@ -26,6 +26,7 @@ from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
 ERROR_TYPES = {
     401: "authentication_error",
+    402: "insufficient_quota",
     403: "permission_error",
     429: "rate_limit_error",
 }

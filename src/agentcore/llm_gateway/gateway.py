@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from agentcore.kit.cache import Cache
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import Accounts
+from agentcore.llm_gateway.administration.limits import Limits
 from agentcore.llm_gateway.admission import NO_QUEUE, FixedLimit, Gate, Limit
 from agentcore.llm_gateway.capacity import AdaptiveLimit
 from agentcore.llm_gateway.clearance import Destination
@@ -38,6 +40,7 @@ from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIPro
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.response_cache import ResponseCache
 from agentcore.llm_gateway.spans import CallSpans
+from agentcore.llm_gateway.spending import open_spending
 from agentcore.llm_gateway.store import CallStore
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.observability.tracing import NO_TRACING, Tracer
@@ -67,6 +70,7 @@ class Gateway:
     costs: CostReports
     ledger: Ledger
     fleet: Fleet
+    limits: Limits
 
     @property
     def gates(self) -> Mapping[str, Gate]:
@@ -90,6 +94,7 @@ async def open_gateway(
     config: GatewayConfig,
     *,
     database: Database,
+    cache: Cache,
     supervisor: Supervisor,
     metrics: GatewayMetrics,
     clock: Clock,
@@ -101,22 +106,11 @@ async def open_gateway(
     Enter it behind the database: it must close before that does.
     """
     pool = ConnectionPool(clock)
-    calls = CallStore(lambda: database)
-    ledger = Ledger(
-        calls.write,
-        clock=clock,
-        metrics=metrics,
-        flush_seconds=config.ledger_flush,
-        buffer=config.ledger_buffer,
-    )
+    ledger = _ledger(config, database, metrics, clock)
     prices = PriceBook(config.providers, reference_model=config.reference_model, clock=clock)
     kinds: dict[str, ProviderKind] = {}
-    accounts = Accounts(
-        prices=prices,
-        metrics=metrics,
-        record=_recording(ledger, CallSpans(tracer, kinds)) if tracer.records else ledger.add,
-        clock=clock,
-    )
+    record = _recording(ledger, CallSpans(tracer, kinds)) if tracer.records else ledger.add
+    accounts = Accounts(prices=prices, metrics=metrics, record=record, clock=clock)
     router = HybridRouter((), {}, accounts=accounts, clock=clock, ids=ids)
     front = ResponseCache(config.cache, router, accounts=router.accounts, clock=clock, ids=ids)
     fleet = Fleet(
@@ -131,14 +125,26 @@ async def open_gateway(
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
     fleet.start()
+    spending = open_spending(
+        config,
+        database=database,
+        cache=cache,
+        supervisor=supervisor,
+        metrics=metrics,
+        clock=clock,
+        ids=ids,
+    )
     try:
-        yield Gateway(
-            router=router,
-            front=front,
-            costs=CostReports(lambda: database),
-            ledger=ledger,
-            fleet=fleet,
-        )
+        async with spending as bounds:
+            router.guarded_by(bounds.guard)
+            yield Gateway(
+                router=router,
+                front=front,
+                costs=CostReports(lambda: database),
+                ledger=ledger,
+                fleet=fleet,
+                limits=bounds.limits,
+            )
     finally:
         pool.close()
         await _write_rest(ledger)
@@ -175,6 +181,18 @@ def build_provider(
         models=config.models,
         timeouts=config.timeouts,
         gate=Gate(limit, clock, queue if own else NO_QUEUE),
+    )
+
+
+def _ledger(
+    config: GatewayConfig, database: Database, metrics: GatewayMetrics, clock: Clock
+) -> Ledger:
+    return Ledger(
+        CallStore(lambda: database).write,
+        clock=clock,
+        metrics=metrics,
+        flush_seconds=config.ledger_flush,
+        buffer=config.ledger_buffer,
     )
 
 

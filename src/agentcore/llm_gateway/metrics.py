@@ -125,6 +125,12 @@ class GatewayMetrics(Collector):
             "Calls lost because the ledger's buffer was full",
             registry=registry,
         )
+        self.budget_alerts = PrometheusCounter(
+            "llm_budget_alerts_total",
+            "Budgets that were nearly used up, once a period",
+            ["scope"],
+            registry=registry,
+        )
         self.ledger_pending = Gauge(
             "llm_ledger_pending", "Calls not yet written to the ledger", registry=registry
         )

@@ -31,6 +31,13 @@ from agentcore.llm_gateway.traffic import CacheConfig, PrivacyConfig, TrafficCon
 
 Priority = Literal["high", "medium", "low"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+
+
+def at_most(priority: Priority, ceiling: int) -> Priority:
+    """``priority``, or the one at place ``ceiling`` where that is lower."""
+    return PRIORITIES[max(ceiling, PRIORITIES.index(priority))] if ceiling else priority
+
+
 # Tenant and subject of a caller; NOBODY has no calls in line.
 Owner = tuple[str, str]
 NOBODY: Owner = ("", "")
@@ -266,6 +273,19 @@ class GatewayConfig(BaseModel):
         50_000, ge=100, description="Calls kept in memory while the database is away."
     )
 
+    budget_outage_share: Decimal = Field(
+        Decimal("0.05"),
+        ge=0,
+        le=1,
+        description="Share of a hard budget that each process may spend while the database is "
+        "away, beyond what it holds.",
+    )
+    budget_answer_tokens: int = Field(
+        8192,
+        ge=1,
+        description="The longest answer that a budget reckons with where a request has no limit.",
+    )
+
     @model_validator(mode="after")
     def _unique(self) -> Self:
         names = [provider.name for provider in self.providers]
@@ -370,7 +390,7 @@ class LLMRequest:
             body=body,
             stream=stream,
             requires_privacy=self.requires_privacy,
-            priority=self.priority,
+            priority=at_most(self.priority, self.terms.ceiling),
             max_tokens=self.max_tokens,
             prompt_bytes=len(orjson.dumps(body)),
             tenant=self.tenant,

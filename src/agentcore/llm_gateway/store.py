@@ -25,6 +25,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -34,8 +35,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.errors import first_line
 from agentcore.llm_gateway.errors import UnwritableCalls
-from agentcore.llm_gateway.models import CallRecord
-from agentcore.llm_gateway.terms import ApiKey
+from agentcore.llm_gateway.models import PRIORITIES, CallRecord
+from agentcore.llm_gateway.terms import ApiKey, Terms
 
 llm_calls = Table(
     "llm_calls",
@@ -115,6 +116,11 @@ api_keys = Table(
     Column("private", Boolean, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("models", ARRAY(Text)),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_minute", Integer),
+    Column("priority", Text),
     Index("ix_api_keys_tenant", "tenant", "created_at"),
 )
 
@@ -204,6 +210,7 @@ class KeyStore:
                     scopes=sorted(key.scopes),
                     private=key.private,
                     created_at=key.created_at,
+                    **_terms(key.terms, key.expires_at),
                 )
             )
 
@@ -219,14 +226,39 @@ class KeyStore:
 
         return await self._database().run(work)
 
-    async def list(self, tenant: str) -> list[ApiKey]:
-        async def work(connection: AsyncConnection) -> list[ApiKey]:
-            statement = (
-                select(api_keys)
-                .where(api_keys.c.tenant == tenant)
-                .order_by(api_keys.c.created_at, api_keys.c.key_id)
+    async def page(
+        self, tenant: str, *, limit: int, cursor: str
+    ) -> tuple[list[ApiKey], str | None]:
+        """In the order of their making."""
+        keys = api_keys.c
+        statement = (
+            select(api_keys)
+            .where(keys.tenant == tenant)
+            .order_by(keys.created_at, keys.key_id)
+            .limit(limit + 1)
+        )
+        if cursor:
+            after = select(keys.created_at, keys.key_id).where(keys.key_id == cursor)
+            statement = statement.where(
+                tuple_(keys.created_at, keys.key_id) > after.scalar_subquery()
             )
-            return [_key(row) for row in (await connection.execute(statement)).mappings()]
+        found = [_key(row) for row in await self._database().rows(statement)]
+        return found[:limit], found[limit - 1].key_id if len(found) > limit else None
+
+    async def change(
+        self, key_id: str, *, tenant: str, terms: Terms, expires_at: datetime | None
+    ) -> ApiKey | None:
+        """None where the tenant has no such key."""
+
+        async def work(connection: AsyncConnection) -> ApiKey | None:
+            statement = (
+                update(api_keys)
+                .where(api_keys.c.key_id == key_id, api_keys.c.tenant == tenant)
+                .values(**_terms(terms, expires_at))
+                .returning(*api_keys.c)
+            )
+            row = (await connection.execute(statement)).mappings().first()
+            return None if row is None else _key(row)
 
         return await self._database().run(work)
 
@@ -291,4 +323,21 @@ def _key(row: RowMapping) -> ApiKey:
         private=row["private"],
         created_at=row["created_at"],
         revoked_at=row["revoked_at"],
+        expires_at=row["expires_at"],
+        terms=Terms(
+            models=tuple(row["models"] or ()),
+            requests_per_minute=row["requests_per_minute"],
+            tokens_per_minute=row["tokens_per_minute"],
+            ceiling=PRIORITIES.index(row["priority"] or PRIORITIES[0]),
+        ),
     )
+
+
+def _terms(terms: Terms, expires_at: datetime | None) -> dict[str, object]:
+    return {
+        "expires_at": expires_at,
+        "models": list(terms.models) or None,
+        "requests_per_minute": terms.requests_per_minute,
+        "tokens_per_minute": terms.tokens_per_minute,
+        "priority": PRIORITIES[terms.ceiling] if terms.ceiling else None,
+    }

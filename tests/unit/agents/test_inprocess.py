@@ -13,6 +13,7 @@ from agentcore.kit.errors import Forbidden
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, TokenUsage
+from agentcore.llm_gateway.terms import KeyHolder, Terms
 
 PRIVATE = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a", "llm"}), private=True)
 
@@ -41,6 +42,18 @@ async def test_the_mind_asks_for_its_caller_and_as_privately() -> None:
     assert (thought.text, thought.tokens, thought.cost_usd) == ("yes", 7, Decimal("0.5"))
     asked = router.asked[0]
     assert (asked.requires_privacy, asked.tenant, asked.subject) == (True, "acme", "ann")
+
+
+async def test_the_terms_of_its_callers_key_hold_for_the_mind() -> None:
+    router = Echo()
+    terms = Terms(models=("m",), ceiling=2)
+    caller = KeyHolder(
+        subject="ann", tenant="acme", scopes=frozenset({"llm"}), key_id="k1", terms=terms
+    )
+    await GatewayMind(router, caller, "m", "planner").think([], trace_id="t")
+    asked = router.asked[0]
+    assert (asked.key_id, asked.agent, asked.terms) == ("k1", "planner", terms)
+    assert asked.call().priority == "low"
 
 
 async def test_who_may_not_ask_models_may_not_ask_them_through_an_agent() -> None:

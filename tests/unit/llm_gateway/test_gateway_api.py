@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.types import Receive, Scope, Send
 
+from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
@@ -67,6 +68,7 @@ def config(upstream: Upstream) -> GatewayConfig:
 async def gateway(
     config: GatewayConfig,
     database: Database,
+    cache: Cache,
     supervisor: Supervisor,
     registry: CollectorRegistry,
     ids: Ids,
@@ -74,6 +76,7 @@ async def gateway(
     async with open_gateway(
         config,
         database=database,
+        cache=cache,
         supervisor=supervisor,
         metrics=GatewayMetrics(registry),
         clock=SystemClock(),
@@ -149,6 +152,7 @@ async def test_a_window_is_checked(client: httpx2.AsyncClient, window: str) -> N
 async def test_leaving_writes_what_is_pending(
     config: GatewayConfig,
     database: Database,
+    cache: Cache,
     registry: CollectorRegistry,
     ids: Ids,
 ) -> None:
@@ -159,6 +163,7 @@ async def test_leaving_writes_what_is_pending(
         open_gateway(
             config,
             database=database,
+            cache=cache,
             supervisor=supervisor,
             metrics=GatewayMetrics(registry),
             clock=clock,
@@ -176,7 +181,10 @@ async def test_leaving_writes_what_is_pending(
 
 async def test_its_background_work_is_supervised(gateway: Gateway, supervisor: Supervisor) -> None:
     assert set(supervisor.health()) == {
+        "cache",
+        "gateway budgets",
         "gateway prices",
+        "gateway rates",
         "gateway ledger",
         "gateway provider cluster",
         "gateway provider api",

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from agentcore.kit.db import Database
-from agentcore.kit.errors import InvalidInput, NotFound
-from agentcore.llm_gateway.keys import CACHE_SECONDS, ApiKeys
+from agentcore.kit.db import Database, StorageUnavailable
+from agentcore.kit.errors import InvalidInput, NotFound, Unauthenticated
+from agentcore.llm_gateway.keys import CACHE_SECONDS, OUTAGE_SECONDS, ApiKeys
 from agentcore.llm_gateway.store import KeyStore
-from agentcore.llm_gateway.terms import ApiKey
+from agentcore.llm_gateway.terms import ApiKey, KeyHolder, Terms
 from tests.fakes.clock import ManualClock
 
 
@@ -55,7 +57,7 @@ async def test_a_revoked_key_is_nobody_at_once(keys: ApiKeys) -> None:
     assert await keys.find(plaintext) is not None
     await keys.revoke(key.key_id, tenant="acme")
     assert await keys.find(plaintext) is None
-    listed = await keys.list("acme")
+    listed = (await keys.page("acme", limit=9, cursor=""))[0]
     assert [each.key_id for each in listed if each.revoked_at] == [key.key_id]
 
 
@@ -88,7 +90,7 @@ async def test_elsewhere_it_is_nobody_soon(
 
 async def test_a_tenant_sees_and_revokes_its_own(keys: ApiKeys) -> None:
     key, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
-    assert await keys.list("rival") == []
+    assert (await keys.page("rival", limit=9, cursor=""))[0] == []
     with pytest.raises(NotFound):
         await keys.revoke(key.key_id, tenant="rival")
     assert await keys.find(plaintext) is not None
@@ -97,3 +99,77 @@ async def test_a_tenant_sees_and_revokes_its_own(keys: ApiKeys) -> None:
 async def test_scopes_exist(keys: ApiKeys) -> None:
     with pytest.raises(InvalidInput, match="unknown scope 'everything'"):
         await keys.create(subject="ann", tenant="acme", scopes=["everything"])
+
+
+TERMS = Terms(models=("qwen*",), requests_per_minute=5, tokens_per_minute=7, ceiling=2)
+
+
+async def test_a_key_has_terms_and_they_can_be_replaced(keys: ApiKeys, clock: ManualClock) -> None:
+    later = clock.now() + timedelta(days=1)
+    key, plaintext = await keys.create(
+        subject="ann", tenant="acme", scopes=["llm"], terms=TERMS, expires_at=later
+    )
+    holder = await keys.find(plaintext)
+    assert isinstance(holder, KeyHolder)
+    assert holder.terms == TERMS
+    changed = await keys.change(key.key_id, tenant="acme", terms=Terms(), expires_at=None)
+    assert (changed.terms, changed.expires_at) == (Terms(), None)
+    holder = await keys.find(plaintext)
+    assert isinstance(holder, KeyHolder)
+    assert holder.terms == Terms()
+    with pytest.raises(NotFound):
+        await keys.change(key.key_id, tenant="rival", terms=TERMS, expires_at=None)
+
+
+async def test_a_key_expires_at_its_moment_however_often_it_is_asked_for(
+    keys: ApiKeys, clock: ManualClock
+) -> None:
+    later = clock.now() + timedelta(seconds=2)
+    _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"], expires_at=later)
+    assert await keys.find(plaintext) is not None
+    clock.advance(2.0)
+    with pytest.raises(Unauthenticated, match="has expired at 2026-01-01T00:00:02Z"):
+        await keys.find(plaintext)
+    # Who has not the whole key learns nothing of it.
+    assert await keys.find(plaintext[:-1]) is None
+    with pytest.raises(InvalidInput, match="is over"):
+        await keys.create(subject="a", tenant="t", scopes=["llm"], expires_at=clock.now())
+
+
+async def test_without_a_database_known_keys_go_on_for_a_while(
+    keys: ApiKeys, database: Database, clock: ManualClock
+) -> None:
+    class Away(KeyStore):
+        away = False
+
+        async def find(self, key_id: str) -> tuple[ApiKey, bytes] | None:
+            if self.away:
+                raise StorageUnavailable("gone")
+            return await super().find(key_id)
+
+    store = Away(lambda: database)
+    elsewhere = ApiKeys(store, clock)
+    _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
+    _, unseen = await keys.create(subject="bob", tenant="acme", scopes=["llm"])
+    assert await elsewhere.find(plaintext) is not None
+    store.away = True
+    clock.advance(OUTAGE_SECONDS - 1)
+    assert await elsewhere.find(plaintext) is not None
+    with pytest.raises(StorageUnavailable):
+        await elsewhere.find(unseen)
+    clock.advance(1)
+    with pytest.raises(StorageUnavailable):
+        await elsewhere.find(plaintext)
+
+
+async def test_keys_are_paged(keys: ApiKeys) -> None:
+    made = [
+        (await keys.create(subject=f"s{n}", tenant="acme", scopes=["llm"]))[0].key_id
+        for n in range(5)
+    ]
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page, cursor = await keys.page("acme", limit=2, cursor=cursor)
+        seen += [key.key_id for key in page]
+    assert sorted(seen) == sorted(made)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     RowMapping,
+    Select,
     Table,
     Text,
     Uuid,
@@ -224,29 +226,8 @@ class BudgetStore:
         self, *, tenant: str | None, now: datetime, limit: int, cursor: str
     ) -> BudgetPage:
         """In the order of their making."""
-        columns, kept = llm_budgets.c, llm_budget_holdings.c
-        beyond, dead = kept.granted_usd - kept.spent_usd, kept.seen_at < now - ABANDONED
-        sums = (
-            select(
-                kept.budget_id,
-                kept.period_start,
-                func.sum(kept.spent_usd).label("spent"),
-                func.sum(beyond).filter(~dead).label("held"),
-                func.sum(beyond).filter(dead).label("lost"),
-            )
-            .group_by(kept.budget_id, kept.period_start)
-            .subquery()
-        )
-        same = (sums.c.budget_id == columns.budget_id) & (
-            sums.c.period_start == columns.period_start
-        )
-        statement = (
-            select(llm_budgets, sums.c.spent, sums.c.held, sums.c.lost)
-            .select_from(llm_budgets.outerjoin(sums, same))
-            .where(columns.deleted_at.is_(None))
-            .order_by(columns.created_at, columns.budget_id)
-            .limit(limit + 1)
-        )
+        columns = llm_budgets.c
+        statement = _states(now).order_by(columns.created_at, columns.budget_id).limit(limit + 1)
         if tenant is not None:
             statement = statement.where(columns.tenant == tenant)
         if cursor:
@@ -261,6 +242,11 @@ class BudgetStore:
         return BudgetPage(
             budgets=states, next_cursor=str(states[-1].id) if len(rows) > limit else None
         )
+
+    async def state(self, budget_id: UUID, *, now: datetime) -> BudgetState | None:
+        statement = _states(now).where(llm_budgets.c.budget_id == budget_id)
+        row = await self._database().row(statement)
+        return None if row is None else _state(row, now)
 
     async def draw(
         self, holding: Holding, *, need: Decimal, share: Decimal, now: datetime
@@ -314,6 +300,29 @@ class BudgetStore:
             await connection.execute(CLOSE, {"rows": rows})
 
         await self._database().run(work)
+
+
+def _states(now: datetime) -> Select[Any]:
+    """Budgets with what is spent, held and lost of them in their period."""
+    columns, kept = llm_budgets.c, llm_budget_holdings.c
+    beyond, dead = kept.granted_usd - kept.spent_usd, kept.seen_at < now - ABANDONED
+    sums = (
+        select(
+            kept.budget_id,
+            kept.period_start,
+            func.sum(kept.spent_usd).label("spent"),
+            func.sum(beyond).filter(~dead).label("held"),
+            func.sum(beyond).filter(dead).label("lost"),
+        )
+        .group_by(kept.budget_id, kept.period_start)
+        .subquery()
+    )
+    same = (sums.c.budget_id == columns.budget_id) & (sums.c.period_start == columns.period_start)
+    return (
+        select(llm_budgets, sums.c.spent, sums.c.held, sums.c.lost)
+        .select_from(llm_budgets.outerjoin(sums, same))
+        .where(columns.deleted_at.is_(None))
+    )
 
 
 async def _changed(connection: AsyncConnection) -> int:

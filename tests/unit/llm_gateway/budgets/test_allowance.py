@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.errors import AgentCoreError, RequestTooLarge
-from agentcore.llm_gateway.allowance import FRAME_BYTES, UNLIMITED, Allowance, Rates
+from agentcore.llm_gateway.allowance import FRAME_BYTES, UNLIMITED, Allowance
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, PriceUnknown
 from agentcore.llm_gateway.budgets.purse import Purse
 from agentcore.llm_gateway.budgets.store import BudgetStore
@@ -26,6 +26,7 @@ from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.rates.meters import Meters
+from agentcore.llm_gateway.rates.models import Rates
 from agentcore.llm_gateway.rates.sources import LocalRequests, LocalTokens
 from agentcore.llm_gateway.terms import Terms
 from tests.fakes.clock import ManualClock
