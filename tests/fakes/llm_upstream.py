@@ -44,6 +44,7 @@ class Upstream:
     behaviours: list[Behaviour] = field(default_factory=list)
     catalogue: Behaviour | None = None
     reporting: Behaviour | None = None
+    exposition: Behaviour = field(default_factory=lambda: fails(404))
     status: dict[str, Any] | None = None
     models: list[str] = field(default_factory=lambda: ["Qwen/Qwen3-8B"])
     models_per_page: int | None = None
@@ -120,6 +121,9 @@ class Upstream:
             return web.Response(status=404)
         return web.json_response({"type": "cluster_status", "data": self.status})
 
+    async def expose(self, request: web.Request) -> web.StreamResponse:
+        return await self.exposition(request)
+
     async def status_stream(self, request: web.Request) -> web.StreamResponse:
         if self.status is None:
             return web.Response(status=404)
@@ -146,6 +150,7 @@ async def llm_upstream() -> AsyncIterator[Upstream]:
     app.router.add_get("/v1/models", upstream.list_models)
     app.router.add_get("/cluster/status_json", upstream.status_json)
     app.router.add_get("/cluster/status", upstream.status_stream)
+    app.router.add_get("/metrics", upstream.expose)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -168,8 +168,13 @@ class Gate:
     @property
     def load(self) -> float:
         """The used share, waiting calls included; calls in flight where no limit is known."""
-        limit, asked = self.capacity.limit, self.in_flight + self._standing
+        limit, asked = self.capacity.limit, self.outstanding
         return float(asked) if limit is None else asked / limit if limit else 1.0
+
+    @property
+    def outstanding(self) -> int:
+        """Calls in flight and in line."""
+        return self.in_flight + self._standing
 
     @property
     def queued(self) -> dict[Priority, int]:

@@ -35,7 +35,8 @@ class ProviderState(NamedTuple):
 
     ``speaks``: the call's dialect, whichever model it asks for.
     ``why`` says what makes it unavailable or saturated; ``retry_after`` when that may end, and
-    ``wait`` how long the call would stand in line for it, None where it cannot.
+    ``wait`` how long the call would stand in line for it, None where it cannot. ``outstanding``
+    are the calls it has, those in line included.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ProviderState(NamedTuple):
     traits: Traits = NO_TRAITS
     pace: Pace = UNKNOWN_PACE
     speaks: bool = True
+    outstanding: int = 0
 
     @property
     def could_serve(self) -> bool:

@@ -30,6 +30,9 @@ from agentcore.llm_gateway.models import (
     QueueConfig,
 )
 from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
+from agentcore.llm_gateway.parallax.heads import HeadSignals
+from agentcore.llm_gateway.parallax.health_monitor import ParallaxHealthMonitor
+from agentcore.llm_gateway.parallax.metrics import HeadReading
 from agentcore.llm_gateway.parallax.start_budget import StartBudget
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
@@ -89,6 +92,15 @@ def clusters_of(router: HybridRouter) -> Mapping[str, ParallaxClusterManager]:
     }
 
 
+def heads_of(router: HybridRouter) -> Mapping[str, HeadReading]:
+    """What the head nodes told of clusters that have one configured."""
+    return {
+        name: each.head.reading
+        for name, each in router.providers.items()
+        if isinstance(each, ParallaxProvider) and each.head is not None
+    }
+
+
 @asynccontextmanager
 async def open_gateway(
     config: GatewayConfig,
@@ -121,6 +133,13 @@ async def open_gateway(
         supervisor=supervisor,
         metrics=metrics,
         clock=clock,
+    )
+    ParallaxHealthMonitor(
+        metrics.registry,
+        metrics=metrics,
+        prices=lambda: accounts.prices,
+        clusters=lambda: [each.stats for each in clusters_of(router).values()],
+        heads=lambda: heads_of(router),
     )
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
@@ -170,7 +189,7 @@ def build_provider(
     limit: Limit = AdaptiveLimit(clock) if learns else FixedLimit(config.max_concurrency, clock)
     if config.kind == "parallax":
         limit = StartBudget(limit, clock)
-    return PROVIDERS[config.kind](
+    provider = PROVIDERS[config.kind](
         config.url,
         pool=pool,
         clock=clock,
@@ -182,6 +201,9 @@ def build_provider(
         timeouts=config.timeouts,
         gate=Gate(limit, clock, queue if own else NO_QUEUE),
     )
+    if isinstance(provider, ParallaxProvider) and config.head_url:
+        provider.head = HeadSignals(config.head_url, cluster=config.name, pool=pool, clock=clock)
+    return provider
 
 
 def _ledger(

@@ -112,6 +112,7 @@ class Series:
 
 class GatewayMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self.savings = 0.0
         self.overflow = 0.0
         self.refused = PrometheusCounter(

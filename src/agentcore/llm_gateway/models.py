@@ -156,6 +156,11 @@ class ProviderConfig(BaseModel):
     timeouts: Timeouts = Field(
         default_factory=Timeouts, description="Limits of one call, in seconds."
     )
+    head_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#\s]+)?$",
+        description="parallax: a head node, without a path, whose engine's metrics are shown.",
+    )
     max_concurrency: int | None = Field(
         None,
         ge=1,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agentcore.kit.errors import AgentCoreError
+from agentcore.llm_gateway.balance import balanced
 from agentcore.llm_gateway.candidates import RETRY_SECONDS, ProviderState
 from agentcore.llm_gateway.eligibility import APIS, why_not
 from agentcore.llm_gateway.errors import (
@@ -100,7 +101,7 @@ def _ordered(
     lines: list[ProviderState],
 ) -> list[ProviderState]:
     if len(own) > 1:
-        own.sort(key=_load)
+        own = balanced(call, own)
     if not lines:
         return [*own, *api]
     lines.sort(key=_waiting)
@@ -187,10 +188,6 @@ def _privacy_refusal(
         f"privacy is required, and no private provider serves {call.model!r}: {reasons}",
         hint="mark a provider of this model with 'private = true'",
     )
-
-
-def _load(state: ProviderState) -> float:
-    return state.load
 
 
 def _waiting(state: ProviderState) -> float:

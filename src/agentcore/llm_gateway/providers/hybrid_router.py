@@ -421,6 +421,7 @@ class HybridRouter:
             available=condition.available and not open_breaker,
             has_capacity=condition.has_capacity and cooling <= 0,
             load=condition.load,
+            outstanding=provider.gate.outstanding,
             price=None if upstream is None else self.accounts.prices.price(there.name, upstream),
             why="rate limited" if cooling > 0 else why,
             retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from agentcore.kit.clock import Clock
@@ -20,6 +21,7 @@ from agentcore.llm_gateway.models import (
 )
 from agentcore.llm_gateway.parallax.binding import DeployedModel
 from agentcore.llm_gateway.parallax.cluster_manager import PARALLAX, ParallaxClusterManager
+from agentcore.llm_gateway.parallax.heads import HeadSignals
 from agentcore.llm_gateway.parallax.model_switch import Switched
 from agentcore.llm_gateway.parallax.models import USABLE, Capacity, ClusterStats
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
@@ -27,7 +29,10 @@ from agentcore.llm_gateway.transport import ConnectionPool
 
 
 class ParallaxProvider(BaseLLMProvider):
-    """Never falls back to an API by itself: a private request would leave with it."""
+    """Never falls back to an API by itself: a private request would leave with it.
+
+    ``head`` is a head node whose engine's metrics are shown, where one is configured.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class ParallaxProvider(BaseLLMProvider):
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         super().__init__(destination, clock)
+        self.head: HeadSignals | None = None
         self.cluster_manager = ParallaxClusterManager(
             cluster_url,
             pool=pool,
@@ -105,4 +111,7 @@ class ParallaxProvider(BaseLLMProvider):
         )
 
     async def watch(self) -> None:
-        await self.cluster_manager.watch()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.cluster_manager.watch())
+            if self.head is not None:
+                group.create_task(self.head.watch())
