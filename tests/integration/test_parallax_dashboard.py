@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
@@ -61,6 +62,7 @@ async def gateway(
     head: RunningCluster,
     api: Upstream,
     database: Database,
+    cache: Cache,
     supervisor: Supervisor,
     registry: CollectorRegistry,
     ids: Ids,
@@ -89,6 +91,7 @@ async def gateway(
     async with open_gateway(
         config,
         database=database,
+        cache=cache,
         supervisor=supervisor,
         metrics=GatewayMetrics(registry),
         clock=SystemClock(),

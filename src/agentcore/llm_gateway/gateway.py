@@ -134,13 +134,7 @@ async def open_gateway(
         metrics=metrics,
         clock=clock,
     )
-    ParallaxHealthMonitor(
-        metrics.registry,
-        metrics=metrics,
-        prices=lambda: accounts.prices,
-        clusters=lambda: [each.stats for each in clusters_of(router).values()],
-        heads=lambda: heads_of(router),
-    )
+    _monitor_clusters(router, metrics)
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
     fleet.start()
@@ -215,6 +209,16 @@ def _ledger(
         metrics=metrics,
         flush_seconds=config.ledger_flush,
         buffer=config.ledger_buffer,
+    )
+
+
+def _monitor_clusters(router: HybridRouter, metrics: GatewayMetrics) -> None:
+    ParallaxHealthMonitor(
+        metrics.registry,
+        metrics=metrics,
+        prices=lambda: router.accounts.prices,
+        clusters=lambda: [each.stats for each in clusters_of(router).values()],
+        heads=lambda: heads_of(router),
     )
 
 

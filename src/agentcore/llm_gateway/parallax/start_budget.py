@@ -58,6 +58,8 @@ class StartBudget:
 
     @property
     def starts(self) -> Starts | None:
+        if not self._confidence:
+            return None
         confidence = self._sure()
         if confidence < LEAST_CONFIDENCE:
             return None

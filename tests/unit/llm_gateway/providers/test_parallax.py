@@ -17,7 +17,7 @@ def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> Pa
     return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
 
 
-async def test_the_specified_use(provider: ParallaxProvider) -> None:
+async def test_usage_000_parallax_provider(provider: ParallaxProvider) -> None:
     request = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
     response = await provider.complete(request)
     assert response.provider == "parallax"
