@@ -1,4 +1,4 @@
-"""``python -m benchmarks gateway|openenv``: measure, print, save."""
+"""``python -m benchmarks gateway|openenv|admission``: measure, print, save."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gateway, openenv, openenv_report, openenv_soak, report
+from benchmarks import admission, gateway, openenv, openenv_report, openenv_soak, report
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,10 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--upstream", type=Path, default=openenv.PEERS, help="a Python that has openenv"
     )
     _shared(suite)
+    suite = suites.add_parser("admission", help="interactive calls beside bulk on a real server")
+    _shared(suite)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     if getattr(options, "soak", None):
         return openenv_soak.run(options.soak)
+    if options.suite == "admission":
+        return _admission(options)
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
     kind = openenv_report if options.suite == "openenv" else report
     if options.suite == "openenv":
@@ -37,6 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     kind.plot(measured, path.with_suffix(".png"))
     print(kind.table(measured))
     print(f"\n{path}\n{path.with_suffix('.png')}")
+    return 0
+
+
+def _admission(options: argparse.Namespace) -> int:
+    measured = admission.run(1 if options.quick else options.rounds)
+    path = report.save(measured, options.results, options.suite)
+    print("\n".join(["", *admission.verdicts(measured), "", str(path)]))
     return 0
 
 

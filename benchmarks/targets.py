@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,6 @@ def passthrough(upstream: int) -> Iterator[Running]:
 @contextmanager
 def agentcore(upstream: int) -> Iterator[Running]:
     """The service as ``agentcore serve`` starts it: auth, routing, ledger, metrics, logs."""
-    port = free_port()
     url = f"http://127.0.0.1:{upstream}"
     providers = [
         {
@@ -80,13 +79,23 @@ def agentcore(upstream: int) -> Iterator[Running]:
             "price_model": "gpt-5-mini",
         },
     ]
+    with served(providers, core=TARGET_CORE) as started:
+        yield started
+
+
+@contextmanager
+def served(
+    providers: Sequence[Mapping[str, object]], *, core: int | None = None
+) -> Iterator[Running]:
+    """``agentcore serve`` with these providers, on ``core`` or on any."""
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="acb-") as home:
         env = {
             "AGENTCORE_HOME": home,
             "AGENTCORE_LLM_GATEWAY__PROVIDERS": json.dumps(providers),
         }
         command = [sys.executable, "-m", "agentcore", "serve", "--port", str(port)]
-        with running(command, port, core=TARGET_CORE, env=env) as process:
+        with running(command, port, core=core, env=env) as process:
             _ready(f"http://127.0.0.1:{port}/health/ready")
             key = _key(env)
             yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})

@@ -11,7 +11,7 @@ from typing import Callable, NoReturn, Sequence
 from devtools.locks import write_locks
 from devtools.processes import become, inside
 from devtools.setup import set_up
-from devtools.venvs import MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGS]
@@ -21,7 +21,8 @@ usage: python3 dev.py COMMAND [ARGS]
   check         format, lint, types, import contracts, house rules
   bench [ARGS]  the benchmarks
   run CMD ...   any command inside the environment: run agentcore serve
-  peers         only make the environments of the foreign programs that tests drive
+  peers         only make the environments of the foreign programs that tests drive;
+                peers inference: that of an inference server, whose test is skipped without it
   lock [ARGS]   renew the lock files; ARGS go to uv: lock --upgrade
   clean         remove the environments and caches
 
@@ -76,6 +77,8 @@ def bench(args: Sequence[str]) -> NoReturn:
     set_up(MAIN)
     if "openenv" in args:
         set_up(PEERS)
+    if "admission" in args:
+        set_up(INFERENCE)
     os.chdir(ROOT)
     become([str(MAIN.python), "-m", "benchmarks", *args])
 
@@ -88,8 +91,9 @@ def run(args: Sequence[str]) -> NoReturn:
 
 
 def peers(args: Sequence[str]) -> NoReturn:
-    refuse(args)
-    for venv in (PEERS, *OLDER_PEERS):
+    chosen = [INFERENCE] if list(args) == ["inference"] else [PEERS, *OLDER_PEERS]
+    refuse(args if INFERENCE not in chosen else ())
+    for venv in chosen:
         set_up(venv)
     sys.exit(0)
 
@@ -101,7 +105,7 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 
 LEFT_BEHIND = (
-    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS)),
+    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE)),
     *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),
 )

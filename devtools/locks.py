@@ -9,7 +9,7 @@ from typing import Mapping, Sequence
 
 from devtools.installers import find_pip, installer_environment
 from devtools.interpreters import find_python
-from devtools.venvs import BOOTSTRAP, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import BOOTSTRAP, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
 
 EXCLUDED = ["--excludes", "tests/peers/excluded.txt"]
 LOCKS = {
@@ -19,6 +19,8 @@ LOCKS = {
         venv.lock: [f"tests/peers/{venv.lock.stem.replace('-peers', '')}.in", *EXCLUDED]
         for venv in OLDER_PEERS
     },
+    # Its server loads what the others' never use.
+    INFERENCE.lock: ["tests/peers/requirements-inference.in"],
     BOOTSTRAP: ["devtools/bootstrap.in"],
 }
 COMPILE = [

@@ -64,6 +64,13 @@ OLDER_PEERS = tuple(
     for release in ("0.6.0", "0.2.0")
 )
 
+# A real inference server. Not a part of `test`: it is large, and one test alone drives it.
+INFERENCE = Venv(
+    ROOT / ".venv-peers-inference",
+    ROOT / "requirements-peers-inference.lock",
+    holds_project=False,
+)
+
 
 def project_parts(pyproject: str) -> str:
     """The tables of pyproject.toml that an installed AgentCore depends on."""

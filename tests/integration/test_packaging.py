@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from agentcore.settings import load_settings
-from devtools.venvs import OLDER_PEERS, PEERS, ROOT
+from devtools.venvs import INFERENCE, OLDER_PEERS, PEERS, ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
@@ -134,7 +134,7 @@ class TestLocks:
         assert missing == [], "run: python3 dev.py lock"
 
     def test_the_peers_lock_satisfies_its_source(self, python: str, platform: str) -> None:
-        for venv in (PEERS, *OLDER_PEERS):
+        for venv in (PEERS, *OLDER_PEERS, INFERENCE):
             source = ROOT / "tests" / "peers" / f"{venv.lock.stem.replace('-peers', '')}.in"
             lines = source.read_text("utf-8").splitlines()
             requirements = [line for line in lines if line and not line.startswith("#")]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devtools import commands, installers, interpreters, processes, venvs
-from devtools.venvs import BOOTSTRAP, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
+from devtools.venvs import BOOTSTRAP, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
 
@@ -316,7 +316,7 @@ class TestSteps:
         assert step("checking", ["sh", "-c", 'test "$EXTRA" = yes'], EXTRA="yes")
 
 
-LOCKS = [MAIN.lock, PEERS.lock, *(venv.lock for venv in OLDER_PEERS), BOOTSTRAP]
+LOCKS = [MAIN.lock, PEERS.lock, *(venv.lock for venv in OLDER_PEERS), INFERENCE.lock, BOOTSTRAP]
 
 
 class TestFiles:
@@ -338,4 +338,5 @@ class TestFiles:
         ignored = (ROOT / ".gitignore").read_text().splitlines()
         assert {f"/{MAIN.path.name}/", f"/{PEERS.path.name}/", "/.venv*.lock"} <= set(ignored)
         assert "/.venv-peers-*/" in ignored
-        assert all(venv.path.name.startswith(".venv-peers-") for venv in OLDER_PEERS)
+        others = (*OLDER_PEERS, INFERENCE)
+        assert all(venv.path.name.startswith(".venv-peers-") for venv in others)

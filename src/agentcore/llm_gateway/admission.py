@@ -28,8 +28,12 @@ from agentcore.llm_gateway.models import (
     QueueConfig,
 )
 
-# The reserve lapses when nobody has asked for the high class for so long.
+# The reserve lapses when nobody has asked for the high class for some of its usual pauses: what is
+# kept for nobody is missing to the others. Calls that come together are one.
 RESERVE_SECONDS = 60.0
+LEAST_RESERVE = 3.0
+PAUSES = 4.0
+TOGETHER = 0.25
 SMOOTHING = 0.2
 ASSUMED_SERVICE = 1.0
 SHORTEST_RETRY = 1.0
@@ -132,7 +136,7 @@ class Pass:
 
     def began(self, *, size: int) -> None:
         self._begun = True
-        self._gate.capacity.began(self.start, size=size)
+        self._gate.began(self.start, size=size)
 
     def answered(self, *, tokens: int) -> None:
         self._gate.capacity.answered(self.start, tokens=tokens)
@@ -160,6 +164,8 @@ class Gate:
         self._standing = 0
         self._service = ASSUMED_SERVICE
         self._reserved_until = clock.monotonic() + RESERVE_SECONDS
+        self._high_at = -math.inf
+        self._pause = 0.0
 
     @property
     def limit(self) -> int | None:
@@ -208,8 +214,7 @@ class Gate:
         Raises:
             Full: there is none, or none before the call's deadline or the queue's patience ends.
         """
-        if call.priority == "high":
-            self._reserved_until = self._clock.monotonic() + RESERVE_SECONDS
+        self._reserve(call.priority)
         if not self.free(call.priority):
             await self._turn(call)
         else:
@@ -238,6 +243,11 @@ class Gate:
 
     def open(self) -> None:
         self._closed = False
+        self._call_next()
+
+    def began(self, start: Start, *, size: int) -> None:
+        self.capacity.began(start, size=size)
+        # What is learned of it may let somebody in.
         self._call_next()
 
     def leave(self, start: Start, *, begun: bool, answered: bool) -> None:
@@ -272,6 +282,21 @@ class Gate:
             raise
         if refusal is not None:
             raise refusal
+
+    def _reserve(self, priority: Priority) -> None:
+        """Keep places for the high class for as long as more of it is to be expected."""
+        if priority != "high" and self.in_flight:
+            return
+        now = self._clock.monotonic()
+        hold = LEAST_RESERVE  # also where the others come first: who comes with them finds a place
+        if priority == "high":
+            pause = now - self._high_at
+            if pause > TOGETHER:
+                self._high_at = now
+                if pause < RESERVE_SECONDS:
+                    self._pause += (pause - self._pause) * (SMOOTHING if self._pause else 1.0)
+            hold = min(RESERVE_SECONDS, max(hold, PAUSES * self._pause))
+        self._reserved_until = max(self._reserved_until, now + hold)
 
     def _stand(self, waiter: _Waiter) -> None:
         if self._full(waiter.priority):

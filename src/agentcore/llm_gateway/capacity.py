@@ -35,7 +35,7 @@ LONGEST_HOLD = 960.0
 
 class Start(NamedTuple):
     """What a call knows of the moment at which it was let in; ``counted``: calls before it that
-    still count against a budget of starts.
+    still count against a budget of starts; ``running``: calls under way, with itself.
     """
 
     epoch: int
@@ -43,6 +43,7 @@ class Start(NamedTuple):
     ends: int
     at: float
     counted: int = 0
+    running: int = 0
 
 
 class Starts(NamedTuple):
@@ -93,6 +94,7 @@ class AdaptiveLimit:
         self._most = HIGHEST
         self._told = False
         self._usual: dict[int, tuple[float, float]] = {}
+        self._running = 0
         self._carried = 0
         self._seen = _Seen(clock)
         self._ends = 0
@@ -119,25 +121,45 @@ class AdaptiveLimit:
 
     def start(self, *, filled: bool) -> Start:
         """For a call that is let in now; ``filled``: no further one of its class would be."""
-        return Start(self._epoch, filled, self._ends, self._clock.monotonic())
+        self._running += 1
+        now = self._clock.monotonic()
+        return Start(self._epoch, filled, self._ends, now, running=self._running)
 
     def began(self, start: Start, *, size: int) -> None:
         """The call's first content arrived; ``size`` is its prompt's, in bytes."""
+        # More than were ever carried at once: the first late one says that they cannot be.
+        untried = start.running > self._seen.most
         self._carried += 1
         self._seen.see(self._carried)
         # Long prompts take longer: calls are compared with others of about their size.
-        self._judge(start, size.bit_length())
+        if self._is_late(start, size.bit_length()):
+            weight = 1.0 if untried and self._probing else LATENESS_SMOOTHING
+            # One of those under way had to wait.
+            self._doubt(start, weight, most=self._running - 1)
+        else:
+            self._trust(start)
+            if self._probing:
+                self._grow(start)
 
     def answered(self, start: Start, *, tokens: int) -> None:
         """The call's whole answer arrived at once: a weaker sign, and there is no other."""
-        self._judge(start, WHOLE + tokens.bit_length())
+        if self._is_late(start, WHOLE + tokens.bit_length()):
+            self._doubt(start, LATENESS_SMOOTHING, most=HIGHEST)
+        else:
+            self._trust(start)
 
     def ended(self, start: Start, *, begun: bool, answered: bool) -> None:
         """The call is over; ``begun``: it was carried as a stream until now."""
         self._ends += 1
+        self._running -= 1
         self._carried -= begun
-        # If it filled the limit and went well, there may be room for more.
-        if not answered or not start.filled or start.epoch != self._epoch:
+        # While the limit is sought, a stream that begins in time says all that its end would.
+        if answered and not (begun and self._probing):
+            self._grow(start)
+
+    def _grow(self, start: Start) -> None:
+        """If the call filled the limit and went well, there may be room for more."""
+        if not start.filled or start.epoch != self._epoch:
             return
         if self._clock.monotonic() >= self._ceiling_until:
             self._ceiling = HIGHEST + 1
@@ -149,30 +171,38 @@ class AdaptiveLimit:
         """The server refused the call for want of room, or never began to answer."""
         self._cut(start, OVERLOAD_SHRINK, least=1)
 
-    def _judge(self, start: Start, kind: int) -> None:
+    def _is_late(self, start: Start, kind: int) -> bool:
         now = self._clock.monotonic()
         seconds = now - start.at
         usual, since = self._usual.get(kind, (seconds, now))
         usual *= 2 ** ((now - since) / FORGET_SECONDS)
-        late = self._ends > start.ends and seconds > LATE_FACTOR * usual + LATE_SECONDS
         self._usual[kind] = (min(seconds, usual), now)
+        return self._ends > start.ends and seconds > LATE_FACTOR * usual + LATE_SECONDS
+
+    def _trust(self, start: Start) -> None:
+        if start.epoch == self._epoch:
+            self._lateness -= LATENESS_SMOOTHING * self._lateness
+
+    def _doubt(self, start: Start, weight: float, *, most: int) -> None:
+        """One late call is chance; where the limit is too high, nearly all are."""
         if start.epoch != self._epoch:
             # It was let in under a limit that has been cut since.
             return
-        # One late call is chance; where the limit is too high, nearly all are.
-        self._lateness += LATENESS_SMOOTHING * (late - self._lateness)
+        self._lateness += weight * (1.0 - self._lateness)
         if self._lateness > TOO_LATE:
-            self._cut(start, SHRINK, least=max(1, self._seen.most))
+            self._cut(start, SHRINK, least=max(1, self._seen.most), most=most)
 
-    def _cut(self, start: Start, factor: float, *, least: int) -> None:
+    def _cut(self, start: Start, factor: float, *, least: int, most: int = HIGHEST) -> None:
+        """``most``: calls that might be carried, by how many were under way."""
         if start.epoch != self._epoch or self.limit <= least:
             self._lateness = 0.0
             return
         now = self._clock.monotonic()
         again = self.limit >= self._ceiling - 1 and now < self._ceiling_until + self._hold
+        most = max(most, least)
         self._hold = min(self._hold * 2, LONGEST_HOLD) if again else HOLD_SECONDS
-        self._ceiling, self._ceiling_until = self.limit, now + self._hold
-        self._limit = max(float(least), min(self._limit * factor, self.limit - 1.0))
+        self._ceiling, self._ceiling_until = min(self.limit, most + 1), now + self._hold
+        self._limit = max(float(least), min(self._limit * factor, self.limit - 1.0, float(most)))
         self._probing = False
         self._epoch += 1
         self._lateness = 0.0

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.llm_gateway.admission import (
+    LEAST_RESERVE,
     NO_QUEUE,
     RESERVE_SECONDS,
     FixedLimit,
@@ -103,7 +104,9 @@ async def test_the_reserve_lapses_when_nobody_wants_it() -> None:
     clock = ManualClock()
     door = gate(4, clock=clock)
     clock.advance(RESERVE_SECONDS)
-    passes = [await door.enter(call("low")) for _ in range(4)]
+    passes = [await door.enter(call("low"))]
+    clock.advance(LEAST_RESERVE)
+    passes += [await door.enter(call("low")) for _ in range(3)]
     assert not door.free("high")
     for granted in passes:
         granted.leave()
@@ -112,6 +115,35 @@ async def test_the_reserve_lapses_when_nobody_wants_it() -> None:
         await door.enter(call("low"))
     assert not door.free("low")
     assert door.free("high")
+
+
+async def test_who_comes_first_to_an_idle_gate_leaves_room() -> None:
+    clock = ManualClock()
+    door = gate(4, clock=clock)
+    clock.advance(10 * RESERVE_SECONDS)
+    for _ in range(3):
+        await door.enter(call("low"))
+    assert not door.free("low")
+    assert door.free("high")
+
+
+async def test_the_reserve_is_held_over_the_usual_pause() -> None:
+    clock = ManualClock()
+    door = gate(4, clock=clock)
+    clock.advance(RESERVE_SECONDS)
+    await door.enter(call("low"))
+    for _ in range(20):
+        # Three at once are one moment.
+        for _ in range(3):
+            (await door.enter(call("high"))).leave()
+        clock.advance(10)
+    assert door.in_flight == 1
+    for _ in range(2):
+        await door.enter(call("low"))
+    clock.advance(25)
+    assert not door.free("low")
+    clock.advance(10)
+    assert door.free("low")
 
 
 async def test_callers_of_a_class_take_turns() -> None:

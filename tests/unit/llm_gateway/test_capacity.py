@@ -100,7 +100,7 @@ def test_one_late_call_is_chance() -> None:
     clock = ManualClock()
     limit = AdaptiveLimit(clock, first=8)
     for seconds in [0.02, 0.02, 9.0, 0.02, 9.0, 0.02, 0.02]:
-        start = limit.start(filled=True)
+        start = limit.start(filled=False)
         clock.advance(seconds)
         limit.began(start, size=SIZE)
     assert limit.limit == 8
@@ -111,7 +111,7 @@ def test_late_beginnings_that_wait_for_nobody_prove_nothing() -> None:
     limit = AdaptiveLimit(clock, first=8)
     limit.began(limit.start(filled=False), size=SIZE)
     for _ in range(20):
-        start = limit.start(filled=True)
+        start = limit.start(filled=False)
         clock.advance(5)
         limit.began(start, size=SIZE)
     assert limit.limit == 8
@@ -130,6 +130,30 @@ def test_what_was_carried_at_once_is_not_doubted() -> None:
         limit.began(start, size=SIZE)
         carried.append(start)
     assert limit.limit == 7
+
+
+def test_what_begins_in_time_raises_the_limit_before_it_ends() -> None:
+    limit = AdaptiveLimit(ManualClock())
+    limit.began(limit.start(filled=True), size=SIZE)
+    assert limit.limit == FIRST_GUESS + 1
+
+
+def test_the_first_late_one_of_more_than_ever_cuts_to_what_is_carried() -> None:
+    clock = ManualClock()
+    limit = AdaptiveLimit(clock, first=7)
+    carried = [limit.start(filled=False) for _ in range(4)]
+    for start in carried:
+        limit.began(start, size=SIZE)
+    fifth = limit.start(filled=True)
+    clock.advance(1)
+    limit.ended(carried.pop(), begun=True, answered=True)
+    limit.began(fifth, size=SIZE)
+    assert limit.limit == 4
+    for _ in range(20):
+        start = limit.start(filled=True)
+        limit.began(start, size=SIZE)
+        limit.ended(start, begun=True, answered=True)
+    assert limit.limit == 4
 
 
 def test_long_prompts_are_compared_with_long_ones() -> None:
