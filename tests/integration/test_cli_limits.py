@@ -1,10 +1,13 @@
-"""``agentcore keys``, ``budgets`` and ``rates`` beside a running service."""
+"""``agentcore keys``, ``budgets``, ``rates`` and ``costs`` beside a running service."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import httpx2
 
-from tests.fakes.deployment import Deployment, agentcore
+from tests.fakes.deployment import Deployment, agentcore, wait_until
 from tests.integration.test_cli_remote_tokens_config import run
 
 
@@ -55,3 +58,32 @@ def test_budgets_and_rates_are_set_and_shown(deployment: Deployment) -> None:
     assert "period" in refused(deployment, "budgets", "set", "5", "--period", "week")
     wrong = refused(deployment, "budgets", "set", "5", "--key", "k", "--agent", "a")
     assert "give --key or --agent" in wrong
+
+
+def test_costs_are_shown_by_everything_and_appraised(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    token = run(deployment, "token", "--subject", "ann", "--scope", "llm").strip()
+    ask = {"model": "playbook-7b", "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"authorization": f"Bearer {token}", "x-agentcore-agent": "cost-teller"}
+    answer = httpx2.post(f"{deployment.url}/v1/chat/completions", json=ask, headers=headers)
+    assert answer.is_success
+    url = ("--url", deployment.url)
+    with deployment.client("metrics") as http:
+        wait_until(
+            lambda: "cost-teller" in http.get("/internal/costs/by/agent").text,
+            "the ledger has the call",
+        )
+    assert "cost-teller" in run(deployment, "costs", "--by", "agent", *url)
+    assert "playbook-7b" in run(deployment, "costs", "--by", "model", *url)
+    assert "cluster" in run(deployment, "costs", "--by", "provider", *url)
+    today = datetime.now(UTC).date()
+    shown = run(deployment, "costs", "--by", "day", *url)
+    assert str(today) in shown or str(today - timedelta(days=1)) in shown
+    picture = tmp_path / "roi.png"
+    told = run(
+        deployment, "costs", "--roi", "--gpus", "1", "--gpu-price", "10", "--hosting", "0",
+        "--plot", str(picture), *url,
+    )  # fmt: skip
+    assert "break-even of $10.00 upfront: after" in told
+    assert picture.read_bytes().startswith(b"\x89PNG")

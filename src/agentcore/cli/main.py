@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agentcore.cli import capacity, data, limits, remote, simulate, tokens
+from agentcore.cli import capacity, costs, data, limits, remote, simulate, tokens
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.env import group as env
 from agentcore.cli.foreign import shown
@@ -30,6 +30,7 @@ app.add_typer(env.app, name="env")
 app.add_typer(capacity.app, name="capacity")
 app.command("token")(tokens.token)
 remote.attach(app)
+app.command()(costs.costs)
 
 
 @app.command()

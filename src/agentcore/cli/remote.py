@@ -1,4 +1,4 @@
-"""Commands that ask a running service: models, agents, costs, playbooks."""
+"""Commands that ask a running service: models, agents, playbooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ def attach(app: typer.Typer) -> None:
     app.add_typer(ace, name="ace")
     app.command()(models)
     app.command()(agents)
-    app.command()(costs)
 
 
 def models(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
@@ -40,16 +39,6 @@ def agents(
 
     found = connect(url, token, config).rpc("agent.discover", {"text": text} if text else {})
     show_table(objects_of(found.get("agents")), ("agent_id", "name", "status", "capabilities"))
-
-
-def costs(url: Url = None, token: Token = None, config: ConfigFile = None) -> None:
-    """Show what model calls cost, and what they would have cost on the API."""
-    from agentcore.cli.client import connect
-
-    found = connect(url, token, config).get("/internal/costs/summary")
-    columns = ("provider", "kind", "calls", "prompt_tokens", "completion_tokens")
-    show_table(objects_of(found.get("lines")), (*columns, "cost_usd", "api_equivalent_usd"))
-    typer.echo(f"spent ${found.get('cost_usd')}, saved ${found.get('saved_usd')}")
 
 
 @ace.command("show")

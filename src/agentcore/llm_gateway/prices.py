@@ -222,14 +222,26 @@ class PriceBook:
         return self._look_up(model, None, provider.url)
 
     def _look_up(self, model: str, provider: str | None, url: str | None) -> _Entry:
-        from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - see above
-
-        try:
-            _, found = get_snapshot().find_provider_model(model, None, provider, url)
-        except LookupError:
+        found = _known(model, provider, url)
+        if found is None:
             return _Entry(None)
         now = self._clock.now()
         return _Entry(library_price(found.get_prices(now)), _next_change(found, now))
+
+
+def current_price(model: str, now: datetime) -> Price | None:
+    """What ``model`` costs where it is made; None where the library does not know it."""
+    found = _known(model, None, None)
+    return None if found is None else library_price(found.get_prices(now))
+
+
+def _known(model: str, provider: str | None, url: str | None) -> ModelInfo | None:
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - see above
+
+    try:
+        return get_snapshot().find_provider_model(model, None, provider, url)[1]
+    except LookupError:
+        return None
 
 
 def library_price(found: ModelPrice) -> Price | None:
