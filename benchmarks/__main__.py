@@ -6,7 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import admission, gateway, openenv, openenv_report, openenv_soak, report
+from benchmarks import (
+    admission,
+    gateway,
+    gateway_soak,
+    openenv,
+    openenv_report,
+    openenv_soak,
+    report,
+)
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -16,6 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     suites = parser.add_subparsers(dest="suite", required=True)
     suite = suites.add_parser("gateway", help="overhead of the LLM gateway")
     suite.add_argument("--target", action="append", default=[], help="only this one; repeatable")
+    suite.add_argument(
+        "--soak",
+        type=int,
+        nargs="?",
+        const=gateway_soak.REQUESTS,
+        metavar="REQUESTS",
+        help="instead: does memory grow, and what do 1000 streams take?",
+    )
     _shared(suite)
     suite = suites.add_parser("openenv", help="steps of environments, beside upstream's package")
     suite.add_argument("--soak", type=int, metavar="STEPS", help="instead: does memory grow?")
@@ -28,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     if getattr(options, "soak", None):
-        return openenv_soak.run(options.soak)
+        soak = openenv_soak.run if options.suite == "openenv" else gateway_soak.main
+        return soak(options.soak)
     if options.suite == "admission":
         return _admission(options)
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)

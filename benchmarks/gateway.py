@@ -7,6 +7,7 @@ is compared are ratios to asking the upstream directly in the same run.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,6 +48,7 @@ def body(*, stream: bool = False, size: int = 1200) -> str:
 SCENARIOS = (
     Scenario("c1", {"body": body(), "connections": 1}),
     Scenario("c16", {"body": body(), "connections": 16}),
+    Scenario("c64", {"body": body(), "connections": 64}),
     Scenario("64k", {"body": body(size=65_536), "connections": 16}),
     Scenario("open500", {"body": body(), "connections": 64, "mode": "open", "rate": 500.0}),
     Scenario("stream1", {"body": body(stream=True), "connections": 1, "mode": "stream"}),
@@ -65,6 +67,7 @@ class Measured:
     errors: int
     per_second: float
     cpu_us: float | None
+    delay_p99_ms: float | None = None
 
 
 @dataclass
@@ -80,6 +83,7 @@ def measure(target: Running, scenario: Scenario, seconds: float) -> Measured:
     job = Job(
         port=target.port, path=target.path, headers=target.headers, seconds=seconds, **scenario.job
     )
+    job = replace(job, body=job.body.replace('"model": "mock"', f'"model": "{target.model}"'))
     before = cpu_seconds(target.pid) if target.pid else 0.0
     with tempfile.NamedTemporaryFile("r") as answer:
         command = [sys.executable, "-m", "benchmarks.load", str(LOAD_CORE), answer.name]
@@ -87,6 +91,7 @@ def measure(target: Running, scenario: Scenario, seconds: float) -> Measured:
         outcome = json.load(answer)
     used = cpu_seconds(target.pid) - before if target.pid else None
     latencies = sorted(1000 * latency for latency in outcome["latencies"])
+    delays = sorted(1000 * delay for delay in outcome["delays"])
     done = len(latencies)
     if not done:
         raise RuntimeError(f"{scenario.name}: no answer at all")
@@ -98,12 +103,14 @@ def measure(target: Running, scenario: Scenario, seconds: float) -> Measured:
         errors=outcome["errors"],
         per_second=done / outcome["elapsed"],
         cpu_us=None if used is None else 1e6 * used / done,
+        delay_p99_ms=_quantile(delays, 0.99) if delays else None,
     )
 
 
 def run(targets: Sequence[Target], *, seconds: float, rounds: int) -> dict[str, Any]:
     """Measure every target; the result is what is written as JSON."""
-    with _started(targets) as started:
+    load = [os.getloadavg()[0]]
+    with started_beside_upstream(targets) as started:
         for running_target in started.values():
             measure(running_target, SCENARIOS[1], max(0.3, seconds / 2))
         taken: dict[str, dict[str, list[Measured]]] = {
@@ -119,16 +126,18 @@ def run(targets: Sequence[Target], *, seconds: float, rounds: int) -> dict[str, 
             Result(
                 name,
                 resident_mib(running_target.pid) if running_target.pid else 0.0,
-                {each: _median(taken[name][each]) for each in taken[name]},
+                {each: middle_of(taken[name][each]) for each in taken[name]},
             )
             for name, running_target in started.items()
         ]
+    load.append(os.getloadavg()[0])
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "cores": len(CORES),
             "python": platform.python_version(),
             "system": platform.platform(),
+            "load": [round(each, 1) for each in load],
         },
         "seconds": seconds,
         "rounds": rounds,
@@ -143,23 +152,32 @@ def chosen(names: Sequence[str]) -> list[Target]:
     if unknown:
         raise SystemExit(f"unknown target {unknown[0]!r}; known: {', '.join(known)}")
     wanted = [*dict.fromkeys(["direct", *names])] if names else list(known)
+    for name in wanted:
+        if not known[name].installed:
+            hint = "python3 dev.py peers gateway installs it"
+            print(f"{name} is not installed and not measured; {hint}", file=sys.stderr)
     return [known[name] for name in wanted if known[name].installed]
 
 
 @contextmanager
-def _started(targets: Sequence[Target]) -> Iterator[dict[str, Running]]:
+def started_beside_upstream(targets: Sequence[Target]) -> Iterator[dict[str, Running]]:
     with ExitStack() as stack:
         port = free_port()
         command = [sys.executable, "-m", "benchmarks.upstream", str(port)]
-        stack.enter_context(running(command, port, core=LOAD_CORE))
-        yield {target.name: stack.enter_context(target.start(port)) for target in targets}
+        upstream = stack.enter_context(running(command, port, core=LOAD_CORE))
+        started = {target.name: stack.enter_context(target.start(port)) for target in targets}
+        if "direct" in started:
+            # What the upstream costs tells that it is not what limits the others.
+            started["direct"] = replace(started["direct"], pid=upstream.pid)
+        yield started
 
 
-def _median(taken: Sequence[Measured]) -> Measured:
+def middle_of(taken: Sequence[Measured]) -> Measured:
     def middle(name: str) -> float:
         return float(statistics.median(getattr(each, name) for each in taken))
 
     cpu = [each.cpu_us for each in taken if each.cpu_us is not None]
+    delays = [each.delay_p99_ms for each in taken if each.delay_p99_ms is not None]
     return Measured(
         p50_ms=middle("p50_ms"),
         p95_ms=middle("p95_ms"),
@@ -168,6 +186,7 @@ def _median(taken: Sequence[Measured]) -> Measured:
         errors=sum(each.errors for each in taken),
         per_second=middle("per_second"),
         cpu_us=statistics.median(cpu) if cpu else None,
+        delay_p99_ms=statistics.median(delays) if delays else None,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import sys
 import time
 from collections import deque
@@ -24,6 +25,7 @@ from benchmarks.http1 import Messages, length_of, request
 from benchmarks.processes import pin
 
 SEED = 20260101
+SENT = re.compile(rb'"content": ?"(\d{16})"')
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,15 @@ class Job:
 
 @dataclass
 class Outcome:
-    """Seconds per request: to the whole answer, in a stream to its first content."""
+    """Seconds per request: to the whole answer, in a stream to its first content.
+
+    ``delays`` of a stream's later events: from the upstream's write until they are here.
+    """
 
     latencies: list[float]
     errors: int
     elapsed: float
+    delays: list[float] = field(default_factory=list)
 
 
 class Client(Messages):
@@ -82,6 +88,7 @@ class StreamClient(Client):
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw)
         self.ended = asyncio.Event()
+        self.delays: list[float] = []
         self._tail = b""
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +100,8 @@ class StreamClient(Client):
                 return
         if b'"content"' in data:
             self._resolve()
+            now = time.monotonic_ns()
+            self.delays += [(now - int(sent)) / 1e9 for sent in SENT.findall(data)]
         self._tail = (self._tail + data)[-16:]
         if self._tail.endswith(b"0\r\n\r\n"):
             self.ended.set()
@@ -116,7 +125,8 @@ async def run(job: Job) -> Outcome:
     elapsed = time.perf_counter() - began
     for client in clients:
         client.transport.close()
-    return Outcome(latencies, sum(client.errors for client in clients), elapsed)
+    delays = [delay for each in clients if isinstance(each, StreamClient) for delay in each.delays]
+    return Outcome(latencies, sum(client.errors for client in clients), elapsed, delays)
 
 
 async def _closed_loop(client: Client, end: float) -> list[float]:

@@ -29,12 +29,15 @@ def free_port() -> int:
 @contextmanager
 def running(
     command: Sequence[str],
-    port: int,
+    port: int | Path,
     *,
     core: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``command`` on ``core``, or on any, once something listens on ``port``."""
+    """``command`` on ``core``, or on any, once something listens on ``port``.
+
+    A program that chooses its port itself writes it to a file.
+    """
     with (
         tempfile.TemporaryFile() as log,  # a pipe that nobody reads would stop a talkative target
         subprocess.Popen(
@@ -54,6 +57,13 @@ def running(
                 process.kill()
 
 
+def chosen_port(port: int | Path) -> int:
+    """0 as long as the file is empty or not there: nobody listens on that."""
+    if isinstance(port, int):
+        return port
+    return int(port.read_text() or 0) if port.exists() else 0
+
+
 def cpu_seconds(pid: int) -> float:
     """Time on a core of all threads of ``pid``, in nanosecond resolution where Linux tells it."""
     total = 0
@@ -63,8 +73,17 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> float:
+    return _status_mib(pid, "VmRSS:")
+
+
+def most_resident_mib(pid: int) -> float:
+    """The most that it ever had."""
+    return _status_mib(pid, "VmHWM:")
+
+
+def _status_mib(pid: int, name: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(name):
             return int(line.split()[1]) / 1024
     return 0.0
 
@@ -75,14 +94,14 @@ def pin(core: int, pid: int = 0) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+def _wait(process: subprocess.Popen[bytes], port: int | Path, log: IO[bytes]) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:
             log.seek(0)
             raise RuntimeError(f"{process.args!r} ended: {log.read().decode()[-2000:]}")
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(("127.0.0.1", chosen_port(port))) == 0:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args!r} did not listen within {START_SECONDS:.0f} s")

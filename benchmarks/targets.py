@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -16,9 +16,15 @@ from pathlib import Path
 
 import httpx2
 
-from benchmarks.processes import TARGET_CORE, free_port, running
+from benchmarks.processes import TARGET_CORE, chosen_port, free_port, running
 
 START_SECONDS = 60.0
+ROOT = Path(__file__).parent.parent
+# Made by `python3 dev.py peers gateway`.
+PEERS = ROOT / ".venv-peers-gateway"
+LITELLM = PEERS / "bin" / "litellm"
+PORTKEY = PEERS / "portkey/node_modules/@portkey-ai/gateway/build/start-server.js"
+TENSORZERO = next(PEERS.glob("lib/*/site-packages/tensorzero"), PEERS / "tensorzero")
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Running:
     port: int
     pid: int
     path: str = "/v1/chat/completions"
+    model: str = "mock"
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -36,13 +43,15 @@ Start = Callable[[int], AbstractContextManager[Running]]
 
 @dataclass(frozen=True)
 class Target:
+    """``needs``: files without which it cannot be started."""
+
     name: str
     start: Start
-    needs: str = ""
+    needs: tuple[Path, ...] = ()
 
     @property
     def installed(self) -> bool:
-        return not self.needs or shutil.which(self.needs) is not None
+        return all(path.exists() for path in self.needs)
 
 
 @contextmanager
@@ -66,9 +75,12 @@ def agentcore(upstream: int) -> Iterator[Running]:
     providers = [
         {
             "name": "cluster",
-            "kind": "parallax",
-            "base_url": url,
+            "kind": "compatible",
+            "base_url": f"{url}/v1",
             "private": True,
+            "self_hosted": True,
+            # What a server carries is learned otherwise, which is not what is measured.
+            "max_concurrency": 4096,
             "models": {"mock": "mock"},
         },
         {
@@ -116,16 +128,18 @@ def litellm(upstream: int) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="acb-") as folder:
         config = Path(folder, "litellm.yaml")
         config.write_text(json.dumps({"model_list": [model]}))  # JSON is YAML
-        command = ["litellm", "--config", str(config), "--port", str(port), "--num_workers", "1"]
+        command = [str(LITELLM), "--config", str(config), "--port", str(port), "--num_workers", "1"]
+        key = f"sk-{secrets.token_hex(32)}"  # without one it does not start
         env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        env["LITELLM_MASTER_KEY"] = key
         with running(command, port, core=TARGET_CORE, env=env) as process:
-            yield Running(port, process.pid)
+            yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})
 
 
 @contextmanager
 def portkey(upstream: int) -> Iterator[Running]:
     port = free_port()
-    command = ["portkey-gateway", f"--port={port}", "--headless"]
+    command = ["node", str(PORTKEY), f"--port={port}", "--headless"]
     headers = {
         "x-portkey-provider": "openai",
         "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",
@@ -135,12 +149,40 @@ def portkey(upstream: int) -> Iterator[Running]:
         yield Running(port, process.pid, headers=headers)
 
 
+@contextmanager
+def tensorzero(upstream: int) -> Iterator[Running]:
+    """In a process of ours: its package is the whole gateway as a library."""
+    settings = f"""
+[gateway]
+observability.enabled = false
+
+[models.mock]
+routing = ["upstream"]
+
+[models.mock.providers.upstream]
+type = "openai"
+model_name = "mock"
+api_base = "http://127.0.0.1:{upstream}/v1/"
+api_key_location = "none"
+"""
+    with tempfile.TemporaryDirectory(prefix="acb-") as folder:
+        config = Path(folder, "tensorzero.toml")
+        config.write_text(settings)
+        told = Path(folder, "port")
+        script = ROOT / "benchmarks" / "peers" / "tensorzero_gateway.py"
+        command = [str(PEERS / "bin" / "python"), str(script), str(config), str(told)]
+        with running(command, told, core=TARGET_CORE) as process:
+            path, model = "/openai/v1/chat/completions", "tensorzero::model_name::mock"
+            yield Running(chosen_port(told), process.pid, path=path, model=model)
+
+
 TARGETS = (
     Target("direct", direct),
     Target("starlette+aiohttp", passthrough),
     Target("agentcore", agentcore),
-    Target("litellm", litellm, needs="litellm"),
-    Target("portkey", portkey, needs="portkey-gateway"),
+    Target("litellm", litellm, needs=(LITELLM,)),
+    Target("portkey", portkey, needs=(PORTKEY,)),
+    Target("tensorzero", tensorzero, needs=(TENSORZERO,)),
 )
 
 

@@ -1,6 +1,7 @@
 """A model API that answers at once: ``python -m benchmarks.upstream PORT``.
 
-Plain answers are one write. Streams are 32 events, the first at once, the others 50 a second.
+Plain answers are one write. Streams are 32 events, the first at once, the others 50 a second; the
+content of each is the moment at which it was sent, in nanoseconds of the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 
 import uvloop
 
@@ -74,7 +76,9 @@ def event(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 PLAIN = plain(ANSWER)
 FIRST = SSE + chunked(event({"role": "assistant", "content": "The"}))
-NEXT = chunked(event({"content": " quick"}))
+# All moments have as many digits until the machine has run for days.
+NOW = "%016d"
+NEXT = chunked(event({"content": NOW % 0}))
 LAST = (
     chunked(event({}, "stop"))
     + chunked(
@@ -108,7 +112,8 @@ class Upstream(Messages):
         if number == EVENTS - 1:
             self.transport.write(LAST)
             return
-        self.transport.write(NEXT)
+        now = NOW % time.monotonic_ns()
+        self.transport.write(NEXT.replace(b"0" * len(now), now.encode()))
         asyncio.get_running_loop().call_later(PAUSE, self._more, number + 1)
 
     def _tell(self) -> None:

@@ -11,7 +11,16 @@ from typing import Callable, NoReturn, Sequence
 from devtools.locks import write_locks
 from devtools.processes import become, inside
 from devtools.setup import set_up
-from devtools.venvs import INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import (
+    GATEWAYS,
+    INFERENCE,
+    MAIN,
+    OLDER_PEERS,
+    PEERS,
+    ROOT,
+    SetupFailed,
+    say,
+)
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGS]
@@ -23,6 +32,7 @@ usage: python3 dev.py COMMAND [ARGS]
   run CMD ...   any command inside the environment: run agentcore serve
   peers         only make the environments of the foreign programs that tests drive;
                 peers inference: that of an inference server, whose test is skipped without it
+                peers gateway: that of the gateways that the benchmark measures
   lock [ARGS]   renew the lock files; ARGS go to uv: lock --upgrade
   clean         remove the environments and caches
 
@@ -91,11 +101,28 @@ def run(args: Sequence[str]) -> NoReturn:
 
 
 def peers(args: Sequence[str]) -> NoReturn:
+    if list(args) == ["gateway"]:
+        gateways()
+        sys.exit(0)
     chosen = [INFERENCE] if list(args) == ["inference"] else [PEERS, *OLDER_PEERS]
     refuse(args if INFERENCE not in chosen else ())
     for venv in chosen:
         set_up(venv)
     sys.exit(0)
+
+
+def gateways() -> None:
+    """LiteLLM and TensorZero from PyPI; Portkey from npm, with the versions of its own lock."""
+    set_up(GATEWAYS)
+    npm, there = shutil.which("npm"), GATEWAYS.path / "portkey"
+    if npm is None:
+        say("no npm here, so no Portkey; the benchmark passes it over")
+        return
+    there.mkdir(exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(ROOT / "benchmarks" / "peers" / name, there / name)
+    if subprocess.call([npm, "ci", "--ignore-scripts"], cwd=there, env=inside()) != 0:
+        raise SetupFailed("npm could not install Portkey's gateway")
 
 
 def lock(args: Sequence[str]) -> NoReturn:
@@ -105,7 +132,7 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 
 LEFT_BEHIND = (
-    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE)),
+    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS)),
     *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),
 )

@@ -9,7 +9,17 @@ from typing import Mapping, Sequence
 
 from devtools.installers import find_pip, installer_environment
 from devtools.interpreters import find_python
-from devtools.venvs import BOOTSTRAP, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, SetupFailed, say
+from devtools.venvs import (
+    BOOTSTRAP,
+    GATEWAYS,
+    INFERENCE,
+    MAIN,
+    OLDER_PEERS,
+    PEERS,
+    ROOT,
+    SetupFailed,
+    say,
+)
 
 EXCLUDED = ["--excludes", "tests/peers/excluded.txt"]
 LOCKS = {
@@ -21,6 +31,7 @@ LOCKS = {
     },
     # Its server loads what the others' never use.
     INFERENCE.lock: ["tests/peers/requirements-inference.in"],
+    GATEWAYS.lock: ["benchmarks/peers/requirements.in"],
     BOOTSTRAP: ["devtools/bootstrap.in"],
 }
 COMPILE = [

@@ -63,6 +63,10 @@ OLDER_PEERS = tuple(
     )
     for release in ("0.6.0", "0.2.0")
 )
+# Other gateways, for the benchmark alone.
+GATEWAYS = Venv(
+    ROOT / ".venv-peers-gateway", ROOT / "requirements-peers-gateway.lock", holds_project=False
+)
 
 # A real inference server. Not a part of `test`: it is large, and one test alone drives it.
 INFERENCE = Venv(

@@ -12,7 +12,9 @@ import pytest
 
 from benchmarks import gateway, report
 from benchmarks.gateway import SCENARIOS, Measured, Result, body
+from benchmarks.gateway_soak import Soaked
 from benchmarks.load import Job, run
+from benchmarks.processes import chosen_port
 from benchmarks.upstream import ANSWER, EVENTS, PAUSE, Upstream
 from tests.fakes.llm_upstream import fails, llm_upstream
 
@@ -47,6 +49,9 @@ async def test_a_stream_counts_to_its_first_content(port: int) -> None:
     outcome = await run(job(port, mode="stream", body=body(stream=True)))
     assert len(outcome.latencies) == 1
     assert outcome.latencies[0] < 0.1 < (EVENTS - 2) * PAUSE < outcome.elapsed
+    # The first and the last event do not say when they were sent.
+    assert len(outcome.delays) == EVENTS - 2
+    assert all(0 < delay < 0.5 for delay in outcome.delays)
 
 
 async def test_errors_are_counted() -> None:
@@ -83,9 +88,43 @@ def test_a_report_says_which_goals_are_kept(tmp_path: Path) -> None:
         ],
     }
     text = report.table(measured)
+    assert "load of the machine: unknown" in text
     assert "CPU per request, c16: 200 us, goal 180 us: MISSED" in text
+    assert "requests per core, x Portkey: goal at least 3.5 x: not measured" in text
     assert "added p50, c1: 0.15 ms, goal 0.25 ms: kept" in text
     path = report.save(measured, tmp_path)
     assert json.loads(path.read_text()) == measured
     report.plot(measured, path.with_suffix(".png"))
     assert path.with_suffix(".png").stat().st_size > 1000
+
+
+def test_ratios_have_the_better_one_above() -> None:
+    """Requests per core are the inverse of CPU per request."""
+    cpu = {"direct": 10.0, "starlette+aiohttp": 100.0, "agentcore": 150.0, "litellm": 6000.0}
+    figures = {name: {"c16": {"cpu_us": value}} for name, value in cpu.items()}
+    told = {goal.name: goal.told(figures) for goal in report.GOALS}
+    assert told["CPU, x the bare pass-through"].endswith("1.5 x, goal 1.4 x: MISSED")
+    assert told["requests per core, x LiteLLM"].endswith("40 x, goal at least 35 x: kept")
+    assert told["requests per core, x TensorZero"].endswith("not measured")
+
+
+def test_of_several_rounds_the_middle_one_counts() -> None:
+    rounds = [Measured(at, at, at, 10, 1, at, at, delay) for at, delay in ((3, 1), (1, 9), (2, 2))]
+    assert gateway.middle_of(rounds) == Measured(2, 2, 2, 30, 3, 2, 2, 2)
+    bare = [Measured(1, 1, 1, 10, 0, 1, None)]
+    assert gateway.middle_of(bare).cpu_us is gateway.middle_of(bare).delay_p99_ms is None
+
+
+def test_a_soak_tells_growth_and_goals() -> None:
+    soaked = Soaked(200_000, 1000, 0, before=100.0, after=106.0, most=250.0)
+    assert soaked.growth == pytest.approx(6.0)
+    assert [line.rpartition(": ")[2] for line in soaked.lines()[2:]] == ["kept", "MISSED", "kept"]
+
+
+def test_a_port_that_a_program_chooses(tmp_path: Path) -> None:
+    told = tmp_path / "port"
+    assert chosen_port(told) == 0
+    told.touch()
+    assert chosen_port(told) == 0
+    told.write_text("4711")
+    assert (chosen_port(told), chosen_port(80)) == (4711, 80)

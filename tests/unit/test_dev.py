@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devtools import commands, installers, interpreters, processes, venvs
-from devtools.venvs import BOOTSTRAP, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
+from devtools.venvs import BOOTSTRAP, GATEWAYS, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
 
@@ -316,7 +316,14 @@ class TestSteps:
         assert step("checking", ["sh", "-c", 'test "$EXTRA" = yes'], EXTRA="yes")
 
 
-LOCKS = [MAIN.lock, PEERS.lock, *(venv.lock for venv in OLDER_PEERS), INFERENCE.lock, BOOTSTRAP]
+LOCKS = [
+    MAIN.lock,
+    PEERS.lock,
+    *(venv.lock for venv in OLDER_PEERS),
+    INFERENCE.lock,
+    GATEWAYS.lock,
+    BOOTSTRAP,
+]
 
 
 class TestFiles:
