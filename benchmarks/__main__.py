@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     admission,
+    fault_soak,
     gateway,
     gateway_soak,
     openenv,
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="REQUESTS",
         help="instead: does memory grow, and what do 1000 streams take?",
     )
+    suite.add_argument(
+        "--faults", type=float, metavar="SECONDS", help="instead: is anything kept of faults?"
+    )
     _shared(suite)
     suite = suites.add_parser("openenv", help="steps of environments, beside upstream's package")
     suite.add_argument("--soak", type=int, metavar="STEPS", help="instead: does memory grow?")
@@ -46,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     if getattr(options, "soak", None):
         soak = openenv_soak.run if options.suite == "openenv" else gateway_soak.main
         return soak(options.soak)
+    if getattr(options, "faults", None):
+        return fault_soak.run(options.faults)
     if options.suite == "admission":
         return _admission(options)
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)

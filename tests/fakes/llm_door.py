@@ -16,7 +16,7 @@ from agentcore.llm_gateway.ingress import OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord, ProviderConfig
 from agentcore.llm_gateway.prices import PriceBook
-from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.hybrid_router import BREAKERS, BreakerPolicy, HybridRouter
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import ANN
 from tests.fakes.openenv_servers import serving
@@ -44,7 +44,9 @@ class Door:
 
 
 @asynccontextmanager
-async def llm_door(*providers: ProviderConfig) -> AsyncIterator[Door]:
+async def llm_door(
+    *providers: ProviderConfig, breakers: BreakerPolicy = BREAKERS
+) -> AsyncIterator[Door]:
     clock = SystemClock()
     pool = ConnectionPool(clock)
     prices = PriceBook(providers, reference_model="gpt-5-mini", clock=clock)
@@ -58,6 +60,7 @@ async def llm_door(*providers: ProviderConfig) -> AsyncIterator[Door]:
         accounts=Accounts(prices=prices, metrics=metrics, record=lines.append, clock=clock),
         clock=clock,
         ids=Ids(),
+        breakers=breakers,
     )
     endpoint = OpenAIEndpoint(lambda: router, clock=clock, max_body_bytes=10_000_000)
     door = Door(endpoint, lines, router, pool)

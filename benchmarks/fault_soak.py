@@ -1,0 +1,193 @@
+"""Everything at once for a long time: good answers, every fault, callers that leave.
+
+``python -m benchmarks gateway --faults 1800``. Gateway, upstreams and callers are one process, so
+that nothing which any of them keeps goes unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from agentcore.llm_gateway.decisions import DecisionLog
+from agentcore.llm_gateway.models import ProviderConfig, Timeouts
+from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy
+from benchmarks.processes import resident_mib
+from tests.fakes.anthropic_speech import ANTHROPIC
+from tests.fakes.llm_door import Door, llm_door
+from tests.fakes.llm_fault_table import FAULTS
+from tests.fakes.llm_faults import EMBEDDINGS, RawUpstream, Script, raw_upstream, well
+from tests.fakes.llm_speech import OPENAI, Speech
+from tests.fakes.responses_speech import RESPONSES
+
+CALLERS = 16
+PARTS = 10
+# Of the parts, the first ones fill caches; what the others add is growth.
+WARM = 3
+MOST_GROWTH = 0.05
+LEAVING = 0.1
+LEAVE_SECONDS = 0.01
+GOOD = 3
+# Of so many the router remembers why: the log is to be full in the first part.
+DECISIONS = 50
+WORDS = ("well ", "done ", "all")
+ASKED: dict[str, tuple[str, Speech, dict[str, Any]]] = {
+    "/chat/completions": ("openai", OPENAI, {"messages": [{"role": "user", "content": "Hi"}]}),
+    "/responses": ("openai", RESPONSES, {"input": "Hi"}),
+    "/messages": (
+        "anthropic",
+        ANTHROPIC,
+        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9},
+    ),
+    "/embeddings": ("openai", EMBEDDINGS, {"input": "Hi"}),
+}
+SHORT = Timeouts(connect=1, first_byte=0.1, idle=0.1, total=0.2)
+
+
+class Sample(NamedTuple):
+    """What there is when nobody asks for anything."""
+
+    calls: int
+    answered: int
+    memory: float
+    objects: int
+    tasks: int
+    places: int
+    connections: int
+
+
+@dataclass
+class Soak:
+    door: Door
+    upstreams: tuple[RawUpstream, RawUpstream]
+    dice: random.Random
+    calls: int = 0
+    answered: int = 0
+
+    async def part(self, seconds: float, least: int) -> Sample:
+        """All callers ask for so long, and as often as ``least`` together."""
+        end, goal = time.monotonic() + seconds, self.calls + least
+
+        async def ask_on(session: aiohttp.ClientSession) -> None:
+            while time.monotonic() < end or self.calls < goal:
+                await self._ask(session)
+
+        async with aiohttp.ClientSession() as session:
+            await asyncio.gather(*(ask_on(session) for _ in range(CALLERS)))
+        return await self._rest()
+
+    async def _ask(self, session: aiohttp.ClientSession) -> None:
+        self.calls += 1
+        path = self.dice.choice([*ASKED])
+        body = {**ASKED[path][2], "model": path[1:].replace("/", "-")}
+        if path != "/embeddings":
+            body["stream"] = self.dice.random() < 0.7
+        patience = LEAVE_SECONDS if self.dice.random() < LEAVING else 30.0
+        priority = {"x-agentcore-priority": self.dice.choice(("high", "medium", "low"))}
+        try:
+            async with (
+                asyncio.timeout(patience),
+                session.post(self.door.url + path, json=body, headers=priority) as answer,
+            ):
+                await answer.read()
+                self.answered += answer.status == 200
+        except TimeoutError:
+            assert patience == LEAVE_SECONDS, f"{path} hangs"
+
+    async def _rest(self) -> Sample:
+        """When all that was begun has come to its end."""
+        self.door.pool.close()
+        async with asyncio.timeout(10):
+            # The upstreams' side of a connection ends a little later than ours.
+            while self._places() or any(each.open for each in self.upstreams):  # noqa: ASYNC110 - no event says so
+                await asyncio.sleep(0.005)
+        self.door.lines.clear()
+        gc.collect()
+        return Sample(
+            calls=self.calls,
+            answered=self.answered,
+            memory=resident_mib(os.getpid()),
+            objects=len(gc.get_objects()),
+            tasks=len(asyncio.all_tasks()),
+            places=self._places(),
+            connections=sum(each.open for each in self.upstreams),
+        )
+
+    def _places(self) -> int:
+        return sum(each.gate.in_flight for each in self.door.router.providers.values())
+
+
+def scripts(path: str) -> Iterator[tuple[Script, Script]]:
+    """Plain and streamed, good ones between the faults; saturation would end the variety."""
+    speech = ASKED[path][1]
+    good = (well(speech, WORDS, stream=False), well(speech, WORDS, stream=True))
+    for fault in FAULTS.values():
+        if not fault.where and fault.status != 429:
+            plain, streamed = (
+                fault.script(speech, stream=way) if fault.met_by(stream=way) else good[way]
+                for way in (False, True)
+            )
+            yield plain, streamed
+            yield from [good] * GOOD
+
+
+def providers(broken: str, healthy: str) -> Iterator[ProviderConfig]:
+    for path, (kind, _, _) in ASKED.items():
+        model = path[1:].replace("/", "-")
+        for name, url, own in ((f"own-{model}", broken, True), (f"api-{model}", healthy, False)):
+            yield ProviderConfig.model_validate(
+                {
+                    "name": name,
+                    "kind": kind,
+                    "base_url": f"{url}/v1",
+                    "self_hosted": own,
+                    "models": {model: model},
+                    "timeouts": (SHORT if own else Timeouts()).model_dump(),
+                }
+            )
+
+
+async def soak(seconds: float, *, parts: int = PARTS, least: int = 0) -> list[Sample]:
+    """``parts`` samples of all that takes ``seconds``, or as many calls for each part."""
+    turns = {f"/v1{path}": cycle([*scripts(path)]) for path in ASKED}
+
+    def breaking(path: str, body: dict[str, Any]) -> Script:
+        return next(turns[path])[body.get("stream") is True]
+
+    def answering(path: str, body: dict[str, Any]) -> Script:
+        speech = ASKED[path.removeprefix("/v1")][1]
+        return well(speech, WORDS, stream=body.get("stream") is True)
+
+    never = BreakerPolicy(failures=1_000_000_000)
+    async with raw_upstream(breaking) as broken, raw_upstream(answering) as healthy:
+        known = providers(broken.url, healthy.url)
+        async with llm_door(*known, breakers=never) as door:
+            door.router.decisions = DecisionLog(DECISIONS)
+            running = Soak(door, (broken, healthy), random.Random(0))
+            samples = []
+            for _ in range(parts):
+                samples.append(await running.part(seconds / parts, least))
+                if seconds:
+                    print(samples[-1], flush=True)
+            return samples
+
+
+def run(seconds: float) -> int:
+    """0 if memory did not grow once it was warm, and nothing was kept."""
+    samples = asyncio.run(soak(seconds))
+    grown = samples[-1].memory / samples[WARM].memory - 1
+    kept = {each._replace(calls=0, answered=0, memory=0.0, objects=0) for each in samples[WARM:]}
+    print(
+        f"{samples[-1].calls} calls; memory {grown:+.1%}, goal at most {MOST_GROWTH:.0%}; "
+        f"tasks, places, connections: {'the same throughout' if len(kept) == 1 else kept}"
+    )
+    return int(grown > MOST_GROWTH or len(kept) > 1)
