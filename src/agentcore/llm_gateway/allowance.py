@@ -15,6 +15,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
+from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import CANCELLED, Outcome
 from agentcore.llm_gateway.budgets.directory import Spender
 from agentcore.llm_gateway.budgets.errors import PriceUnknown
@@ -30,6 +31,12 @@ from agentcore.llm_gateway.terms import NO_TERMS
 LEAST_BYTES = 1
 USUAL_BYTES = 4
 USUAL_COMPLETION = 512
+# Members whose value is a picture, a sound or a file in base64: tokens of one at least, and bytes
+# for each beyond. Smaller requests are not looked through.
+MEDIA = frozenset({"url", "image_url", "data", "file_data"})
+MEDIA_TOKENS = 4096
+BYTES_PER_MEDIA_TOKEN = 16
+MEDIA_BYTES = 64 * 1024
 # The frame of an event: what it has beside its text, in bytes.
 FRAME_BYTES = 160
 TICK_SECONDS = 1.0
@@ -223,12 +230,15 @@ class _Admitted:
     def _most(self) -> tuple[int, int]:
         """Tokens that the call can come to: no tokenizer makes more of a text than its bytes."""
         call = self.call
+        prompt = call.prompt_bytes // LEAST_BYTES
+        if call.prompt_bytes > MEDIA_BYTES:
+            prompt -= spared_by_media(call.body)
         if call.dialect == "embeddings":
-            return call.prompt_bytes // LEAST_BYTES, 0
+            return prompt, 0
         answers = call.body.get("n")
         times = answers if isinstance(answers, int) and answers > 1 else 1
         completion = self._worst if call.max_tokens is None else call.max_tokens
-        return call.prompt_bytes // LEAST_BYTES, max(0, completion) * times
+        return prompt, max(0, completion) * times
 
 
 class _Held:
@@ -249,6 +259,26 @@ class _Held:
 
     def release(self) -> None:
         self._reservation.settle(ZERO)
+
+
+def spared_by_media(body: Mapping[str, JsonValue]) -> int:
+    """By how much pictures, sounds and files inside a request are fewer tokens than bytes.
+
+    Only where a provider decodes them: the same bytes as a text are a text.
+    """
+    spared = 0
+    left: list[JsonValue] = [value for value in body.values() if isinstance(value, list | dict)]
+    while left:
+        each = left.pop()
+        if isinstance(each, list):
+            left += [value for value in each if isinstance(value, list | dict)]
+        elif isinstance(each, dict):
+            for name, value in each.items():
+                if isinstance(value, list | dict):
+                    left.append(value)
+                elif name in MEDIA and isinstance(value, str) and len(value) > MEDIA_TOKENS:
+                    spared += len(value) - max(MEDIA_TOKENS, len(value) // BYTES_PER_MEDIA_TOKEN)
+    return spared
 
 
 async def _enter(meters: Sequence[Meter], call: ChatCall) -> list[_Used]:

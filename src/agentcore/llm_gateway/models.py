@@ -320,6 +320,7 @@ class TokenUsage(NamedTuple):
     audio_completion_tokens: int = 0
     audio_cached_tokens: int = 0
     image_completion_tokens: int = 0
+    web_searches: int = 0
 
 
 class ChatCall(NamedTuple):

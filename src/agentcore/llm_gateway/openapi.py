@@ -180,7 +180,7 @@ def _chat() -> JsonObject:
                     "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
                 },
             },
-            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
         },
     }
 
@@ -206,7 +206,7 @@ def _embeddings() -> JsonObject:
                 "headers": _answer_headers(),
                 **_json("A vector for each input, in their order", _EMBEDDINGS),
             },
-            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
         },
     }
 
@@ -242,7 +242,7 @@ def _responses() -> JsonObject:
                     },
                 },
             },
-            **_errors(400, 401, 403, 404, 413, 429, 502, 503, 504),
+            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
         },
     }
 
@@ -256,7 +256,7 @@ def _messages() -> JsonObject:
             "details": {"error_code": "model_not_found"},
         },
     }
-    refusals = (400, 401, 403, 404, 413, 429, 502, 503, 504)
+    refusals = (400, 401, 402, 403, 404, 413, 429, 502, 503, 504)
     return {
         "tags": ["gateway"],
         "summary": "Message, Anthropic-compatible",

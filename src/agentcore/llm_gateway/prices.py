@@ -28,7 +28,6 @@ CONFIGURED = "configured"
 # Prices of what a call may use beside text, and of which our counts know nothing: no part of it.
 BESIDE = frozenset(
     {
-        "web_searches_kcount",
         "storage_searches_kcount",
         "social_searches_kcount",
         "code_executions_kcount",
@@ -36,7 +35,14 @@ BESIDE = frozenset(
     }
 )
 PLAIN = frozenset(
-    {"input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok"}
+    {
+        "input_mtok",
+        "output_mtok",
+        "cache_read_mtok",
+        "cache_write_mtok",
+        "cache_write_1h_mtok",
+        "web_searches_kcount",
+    }
 )
 PROMPT = ("input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mtok")
 # The price library's names of those whose models are priced wherever base_url leads.
@@ -75,6 +81,8 @@ class FlatPrice:
     cached: Decimal
     cache_write: Decimal | None = None
     cache_write_1h: Decimal | None = None
+    # Of a thousand; who asks for them pays for them beside the tokens.
+    searches: Decimal = Decimal(0)
     source: str = field(default=CONFIGURED, compare=False)
 
     @classmethod
@@ -91,11 +99,15 @@ class FlatPrice:
             + usage.cached_tokens * self.cached
             + usage.completion_tokens * self.output
         )
-        if usage.cache_write_tokens:
+        if usage.cache_write_tokens or usage.cache_write_1h_tokens:
             long = usage.cache_write_1h_tokens
+            if long > usage.cache_write_tokens:
+                return None
             write = self.input if self.cache_write is None else self.cache_write
             kept = write if self.cache_write_1h is None else self.cache_write_1h
             cost += (usage.cache_write_tokens - long) * write + long * kept
+        if usage.web_searches:
+            cost += usage.web_searches * self.searches * THOUSAND
         return cost / MILLION
 
     def estimate(self, prompt: int, completion: int) -> float:
@@ -128,6 +140,7 @@ class LibraryPrice:
             "cache_audio_read_tokens": usage.audio_cached_tokens,
             "output_image_tokens": usage.image_completion_tokens,
             "output_reasoning_tokens": usage.reasoning_tokens,
+            "web_searches": usage.web_searches,
         }
         try:
             # What is 0 is left out: of a part that is named, the library asks for the whole.
@@ -258,6 +271,7 @@ def library_price(found: ModelPrice) -> Price | None:
         rates.get("cache_read_mtok", rates["input_mtok"]),
         rates.get("cache_write_mtok"),
         rates.get("cache_write_1h_mtok"),
+        rates.get("web_searches_kcount", Decimal(0)),
         LIBRARY,
     )
 

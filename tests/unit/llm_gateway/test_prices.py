@@ -115,7 +115,7 @@ def costs_the_same(book: PriceBook, model: str, metadata: dict[str, Any]) -> Non
 
 async def test_money_is_exact(book: PriceBook) -> None:
     price = book.price("openai", "gpt-5-mini")
-    assert price == FlatPrice(Decimal("0.25"), Decimal(2), Decimal("0.025"))
+    assert price == FlatPrice(Decimal("0.25"), Decimal(2), Decimal("0.025"), searches=Decimal(10))
     assert price.of(USAGE) == Decimal("0.00056")
 
 

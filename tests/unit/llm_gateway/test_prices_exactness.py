@@ -58,7 +58,19 @@ def usages(draw: st.DrawFn) -> TokenUsage:
     thought = draw(st.integers(0, said))
     spoken = draw(st.integers(0, said - thought))
     prompt = cached + write + fresh
-    return TokenUsage(prompt, said, prompt + said, cached, thought, write, long, audio, spoken)
+    searches = draw(st.integers(0, 5))
+    return TokenUsage(
+        prompt,
+        said,
+        prompt + said,
+        cached,
+        thought,
+        write,
+        long,
+        audio,
+        spoken,
+        web_searches=searches,
+    )
 
 
 def in_words_of_the_library(usage: TokenUsage) -> Usage:
@@ -71,6 +83,7 @@ def in_words_of_the_library(usage: TokenUsage) -> Usage:
         "input_audio_tokens": usage.audio_prompt_tokens,
         "output_audio_tokens": usage.audio_completion_tokens,
         "output_reasoning_tokens": usage.reasoning_tokens,
+        "web_searches": usage.web_searches,
     }
     return Usage(**{name: count for name, count in counted.items() if count})
 
@@ -102,7 +115,7 @@ def test_a_figure_is_the_librarys_for_every_kind_of_price(usage: TokenUsage) -> 
 @given(usage=usages())
 @settings(max_examples=25, deadline=None)
 def test_a_ceiling_is_never_below_what_text_costs(usage: TokenUsage) -> None:
-    text = usage._replace(audio_prompt_tokens=0)
+    text = usage._replace(audio_prompt_tokens=0, web_searches=0)
     for provider, model, found in everything():
         price = library_price(found)
         if price is None:

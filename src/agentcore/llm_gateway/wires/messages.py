@@ -159,6 +159,7 @@ def message_usage(usage: Mapping[str, JsonValue]) -> TokenUsage | None:
     made = token_count(usage.get("cache_creation_input_tokens")) or 0
     kept = object_of(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")
     thought = object_of(usage.get("output_tokens_details")).get("thinking_tokens")
+    searches = object_of(usage.get("server_tool_use")).get("web_search_requests")
     prompt = fresh + read + made
     return TokenUsage(
         prompt,
@@ -168,6 +169,7 @@ def message_usage(usage: Mapping[str, JsonValue]) -> TokenUsage | None:
         reasoning_tokens=token_count(thought) or 0,
         cache_write_tokens=made,
         cache_write_1h_tokens=token_count(kept) or 0,
+        web_searches=token_count(searches) or 0,
     )
 
 

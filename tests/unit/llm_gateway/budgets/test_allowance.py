@@ -11,7 +11,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.errors import AgentCoreError, RequestTooLarge
-from agentcore.llm_gateway.allowance import FRAME_BYTES, UNLIMITED, Allowance
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.llm_gateway.allowance import (
+    FRAME_BYTES,
+    UNLIMITED,
+    Allowance,
+    spared_by_media,
+)
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, PriceUnknown
 from agentcore.llm_gateway.budgets.purse import Purse
 from agentcore.llm_gateway.budgets.store import BudgetStore
@@ -411,3 +417,34 @@ async def test_it_keeps_up_by_itself(
             clock.advance(1)
             await asyncio.sleep(0)
         running.cancel()
+
+
+def test_media_are_fewer_tokens_than_bytes_where_they_are_media() -> None:
+    data = "A" * 160_000
+    url = f"data:image/png;base64,{data}"
+    chat = asking({"type": "image_url", "image_url": {"url": url}})
+    message = asking({"type": "image", "source": {"data": data}})
+    sound = asking({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}})
+    for body in (chat, message, sound):
+        assert spared_by_media(body) >= len(data) - len(url) // 16
+    # As a text the same bytes are a text.
+    assert spared_by_media({"messages": [{"role": "user", "content": data}]}) == 0
+    assert spared_by_media({"input": data, "messages": [{"url": "https://short"}]}) == 0
+
+
+def asking(part: JsonObject) -> JsonObject:
+    return {"messages": [{"role": "user", "content": [part]}]}
+
+
+async def test_a_large_picture_does_not_use_up_a_budget(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget
+) -> None:
+    await set_budget("0.1")
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    url = "data:image/png;base64," + "A" * 1_000_000
+    picture: JsonObject = {"type": "image_url", "image_url": {"url": url}}
+    asked = replace(ASKED, messages=[{"role": "user", "content": [picture]}])
+    assert await gate.ask(asked) == "cheap"
+    with pytest.raises(BudgetExceeded):
+        await gate.ask(replace(ASKED, messages=[{"role": "user", "content": "A" * 1_000_000}]))
