@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 Refuse = Callable[["Scope", "Receive", "Send", AgentCoreError], Awaitable[None]]
+# Paths whose rule is remembered: those that come first, and most often.
+MOST_KNOWN = 256
+LONGEST_KNOWN = 64
 READING = frozenset({"GET", "HEAD"})
 
 
@@ -56,6 +59,7 @@ class Access:
         self._authenticator = authenticator
         ordered = sorted(rules, key=lambda rule: -len(rule.prefix))
         self._rules = [(rule, rule.prefix.rstrip("/") + "/") for rule in ordered]
+        self._known: dict[str, Rule | None] = {}
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,10 +88,16 @@ class Access:
 
     def _rule(self, path: str) -> Rule | None:
         """The closest rule; None where there is none (unknown routes): any credential will do."""
+        if path in self._known:
+            return self._known[path]
         for rule, below in self._rules:
             if path.startswith(below) or path == rule.prefix:
-                return rule
-        return None
+                break
+        else:
+            rule = None
+        if len(self._known) < MOST_KNOWN and len(path) <= LONGEST_KNOWN:
+            self._known[path] = rule
+        return rule
 
 
 async def deny(scope: Scope, receive: Receive, send: Send, response: ASGIApp, reason: str) -> None:

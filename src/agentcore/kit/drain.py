@@ -128,12 +128,6 @@ class DrainGate:
             return
         task = asyncio.current_task()
         self._drain.entered(task)
-        try:
-            await self._answer(scope, receive, send)
-        finally:
-            self._drain.left(task)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def sending(message: Message) -> None:
@@ -148,10 +142,14 @@ class DrainGate:
                 raise
             # An answer that has begun can only end early, which its length or encoding tells.
             if not begun:
-                error = Draining(
-                    "this replica stopped before it had answered; whether it did what was asked is "
-                    "not known",
-                    hint="repeat the request, under the same id where it has one",
-                    retry_after=RETRY_AFTER,
-                )
-                await self._refuse(scope, receive, send, error)
+                await self._refuse(scope, receive, send, _stopped())
+        finally:
+            self._drain.left(task)
+
+
+def _stopped() -> Draining:
+    return Draining(
+        "this replica stopped before it had answered; whether it did what was asked is not known",
+        hint="repeat the request, under the same id where it has one",
+        retry_after=RETRY_AFTER,
+    )
