@@ -69,7 +69,7 @@ class DecisionLog:
                 yield kept.told()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     at: datetime
     call: ChatCall

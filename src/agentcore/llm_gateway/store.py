@@ -170,6 +170,9 @@ WRITE = text(
 )
 
 
+NUL = "\\u0000"
+
+
 class CallStore:
     """``database`` is asked for at each call: it opens after the routes are declared."""
 
@@ -184,7 +187,10 @@ class CallStore:
         Raises:
             UnwritableCalls: the database refuses what one of them holds.
         """
-        rows = orjson.dumps([_row(record) for record in records], default=str).decode()
+        rows = _written(records)
+        if NUL in rows:
+            # PostgreSQL's text cannot hold it: one such name must not block the whole batch.
+            rows = _written([_clean(record) for record in records])
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(WRITE, {"rows": rows})
@@ -277,15 +283,19 @@ class KeyStore:
         return await self._database().run(work)
 
 
+def _written(records: Sequence[CallRecord]) -> str:
+    return orjson.dumps([_row(record) for record in records], default=str).decode()
+
+
 def _row(record: CallRecord) -> dict[str, object]:
     usage = record.usage
     return {
         "id": record.id,
         "at": record.at,
-        "tenant": _clean(record.tenant),
-        "subject": _clean(record.subject),
+        "tenant": record.tenant,
+        "subject": record.subject,
         "provider": record.provider,
-        "model": _clean(record.model),
+        "model": record.model,
         "kind": record.kind,
         "status": record.status,
         "prompt_tokens": usage.prompt_tokens if usage else None,
@@ -296,11 +306,11 @@ def _row(record: CallRecord) -> dict[str, object]:
         "cost_usd": record.cost_usd,
         "api_equivalent_usd": record.api_equivalent_usd,
         "reason": record.reason,
-        "trace_id": _clean(record.trace_id),
+        "trace_id": record.trace_id,
         "private": record.private,
         "key_id": record.key_id or None,
-        "agent": _clean(record.agent) or None,
-        "conversation": _clean(record.conversation) or None,
+        "agent": record.agent or None,
+        "conversation": record.conversation or None,
         "dialect": record.dialect,
         "reasoning_tokens": usage.reasoning_tokens if usage else None,
         "cache_write_tokens": usage.cache_write_tokens if usage else None,
@@ -309,9 +319,11 @@ def _row(record: CallRecord) -> dict[str, object]:
     }
 
 
-def _clean(text: str) -> str:
-    # PostgreSQL's text cannot hold NUL: one such name must not block the whole batch.
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+def _clean(record: CallRecord) -> CallRecord:
+    return CallRecord._make(
+        value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+        for value in record
+    )
 
 
 def _key(row: RowMapping) -> ApiKey:
