@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-import anthropic
 import httpx2
 import openai
 import pytest
@@ -31,8 +31,14 @@ from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.llm_gateway.store import api_keys
+from tests.fakes.late import Late
 from tests.fakes.llm_upstream import Upstream, llm_upstream
 from tests.fakes.openenv_servers import serving
+
+if TYPE_CHECKING:
+    import anthropic
+else:
+    anthropic = Late("anthropic")
 
 CLOCK = SystemClock()
 SECRET = "s" * 48

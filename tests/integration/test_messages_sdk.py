@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import anthropic
 import pytest
-from anthropic.types import Message, StopReason, TextBlock, ThinkingBlock, ToolUseBlock
-from anthropic.types.shared import ErrorType
 
 from agentcore.llm_gateway.dialects.messages import ERROR_TYPES
 from agentcore.llm_gateway.models import ProviderConfig
 from agentcore.llm_gateway.wires.anthropic_answer import FINISH_REASONS
 from tests.fakes import anthropic_speech as spoken
+from tests.fakes.late import Late
 from tests.fakes.llm_door import Door, llm_door
 from tests.fakes.llm_speech import OPENAI
 from tests.fakes.llm_upstream import (
@@ -31,6 +29,12 @@ from tests.fakes.llm_upstream import (
     streams,
     usage_event,
 )
+
+if TYPE_CHECKING:
+    import anthropic
+    import anthropic.types.shared
+else:
+    anthropic = Late("anthropic")
 
 ASK: dict[str, Any] = {
     "model": "m",
@@ -98,9 +102,9 @@ async def others() -> AsyncIterator[Gateway]:
 async def test_plain(over: Gateway) -> None:
     raw = await over.sdk.messages.with_raw_response.create(**ASK)
     message = await raw.parse()
-    assert isinstance(message, Message)
+    assert isinstance(message, anthropic.types.Message)
     (block,) = message.content
-    assert isinstance(block, TextBlock)
+    assert isinstance(block, anthropic.types.TextBlock)
     assert block.text == "Hello there!"
     assert (message.stop_reason, message.role, message.type) == ("end_turn", "assistant", "message")
     assert (message.usage.input_tokens, message.usage.output_tokens) == (12, 3)
@@ -156,7 +160,7 @@ async def test_tools(over: Gateway) -> None:
     )
     message = await over.sdk.messages.create(**ASK, **TOOLS)
     (block,) = message.content
-    assert isinstance(block, ToolUseBlock)
+    assert isinstance(block, anthropic.types.ToolUseBlock)
     assert (block.id, block.name, block.input) == ("toolu_1", "weather", {"city": "Rome"})
     assert message.stop_reason == "tool_use"
     over.upstream.behaviour = SAYS[over.kind]
@@ -201,9 +205,9 @@ async def test_tools_and_thoughts_streamed(over: Gateway) -> None:
     async with over.sdk.messages.stream(**ASK, **TOOLS) as stream:
         message = await stream.get_final_message()
     thought, used = message.content
-    assert isinstance(thought, ThinkingBlock)
+    assert isinstance(thought, anthropic.types.ThinkingBlock)
     assert (thought.thinking, thought.signature) == ("Hm.", "agentcore")
-    assert isinstance(used, ToolUseBlock)
+    assert isinstance(used, anthropic.types.ToolUseBlock)
     assert (used.id, used.input) == ("toolu_1", {"city": "Rome"})
     assert message.stop_reason == "tool_use"
     said = [*ASK["messages"], message.to_param()]
@@ -235,25 +239,26 @@ async def test_a_refused_request(over: Gateway) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "expected", "kind", "code"),
     [
-        (fails(429), anthropic.RateLimitError, "rate_limit_error", "rate_limited"),
-        (fails(529), anthropic.RateLimitError, "rate_limit_error", "rate_limited"),
-        (fails(500), anthropic.InternalServerError, "api_error", "unavailable"),
-        (fails(401), anthropic.InternalServerError, "api_error", "credential_refused"),
-        (answers(b"<html>"), anthropic.InternalServerError, "api_error", "malformed"),
-        (stalls(), anthropic.InternalServerError, "timeout_error", "timeout"),
+        (fails(429), "RateLimitError", "rate_limit_error", "rate_limited"),
+        (fails(529), "RateLimitError", "rate_limit_error", "rate_limited"),
+        (fails(500), "InternalServerError", "api_error", "unavailable"),
+        (fails(401), "InternalServerError", "api_error", "credential_refused"),
+        (answers(b"<html>"), "InternalServerError", "api_error", "malformed"),
+        (stalls(), "InternalServerError", "timeout_error", "timeout"),
     ],
     ids=["429", "529", "500", "401", "a page", "stalled"],
 )
 async def test_failures_are_the_sdks_own(
     over: Gateway,
     behaviour: Behaviour,
-    expected: type[anthropic.APIStatusError],
+    expected: str,
     kind: str,
     code: str,
 ) -> None:
     over.upstream.behaviour = behaviour
-    with pytest.raises(expected) as caught:
+    with pytest.raises(anthropic.APIStatusError) as caught:
         await over.sdk.messages.create(**ASK)
+    assert isinstance(caught.value, getattr(anthropic, expected))
     assert (caught.value.type, caught.value.error_code) == (kind, f"upstream_{code}")
 
 
@@ -270,7 +275,9 @@ async def test_requests_that_cannot_be_served(others: Gateway) -> None:
         await sdk.messages.create(**{**ASK, "model": "gpt-9"})
     assert (unknown.value.type, unknown.value.error_code) == ("not_found_error", "model_not_found")
     with pytest.raises(anthropic.BadRequestError, match="max_tokens"):
-        await sdk.post("/v1/messages", body={**ASK, "max_tokens": None}, cast_to=Message)
+        await sdk.post(
+            "/v1/messages", body={**ASK, "max_tokens": None}, cast_to=anthropic.types.Message
+        )
     search: Any = [{"type": "web_search_20260318", "name": "web_search"}]
     with pytest.raises(anthropic.BadRequestError, match="web_search_20260318"):
         await sdk.messages.create(**ASK, tools=search)
@@ -296,6 +303,8 @@ async def test_it_lists_models(others: Gateway) -> None:
 
 
 def test_what_the_sdk_knows_is_known() -> None:
-    assert set(FINISH_REASONS) == set(get_args(StopReason))
+    assert set(FINISH_REASONS) == set(get_args(anthropic.types.StopReason))
     # The SDK's list has no name for a 413; Anthropic's documentation has.
-    assert set(ERROR_TYPES.values()) - {"request_too_large"} <= set(get_args(ErrorType))
+    assert set(ERROR_TYPES.values()) - {"request_too_large"} <= set(
+        get_args(anthropic.types.shared.ErrorType)
+    )
