@@ -37,7 +37,7 @@ def _observed(axes: Axes, saved: Mapping[date, Decimal]) -> None:
     axes.set_title("saved each day: API prices less own cost, from the ledger")
     axes.set_ylabel("USD")
     # Thirty dates do not fit beside each other.
-    shown = range(0, len(days), max(1, len(days) // 8))
+    shown = range(0, len(days), max(1, len(days) // 6))
     axes.set_xticks(list(shown), [days[place].isoformat() for place in shown])
     axes.grid(visible=True, axis="y", alpha=0.25)
 

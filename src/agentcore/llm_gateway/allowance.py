@@ -17,7 +17,6 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import CANCELLED, Outcome
-from agentcore.llm_gateway.budgets.directory import Spender
 from agentcore.llm_gateway.budgets.errors import PriceUnknown
 from agentcore.llm_gateway.budgets.models import ZERO, Budget
 from agentcore.llm_gateway.budgets.purse import Purse, Reservation
@@ -130,11 +129,15 @@ class Allowance:
         self._worst_completion = worst_completion
 
     async def admit(self, call: ChatCall) -> Grant:
-        budgets = self._purse.budgets_of(Spender(call.tenant, call.key_id, call.agent))
-        if not budgets and call.terms is NO_TERMS and call.tenant not in self._tenants:
-            return UNLIMITED
-        meters = [self._meters.of(limit) for limit in self._limits(call)]
-        used = await _enter(meters, call)
+        budgets = self._purse.budgets_of(call.tenant, call.key_id, call.agent)
+        rates = self._tenants.get(call.tenant, NO_RATES)
+        if call.terms is NO_TERMS and rates is NO_RATES:
+            if not budgets:
+                return UNLIMITED
+            return _Admitted(call, self._purse, budgets, (), self._worst_completion)
+        caller = (call.tenant, call.key_id, call.terms, rates)
+        meters = self._meters.group(caller, lambda: _limits(call, rates))
+        used = await _enter(meters, call) if meters else ()
         return _Admitted(call, self._purse, budgets, used, self._worst_completion)
 
     async def refresh(self) -> None:
@@ -159,17 +162,16 @@ class Allowance:
                 except StorageUnavailable as error:
                     log.warning("rates of tenants wait", error=error.detail)
 
-    def _limits(self, call: ChatCall) -> list[Limit]:
-        rates = self._tenants.get(call.tenant, NO_RATES)
-        own = f"key:{call.tenant}:{call.key_id}"
-        whole = f"tenant:{call.tenant}"
-        wanted: tuple[tuple[str, str, Unit, int | None], ...] = (
-            (own, "this key", "tokens", call.terms.tokens_per_minute),
-            (whole, "this tenant", "tokens", rates.tokens_per_minute),
-            (own, "this key", "requests", call.terms.requests_per_minute),
-            (whole, "this tenant", "requests", rates.requests_per_minute),
-        )
-        return [Limit(name, whose, unit, n) for name, whose, unit, n in wanted if n is not None]
+
+def _limits(call: ChatCall, rates: Rates) -> list[Limit]:
+    own, whole = f"key:{call.tenant}:{call.key_id}", f"tenant:{call.tenant}"
+    wanted: tuple[tuple[str, str, Unit, int | None], ...] = (
+        (own, "this key", "tokens", call.terms.tokens_per_minute),
+        (whole, "this tenant", "tokens", rates.tokens_per_minute),
+        (own, "this key", "requests", call.terms.requests_per_minute),
+        (whole, "this tenant", "requests", rates.requests_per_minute),
+    )
+    return [Limit(name, whose, unit, n) for name, whose, unit, n in wanted if n is not None]
 
 
 class _Used(NamedTuple):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,12 +10,19 @@ from agentcore.kit.errors import DeadlineExceeded
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import Accounts
-from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamTruncated, UpstreamUnavailable
+from agentcore.llm_gateway.allowance import Grant, Unlimited
+from agentcore.llm_gateway.errors import (
+    InvalidChatRequest,
+    ModelNotAllowed,
+    UpstreamTruncated,
+    UpstreamUnavailable,
+)
 from agentcore.llm_gateway.models import CallRecord, ChatCall
 from agentcore.llm_gateway.policy import policy_of
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.routed import Answer
 from agentcore.llm_gateway.response_cache import ENTRY_BYTES, ResponseCache
+from agentcore.llm_gateway.terms import Terms
 from agentcore.llm_gateway.traffic import CacheConfig
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
@@ -243,3 +251,26 @@ async def test_a_stream_is_kept_when_it_is_whole(
     assert b"[DONE]" in whole
     assert len(upstream.bodies) == 2
     assert [line.status for line in lines] == ["upstream_truncated", "success", "cached"]
+
+
+async def test_a_key_gets_no_answer_of_a_model_that_it_is_not_for(cached: Cached) -> None:
+    await cached.ask()
+    assert (await cached.ask()).cached
+    with pytest.raises(ModelNotAllowed):
+        await cached.ask(terms=Terms(models=("other",)))
+    assert (await cached.ask(terms=Terms(models=("m",)))).cached
+    assert cached.asked == 1
+
+
+async def test_what_one_caller_is_told_of_its_limits_no_other_hears(cached: Cached) -> None:
+    class Told(Unlimited):
+        headers: Sequence[tuple[str, str]] = (("x-ratelimit-limit-requests", "1"),)
+
+        async def admit(self, call: ChatCall) -> Grant:
+            return Told()
+
+    cached.router.guarded_by(Told())
+    assert (await cached.ask()).limits
+    again = await cached.ask()
+    assert again.cached
+    assert again.limits == ()

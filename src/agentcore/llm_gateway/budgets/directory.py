@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
 from uuid import UUID
 
 from agentcore.llm_gateway.budgets.models import Budget, BudgetScope
 
 ReadChanges = Callable[[int], Awaitable[tuple[int, list[tuple[Budget, bool]]]]]
 NONE: tuple[Budget, ...] = ()
-
-
-class Spender(NamedTuple):
-    """Who pays for a call; ``key`` and ``agent`` may be empty."""
-
-    tenant: str
-    key: str = ""
-    agent: str = ""
 
 
 class Directory:
@@ -32,15 +23,16 @@ class Directory:
     def get(self, budget_id: UUID) -> Budget | None:
         return self._budgets.get(budget_id)
 
-    def of(self, spender: Spender) -> tuple[Budget, ...]:
-        tenant = self._of.get(spender.tenant)
-        if tenant is None:
+    def of(self, tenant: str, key: str = "", agent: str = "") -> tuple[Budget, ...]:
+        """What a call counts against; ``key`` and ``agent`` may be empty."""
+        known = self._of.get(tenant)
+        if known is None:
             return NONE
-        found = tenant.get(("tenant", ""), NONE)
-        if spender.key:
-            found += tenant.get(("key", spender.key), NONE)
-        if spender.agent:
-            found += tenant.get(("agent", spender.agent), NONE)
+        found = known.get(("tenant", ""), NONE)
+        if key:
+            found += known.get(("key", key), NONE)
+        if agent:
+            found += known.get(("agent", agent), NONE)
         return found
 
     async def refresh(self) -> None:

@@ -25,7 +25,7 @@ import structlog
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.ids import Ids
-from agentcore.llm_gateway.budgets.directory import Directory, ReadChanges, Spender
+from agentcore.llm_gateway.budgets.directory import Directory, ReadChanges
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, BudgetUnavailable
 from agentcore.llm_gateway.budgets.leases import Lease
 from agentcore.llm_gateway.budgets.models import ZERO, Budget, Drawn, Holding, period_end
@@ -90,8 +90,9 @@ class Purse:
         self._away_until = 0.0
         self._ticks = 0
 
-    def budgets_of(self, spender: Spender) -> tuple[Budget, ...]:
-        return self._directory.of(spender)
+    def budgets_of(self, tenant: str, key: str = "", agent: str = "") -> tuple[Budget, ...]:
+        """What a call counts against; ``key`` and ``agent`` may be empty."""
+        return self._directory.of(tenant, key, agent)
 
     async def reserve(self, budgets: Sequence[Budget], amount: Decimal) -> Reservation:
         """Set ``amount`` aside in each hard one of ``budgets``.

@@ -8,7 +8,7 @@ nobody gets more than the limit, and who stops asking leaves a second's part of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from agentcore.kit.errors import RequestTooLarge
@@ -16,10 +16,11 @@ from agentcore.llm_gateway.errors import RateLimitExceeded
 from agentcore.llm_gateway.rates.sources import Source, Standing
 
 Unit = Literal["requests", "tokens"]
-# The part of a limit that a process takes ahead, and of what it has needed in the last second.
+# The part of a limit that a process takes ahead, and of what it has needed in a second.
 AHEAD_OF_LIMIT = 60
 AHEAD_OF_NEED = 4
 FORGET_TICKS = 120
+MOST_GROUPS = 10_000
 
 
 class Limit(NamedTuple):
@@ -91,7 +92,8 @@ class Meter:
         per_minute = self.limit.per_minute
         # Where something is owed it may be more than there ever is at once.
         need = min(wanted - self.free, per_minute)
-        ahead = min(per_minute // AHEAD_OF_LIMIT, self._before // AHEAD_OF_NEED, per_minute - need)
+        busy = max(self._before, self._needed)
+        ahead = min(per_minute // AHEAD_OF_LIMIT, busy // AHEAD_OF_NEED, per_minute - need)
         for amount in (need + ahead, need) if ahead else (need,):
             self.standing = await self._source.take(self.limit.name, per_minute, amount)
             if self.standing.granted:
@@ -117,6 +119,7 @@ class Meters:
     def __init__(self, sources: Mapping[Unit, Source]) -> None:
         self._sources = sources
         self._meters: dict[Limit, Meter] = {}
+        self._groups: dict[Hashable, tuple[Meter, ...]] = {}
 
     def of(self, limit: Limit) -> Meter:
         meter = self._meters.get(limit)
@@ -124,12 +127,22 @@ class Meters:
             meter = self._meters[limit] = Meter(limit, self._sources[limit.unit])
         return meter
 
+    def group(self, caller: Hashable, limits: Callable[[], Iterable[Limit]]) -> tuple[Meter, ...]:
+        """The meters of a caller, whose limits are asked for once in a while."""
+        group = self._groups.get(caller)
+        if group is None:
+            if len(self._groups) >= MOST_GROUPS:
+                self._groups.clear()
+            group = self._groups[caller] = tuple(self.of(limit) for limit in limits())
+        return group
+
     async def tick(self) -> None:
         """To be called every second."""
         for limit, meter in list(self._meters.items()):
             await meter.tick()
             if meter.quiet > FORGET_TICKS:
                 del self._meters[limit]
+                self._groups.clear()
 
 
 def rate_headers(meters: Sequence[Meter]) -> list[tuple[str, str]]:

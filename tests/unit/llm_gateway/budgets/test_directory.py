@@ -3,7 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from agentcore.kit.ids import Ids
-from agentcore.llm_gateway.budgets.directory import Directory, Spender
+from agentcore.llm_gateway.budgets.directory import Directory
 from agentcore.llm_gateway.budgets.models import Budget, BudgetScope
 
 
@@ -25,16 +25,16 @@ async def test_changes_are_learnt_once() -> None:
     changes = Changes()
     directory = Directory(changes.since)
     await directory.refresh()
-    assert directory.of(Spender("acme")) == ()
+    assert directory.of("acme") == ()
     own, agents = budget("tenant"), budget("agent", "k")
     changes.log += [(own, True), (agents, True), (budget("key", "k", "rival"), True)]
     await directory.refresh()
-    assert directory.of(Spender("acme")) == (own,)
-    assert directory.of(Spender("acme", key="k")) == (own,)
-    assert directory.of(Spender("acme", agent="k")) == (own, agents)
+    assert directory.of("acme") == (own,)
+    assert directory.of("acme", key="k") == (own,)
+    assert directory.of("acme", agent="k") == (own, agents)
     raised = own._replace(limit=Decimal(2))
     changes.log += [(raised, True), (agents, False)]
     await directory.refresh()
-    assert directory.of(Spender("acme", agent="k")) == (raised,)
+    assert directory.of("acme", agent="k") == (raised,)
     assert directory.get(agents.id) is None
     assert changes.asked == [0, 0, 3]

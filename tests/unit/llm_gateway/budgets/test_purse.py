@@ -8,7 +8,6 @@ import pytest
 
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.ids import Ids
-from agentcore.llm_gateway.budgets.directory import Spender
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, BudgetUnavailable
 from agentcore.llm_gateway.budgets.models import Budget, BudgetState
 from agentcore.llm_gateway.budgets.purse import (
@@ -23,14 +22,14 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.treasury import FaultyTreasury
 from tests.unit.llm_gateway.budgets.conftest import MakePurse, SetBudget
 
-ACME = Spender("acme")
+ACME = ("acme",)
 CENT = Decimal("0.01")
 
 
 async def reserve(
-    purse: Purse, amount: str | int | Decimal, spender: Spender = ACME
+    purse: Purse, amount: str | int | Decimal, spender: tuple[str, ...] = ACME
 ) -> Reservation:
-    return await purse.reserve(purse.budgets_of(spender), Decimal(amount))
+    return await purse.reserve(purse.budgets_of(*spender), Decimal(amount))
 
 
 async def spends(purse: Purse, amount: str) -> bool:
@@ -54,7 +53,7 @@ async def test_who_has_no_budget_asks_nobody(
     treasury.away = True
     purse = make_purse(treasury)
     await purse.refresh()
-    assert purse.budgets_of(ACME) == ()
+    assert purse.budgets_of(*ACME) == ()
     await reserve(purse, 100)
 
 
@@ -69,7 +68,7 @@ async def test_a_call_counts_against_every_budget_it_falls_under(
     await purse.refresh()
 
     def counted(*spender: str) -> list[str]:
-        return [f"{each.scope} {each.period}" for each in purse.budgets_of(Spender(*spender))]
+        return [f"{each.scope} {each.period}" for each in purse.budgets_of(*spender)]
 
     assert counted("acme") == ["tenant day", "tenant month"]
     assert counted("acme", "k1", "a1") == ["tenant day", "tenant month", "key day", "agent day"]
@@ -107,7 +106,7 @@ async def test_a_refusal_names_budget_spent_limit_and_when_it_begins_anew(
     budget = await set_budget("1.5", scope="key", target="k1", period="month")
     purse = make_purse()
     await purse.refresh()
-    caller = Spender("acme", "k1")
+    caller = ("acme", "k1")
     (await reserve(purse, "1.25", caller)).settle(Decimal("1.25"))
     with pytest.raises(BudgetExceeded) as refused:
         await reserve(purse, "0.5", caller)
@@ -147,7 +146,7 @@ async def test_a_refusal_by_one_budget_leaves_the_others_alone(
     await purse.refresh()
     for _ in range(20):
         with pytest.raises(BudgetExceeded):
-            await reserve(purse, 9, Spender("acme", "k1"))
+            await reserve(purse, 9, ("acme", "k1"))
     await purse.close()
     told = await state(store, clock)
     assert (told.spent_usd, told.held_usd) == (0, 0)
@@ -320,7 +319,7 @@ async def test_changed_terms_hold_at_once_and_keep_what_was_spent(
     # Until it is noticed as well as afterwards.
     await reserve(purse, 5)
     await purse.refresh()
-    assert purse.budgets_of(ACME) == ()
+    assert purse.budgets_of(*ACME) == ()
     await purse.tell()
 
 
@@ -396,7 +395,7 @@ async def test_it_tells_and_learns_by_itself(
         running = group.create_task(purse.run())
         await asyncio.sleep(0)
         await set_budget(1)
-        while not purse.budgets_of(ACME):
+        while not purse.budgets_of(*ACME):
             clock.advance(1)
             await asyncio.sleep(0.001)
         (await reserve(purse, CENT)).settle(CENT)

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
-from agentcore.llm_gateway.budgets.directory import Spender
 from agentcore.llm_gateway.budgets.models import BudgetTerms
 from agentcore.llm_gateway.budgets.purse import Purse
 from agentcore.llm_gateway.budgets.store import ABANDONED, BudgetStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.treasury import FaultyTreasury
 
-ACME = Spender("acme", "k1")
+ACME = ("acme", "k1")
 LIMITS = {"tenant": Decimal(2), "key": Decimal(1)}
 FAULTS = ("", "", "", "", "", "", "away", "unknown")
 
@@ -55,7 +54,7 @@ class World:
         worst = Decimal(self.chance.randrange(1, 120)) / 1000
         cost = worst * Decimal(self.chance.choice(["0", "1", "1", "0.25"]))
         try:
-            reservation = await purse.reserve(purse.budgets_of(ACME), worst)
+            reservation = await purse.reserve(purse.budgets_of(*ACME), worst)
         except AgentCoreError:
             return
         self.answered += 1
@@ -150,7 +149,7 @@ async def test_many_callers_over_three_processes_use_all_of_it_and_no_more(
     async def spends(purse: Purse) -> None:
         for _ in range(8):
             try:
-                reservation = await purse.reserve(purse.budgets_of(ACME), cent)
+                reservation = await purse.reserve(purse.budgets_of(*ACME), cent)
             except AgentCoreError:
                 return
             world.spent += cent
