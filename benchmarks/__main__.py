@@ -1,4 +1,4 @@
-"""``python -m benchmarks gateway|openenv|admission``: measure, print, save."""
+"""``python -m benchmarks gateway|openenv|admission|failover``: measure, print, save."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import (
     admission,
+    failover,
     fault_soak,
     gateway,
     gateway_soak,
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     _shared(suite)
     suite = suites.add_parser("admission", help="interactive calls beside bulk on a real server")
     _shared(suite)
+    suites.add_parser("failover", help="what a provider's failure costs the caller")
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     if getattr(options, "soak", None):
@@ -52,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         return soak(options.soak)
     if getattr(options, "faults", None):
         return fault_soak.run(options.faults)
+    if options.suite == "failover":
+        failover.run()
+        return 0
     if options.suite == "admission":
         return _admission(options)
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)

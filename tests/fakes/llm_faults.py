@@ -30,18 +30,29 @@ class RawUpstream:
     def __init__(self, script: Callable[[str, dict[str, Any]], Script]) -> None:
         self.url = ""
         self.asked: Counter[str] = Counter()
-        self.open = 0
+        self._writers: set[asyncio.StreamWriter] = set()
         self._script = script
 
+    @property
+    def open(self) -> int:
+        """Connections that are."""
+        return len(self._writers)
+
+    async def hang_up(self) -> None:
+        for each in self._writers:
+            each.transport.abort()
+        while self._writers:
+            await asyncio.sleep(0)
+
     async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
+        self._writers.add(writer)
         try:
             while await self._serve(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            self.open -= 1
+            self._writers.discard(writer)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -79,6 +90,7 @@ async def raw_upstream(
     upstream.url = f"http://{host}:{port}"
     async with server:
         yield upstream
+        await upstream.hang_up()
 
 
 @contextmanager
