@@ -9,7 +9,7 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -28,6 +28,8 @@ TRIES, TRY_AGAIN_SECONDS = 100, 0.02
 
 Kind = Literal["bulk", "interactive"]
 Pattern = Literal["at once", "spread"]
+# What admission can do at best that knows the server: one place kept for who cannot wait.
+BY_HAND: Mapping[Kind, int] = {"bulk": SLOTS - 1, "interactive": 1}
 # How soon the server looks for new calls: as it is, and as servers for real traffic do.
 PACES = (OWN_PACE, 0.01)
 PATTERNS: tuple[Pattern, ...] = ("at once", "spread")
@@ -49,12 +51,16 @@ class Answered:
 
 @dataclass(frozen=True)
 class Way:
-    """How the server is reached: itself, or through the gateway."""
+    """How the server is reached: itself, or through the gateway.
+
+    ``places``: the callers let so many calls of each kind through at once, and no more.
+    """
 
     name: str
     url: str
     model: str
     headers: dict[str, str] = field(default_factory=dict)
+    places: Mapping[Kind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ def mixed(pattern: Pattern) -> list[Asked]:
     ]
 
 
-async def ask(session: aiohttp.ClientSession, way: Way, asked: Asked) -> Answered:
+async def ask(
+    session: aiohttp.ClientSession, way: Way, asked: Asked, gate: asyncio.Semaphore
+) -> Answered:
     await asyncio.sleep(asked.after)
     body = {
         "model": way.model,
@@ -90,12 +98,11 @@ async def ask(session: aiohttp.ClientSession, way: Way, asked: Asked) -> Answere
         "messages": [{"role": "user", "content": f"hello {asked.kind}"}],
     }
     priority = {"x-agentcore-priority": "high" if asked.kind == "interactive" else "low"}
+    url, headers = f"{way.url}/chat/completions", {**way.headers, **priority}
     began = time.perf_counter()
     for _ in range(TRIES):
         try:
-            async with session.post(
-                f"{way.url}/chat/completions", json=body, headers={**way.headers, **priority}
-            ) as answer:
+            async with gate, session.post(url, json=body, headers=headers) as answer:
                 first, whole = await _read(answer, began)
                 return Answered(asked.kind, answer.status, first, whole)
         except (aiohttp.ClientConnectionError, ConnectionResetError):
@@ -113,10 +120,16 @@ async def _read(answer: aiohttp.ClientResponse, began: float) -> tuple[float | N
 
 
 async def measure(way: Way, pattern: Pattern, calls: Sequence[Asked], *, pace: float) -> Run:
+    everybody = len(calls)
+    gates = {
+        kind: asyncio.Semaphore(way.places.get(kind, everybody)) for kind in ("bulk", "interactive")
+    }
     began = time.perf_counter()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
-        answers = await asyncio.gather(*(ask(session, way, each) for each in calls))
+        answers = await asyncio.gather(
+            *(ask(session, way, each, gates[each.kind]) for each in calls)
+        )
     seconds = time.perf_counter() - began
     quick = [each for each in answers if each.kind == "interactive"]
     firsts = [each.first for each in quick if each.first is not None] or [float("inf")]
@@ -152,9 +165,10 @@ def _runs(rounds: int, pace: float) -> Iterator[Run]:
         with served([provider]) as gateway:
             url = f"http://127.0.0.1:{gateway.port}/v1"
             direct = Way("direct", server.url, server.model)
+            told = Way("by hand", server.url, server.model, places=BY_HAND)
             own = Way("agentcore", url, "tiny", gateway.headers)
             asyncio.run(measure(direct, "at once", mixed("at once")[:SLOTS], pace=pace))
-            for pattern, way in [*product(PATTERNS, (direct, own))] * rounds:
+            for pattern, way in [*product(PATTERNS, (direct, told, own))] * rounds:
                 done = asyncio.run(measure(way, pattern, mixed(pattern), pace=pace))
                 print(line(done), flush=True)
                 yield done
