@@ -22,6 +22,8 @@ OVERLOAD_SHRINK = 0.5
 # Begun late: this often the usual time, and this much above it.
 LATE_FACTOR = 4.0
 LATE_SECONDS = 0.1
+# The same for more calls at once than were ever carried: one too many takes what is reserved.
+UNTRIED_SECONDS = 0.03
 LATENESS_SMOOTHING = 0.3
 TOO_LATE = 0.6
 # What is usual doubles in this time, so that a server that became slower is not held to its past.
@@ -35,7 +37,8 @@ LONGEST_HOLD = 960.0
 
 class Start(NamedTuple):
     """What a call knows of the moment at which it was let in; ``counted``: calls before it that
-    still count against a budget of starts; ``running``: calls under way, with itself.
+    still count against a budget of starts; ``running``: calls under way, with itself, under
+    this ``limit``.
     """
 
     epoch: int
@@ -44,6 +47,7 @@ class Start(NamedTuple):
     at: float
     counted: int = 0
     running: int = 0
+    limit: int = 0
 
 
 class Starts(NamedTuple):
@@ -123,7 +127,7 @@ class AdaptiveLimit:
         """For a call that is let in now; ``filled``: no further one of its class would be."""
         self._running += 1
         now = self._clock.monotonic()
-        return Start(self._epoch, filled, self._ends, now, running=self._running)
+        return Start(self._epoch, filled, self._ends, now, running=self._running, limit=self.limit)
 
     def began(self, start: Start, *, size: int) -> None:
         """The call's first content arrived; ``size`` is its prompt's, in bytes."""
@@ -132,18 +136,21 @@ class AdaptiveLimit:
         self._carried += 1
         self._seen.see(self._carried)
         # Long prompts take longer: calls are compared with others of about their size.
-        if self._is_late(start, size.bit_length()):
-            weight = 1.0 if untried and self._probing else LATENESS_SMOOTHING
+        untried = untried and self._probing
+        above = UNTRIED_SECONDS if untried else LATE_SECONDS
+        if self._is_late(start, size.bit_length(), above):
+            weight = 1.0 if untried else LATENESS_SMOOTHING
             # One of those under way had to wait.
             self._doubt(start, weight, most=self._running - 1)
         else:
             self._trust(start)
-            if self._probing:
+            # It began in time, and nobody had to make room for it.
+            if self._probing and self._ends == start.ends:
                 self._grow(start)
 
     def answered(self, start: Start, *, tokens: int) -> None:
         """The call's whole answer arrived at once: a weaker sign, and there is no other."""
-        if self._is_late(start, WHOLE + tokens.bit_length()):
+        if self._is_late(start, WHOLE + tokens.bit_length(), LATE_SECONDS):
             self._doubt(start, LATENESS_SMOOTHING, most=HIGHEST)
         else:
             self._trust(start)
@@ -153,9 +160,12 @@ class AdaptiveLimit:
         self._ends += 1
         self._running -= 1
         self._carried -= begun
-        # While the limit is sought, a stream that begins in time says all that its end would.
-        if answered and not (begun and self._probing):
+        if answered and not (begun and self._probing and self._says_nothing(start)):
             self._grow(start)
+
+    def _says_nothing(self, start: Start) -> bool:
+        """Of a stream that went well: there was more to carry than ever was, or its news is old."""
+        return start.running > self._seen.most or start.limit != self.limit
 
     def _grow(self, start: Start) -> None:
         """If the call filled the limit and went well, there may be room for more."""
@@ -171,13 +181,13 @@ class AdaptiveLimit:
         """The server refused the call for want of room, or never began to answer."""
         self._cut(start, OVERLOAD_SHRINK, least=1)
 
-    def _is_late(self, start: Start, kind: int) -> bool:
+    def _is_late(self, start: Start, kind: int, above: float) -> bool:
         now = self._clock.monotonic()
         seconds = now - start.at
         usual, since = self._usual.get(kind, (seconds, now))
         usual *= 2 ** ((now - since) / FORGET_SECONDS)
         self._usual[kind] = (min(seconds, usual), now)
-        return self._ends > start.ends and seconds > LATE_FACTOR * usual + LATE_SECONDS
+        return self._ends > start.ends and seconds > LATE_FACTOR * usual + above
 
     def _trust(self, start: Start) -> None:
         if start.epoch == self._epoch:

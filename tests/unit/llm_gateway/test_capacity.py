@@ -138,6 +138,25 @@ def test_what_begins_in_time_raises_the_limit_before_it_ends() -> None:
     assert limit.limit == FIRST_GUESS + 1
 
 
+def test_who_begins_when_room_was_made_proves_none() -> None:
+    limit = AdaptiveLimit(ManualClock())
+    first = limit.start(filled=False)
+    limit.began(first, size=SIZE)
+    second = limit.start(filled=True)
+    limit.ended(first, begun=True, answered=True)
+    limit.began(second, size=SIZE)
+    limit.ended(second, begun=True, answered=True)
+    assert limit.limit == FIRST_GUESS
+
+
+def test_a_stream_raises_the_limit_once() -> None:
+    limit = AdaptiveLimit(ManualClock())
+    start = limit.start(filled=True)
+    limit.began(start, size=SIZE)
+    limit.ended(start, begun=True, answered=True)
+    assert limit.limit == FIRST_GUESS + 1
+
+
 def test_the_first_late_one_of_more_than_ever_cuts_to_what_is_carried() -> None:
     clock = ManualClock()
     limit = AdaptiveLimit(clock, first=7)
