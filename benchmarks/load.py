@@ -108,7 +108,9 @@ class StreamClient(Client):
 
 
 async def run(job: Job) -> Outcome:
-    raw = request("POST", job.path, f"127.0.0.1:{job.port}", job.body.encode(), job.headers)
+    # Without it Portkey reads nothing of the body, and does much less.
+    headers = {"Content-Type": "application/json", **job.headers}
+    raw = request("POST", job.path, f"127.0.0.1:{job.port}", job.body.encode(), headers)
     loop = asyncio.get_running_loop()
     kind = StreamClient if job.mode == "stream" else Client
     clients = []
