@@ -185,10 +185,10 @@ def list_budgets(tenant: Tenant = "default", config: ConfigFile = None) -> None:
                     "budget": str(each.id),
                     "of": f"{each.scope} {each.target}".strip(),
                     "period": each.period,
-                    "limit": f"{each.limit_usd:f}" + ("" if each.hard else " (soft)"),
-                    "spent": f"{each.spent_usd:f}",
-                    "held": f"{each.held_usd:f}",
-                    "lost": f"{each.lost_usd:f}",
+                    "limit": _shown(each.limit_usd) + ("" if each.hard else " (soft)"),
+                    "spent": _shown(each.spent_usd),
+                    "held": _shown(each.held_usd),
+                    "lost": _shown(each.lost_usd),
                     "resets": f"{each.resets_at:%Y-%m-%d}" if each.resets_at else "",
                 }
                 for each in page.budgets
@@ -284,6 +284,10 @@ def _key_row(key: ApiKey) -> JsonObject:
 def _shown_rates(requests: int | None, tokens: int | None) -> str:
     given = ((requests, "requests"), (tokens, "tokens"))
     return ", ".join(f"{n} {unit} a minute" for n, unit in given if n is not None)
+
+
+def _shown(amount: Decimal) -> str:
+    return format(amount.quantize(Decimal("0.000001")).normalize(), "f")
 
 
 def _usd(text: str) -> Decimal:

@@ -86,10 +86,10 @@ class Lease:
             self.spent += cost
             self.told = False
 
-    def shrink(self) -> None:
-        """Give back what is not needed now."""
-        needed = self.reserved + self.spent
-        if self.granted != needed:
+    def shrink(self, keep: Decimal = ZERO) -> None:
+        """Give back what is not needed now, but for ``keep``."""
+        needed = self.reserved + self.spent + keep
+        if self.granted > needed:
             self.granted = needed
             self.told = False
 

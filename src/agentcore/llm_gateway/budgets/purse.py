@@ -149,8 +149,9 @@ class Purse:
         leases = [lease for lease in self._leases.values() if not lease.drawing.locked()]
         for lease in leases:
             lease.quiet += 1
-            if lease.quiet > IDLE_TICKS:
-                lease.shrink()
+            idle = lease.quiet > IDLE_TICKS
+            # Of what many calls at once have needed, fewer of them keep no more than a chunk.
+            lease.shrink(ZERO if idle else lease.budget.limit * CHUNK_SHARE)
         alive = self._ticks % HEARTBEAT_TICKS == 0
         await self._say([each for each in leases if not each.told or alive])
         await self._close(

@@ -11,6 +11,7 @@ from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, BudgetUnavailable
 from agentcore.llm_gateway.budgets.models import Budget, BudgetState
 from agentcore.llm_gateway.budgets.purse import (
+    CHUNK_SHARE,
     CLOSE_TICKS,
     HEARTBEAT_TICKS,
     IDLE_TICKS,
@@ -192,6 +193,21 @@ async def test_idle_processes_give_back_so_that_others_can_spend(
         await idle.tell()
     assert (await state(store, clock)).held_usd == 0
     await reserve(busy, "0.9")
+
+
+async def test_a_busy_process_keeps_no_more_than_a_chunk_of_what_a_burst_needed(
+    make_purse: MakePurse, set_budget: SetBudget, store: BudgetStore, clock: ManualClock
+) -> None:
+    await set_budget(1)
+    purse = make_purse()
+    await purse.refresh()
+    burst = [await reserve(purse, "0.05") for _ in range(12)]
+    for each in burst:
+        each.settle(CENT)
+    await purse.tell()
+    told = await state(store, clock)
+    assert told.spent_usd == 12 * CENT
+    assert told.held_usd == CHUNK_SHARE
 
 
 async def test_a_closed_account_loses_nothing_and_can_be_opened_again(
