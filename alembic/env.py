@@ -1,23 +1,17 @@
 """Alembic's entry: runs on the connection that ``agentcore.kit.db_migrations`` hands over."""
 
 import importlib
+from pathlib import Path
 
 from alembic import context
 
+import agentcore
 from agentcore.kit.db import metadata
 
-STORES = (
-    "agentcore.a2a_protocol.store",
-    "agentcore.ace.store",
-    "agentcore.llm_gateway.budgets.store",
-    "agentcore.llm_gateway.store",
-    "agentcore.training.openenv.operations.store",
-    "agentcore.training.openenv.registration.store",
-    "agentcore.training.scheduling.store",
-    "agentcore.training.store",
-)
-for store in STORES:
-    importlib.import_module(store)
+# Every table is declared in a store.
+PACKAGE = Path(agentcore.__file__).parent
+for store in sorted(PACKAGE.rglob("store.py")):
+    importlib.import_module(".".join(store.relative_to(PACKAGE.parent).with_suffix("").parts))
 
 context.configure(
     connection=context.config.attributes["connection"],
