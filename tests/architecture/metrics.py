@@ -59,6 +59,8 @@ def _kinds(source: Source) -> dict[str, str]:
         for item in node.names
         if item.name in SUFFIXES
     }
+    if not kinds:
+        return {}
     for node in source.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
             kind = kinds.get(last_name(node.value.args[0]))
@@ -82,6 +84,8 @@ def _forwards(function: Located, call: ast.Call) -> bool:
 def _metric_calls(source: Source) -> Iterator[tuple[ast.Call, str]]:
     """Calls that make a metric, those inside a forwarding function apart."""
     kinds = _kinds(source)
+    if not kinds:
+        return
     forwarded = {
         id(call)
         for function in source.functions

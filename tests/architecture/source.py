@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -76,6 +77,8 @@ Rule = Callable[[Source], Iterable[str]]
 def functions(tree: ast.AST) -> Iterator[Located]:
     def inside(node: ast.AST, prefix: str, owner: ast.ClassDef | None) -> Iterator[Located]:
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                continue  # No function is defined inside an expression.
             if isinstance(child, FUNCTION):
                 yield Located(prefix + child.name, child, owner)
                 yield from inside(child, f"{prefix}{child.name}.", None)
@@ -112,10 +115,16 @@ def everything() -> tuple[Source, ...]:
     paths = [path for folder in PYTHON_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
     if (ROOT / "dev.py").exists():
         paths.append(ROOT / "dev.py")
-    return tuple(
-        Source.of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-        for path in paths
-    )
+    # Of these millions of objects none is garbage, and looking for it takes half of the time.
+    gc.disable()
+    try:
+        return tuple(
+            Source.of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+            for path in paths
+        )
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @cache
