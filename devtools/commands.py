@@ -45,7 +45,7 @@ def test(args: Sequence[str]) -> NoReturn:
         set_up(venv)
     os.chdir(ROOT)
     chosen = any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for arg in args)
-    parallel = [] if chosen else ["-n", str(2 * cores())]  # tests wait as long as they work
+    parallel = [] if chosen else ["-n", str(cores() + 1)]  # some tests wait
     become([str(MAIN.python), "-m", "pytest", *parallel, *args])
 
 

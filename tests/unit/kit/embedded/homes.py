@@ -145,7 +145,9 @@ def pid_of(home: Path, *words: str) -> int:
 
 
 def server_pid(home: Path, name: str) -> int:
-    return int((home / "locks" / f"{name}.alive").read_text())
+    note = home / "locks" / f"{name}.alive"
+    wait_until(lambda: bool(note.read_text()), f"{note} names a process")
+    return int(note.read_text())
 
 
 def watchdog_pid(home: Path, name: str) -> int:
