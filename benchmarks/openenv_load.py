@@ -16,8 +16,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.processes import cpu_seconds, pin
+
+if TYPE_CHECKING:
+    from agentcore.kit.jsonvalue import JsonValue
 
 MESSAGE = "hello"
 REWARD = len(MESSAGE) / 10
@@ -29,7 +33,7 @@ Play = Callable[[], Awaitable[float]]
 class Job:
     client: str
     url: str
-    action: dict[str, object]
+    action: dict[str, JsonValue]
     sessions: int = 1
     seconds: float = 1.0
     server_pid: int = 0
@@ -46,8 +50,8 @@ class Outcome:
     server_cpu: float
 
 
-async def agentcore(stack: AsyncExitStack, url: str, action: dict[str, object]) -> Play:
-    from agentcore.training.openenv.client import Action, OpenEnvClient  # noqa: PLC0415 - see above
+async def agentcore(stack: AsyncExitStack, url: str, action: dict[str, JsonValue]) -> Play:
+    from agentcore.training.openenv.client import Action, OpenEnvClient  # noqa: PLC0415 - its client alone has it
 
     client = await stack.enter_async_context(OpenEnvClient(url))
     await client.reset(seed=1)
@@ -55,13 +59,13 @@ async def agentcore(stack: AsyncExitStack, url: str, action: dict[str, object]) 
 
     async def play() -> float:
         # Made anew for every step, as an agent makes it.
-        return (await client.step(Action(type="say", parameters=dict(parameters)))).reward
+        return (await client.step(Action(type="say", parameters={**parameters}))).reward
 
     return play
 
 
-async def official(stack: AsyncExitStack, url: str, action: dict[str, object]) -> Play:
-    from openenv.core.generic_client import GenericEnvClient  # noqa: PLC0415 - see above
+async def official(stack: AsyncExitStack, url: str, action: dict[str, JsonValue]) -> Play:
+    from openenv.core.generic_client import GenericEnvClient  # noqa: PLC0415 - its client alone has it
 
     client = await stack.enter_async_context(GenericEnvClient(base_url=url))
     await client.reset(seed=1)

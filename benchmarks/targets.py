@@ -72,7 +72,7 @@ def passthrough(upstream: int) -> Iterator[Running]:
 def agentcore(upstream: int) -> Iterator[Running]:
     """The service as ``agentcore serve`` starts it: auth, routing, ledger, metrics, logs."""
     url = f"http://127.0.0.1:{upstream}"
-    providers = [
+    providers: list[Mapping[str, object]] = [
         {
             "name": "cluster",
             "kind": "compatible",
