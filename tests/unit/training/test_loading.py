@@ -40,6 +40,8 @@ def test_a_class_is_found_by_module_file_and_directory(
     (package / "environment.py").write_text(CODE + "\nfrom .parts import NOTHING\n")
     (package / "parts.py").write_text("NOTHING = 1\n")
     monkeypatch.chdir(tmp_path)
+    # Other tests have a module of this name, too.
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     for where in (
         "mine_alone",
         f"{tmp_path}/mine_alone.py",
