@@ -13,8 +13,11 @@ from agentcore.llm_gateway.errors import UpstreamRateLimited
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint, refuse
 from agentcore.llm_gateway.models import CallRecord
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import ANN, Call
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import (
     Upstream,
@@ -199,9 +202,16 @@ async def test_the_door_takes_what_is_its_own() -> None:
         assert (await Call(door, path=path).run()).body == name
 
 
-async def test_many_at_once(asking: Asking, upstream: Upstream) -> None:
+async def test_many_at_once(build: Build, pool: ConnectionPool, upstream: Upstream) -> None:
     upstream.behaviour = says("all of us")
-    calls = [asking({"stream": number % 2 == 0}) for number in range(40)]
+    clock = SystemClock()
+    patient = OpenAIProvider(
+        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
+    )
+    router = build(patient)
+    endpoint = OpenAIEndpoint(lambda: router, clock=clock, max_body_bytes=10_000)
+    bodies = [json.dumps({**HELLO, "stream": number % 2 == 0}) for number in range(40)]
+    calls = [Call(endpoint, body.encode()) for body in bodies]
     await asyncio.gather(*(call.run() for call in calls))
     assert {call.status for call in calls} == {200}
     assert all(call.complete for call in calls)
