@@ -44,8 +44,9 @@ SPEECHES = {
     "/v1/embeddings": EMBEDDINGS,
 }
 PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
-# Of a provider that stalls.
-SHORT = Timeouts(connect=0.1, first_byte=0.15, idle=0.15, total=0.2)
+# Of a provider that stalls; where it is not at connecting, that has all the time it needs.
+SHORT = Timeouts(connect=5, first_byte=0.25, idle=0.25, total=0.25)
+SHORT_OF_REACH = Timeouts(connect=0.1, first_byte=5, idle=5, total=5)
 HANGING_SECONDS = 5.0
 ENDS = (b"[DONE]", b"message_stop", b"response.completed")
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
@@ -186,7 +187,7 @@ def providers(
             self_hosted=True,
             private=True,
             models={asked.model: asked.model},
-            timeouts=SHORT if fault.stalls else PATIENT,
+            timeouts=_timeouts(fault),
             price=FREE,
         )
         yield base
@@ -194,6 +195,12 @@ def providers(
             named = {"name": f"healthy-{asked.model}", "base_url": f"{healthy}/v1"}
             api = {"self_hosted": False, "private": False, "timeouts": PATIENT}
             yield base.model_copy(update={**named, **api})
+
+
+def _timeouts(fault: Fault) -> Timeouts:
+    if not fault.stalls:
+        return PATIENT
+    return SHORT_OF_REACH if fault.where else SHORT
 
 
 @asynccontextmanager

@@ -16,11 +16,15 @@ class Hedges:
         self._config = config
         self._earned = 0.0
 
+    def earn(self, call: ChatCall) -> None:
+        """Once for each call, however many attempts it takes."""
+        if call.priority == "high":
+            self._earned = min(SAVED, self._earned + self._config.share)
+
     def patience(self, call: ChatCall, late: float | None) -> float | None:
         """Seconds that the first provider has; None: nobody else is asked meanwhile."""
         if not self._config.share or call.priority != "high":
             return None
-        self._earned = min(SAVED, self._earned + self._config.share)
         return None if late is None else max(late, self._config.floor)
 
     def spend(self) -> bool:

@@ -17,7 +17,7 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.errors import UpstreamUnavailable
-from agentcore.llm_gateway.hedging import SAVED, Hedges
+from agentcore.llm_gateway.hedging import Hedges
 from agentcore.llm_gateway.models import CallRecord, ChatCall, GatewayConfig
 from agentcore.llm_gateway.pace import LEAST
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
@@ -109,6 +109,17 @@ async def test_a_canary_is_not_blamed_for_what_all_share(
         with pytest.raises(UpstreamUnavailable):
             await router.dispatch(by(1))
     assert not router.rollout.trials["m"].stopped
+
+
+async def test_copies_say_nothing_about_a_canary(
+    build: Build, cluster: FakeProvider, cheap: FakeProvider, dear: FakeProvider
+) -> None:
+    router = build(cluster, cheap, dear, canaries=[CANARY])
+    cheap.failures.extend([UpstreamUnavailable("gone")] * 3)
+    for name in ("cheap", "cheap", "cheap", "dear", "cheap"):
+        await router.shadow(by(1), name)
+    trial = router.rollout.trials["m"]
+    assert (list(trial.canary), list(trial.others)) == ([], [])
 
 
 async def test_a_private_call_is_no_canary(
@@ -283,14 +294,16 @@ async def test_a_cancelled_caller_lets_both_go(
     ]
 
 
-@given(st.floats(0.01, 1), st.integers(1, 300))
-def test_no_more_than_the_share_is_asked_twice(share: float, calls: int) -> None:
+@given(st.floats(0.01, 1), st.integers(1, 300), st.integers(1, 3))
+def test_no_more_than_the_share_is_asked_twice(share: float, calls: int, attempts: int) -> None:
     hedges = Hedges(HedgeConfig(share=share))
     spent = 0
     for _ in range(calls):
-        assert hedges.patience(URGENT, 0.1) == 0.5
-        spent += hedges.spend()
-    assert spent <= share * calls + 1e-6 <= share * calls + SAVED
+        hedges.earn(URGENT)
+        for _ in range(attempts):
+            assert hedges.patience(URGENT, 0.1) == 0.5
+            spent += hedges.spend()
+    assert spent <= share * calls + 1e-6
     assert hedges.patience(URGENT, None) is None
 
 

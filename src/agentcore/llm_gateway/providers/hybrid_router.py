@@ -43,7 +43,14 @@ from agentcore.llm_gateway.hedging import Hedges
 from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
 from agentcore.llm_gateway.privacy import NO_RULES, PrivacyRules
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
-from agentcore.llm_gateway.providers.routed import Answer, RoutedStream, Target
+from agentcore.llm_gateway.providers.routed import (
+    Answer,
+    RoutedStream,
+    Target,
+    better,
+    close_answer,
+    let_go,
+)
 from agentcore.llm_gateway.ranking import CostOptimizer
 from agentcore.llm_gateway.replies import read_plain, text_of
 from agentcore.llm_gateway.rollout import Rollout
@@ -236,6 +243,7 @@ class HybridRouter:
 
     async def _answered(self, call: ChatCall, grant: Grant) -> Answer:
         trip = self._decide(call, grant)
+        self._hedges.earn(call)
         left = list(trip.decision.candidates)
         failure: AgentCoreError | None = None
         while left:
@@ -279,7 +287,7 @@ class HybridRouter:
         trip = Trip(call, decision, self.targets, self._clock.monotonic(), [])
         result = await self._tried(trip, name)
         if isinstance(result, Answer):
-            _close(result)
+            close_answer(result)
 
     def _decide(self, call: ChatCall, grant: Grant) -> Trip:
         states = self.snapshot(call)
@@ -308,11 +316,11 @@ class HybridRouter:
                     done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
                     asked -= done
                     for each in done:
-                        result = _better(result, each.result())
+                        result = better(result, each.result())
             finally:
                 # Also where the caller has left: nobody else knows what they began.
                 for loser in asked:
-                    loser.add_done_callback(_let_go)
+                    loser.add_done_callback(let_go)
                     loser.cancel()
         if result is None:
             raise AssertionError("somebody was asked")
@@ -391,8 +399,7 @@ class HybridRouter:
 
     def _settle(self, hold: Hold, outcome: Outcome) -> Decimal | None:
         if outcome.status != CANCELLED:
-            answered = outcome.status == SUCCESS
-            self.rollout.told(outcome.call, outcome.destination.name, answered=answered)
+            self._tell(outcome, answered=outcome.status == SUCCESS)
         cost = self.accounts.settle(outcome)
         hold.settle(outcome, cost)
         return cost
@@ -402,8 +409,13 @@ class HybridRouter:
             pause = COOLING_SECONDS if error.retry_after is None else error.retry_after
             target.cool_until = self._clock.monotonic() + min(pause, LONGEST_COOLING)
         if isinstance(error, UpstreamError) and error.faulty:
-            self.rollout.told(outcome.call, outcome.destination.name, answered=False)
+            self._tell(outcome, answered=False)
         self.accounts.failed_attempt(outcome._replace(status=error.code))
+
+    def _tell(self, outcome: Outcome, *, answered: bool) -> None:
+        # A copy is nobody's call: it would judge a canary by other traffic than its own.
+        if outcome.reason != "shadow":
+            self.rollout.told(outcome.call, outcome.destination.name, answered=answered)
 
     def _state(self, target: Target, call: ChatCall, now: float) -> ProviderState:
         provider = target.provider
@@ -471,27 +483,3 @@ def _may_move(failure: AgentCoreError) -> bool:
     return isinstance(failure, CircuitOpen | BudgetRefusal) or (
         isinstance(failure, UpstreamError) and failure.fails_over
     )
-
-
-def _better(
-    known: Answer | AgentCoreError | None, news: Answer | AgentCoreError
-) -> Answer | AgentCoreError:
-    """Of two that were asked at once: the answer; a second one is of no use to anybody."""
-    if not isinstance(known, Answer):
-        return news
-    if isinstance(news, Answer):
-        _close(news)
-    return known
-
-
-def _let_go(task: asyncio.Task[Answer | AgentCoreError]) -> None:
-    """What had begun in the moment in which it was cancelled still holds its connection."""
-    if not task.cancelled() and task.exception() is None:
-        result = task.result()
-        if isinstance(result, Answer):
-            _close(result)
-
-
-def _close(answer: Answer) -> None:
-    if not isinstance(answer.reply, PlainReply):
-        answer.reply.close()

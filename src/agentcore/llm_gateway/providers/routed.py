@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -145,3 +146,27 @@ class RoutedStream:
                 events=self._events,
             )
             self._enter(self.outcome)
+
+
+def better(
+    known: Answer | AgentCoreError | None, news: Answer | AgentCoreError
+) -> Answer | AgentCoreError:
+    """Of two that were asked at once: the answer; a second one is of no use to anybody."""
+    if not isinstance(known, Answer):
+        return news
+    if isinstance(news, Answer):
+        close_answer(news)
+    return known
+
+
+def let_go(task: asyncio.Task[Answer | AgentCoreError]) -> None:
+    """What had begun in the moment in which it was cancelled still holds its connection."""
+    if not task.cancelled() and task.exception() is None:
+        result = task.result()
+        if isinstance(result, Answer):
+            close_answer(result)
+
+
+def close_answer(answer: Answer) -> None:
+    if not isinstance(answer.reply, PlainReply):
+        answer.reply.close()
