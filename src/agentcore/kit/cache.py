@@ -264,7 +264,7 @@ async def open_cache(
             yield cache
         finally:
             # It would connect again behind the closing.
-            await supervisor.stop(watching)
+            await supervisor.cancel(watching)
     finally:
         await cache.aclose()
 

@@ -62,7 +62,7 @@ class Supervisor:
 
     async def end(self, name: str) -> None:
         """Stop what ``start`` keeps running under ``name``; the name is free again."""
-        await self.stop(*(task for task in self._tasks if task.get_name() == name))
+        await self.cancel(*(task for task in self._tasks if task.get_name() == name))
         self._health.pop(name, None)
 
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -75,9 +75,13 @@ class Supervisor:
     def health(self) -> dict[str, TaskHealth]:
         return dict(self._health)
 
-    async def stop(self, *tasks: asyncio.Task[None]) -> None:
-        """Cancel ``tasks``, or all, and wait; one that swallows it is cancelled again."""
-        pending = set(tasks or self._tasks)
+    async def stop(self) -> None:
+        """Cancel all and wait."""
+        await self.cancel(*self._tasks)
+
+    async def cancel(self, *tasks: asyncio.Task[None]) -> None:
+        """Cancel these and wait; one that swallows it is cancelled again."""
+        pending = set(tasks)
         while pending:
             for task in pending:
                 task.cancel()

@@ -70,7 +70,7 @@ async def open_spending(
     try:
         yield Spending(guard=guard, limits=limits.telling(guard.refresh))
     finally:
-        await supervisor.stop(telling)
+        await supervisor.cancel(telling)
         await _give_back(purse)
 
 

@@ -78,4 +78,4 @@ async def open_training(
             rewards=rewards,
         )
     finally:
-        await supervisor.stop(task)
+        await supervisor.cancel(task)

@@ -59,6 +59,24 @@ async def test_a_task_that_returns_is_finished(clock: ManualClock) -> None:
             supervisor.start("once", work)
 
 
+@pytest.mark.parametrize("known", ["finished", "running", "nobody"])
+async def test_ending_one_leaves_the_others(clock: ManualClock, known: str) -> None:
+    async def rest() -> None:
+        await asyncio.Event().wait()
+
+    async def done() -> None:
+        pass
+
+    async with Supervisor(clock) as supervisor:
+        other = supervisor.start("other", rest)
+        supervisor.start("finished", done)
+        supervisor.start("running", rest)
+        await settle()
+        await supervisor.end(known)
+        assert not other.done()
+        assert known not in supervisor.health()
+
+
 async def test_leaving_cancels_everything() -> None:
     cancelled: list[str] = []
 
