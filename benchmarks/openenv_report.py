@@ -81,8 +81,7 @@ def goals(report: Report) -> list[str]:
 
 
 def plot(report: Report, path: Path) -> None:
-    # Half a second to import, and only for the picture.
-    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, for the picture alone
 
     figure = Figure(figsize=(10, 4))
     left, right = figure.subplots(1, 2)

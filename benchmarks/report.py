@@ -120,8 +120,7 @@ def save(report: dict[str, Any], folder: Path, suite: str = "gateway") -> Path:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    # Half a second to import, and only for the picture.
-    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, for the picture alone
 
     results = [each for each in report["results"] if each["target"] != "direct"]
     names = [each["target"] for each in results]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonValue, objects_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
 from agentcore.llm_gateway.errors import UpstreamMalformed
 
 
@@ -32,22 +32,42 @@ def models_page(raw: bytes, provider: str) -> Page:
     Raises:
         UpstreamMalformed: it is no list of models.
     """
-    try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError as exc:
-        raise UpstreamMalformed(
-            f"{provider} lists its models in something that is not JSON", provider=provider
-        ) from exc
-    data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(data, list):
-        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
-    names = [entry.get("id") for entry in objects_of(data)]
+    document = listing(raw, provider)
+    names = [entry.get("id") for entry in listed(document.get("data"), provider)]
     last = document.get("last_id")
     more = document.get("has_more") is True and isinstance(last, str)
     return Page(
         [name for name in names if isinstance(name, str)],
         f"after_id={quote(str(last), safe='')}" if more else "",
     )
+
+
+def listing(raw: bytes, provider: str) -> JsonObject:
+    """The document of which a page consists.
+
+    Raises:
+        UpstreamMalformed: it is none.
+    """
+    try:
+        document: JsonValue = orjson.loads(raw)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamMalformed(
+            f"{provider} lists its models in something that is not JSON", provider=provider
+        ) from exc
+    if not isinstance(document, dict):
+        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
+    return document
+
+
+def listed(models: JsonValue, provider: str) -> list[JsonObject]:
+    """What such a document says of each model.
+
+    Raises:
+        UpstreamMalformed: it does not name them in a list.
+    """
+    if not isinstance(models, list):
+        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
+    return objects_of(models)
 
 
 MODELS = Catalogue("/models", models_page)

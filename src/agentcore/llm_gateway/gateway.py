@@ -36,6 +36,7 @@ from agentcore.llm_gateway.parallax.metrics import HeadReading
 from agentcore.llm_gateway.parallax.start_budget import StartBudget
 from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
+from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
@@ -50,8 +51,7 @@ from agentcore.observability.tracing import NO_TRACING, Tracer
 
 log = structlog.get_logger()
 
-Provider = ParallaxProvider | OpenAIProvider | AnthropicProvider | GeminiProvider
-PROVIDERS: Mapping[ProviderKind, type[Provider]] = {
+PROVIDERS: Mapping[ProviderKind, type[ParallaxProvider | APIProvider]] = {
     "parallax": ParallaxProvider,
     "compatible": CompatibleProvider,
     "openai": OpenAIProvider,

@@ -127,7 +127,7 @@ class LibraryPrice:
     source: str = field(default=LIBRARY, compare=False)
 
     def of(self, usage: TokenUsage) -> Decimal | None:
-        from genai_prices import Usage  # noqa: PLC0415 - see the module's docstring
+        from genai_prices import Usage  # noqa: PLC0415 - loaded with the price that is asked
 
         counted = {
             "input_tokens": usage.prompt_tokens,
@@ -249,7 +249,7 @@ def current_price(model: str, now: datetime) -> Price | None:
 
 
 def _known(model: str, provider: str | None, url: str | None) -> ModelInfo | None:
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - see above
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - a third of a second
 
     try:
         return get_snapshot().find_provider_model(model, None, provider, url)[1]
@@ -284,7 +284,7 @@ def _rates(value: object) -> list[Decimal]:
     """The plain rate, or all of the tiers'."""
     if value is None or isinstance(value, Decimal):
         return [] if value is None else [value]
-    from genai_prices.types import TieredPrices  # noqa: PLC0415 - see the module's docstring
+    from genai_prices.types import TieredPrices  # noqa: PLC0415 - plain rates need no library
 
     if isinstance(value, TieredPrices):
         return [value.base, *(tier.price for tier in value.tiers)]
@@ -300,7 +300,7 @@ def _next_change(model: ModelInfo, now: datetime) -> datetime | None:
 
 
 def _moments(price: ConditionalPrice, now: datetime) -> Iterator[datetime]:
-    from genai_prices.types import (  # noqa: PLC0415 - see the module's docstring
+    from genai_prices.types import (  # noqa: PLC0415 - loaded with the constraint
         StartDateConstraint,
         TimeOfDateConstraint,
     )

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
+from typing import Protocol
 
 import orjson
 
+from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.clearance import Cleared, Destination
+from agentcore.llm_gateway.endpoint import Reply, StreamReply
+from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 from agentcore.llm_gateway.wire import PlainReply
+
+
+class Sender(Protocol):
+    """Whoever sends what is cleared for its destination."""
+
+    destination: Destination
+
+    async def send(self, cleared: Cleared) -> Reply: ...
+
+
+async def completed(
+    sender: Sender, request: LLMRequest, clock: Clock, *, timeout: float | None = None
+) -> LLMResponse:
+    """The whole answer; its cost is known to none but the router.
+
+    Raises:
+        As ``send``.
+    """
+    began = clock.monotonic()
+    deadline = None if timeout is None else began + timeout
+    reply = await sender.send(Cleared(request.call(deadline=deadline), sender.destination))
+    name = sender.destination.name
+    if not isinstance(reply, PlainReply):
+        reply.close()
+        raise UpstreamMalformed(f"{name} streamed an answer not asked for", provider=name)
+    latency = (clock.monotonic() - began) * 1000
+    return read_plain(reply, request, provider=name, latency_ms=latency, cost=None)
+
+
+async def streamed(sender: Sender, request: LLMRequest) -> AsyncIterator[str]:
+    """The answer's text as it arrives; as ``completed``."""
+    reply = await sender.send(Cleared(request.call(stream=True), sender.destination))
+    if not isinstance(reply, StreamReply):
+        name = sender.destination.name
+        raise UpstreamMalformed(f"{name} did not stream", provider=name)
+    try:
+        while block := await reply.next():
+            for text in text_of(block):
+                yield text
+    finally:
+        reply.close()
 
 
 def read_plain(

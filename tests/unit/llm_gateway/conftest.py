@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from agentcore.kit.clock import SystemClock
+from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.clearance import Destination
@@ -16,6 +16,7 @@ from agentcore.llm_gateway.ingress import OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord, PriceOverride, ProviderConfig, Timeouts
 from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
@@ -29,6 +30,7 @@ from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 Build = Callable[..., HybridRouter]
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 Asking = Callable[..., Call]
+P = TypeVar("P", bound=APIProvider)
 
 
 def priced(name: str, usd: str | None) -> ProviderConfig:
@@ -39,6 +41,13 @@ def priced(name: str, usd: str | None) -> ProviderConfig:
         base_url="http://127.0.0.1:1",
         price=price,
     )
+
+
+def api_at(kind: type[P], upstream: Upstream, pool: ConnectionPool, clock: Clock, **more: Any) -> P:
+    """A provider that takes as many calls as come."""
+    gate = unbounded(clock)
+    own = {"destination": Destination("cheap"), **more}
+    return kind(upstream.v1, pool=pool, clock=clock, gate=gate, **own)
 
 
 @pytest.fixture
@@ -99,15 +108,9 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 @pytest.fixture
 def remote(upstream: Upstream, pool: ConnectionPool) -> OpenAIProvider:
-    return OpenAIProvider(
-        upstream.v1,
-        pool=pool,
-        clock=SystemClock(),
-        gate=unbounded(SystemClock()),
-        destination=Destination("cheap"),
-        models={"m": "theirs"},
-        timeouts=Timeouts(connect=1, first_byte=0.2, idle=0.2, total=1),
-    )
+    timeouts = Timeouts(connect=1, first_byte=0.2, idle=0.2, total=1)
+    models = {"m": "theirs"}
+    return api_at(OpenAIProvider, upstream, pool, SystemClock(), models=models, timeouts=timeouts)
 
 
 @pytest.fixture

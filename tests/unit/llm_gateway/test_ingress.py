@@ -17,7 +17,6 @@ from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import ANN, Call
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import (
     Upstream,
@@ -28,7 +27,7 @@ from tests.fakes.llm_upstream import (
     says,
     streams,
 )
-from tests.unit.llm_gateway.conftest import HELLO, Asking, Build
+from tests.unit.llm_gateway.conftest import HELLO, Asking, Build, api_at
 
 
 async def test_a_plain_answer_is_the_providers_bytes(asking: Asking) -> None:
@@ -205,10 +204,7 @@ async def test_the_door_takes_what_is_its_own() -> None:
 async def test_many_at_once(build: Build, pool: ConnectionPool, upstream: Upstream) -> None:
     upstream.behaviour = says("all of us")
     clock = SystemClock()
-    patient = OpenAIProvider(
-        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
-    )
-    router = build(patient)
+    router = build(api_at(OpenAIProvider, upstream, pool, clock, models={"m": "theirs"}))
     endpoint = OpenAIEndpoint(lambda: router, clock=clock, max_body_bytes=10_000)
     bodies = [json.dumps({**HELLO, "stream": number % 2 == 0}) for number in range(40)]
     calls = [Call(endpoint, body.encode()) for body in bodies]

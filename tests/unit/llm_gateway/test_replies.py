@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.llm_gateway.clearance import Cleared
+from agentcore.llm_gateway.endpoint import Reply
+from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
-from agentcore.llm_gateway.replies import read_plain, text_of
+from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.replies import completed, read_plain, streamed, text_of
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion, delta, event, usage_event
 
@@ -39,3 +44,26 @@ def test_an_empty_answer_is_empty(document: JsonObject) -> None:
 def test_text_of_events() -> None:
     block = b": hi\n\n" + delta(role=True) + delta("a") + delta("b") + usage_event()
     assert list(text_of(block + event("[DONE]"))) == ["a", "b"]
+
+
+class Contrary:
+    """Streams to who wants the whole answer, and the other way round."""
+
+    def __init__(self, provider: OpenAIProvider) -> None:
+        self.provider = provider
+        self.destination = provider.destination
+
+    async def send(self, cleared: Cleared) -> Reply:
+        call = cleared.for_sending(self.destination)
+        other = call._replace(stream=not call.stream, body={**call.body, "stream": not call.stream})
+        return await self.provider.send(Cleared(other, self.destination))
+
+
+async def test_what_was_not_asked_for_is_no_answer_and_holds_no_place(
+    remote: OpenAIProvider,
+) -> None:
+    with pytest.raises(UpstreamMalformed, match="cheap streamed an answer not asked for"):
+        await completed(Contrary(remote), REQUEST, SystemClock())
+    with pytest.raises(UpstreamMalformed, match="cheap did not stream"):
+        await anext(aiter(streamed(Contrary(remote), REQUEST)))
+    assert remote.gate.in_flight == 0

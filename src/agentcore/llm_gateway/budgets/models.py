@@ -51,7 +51,7 @@ class Budget(NamedTuple):
     scope: BudgetScope
     target: str
     period: Period
-    limit: Decimal
+    limit_usd: Decimal
     hard: bool
     alert_share: Decimal | None = None
 

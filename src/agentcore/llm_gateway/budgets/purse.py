@@ -151,7 +151,7 @@ class Purse:
             lease.quiet += 1
             idle = lease.quiet > IDLE_TICKS
             # Of what many calls at once have needed, fewer of them keep no more than a chunk.
-            lease.shrink(ZERO if idle else lease.budget.limit * CHUNK_SHARE)
+            lease.shrink(ZERO if idle else lease.budget.limit_usd * CHUNK_SHARE)
         alive = self._ticks % HEARTBEAT_TICKS == 0
         await self._say([each for each in leases if not each.told or alive])
         await self._close(
@@ -203,7 +203,7 @@ class Purse:
         try:
             drawn = await self._draw(lease, need)
         except StorageUnavailable as error:
-            most = lease.budget.limit * self._outage_share
+            most = lease.budget.limit_usd * self._outage_share
             if lease.borrow(need, most) and lease.take(amount):
                 return True
             raise _unavailable(lease.budget) from error
@@ -265,7 +265,7 @@ class Purse:
             budget=str(budget.id),
             tenant=budget.tenant,
             whose=budget.whose,
-            limit_usd=str(budget.limit),
+            limit_usd=str(budget.limit_usd),
             share=str(budget.alert_share),
         )
 
@@ -282,7 +282,7 @@ async def _patience() -> AsyncIterator[None]:
 
 def _refusal(lease: Lease, amount: Decimal, drawn: Drawn | None) -> BudgetExceeded | BudgetHeld:
     budget = lease.budget
-    limit = budget.limit if drawn is None else drawn.limit
+    limit = budget.limit_usd if drawn is None else drawn.limit
     used = lease.spent if drawn is None else drawn.used
     resets = period_end(budget.period, lease.start)
     when = f"it begins anew at {resets:%Y-%m-%dT%H:%MZ}" if resets else "it does not begin anew"

@@ -52,6 +52,8 @@ from agentcore.llm_gateway.budgets.models import (
     portion,
 )
 
+# Columns whose names are those of a budget's parts.
+TERMS = ("tenant", "scope", "target", "period", "limit_usd", "hard", "alert_share")
 # A process tells of what it holds every few seconds; one that has not for so long is dead.
 ABANDONED = timedelta(minutes=2)
 
@@ -415,16 +417,7 @@ def _rows(holdings: Sequence[Holding], seen: datetime | None) -> str:
 
 
 def _budget(row: RowMapping) -> Budget:
-    return Budget(
-        id=row["budget_id"],
-        tenant=row["tenant"],
-        scope=row["scope"],
-        target=row["target"],
-        period=row["period"],
-        limit=row["limit_usd"],
-        hard=row["hard"],
-        alert_share=row["alert_share"],
-    )
+    return Budget(row["budget_id"], **_terms(row))
 
 
 def _state(row: RowMapping, now: datetime) -> BudgetState:
@@ -432,19 +425,17 @@ def _state(row: RowMapping, now: datetime) -> BudgetState:
     fresh = begun > row["period_start"]
     return BudgetState(
         id=row["budget_id"],
-        tenant=row["tenant"],
-        scope=row["scope"],
-        target=row["target"],
-        period=row["period"],
-        limit_usd=row["limit_usd"],
-        hard=row["hard"],
-        alert_share=row["alert_share"],
+        **_terms(row),
         spent_usd=ZERO if fresh else row["settled_usd"] + (row["spent"] or ZERO),
         held_usd=ZERO if fresh else row["held"] or ZERO,
         lost_usd=ZERO if fresh else row["lost"] or ZERO,
         alerted_at=None if fresh else row["alerted_at"],
         resets_at=period_end(row["period"], begun),
     )
+
+
+def _terms(row: RowMapping) -> dict[str, Any]:
+    return {name: row[name] for name in TERMS}
 
 
 def _id(cursor: str) -> UUID:

@@ -20,14 +20,13 @@ from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
-from agentcore.llm_gateway.endpoint import Reply, StreamReply, json_headers
+from agentcore.llm_gateway.endpoint import Reply, json_headers
 from agentcore.llm_gateway.errors import (
     ParallaxCapacityError,
     ParallaxClusterUnavailableError,
     ParallaxTimeoutError,
     UnknownModel,
     UpstreamError,
-    UpstreamMalformed,
     UpstreamRateLimited,
     UpstreamTimeout,
     UpstreamTruncated,
@@ -54,10 +53,9 @@ from agentcore.llm_gateway.parallax.models import (
     health_of,
 )
 from agentcore.llm_gateway.parallax.scheduler import Scheduler
-from agentcore.llm_gateway.replies import read_plain, text_of
+from agentcore.llm_gateway.replies import completed, streamed
 from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.transport import ConnectionPool, Transport
-from agentcore.llm_gateway.wire import PlainReply
 
 PARALLAX = Destination("parallax", self_hosted=True)
 RECONNECT_SECONDS = 1.0
@@ -254,24 +252,12 @@ class ParallaxClusterManager:
             DeadlineExceeded: ``timeout`` seconds were not enough.
             As ``send``.
         """
-        began = self._clock.monotonic()
         request = LLMRequest(
             model=model, messages=messages, temperature=temperature, max_tokens=max_tokens
         )
-        deadline = None if timeout is None else began + timeout
-        reply = await self.send(Cleared(request.call(deadline=deadline), self.destination))
-        if not isinstance(reply, PlainReply):
-            reply.close()
-            raise UpstreamMalformed(f"{self.destination.name} streamed an answer not asked for")
-        return read_plain(
-            reply,
-            request,
-            provider=self.destination.name,
-            latency_ms=(self._clock.monotonic() - began) * 1000,
-            cost=None,
-        )
+        return await completed(self, request, self._clock, timeout=timeout)
 
-    async def stream_generate(
+    def stream_generate(
         self,
         model: str,
         messages: Sequence[Mapping[str, JsonValue]],
@@ -283,15 +269,7 @@ class ParallaxClusterManager:
         request = LLMRequest(
             model=model, messages=messages, temperature=temperature, max_tokens=max_tokens
         )
-        reply = await self.send(Cleared(request.call(stream=True), self.destination))
-        if not isinstance(reply, StreamReply):
-            raise UpstreamMalformed(f"{self.destination.name} did not stream")
-        try:
-            while block := await reply.next():
-                for text in text_of(block):
-                    yield text
-        finally:
-            reply.close()
+        return streamed(self, request)
 
     async def send(self, cleared: Cleared) -> Reply:
         """Ask the cluster; the call holds a slot until its reply is complete or closed.

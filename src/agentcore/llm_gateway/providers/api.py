@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
+from agentcore.llm_gateway.catalogue import MODELS, Catalogue
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.endpoint import Endpoint, Reply
+from agentcore.llm_gateway.endpoint import Endpoint, Reply, json_headers
 from agentcore.llm_gateway.errors import UpstreamError
-from agentcore.llm_gateway.models import NOBODY, Condition, Dialect, Owner, Priority
+from agentcore.llm_gateway.models import (
+    ASK,
+    DEFAULT_TIMEOUTS,
+    NOBODY,
+    ChatCall,
+    Condition,
+    Dialect,
+    Owner,
+    Priority,
+    Timeouts,
+)
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.transport import ConnectionPool, Transport
+from agentcore.llm_gateway.wire import Wire
 
 CATALOG_SECONDS = 300.0
 CATALOG_RETRY_SECONDS = 5.0
 
 
 class APIProvider(BaseLLMProvider):
-    """``models`` maps served names to the provider's own; empty means: ask it now and then."""
+    """``base_url`` goes up to and with the API's version.
+
+    ``models`` maps served names to the provider's own; empty means: ask it now and then.
+    """
+
+    catalogue: ClassVar[Catalogue] = MODELS
 
     def __init__(
         self,
-        destination: Destination,
-        clock: Clock,
+        base_url: str,
         *,
-        endpoint: Endpoint,
-        models: Mapping[str, str],
+        pool: ConnectionPool,
+        clock: Clock,
+        gate: Gate,
+        destination: Destination,
+        api_key: str | None = None,
+        models: Mapping[str, str] = ASK,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         super().__init__(destination, clock)
-        self._endpoint = endpoint
+        name = destination.name
+        transport = Transport(
+            pool,
+            base_url,
+            provider=name,
+            connect_seconds=timeouts.connect,
+            headers=self.headers(api_key),
+        )
+        self._endpoint = Endpoint(
+            transport,
+            self.wires(name),
+            provider=name,
+            timeouts=timeouts,
+            clock=clock,
+            gate=gate,
+            catalogue=self.catalogue,
+            headers=self.headers_of_call(),
+        )
         self._configured = bool(models)
         self._models: dict[str, str] | None = dict(models) or None
         self._trouble = ""
+
+    @abstractmethod
+    def wires(self, provider: str) -> Mapping[Dialect, Wire]:
+        """How calls in each dialect are put to ``provider``: its own way, or by translation."""
+
+    @staticmethod
+    def headers(api_key: str | None) -> Mapping[str, str]:
+        """What every request has in its head."""
+        return json_headers(api_key)
+
+    @staticmethod
+    def headers_of_call() -> Callable[[ChatCall], bytes] | None:
+        """What gives the lines that only one call's request has in its head, if there are any."""
+        return None
 
     async def send(self, cleared: Cleared) -> Reply:
         call = cleared.for_sending(self.destination)

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.endpoint import Reply, StreamReply
-from agentcore.llm_gateway.errors import UpstreamMalformed
+from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.models import (
     NOBODY,
     Condition,
@@ -23,8 +22,7 @@ from agentcore.llm_gateway.models import (
     Owner,
     Priority,
 )
-from agentcore.llm_gateway.replies import read_plain, text_of
-from agentcore.llm_gateway.wire import PlainReply
+from agentcore.llm_gateway.replies import completed, streamed
 
 
 class BaseLLMProvider(ABC):
@@ -74,24 +72,8 @@ class BaseLLMProvider(ABC):
         """Keep what the other methods know up to date; run by the supervisor."""
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        began = self._clock.monotonic()
-        reply = await self.send(Cleared(request.call(), self.destination))
-        if not isinstance(reply, PlainReply):
-            reply.close()
-            raise UpstreamMalformed(f"{self.destination.name} streamed an answer not asked for")
-        latency = (self._clock.monotonic() - began) * 1000
-        return read_plain(
-            reply, request, provider=self.destination.name, latency_ms=latency, cost=None
-        )
+        return await completed(self, request, self._clock)
 
-    async def stream(self, request: LLMRequest) -> AsyncIterator[str]:
+    def stream(self, request: LLMRequest) -> AsyncIterator[str]:
         """The answer's text as it arrives."""
-        reply = await self.send(Cleared(request.call(stream=True), self.destination))
-        if not isinstance(reply, StreamReply):
-            raise UpstreamMalformed(f"{self.destination.name} did not stream")
-        try:
-            while block := await reply.next():
-                for text in text_of(block):
-                    yield text
-        finally:
-            reply.close()
+        return streamed(self, request)

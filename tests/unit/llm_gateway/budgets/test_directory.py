@@ -32,7 +32,7 @@ async def test_changes_are_learnt_once() -> None:
     assert directory.of("acme") == (own,)
     assert directory.of("acme", key="k") == (own,)
     assert directory.of("acme", agent="k") == (own, agents)
-    raised = own._replace(limit=Decimal(2))
+    raised = own._replace(limit_usd=Decimal(2))
     changes.log += [(raised, True), (agents, False)]
     await directory.refresh()
     assert directory.of("acme", agent="k") == (raised,)

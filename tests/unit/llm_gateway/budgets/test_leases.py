@@ -16,7 +16,7 @@ BUDGET = Budget(Ids().new(), "acme", "tenant", "", "day", Decimal(10), hard=True
 
 def opened(granted: Decimal = Decimal(1)) -> Lease:
     lease = Lease.opened(BUDGET, NOW, Ids().new())
-    lease.drawn(Drawn(lease.start, granted, BUDGET.limit, Decimal(0), Decimal(0)))
+    lease.drawn(Drawn(lease.start, granted, BUDGET.limit_usd, Decimal(0), Decimal(0)))
     return lease
 
 
@@ -45,7 +45,7 @@ def test_borrowing_has_an_end() -> None:
     assert lease.borrow(Decimal("0.3"), Decimal("0.5"))
     assert not lease.borrow(Decimal("0.3"), Decimal("0.5"))
     assert lease.free == Decimal("0.3")
-    lease.drawn(Drawn(lease.start, Decimal(1), BUDGET.limit, Decimal(0), Decimal(0)))
+    lease.drawn(Drawn(lease.start, Decimal(1), BUDGET.limit_usd, Decimal(0), Decimal(0)))
     assert lease.borrowed == 0
 
 

@@ -13,8 +13,8 @@ from agentcore.llm_gateway.models import ChatCall, ProviderConfig
 from agentcore.llm_gateway.providers.anthropic import AnthropicProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.anthropic_speech import says
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, fails
+from tests.unit.llm_gateway.conftest import api_at
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -22,10 +22,8 @@ HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": 
 @pytest.fixture
 def provider(upstream: Upstream, pool: ConnectionPool) -> AnthropicProvider:
     upstream.behaviour = says("Hello")
-    clock = SystemClock()
-    return AnthropicProvider(
-        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), api_key="a-provider-key"
-    )
+    key = "a-provider-key"
+    return api_at(AnthropicProvider, upstream, pool, SystemClock(), api_key=key)
 
 
 async def test_it_names_its_key_and_the_version(

@@ -12,8 +12,8 @@ from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers
+from tests.unit.llm_gateway.conftest import api_at
 
 PAGES = {
     "": {
@@ -35,9 +35,7 @@ PAGES = {
 
 @pytest.fixture
 def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> GeminiProvider:
-    return GeminiProvider(
-        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), api_key="a-key"
-    )
+    return api_at(GeminiProvider, upstream, pool, clock, api_key="a-key")
 
 
 async def test_it_lists_the_models_that_can_be_asked_on_all_pages(

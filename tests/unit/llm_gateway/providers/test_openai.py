@@ -9,16 +9,17 @@ import pytest
 
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.models import ChatCall
+from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, fails
+from tests.unit.llm_gateway.conftest import api_at
 
 
 @pytest.fixture
 def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
-    return OpenAIProvider(upstream.v1, pool=pool, clock=clock, gate=unbounded(clock))
+    return api_at(OpenAIProvider, upstream, pool, clock)
 
 
 async def becomes(wanted: Callable[[], bool]) -> None:
@@ -63,9 +64,7 @@ async def test_a_provider_that_does_not_answer_is_its_own_trouble(
 async def test_a_configured_catalogue_is_not_asked_for(
     upstream: Upstream, pool: ConnectionPool, clock: ManualClock, supervisor: Supervisor
 ) -> None:
-    provider = OpenAIProvider(
-        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
-    )
+    provider = api_at(OpenAIProvider, upstream, pool, clock, models={"m": "theirs"})
     await provider.watch()
     assert await provider.get_available_models() == ["m"]
     assert upstream.headers == []
@@ -75,7 +74,7 @@ async def test_what_it_speaks_itself_and_what_by_translation(
     upstream: Upstream, pool: ConnectionPool, clock: ManualClock
 ) -> None:
     for kind, path in ((OpenAIProvider, "/responses"), (CompatibleProvider, "/chat/completions")):
-        provider = kind(upstream.v1, pool=pool, clock=clock, gate=unbounded(clock))
+        provider: APIProvider = api_at(kind, upstream, pool, clock)
         assert provider.dialects >= {"chat", "responses", "embeddings"}
         asked = ChatCall("m", {"model": "m", "input": "Hi"}, dialect="responses")
-        assert kind.wires("p")["responses"].path(asked, "m") == path
+        assert provider.wires("p")["responses"].path(asked, "m") == path

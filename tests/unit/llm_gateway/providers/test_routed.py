@@ -11,10 +11,9 @@ from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.providers.routed import RoutedStream
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, drops, says, streams
-from tests.unit.llm_gateway.conftest import Build
+from tests.unit.llm_gateway.conftest import Build, api_at
 
 ASKED = LLMRequest(model="m", messages=[{"role": "user", "content": "Hello"}], tenant="acme")
 GONE = UpstreamUnavailable("gone")
@@ -27,9 +26,7 @@ def cluster(clock: ManualClock) -> FakeProvider:
 
 @pytest.fixture
 def remote(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
-    return OpenAIProvider(
-        upstream.v1, pool=pool, clock=clock, gate=unbounded(clock), models={"m": "theirs"}
-    )
+    return api_at(OpenAIProvider, upstream, pool, clock, models={"m": "theirs"})
 
 
 async def test_a_stream_is_routed(
