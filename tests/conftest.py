@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,12 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database, open_database, parse_url
-from agentcore.kit.db_migrations import head, migrate, scripts
+from agentcore.kit.db_migrations import head, migrate
 from agentcore.kit.embedded import EmbeddedServers, open_embedded
 from agentcore.kit.ids import Ids
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
+from tests.fakes.deployment import checkouts_folder, migrations_digest
 
 LOCK = 4711
 HEAD = head()
@@ -67,9 +65,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def test_home() -> Path:
-    """One home per checkout and user: short, because socket paths are limited to 107 bytes."""
-    checkout = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:10]
-    return Path(tempfile.gettempdir()) / f"agentcore-test-{os.getuid()}-{checkout}"
+    return checkouts_folder("test")
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +76,7 @@ async def servers(test_home: Path) -> AsyncIterator[EmbeddedServers]:
 
 def _template() -> str:
     """A migrated database to copy; a new one whenever a migration's text changes."""
-    digest = hashlib.sha256()
-    for script in sorted((scripts() / "versions").glob("*.py")):
-        digest.update(script.read_bytes())
-    return f"template_{HEAD}_{digest.hexdigest()[:12]}"
+    return f"template_{HEAD}_{migrations_digest()}"
 
 
 def _url(servers: EmbeddedServers, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -13,11 +14,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from agentcore.kit.db_migrations import scripts
+from agentcore.kit.embedded import postgres
+from agentcore.kit.embedded.binaries import postgres_folder
+from agentcore.kit.embedded.layout import open_home
+from agentcore.kit.embedded.locks import Patience, locked
 from agentcore.settings import load_settings, token_authority
 from tests.fakes.launching import Launched, finished, launch
 from tests.fakes.process_table import living
@@ -67,6 +74,48 @@ def short_home() -> Iterator[Path]:
         for pid in processes_of(home):
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def used_home() -> Iterator[Path]:
+    """As ``short_home``, with the database that a first start has made: that takes seconds."""
+    with short_home() as home:
+        copy_data(home)
+        yield home
+
+
+def copy_data(home: Path) -> None:
+    """Give a home that has no database yet a migrated one, of a server that was stopped.
+
+    The first copy of a checkout's is made by the command that its user has for it.
+    """
+    kept = open_home(checkouts_folder("data")).path
+    data = kept / migrations_digest(Path(postgres.__file__), postgres_folder() / "postgres")
+    with locked(kept / "locks" / "copying", "exclusive", Patience(START_SECONDS)):
+        if not data.exists():
+            for outdated in kept.glob("*/PG_VERSION"):
+                shutil.rmtree(outdated.parent)
+            with short_home() as first:
+                made = agentcore("db", "upgrade", home=first)
+                assert made.returncode == 0, made.stderr
+                wait_until(lambda: not processes_of(first), "its servers are gone")
+                (first / "postgres").rename(data)
+        subprocess.run(["/bin/cp", "-Rp", str(data), str(home / "postgres")], check=True)
+
+
+def checkouts_folder(purpose: str) -> Path:
+    """Kept between runs, one per checkout and user: short, for sockets' paths have 107 bytes."""
+    checkout = hashlib.sha256(str(Path(__file__).parents[1]).encode()).hexdigest()[:10]
+    return Path(tempfile.gettempdir()) / f"agentcore-{purpose}-{os.getuid()}-{checkout}"
+
+
+@cache
+def migrations_digest(*more: Path) -> str:
+    """Another one whenever the text of a migration changes, or one of these files."""
+    digest = hashlib.sha256()
+    for file in (*sorted((scripts() / "versions").glob("*.py")), *more):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def processes_of(home: Path) -> list[int]:
@@ -152,7 +201,7 @@ class Deployment:
 @contextmanager
 def deployed(**settings: str) -> Iterator[Deployment]:
     """A started deployment; on leaving, nothing of it is left behind."""
-    with short_home() as home:
+    with used_home() as home:
         deployment = Deployment(home, settings)
         deployment.start()
         try:

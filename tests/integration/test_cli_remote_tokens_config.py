@@ -6,7 +6,7 @@ import httpx2
 import jwt
 import pytest
 
-from tests.fakes.deployment import Deployment, agentcore, free_port, short_home
+from tests.fakes.deployment import Deployment, agentcore, free_port, short_home, used_home
 
 
 def run(deployment: Deployment, *arguments: str) -> str:
@@ -49,7 +49,7 @@ def test_a_key_is_made_listed_and_revoked(deployment: Deployment) -> None:
     assert key_id in listed
     assert made not in listed
     run(deployment, "keys", "revoke", key_id)
-    with short_home() as elsewhere:
+    with used_home() as elsewhere:
         unknown = agentcore("keys", "revoke", "nope", home=elsewhere)
     assert unknown.returncode == 1
     assert "nope" in unknown.stderr

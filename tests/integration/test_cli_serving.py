@@ -120,8 +120,10 @@ def write(http: httpx2.Client, acknowledged: list[str], stop: threading.Event) -
 
 
 def test_two_services_share_one_home() -> None:
-    with deployed() as first:
-        second = Deployment(first.home)
+    """From a first start on nothing."""
+    with short_home() as home:
+        first, second = Deployment(home), Deployment(home)
+        first.start()
         second.start()
         with first.client("admin") as one, second.client("admin") as two:
             playbooks = "/internal/context/playbooks"

@@ -17,9 +17,9 @@ import pytest
 
 from agentcore.kit.embedded import open_embedded
 from tests.unit.kit.embedded.homes import (
-    fresh_home,
     processes_of,
     server_pid,
+    used_home,
     wait_until,
     watchdog_pid,
 )
@@ -145,7 +145,7 @@ class Rampage:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with fresh_home() as path:
+    with used_home() as path:
         yield path
 
 

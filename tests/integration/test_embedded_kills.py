@@ -17,9 +17,9 @@ from agentcore.kit.embedded import EmbeddedServers, open_embedded, status
 from agentcore.kit.errors import StartupError
 from tests.unit.kit.embedded.homes import (
     client,
-    fresh_home,
     processes_of,
     server_pid,
+    used_home,
     wait_until,
     watchdog_pid,
 )
@@ -28,7 +28,7 @@ from tests.unit.kit.embedded.homes import (
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """Shared: every test finds what the kills of the one before left."""
-    with fresh_home() as path:
+    with used_home() as path:
         yield path
 
 

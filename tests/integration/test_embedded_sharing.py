@@ -17,20 +17,22 @@ import pytest
 
 from agentcore.kit.embedded import open_embedded
 from agentcore.kit.jsonvalue import JsonObject
+from tests.fakes.deployment import copy_data
 from tests.unit.kit.embedded.homes import (
     Client,
     client,
     fresh_home,
     processes_of,
     server_pid,
+    used_home,
     wait_until,
 )
 
 
-@pytest.fixture(scope="module")
-def used_home() -> Iterator[Path]:
+@pytest.fixture(scope="module", name="used_home")
+def shared_home() -> Iterator[Path]:
     """One home for all tests that do not need an empty one: they leave it stopped."""
-    with fresh_home() as path:
+    with used_home() as path:
         yield path
 
 
@@ -127,6 +129,8 @@ def test_signals_to_a_clients_group_stop_nobody_elses_servers(used_home: Path) -
 async def test_a_home_with_a_long_path_works_for_all_its_processes() -> None:
     with fresh_home() as short:
         home = short / ("x" * 60) / ("y" * 60)
+        home.mkdir(mode=0o700, parents=True)
+        copy_data(home)
         with client(home) as first, client(home) as second:
             answer = first.answer()
             assert answer == second.answer()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentcore.cli.main import run
-from tests.fakes.deployment import Deployment, short_home
+from tests.fakes.deployment import Deployment, used_home
 from tests.fakes.hub import FakeHub, space
 
 CATALOG = Path(__file__).parents[1] / "wire" / "openenv" / "catalog_upstream_0_10_0.json"
@@ -35,7 +35,7 @@ class SlowHub(FakeHub):
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with short_home() as home:
+    with used_home() as home:
         monkeypatch.setenv("AGENTCORE_HOME", str(home))
         monkeypatch.setenv("COLUMNS", "200")
         yield home

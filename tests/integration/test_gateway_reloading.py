@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.fakes.deployment import Deployment, short_home, wait_until
+from tests.fakes.deployment import Deployment, used_home, wait_until
 
 PROVIDER = """
 [[llm_gateway.providers]]
@@ -17,7 +17,7 @@ models = {{ "{model}" = "theirs" }}
 
 
 def test_a_running_service_follows_its_file() -> None:
-    with short_home() as home:
+    with used_home() as home:
         file = home / "agentcore.toml"
         file.write_text(PROVIDER.format(name="one", model="small"))
         service = Deployment(home, {"AGENTCORE_CONFIG": str(file)})

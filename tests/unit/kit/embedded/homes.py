@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from agentcore.kit.embedded.layout import Home
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.deployment import copy_data
 from tests.fakes.process_table import living
 
 CLIENT = """
@@ -114,6 +116,16 @@ def fresh_home() -> Iterator[Path]:
             shutil.rmtree(sockets, ignore_errors=True)
 
 
+@contextmanager
+def used_home() -> Iterator[Path]:
+    """As ``fresh_home``, with the data of a PostgreSQL that ran here and was stopped."""
+    with fresh_home() as home:
+        home.mkdir(mode=0o700)
+        copy_data(home)
+        yield home
+
+
+@cache
 def python_of(user: int) -> str:
     """An interpreter that this user may run with our packages; skips where there is none."""
     for python in (sys.executable, "/usr/bin/python3"):

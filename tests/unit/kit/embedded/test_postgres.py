@@ -14,13 +14,13 @@ from agentcore.kit.embedded.locks import Patience, try_lock
 from agentcore.kit.embedded.postgres import Postgres
 from agentcore.kit.embedded.unit import Unit
 from agentcore.kit.errors import StartupError
-from tests.unit.kit.embedded.homes import fresh_home
+from tests.unit.kit.embedded.homes import used_home
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Home]:
     """A home whose database is up."""
-    with fresh_home() as path:
+    with used_home() as path:
         opened = open_home(path)
         client = try_lock(opened.clients, "shared")
         assert client is not None
