@@ -6,15 +6,16 @@ import pytest
 
 from agentcore.kit.clock import SystemClock
 from agentcore.llm_gateway.gateway import build_provider
-from agentcore.llm_gateway.models import ProviderConfig, Timeouts
+from agentcore.llm_gateway.models import Dialect, ProviderConfig, Timeouts
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.contracts.llm_providers.dialogue import SERVED
 from tests.fakes.anthropic_speech import ANTHROPIC
 from tests.fakes.gemini_speech import GEMINI
 from tests.fakes.llm_speech import OPENAI, Speech
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
+from tests.fakes.responses_speech import RESPONSES
 
-SERVED = "qwen3-8b"
 # Every kind of provider, and how its API talks.
 SPEECHES = {
     "parallax": OPENAI,
@@ -23,7 +24,17 @@ SPEECHES = {
     "anthropic": ANTHROPIC,
     "gemini": GEMINI,
 }
-TIMEOUTS = Timeouts(connect=0.5, first_byte=0.3, idle=0.3, total=0.5)
+# Which of them have other dialects themselves.
+FURTHER: dict[tuple[str, Dialect], Speech] = {
+    ("anthropic", "messages"): ANTHROPIC,
+    ("openai", "responses"): RESPONSES,
+}
+PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
+# In tests of these names nothing more comes: before the answer, or within it.
+SHORT = {
+    "stalled": Timeouts(connect=5, first_byte=0.1, idle=5, total=0.1),
+    "silent": Timeouts(connect=5, first_byte=5, idle=0.1, total=5),
+}
 
 
 @pytest.fixture
@@ -39,8 +50,20 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def speech(kind: str) -> Speech:
-    return SPEECHES[kind]
+def dialect() -> Dialect:
+    """How callers speak; not how the provider does."""
+    return "chat"
+
+
+@pytest.fixture
+def speech(kind: str, dialect: Dialect) -> Speech:
+    return FURTHER.get((kind, dialect), SPEECHES[kind])
+
+
+@pytest.fixture
+def timeouts(request: pytest.FixtureRequest) -> Timeouts:
+    found = (each for word, each in SHORT.items() if word in request.node.name)
+    return next(found, PATIENT)
 
 
 @pytest.fixture
@@ -52,7 +75,7 @@ async def upstream(speech: Speech) -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-def config(kind: str, upstream: Upstream) -> ProviderConfig:
+def config(kind: str, upstream: Upstream, timeouts: Timeouts) -> ProviderConfig:
     base = upstream.url if kind == "parallax" else upstream.v1
     return ProviderConfig.model_validate(
         {
@@ -62,7 +85,7 @@ def config(kind: str, upstream: Upstream) -> ProviderConfig:
             "api_key": "a-provider-key",
             "private": True,
             "models": {SERVED: "Qwen/Qwen3-8B"},
-            "timeouts": TIMEOUTS.model_dump(),
+            "timeouts": timeouts.model_dump(),
             "max_concurrency": 4,
         }
     )

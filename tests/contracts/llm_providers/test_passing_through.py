@@ -8,8 +8,7 @@ import pytest
 
 from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
-from agentcore.llm_gateway.wire import PlainReply
-from tests.contracts.llm_providers.test_provider_base import HELLO, begun, cleared, read
+from tests.contracts.llm_providers.dialogue import HELLO, begun, cleared, plain, read
 from tests.fakes.llm_upstream import Upstream, answers, delta, streams, usage_event
 
 
@@ -41,8 +40,7 @@ async def test_a_plain_answer_is_the_providers_bytes(
 ) -> None:
     body = b'{ "choices": [ ], "vendor": {"x": 1.50} ,"usage":null}'
     upstream.behaviour = answers(body)
-    reply = await provider.send(cleared(provider))
-    assert isinstance(reply, PlainReply)
+    reply = await plain(provider)
     assert reply.body == body
     assert reply.usage is None
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 import pytest
@@ -15,11 +13,8 @@ from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.jsonvalue import objects_of
 from agentcore.llm_gateway import endpoint
 from agentcore.llm_gateway.chat_wire import usage_of
-from agentcore.llm_gateway.clearance import Cleared
-from agentcore.llm_gateway.endpoint import StreamReply
 from agentcore.llm_gateway.errors import (
     PrivacyViolationError,
-    UpstreamCredentialRefused,
     UpstreamError,
     UpstreamMalformed,
     UpstreamRateLimited,
@@ -31,111 +26,42 @@ from agentcore.llm_gateway.errors import (
 from agentcore.llm_gateway.models import Dialect, LLMRequest, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.replies import chunks_of, text_of
-from tests.contracts.llm_providers.conftest import SERVED
-from tests.fakes.llm_speech import Fault, Speech
+from tests.contracts.llm_providers.conftest import FURTHER, SPEECHES
+from tests.contracts.llm_providers.dialogue import (
+    BAD_ENDS,
+    FALSE_STARTS,
+    HELLO,
+    LAST,
+    REFUSALS,
+    SERVED,
+    Answer,
+    Parts,
+    begun,
+    cleared,
+    is_free,
+    read,
+    said,
+)
+from tests.fakes.llm_speech import Speech
 from tests.fakes.llm_upstream import (
     PAUSE,
     Behaviour,
     Upstream,
     answers,
-    drops,
     fails,
     stalls,
     streams,
     truncated,
 )
 
-ASKED: dict[Dialect, dict[str, Any]] = {
-    "chat": {"model": SERVED, "messages": [{"role": "user", "content": "Hello"}]},
-    "responses": {"model": SERVED, "input": "Hello"},
-    "embeddings": {"model": SERVED, "input": "Hello"},
-    "messages": {
-        "model": SERVED,
-        "max_tokens": 9,
-        "messages": [{"role": "user", "content": "Hello"}],
-    },
-}
-HELLO = LLMRequest(model=SERVED, messages=[{"role": "user", "content": "Hello"}])
-
-Answer = Callable[[Speech], Behaviour]
-Parts = Callable[[Speech], list[bytes]]
-
-
-def documents(fault: Fault) -> Answer:
-    return lambda speech: answers(bare(speech, fault))
-
-
-REFUSALS: dict[str, tuple[Answer, type[UpstreamError]]] = {
-    "500": (lambda _: fails(500), UpstreamUnavailable),
-    "503 as a page": (lambda _: fails(503, "<html>down</html>"), UpstreamUnavailable),
-    "429": (lambda _: fails(429), UpstreamRateLimited),
-    "529": (lambda _: fails(529), UpstreamRateLimited),
-    "401": (lambda _: fails(401), UpstreamCredentialRefused),
-    "403": (lambda _: fails(403), UpstreamCredentialRefused),
-    "404": (lambda _: fails(404), UpstreamError),
-    "405": (lambda _: fails(405), UpstreamError),
-    "400": (lambda _: fails(400), UpstreamRejected),
-    "422": (lambda _: fails(422), UpstreamRejected),
-    "redirect": (lambda _: fails(302, location="http://elsewhere.invalid/"), UpstreamUnavailable),
-    "dropped": (lambda _: drops(), UpstreamUnavailable),
-    "stalled": (lambda _: stalls(), UpstreamTimeout),
-    "a page": (lambda _: answers(b"<html>hi</html>", "text/html"), UpstreamMalformed),
-    "a list": (lambda _: answers(b"[1]"), UpstreamMalformed),
-    "an error behind 200": (documents("down"), UpstreamUnavailable),
-    "a rate limit behind 200": (documents("busy"), UpstreamRateLimited),
-    "a rejection behind 200": (documents("theirs"), UpstreamRejected),
-}
-FALSE_STARTS: dict[str, tuple[Parts, type[UpstreamError]]] = {
-    "bare error": (lambda told: [bare(told, "down")], UpstreamUnavailable),
-    "bare rate limit": (lambda told: [bare(told, "busy")], UpstreamRateLimited),
-    "error": (lambda told: [told.opening, told.failing("down", "boom")], UpstreamUnavailable),
-    "busy": (lambda told: [told.opening, told.failing("busy", "boom")], UpstreamRateLimited),
-    "theirs": (lambda told: [told.failing("theirs", "boom")], UpstreamRejected),
-    "bad event": (lambda told: [told.opening, told.event("{broken")], UpstreamMalformed),
-    "done at once": (lambda told: [told.last], UpstreamTruncated),
-    "done without content": (lambda told: [told.opening, told.last], UpstreamTruncated),
-    "nothing": (lambda told: [], UpstreamTruncated),
-    "a comment": (lambda told: [b": keepalive\n\n"], UpstreamTruncated),
-    "an event without data": (lambda told: [b"event: x\n\n"], UpstreamTruncated),
-}
-BAD_ENDS: dict[str, tuple[Parts, Behaviour | None, type[UpstreamError]]] = {
-    "error": (lambda told: [told.failing("down", "boom"), told.last], None, UpstreamUnavailable),
-    "bad event": (
-        lambda told: [told.event("{broken"), told.part("b"), told.ending, told.last],
-        None,
-        UpstreamMalformed,
-    ),
-    "done without an end": (lambda told: [told.last], None, UpstreamTruncated),
-    "no end": (lambda told: [], None, UpstreamTruncated),
-    "half an event": (lambda told: [b"data: {"], None, UpstreamMalformed),
-    "dropped": (lambda told: [], drops(), UpstreamTruncated),
-    "stalled": (lambda told: [], stalls(), UpstreamTimeout),
-}
-
-
-def bare(speech: Speech, fault: Fault) -> bytes:
-    return json.dumps(speech.fault(fault, "no")).encode()
-
-
-def cleared(provider: BaseLLMProvider, **changes: Any) -> Cleared:
-    stream = bool(changes.pop("stream", False))
-    return Cleared(HELLO.call(stream=stream)._replace(**changes), provider.destination)
-
-
-async def read(reply: StreamReply, into: list[bytes] | None = None) -> bytes:
-    parts: list[bytes] = [] if into is None else into
-    try:
-        while part := await reply.next():
-            parts.append(part)
-    finally:
-        reply.close()
-    return b"".join(parts)
-
-
-async def begun(provider: BaseLLMProvider, **changes: Any) -> StreamReply:
-    reply = await provider.send(cleared(provider, stream=True, **changes))
-    assert isinstance(reply, StreamReply)
-    return reply
+# Who speaks what itself; all else is translated from chat completions.
+SPOKEN: list[tuple[str, Dialect]] = [
+    *((kind, "chat") for kind in ("parallax", "compatible", "openai")),
+    *FURTHER,
+]
+AS_SPOKEN = pytest.mark.parametrize(
+    ("kind", "dialect"), [*((kind, "chat") for kind in SPEECHES), *FURTHER]
+)
 
 
 async def test_completes(provider: BaseLLMProvider, upstream: Upstream, speech: Speech) -> None:
@@ -180,19 +106,21 @@ async def test_a_stream_reads_as_chat_completions(provider: BaseLLMProvider) -> 
     assert set(finishes[:-1]) == {None}
 
 
+@AS_SPOKEN
 @pytest.mark.parametrize(("answer", "expected"), REFUSALS.values(), ids=REFUSALS)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 async def test_failures_before_the_answer_are_told_by_kind(
     provider: BaseLLMProvider,
     upstream: Upstream,
     speech: Speech,
+    dialect: Dialect,
     answer: Answer,
     expected: type[UpstreamError],
     stream: bool,
 ) -> None:
     upstream.behaviour = answer(speech)
     with pytest.raises(expected) as caught:
-        await provider.send(cleared(provider, stream=stream))
+        await provider.send(cleared(provider, dialect, stream=stream))
     assert "a-provider-key" not in str(caught.value)
     is_free(provider)
 
@@ -243,45 +171,54 @@ async def test_a_rejection_keeps_the_providers_words(
     assert "n must be 1" in told["message"]
 
 
+@AS_SPOKEN
 @pytest.mark.parametrize(("parts", "expected"), FALSE_STARTS.values(), ids=FALSE_STARTS)
 async def test_a_stream_that_fails_before_its_content_has_not_begun(
     provider: BaseLLMProvider,
     upstream: Upstream,
     speech: Speech,
+    dialect: Dialect,
     parts: Parts,
     expected: type[UpstreamError],
 ) -> None:
     upstream.behaviour = streams(*parts(speech))
     with pytest.raises(expected):
-        await begun(provider)
+        await begun(provider, dialect)
     is_free(provider)
 
 
-async def test_an_opening_is_no_content(
-    provider: BaseLLMProvider, upstream: Upstream, speech: Speech
+@AS_SPOKEN
+async def test_stalled_after_its_opening_it_has_not_begun(
+    provider: BaseLLMProvider, upstream: Upstream, speech: Speech, dialect: Dialect
 ) -> None:
     upstream.behaviour = streams(speech.opening, then=stalls())
     with pytest.raises(UpstreamTimeout):
-        await begun(provider)
+        await begun(provider, dialect)
+    is_free(provider)
 
 
+@pytest.mark.parametrize("dialect", LAST)
 @pytest.mark.parametrize(("tail", "then", "expected"), BAD_ENDS.values(), ids=BAD_ENDS)
 async def test_a_stream_that_fails_later_is_never_passed_off_as_whole(
     provider: BaseLLMProvider,
     upstream: Upstream,
     speech: Speech,
+    kind: str,
+    dialect: Dialect,
     tail: Parts,
     then: Behaviour | None,
     expected: type[UpstreamError],
 ) -> None:
-    parts = (speech.opening, speech.part("a"), PAUSE, *tail(speech))
-    upstream.behaviour = streams(*parts, then=then)
-    reply = await begun(provider)
+    upstream.behaviour = streams(speech.opening, speech.part("a"), PAUSE, *tail(speech), then=then)
+    reply = await begun(provider, dialect)
     forwarded: list[bytes] = []
     with pytest.raises(expected):
         await read(reply, into=forwarded)
-    assert list(text_of(b"".join(forwarded))) == ["a"]
-    assert b"[DONE]" not in b"".join(forwarded)
+    told = b"".join(forwarded)
+    assert said(dialect, told) == "a"
+    assert LAST[dialect] not in told
+    if (kind, dialect) in SPOKEN:
+        assert told.startswith(speech.opening + speech.part("a"))
     is_free(provider)
 
 
@@ -289,10 +226,12 @@ async def test_a_cancelled_call_cuts_the_connection(
     provider: BaseLLMProvider, upstream: Upstream
 ) -> None:
     upstream.behaviour = stalls()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await provider.complete(HELLO)
-    await reaches(upstream, cut_off=1)
+    asked = asyncio.ensure_future(provider.complete(HELLO))
+    await becomes(lambda: upstream.in_flight == 1)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await becomes(lambda: upstream.cut_off == 1)
     is_free(provider)
 
 
@@ -304,7 +243,7 @@ async def test_a_closed_stream_cuts_the_connection(
     assert upstream.in_flight == 1
     reply.close()
     reply.close()
-    await reaches(upstream, cut_off=1)
+    await becomes(lambda: upstream.cut_off == 1)
 
 
 async def test_a_deadline_ends_the_call(provider: BaseLLMProvider, upstream: Upstream) -> None:
@@ -327,9 +266,8 @@ async def test_a_deadline_ends_a_stream(
     provider: BaseLLMProvider, upstream: Upstream, speech: Speech
 ) -> None:
     upstream.behaviour = streams(speech.opening, speech.part("a"), then=stalls())
-    reply = await begun(provider, deadline=SystemClock().monotonic() + 0.06)
     with pytest.raises(DeadlineExceeded):
-        await read(reply)
+        await read(await begun(provider, deadline=SystemClock().monotonic() + 0.06))
 
 
 async def test_a_connection_that_lingers_after_the_end_is_not_waited_for(
@@ -396,7 +334,7 @@ async def test_it_takes_what_it_says_and_chat_completions_above_all(
     upstream.behaviour = fails(500)
     for dialect in provider.dialects:
         with pytest.raises(UpstreamUnavailable):
-            await provider.send(cleared(provider, dialect=dialect, body=ASKED[dialect]))
+            await provider.send(cleared(provider, dialect))
 
 
 async def test_a_connection_serves_again_after_each_end(
@@ -409,11 +347,7 @@ async def test_a_connection_serves_again_after_each_end(
     assert (await provider.complete(HELLO)).content == "two"
 
 
-def is_free(provider: BaseLLMProvider) -> None:
-    assert provider.condition().load == 0
-
-
-async def reaches(upstream: Upstream, *, cut_off: int) -> None:
-    async with asyncio.timeout(1):
-        while upstream.cut_off < cut_off:
+async def becomes(wanted: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not wanted():
             await asyncio.sleep(0.005)
