@@ -20,13 +20,15 @@ from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.evolution_worker import EvolutionWorker
-from agentcore.ace.ledger import PlaybookLedger
+from agentcore.ace.journal import advance
+from agentcore.ace.ledger import PlaybookLedger, keep_snapshot
 from agentcore.ace.metrics import ACEMetrics
-from agentcore.ace.models import ACEConfig, ExecutionTrace
+from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
+from agentcore.ace.ops import Add
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
-from agentcore.ace.store import ContextStore
+from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, InvalidInput, problem
@@ -129,6 +131,34 @@ class ContextWorld:
         """``count`` traces of the agent, stored one after the other."""
         made = [self.trace(success=success, **given) for _ in range(count)]  # type: ignore[arg-type]  # passed on
         return [await self.contexts.capture_execution_trace(one.agent_id, one) for one in made]
+
+    async def aged(self, agent_id: str, version: int) -> list[ContextPlaybook]:
+        """Versions up to ``version``, each with one more lesson, all written at once."""
+
+        async def work(unit: Unit) -> list[ContextPlaybook]:
+            start = playbook = await unit.playbooks.of(agent_id, lock=True)
+            assert start is not None
+            assert playbook is not None
+            made: list[ContextPlaybook] = []
+            while playbook.version < version:
+                delta = ContextDelta(
+                    delta_id=str(self.ids.new()),
+                    playbook_id=playbook.playbook_id,
+                    changes={},
+                    confidence=1.0,
+                    reasoning="aged",
+                    generated_at=self.clock.now(),
+                )
+                lesson = Add(section="checks", text=f"Lesson {playbook.version + 1}.")
+                after, entry = advance(playbook, delta, [lesson], now=self.clock.now())
+                await unit.deltas.insert(entry)
+                await keep_snapshot(unit, playbook, after)
+                playbook = after
+                made.append(after)
+            await unit.playbooks.advance(playbook, expected=start.version)
+            return made
+
+        return await self.store.run(work)
 
     def stamp_of(self, playbook_id: str, *bullets: str) -> JsonObject:
         return {"playbook": {"playbook_id": playbook_id, "version": 1, "bullets": list(bullets)}}

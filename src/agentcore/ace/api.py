@@ -2,159 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from agentcore.ace.context_manager import DEFAULT_RENDER_TOKENS, ContextManager
-from agentcore.ace.journal import Entry
-from agentcore.ace.models import (
-    ContextDelta,
-    DeltaOutcome,
-    EvolutionState,
-    ExecutionTrace,
-    Identifier,
+from agentcore.ace.api_models import (
+    LAST_VERSION,
+    DeltaItem,
+    DeltaPage,
+    DeltaRequest,
+    DeltaResult,
+    EvolutionEnqueued,
+    EvolutionReport,
+    PlaybookCreated,
+    PlaybookDifference,
+    PlaybookRead,
+    PlaybookRequest,
+    PlaybookVersion,
+    Rendered,
+    RollbackRequest,
+    TraceCaptured,
+    TraceRequest,
+    TriggerRequest,
 )
+from agentcore.ace.context_manager import DEFAULT_RENDER_TOKENS, ContextManager
+from agentcore.ace.models import ContextDelta, ExecutionTrace, Identifier
 from agentcore.kit.clock import Clock
+from agentcore.kit.errors import InvalidInput
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
-from agentcore.kit.storable import StorableObject, StorableText
 
 AgentId = Annotated[Identifier, Path(description="The agent's id.", examples=["agent-123"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
-
-# Versions are PostgreSQL integers.
-LAST_VERSION = 2**31 - 1
-NOT_GIVEN = "not given"
-_CONTEXT: JsonObject = {
-    "goals": ["solve customer issues"],
-    "constraints": ["response time <5s"],
-    "capabilities": ["search", "reasoning"],
-}
-_CHANGES: JsonObject = {"goals": ["solve customer issues", "proactive engagement"]}
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PlaybookRequest(_Request):
-    agent_id: Identifier = Field(examples=["agent-123"])
-    initial_context: StorableObject = Field(default={}, examples=[_CONTEXT])
-
-
-class DeltaRequest(_Request):
-    delta_id: Identifier = Field(
-        examples=["delta-789"], description="The same id repeats the same delta without effect."
-    )
-    changes: StorableObject = Field(
-        examples=[_CHANGES, {"ops": [{"op": "ADD", "section": "checks", "text": "Cite sources."}]}],
-        description="Keys to merge in, or a batch of operations under 'ops'.",
-    )
-    confidence: float = Field(ge=0.0, le=1.0, examples=[0.85])
-    reasoning: StorableText = Field(default=NOT_GIVEN, max_length=10_000)
-    expected_version: int | None = Field(
-        default=None,
-        ge=1,
-        le=LAST_VERSION,
-        description="The version that the delta was made for; 409 if what it touches has changed.",
-    )
-
-
-class RollbackRequest(_Request):
-    version: int = Field(
-        ge=1, le=LAST_VERSION, examples=[2], description="The version whose content comes back."
-    )
-
-
-class TraceRequest(_Request):
-    agent_id: Identifier = Field(examples=["agent-123"])
-    task_id: Annotated[StorableText, StringConstraints(max_length=255)] = Field(
-        default="", examples=["task-999"]
-    )
-    execution_time: float = Field(ge=0, allow_inf_nan=False, examples=[2.5], description="Seconds.")
-    success: bool
-    output_quality: float | None = Field(default=None, ge=0.0, le=1.0, examples=[0.9])
-    error_message: StorableText | None = None
-    metadata: StorableObject = Field(
-        default={}, description="Anything; the stamp of a render goes under 'playbook'."
-    )
-
-
-class TriggerRequest(_Request):
-    agent_id: Identifier = Field(examples=["agent-123"])
-    force: bool = Field(default=False, description="Also with fewer traces than usually needed.")
-
-
-class PlaybookCreated(BaseModel):
-    playbook_id: str
-    agent_id: str
-    version: int
-    content: dict[str, JsonValue]
-    created_at: datetime
-
-
-class PlaybookRead(BaseModel):
-    playbook_id: str
-    agent_id: str
-    version: int
-    content: dict[str, JsonValue]
-    last_updated: datetime
-
-
-class DeltaResult(BaseModel):
-    playbook_id: str
-    version: int
-    applied: bool
-    rollback_available: bool
-
-
-class TraceCaptured(BaseModel):
-    trace_id: str
-    captured_at: datetime
-
-
-class EvolutionEnqueued(BaseModel):
-    enqueued: bool
-    position: int
-
-
-class EvolutionReport(BaseModel):
-    agent_id: str
-    last_evolution: datetime | None
-    pending_traces: int
-    deltas_generated: int
-    deltas_applied: int
-    status: EvolutionState
-
-
-class Rendered(BaseModel):
-    text: str
-    tokens: int
-    stamp: dict[str, JsonValue]
-
-
-class DeltaItem(BaseModel):
-    delta_id: str
-    kind: str
-    applied: bool
-    reason: str
-    confidence: float
-    reasoning: str
-    base_version: int
-    result_version: int | None
-    changes: dict[str, JsonValue]
-    generated_at: datetime
-
-
-class DeltaPage(BaseModel):
-    items: list[DeltaItem]
-    next_cursor: str | None
+Version = Annotated[int, Path(ge=1, le=LAST_VERSION, description="A version of the playbook.")]
+IfMatch = Annotated[
+    str | None,
+    Header(description="The ETag of what was read; the same as ``expected_version``."),
+]
+# A weak one would do: what counts is the version. Nine digits fit into a PostgreSQL integer.
+_ETAG = re.compile(r'(?:W/)?"([1-9]\d{0,8})"')
 
 
 def router(
@@ -163,6 +52,7 @@ def router(
     api = APIRouter(prefix="/internal/context", tags=["context"])
     _playbook_routes(api, contexts, clock)
     _reading_routes(api, contexts)
+    _version_routes(api, contexts)
     _evolution_routes(api, contexts, clock, ids)
     return api
 
@@ -179,8 +69,10 @@ def _playbook_routes(
         return PlaybookCreated(**made.model_dump(include=set(PlaybookCreated.model_fields)))
 
     @api.get("/playbooks/{agent_id}")
-    async def get_playbook(agent_id: AgentId, request: Request) -> PlaybookRead:
+    async def get_playbook(agent_id: AgentId, request: Request, response: Response) -> PlaybookRead:
+        """The playbook as it is now; its ETag is its version."""
         found = await contexts().get_playbook(agent_id, principal=principal_of(request.scope))
+        response.headers["ETag"] = f'"{found.version}"'
         return PlaybookRead(
             playbook_id=found.playbook_id,
             agent_id=found.agent_id,
@@ -190,8 +82,11 @@ def _playbook_routes(
         )
 
     @api.patch("/playbooks/{agent_id}")
-    async def apply_delta(agent_id: AgentId, body: DeltaRequest, request: Request) -> DeltaResult:
+    async def apply_delta(
+        agent_id: AgentId, body: DeltaRequest, request: Request, if_match: IfMatch = None
+    ) -> DeltaResult:
         """Apply a delta. Below the confidence threshold it is kept and ``applied`` is false."""
+        expected = _expected(body.expected_version, if_match)
         principal = principal_of(request.scope)
         playbook = await contexts().get_playbook(agent_id, principal=principal)
         delta = ContextDelta(
@@ -203,15 +98,17 @@ def _playbook_routes(
             generated_at=clock().now(),
         )
         outcome = await contexts().apply_delta(
-            agent_id, delta, expected_version=body.expected_version, principal=principal
+            agent_id, delta, expected_version=expected, principal=principal
         )
-        return _result(outcome)
+        return DeltaResult.of(outcome)
 
     @api.post("/playbooks/{agent_id}/rollback")
     async def rollback(agent_id: AgentId, body: RollbackRequest, request: Request) -> DeltaResult:
         """Make the content of an earlier version the newest version."""
         principal = principal_of(request.scope)
-        return _result(await contexts().rollback(agent_id, body.version, principal=principal))
+        return DeltaResult.of(
+            await contexts().rollback(agent_id, body.version, principal=principal)
+        )
 
     @api.delete("/playbooks/{agent_id}", status_code=204)
     async def delete_playbook(agent_id: AgentId, request: Request) -> Response:
@@ -251,7 +148,7 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         )
         more = len(entries) == limit and entries[-1].result_version != 1
         return DeltaPage(
-            items=[_item(entry) for entry in entries],
+            items=[DeltaItem.of(entry) for entry in entries],
             next_cursor=str(entries[-1].result_version) if more else None,
         )
 
@@ -273,9 +170,40 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         )
         full = len(entries) == limit
         return DeltaPage(
-            items=[_item(entry) for entry in entries],
+            items=[DeltaItem.of(entry) for entry in entries],
             next_cursor=entries[-1].delta.delta_id if full else None,
         )
+
+
+def _version_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> None:
+    @api.get("/playbooks/{agent_id}/versions/{version}")
+    async def version(agent_id: AgentId, version: Version, request: Request) -> PlaybookVersion:
+        """What the playbook held at a version, rebuilt from the log."""
+        principal = principal_of(request.scope)
+        playbook = await contexts().get_playbook(agent_id, principal=principal)
+        return PlaybookVersion(
+            playbook_id=playbook.playbook_id,
+            agent_id=agent_id,
+            version=version,
+            content=await contexts().content_at(agent_id, version, principal=principal),
+        )
+
+    @api.get("/playbooks/{agent_id}/diff")
+    async def diff(
+        agent_id: AgentId,
+        request: Request,
+        before: Annotated[int, Query(alias="from", ge=1, le=LAST_VERSION)],
+        after: Annotated[
+            int | None,
+            Query(alias="to", ge=1, le=LAST_VERSION, description="Not given: the newest."),
+        ] = None,
+    ) -> PlaybookDifference:
+        """What changed from one version to another, bullet by bullet and key by key."""
+        principal = principal_of(request.scope)
+        if after is None:
+            after = (await contexts().get_playbook(agent_id, principal=principal)).version
+        found = await contexts().difference(agent_id, before, after, principal=principal)
+        return PlaybookDifference.of(agent_id, before, after, found)
 
 
 def _evolution_routes(
@@ -309,26 +237,19 @@ def _evolution_routes(
         return EvolutionReport(**status.model_dump(exclude={"total_cost"}))
 
 
-def _result(outcome: DeltaOutcome) -> DeltaResult:
-    return DeltaResult(
-        playbook_id=outcome.playbook.playbook_id,
-        version=outcome.playbook.version,
-        applied=outcome.applied,
-        rollback_available=outcome.rollback_available,
-    )
-
-
-def _item(entry: Entry) -> DeltaItem:
-    delta = entry.delta
-    return DeltaItem(
-        delta_id=delta.delta_id,
-        kind=entry.kind,
-        applied=delta.applied,
-        reason=str(entry.gate.get("reason", "accepted")),
-        confidence=delta.confidence,
-        reasoning=delta.reasoning,
-        base_version=entry.base_version,
-        result_version=entry.result_version,
-        changes=delta.changes,
-        generated_at=delta.generated_at,
-    )
+def _expected(in_body: int | None, if_match: str | None) -> int | None:
+    """The version that the caller has seen, by either of the two ways of saying so."""
+    if if_match is None or if_match.strip() == "*":
+        return in_body
+    found = _ETAG.fullmatch(if_match.strip())
+    if found is None:
+        raise InvalidInput(
+            f"If-Match is {if_match[:80]!r}, which is no version",
+            hint='send the ETag of GET /internal/context/playbooks/{agent_id}, such as "3"',
+        )
+    version = int(found[1])
+    if in_body is not None and in_body != version:
+        raise InvalidInput(
+            f"If-Match names version {version}, expected_version {in_body}", hint="send one of them"
+        )
+    return version

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from agentcore.ace.content import RESERVED, normalised
 from agentcore.ace.errors import InvalidContent
-from agentcore.ace.operations import Extend, Operation, Set, parse_operations, without_duplicates
+from agentcore.ace.ops import Extend, Operation, Set, parse_operations, without_duplicates
 
 
 def is_batch(changes: Mapping[str, JsonValue]) -> bool:

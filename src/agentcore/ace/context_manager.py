@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from agentcore.ace.difference import Difference, difference
 from agentcore.ace.errors import (
     EvolutionQueueFull,
     PlaybookNotFound,
@@ -34,8 +35,10 @@ from agentcore.ace.ports import AgentDirectory, AgentOwner
 from agentcore.ace.privacy import MARKED, marked
 from agentcore.ace.rendering import render
 from agentcore.ace.store import ContextStore, Unit
+from agentcore.ace.visibility import sees, speaks_for
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import stable_uuid
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 
 DEFAULT_RENDER_TOKENS = 2000
@@ -86,7 +89,7 @@ class ContextManager:
             PlaybookExists: the agent has one, and it is not empty.
         """
         owner = await self._agents.owner(agent_id)
-        if owner is None and principal is not None:
+        if owner is None and principal is not None and speaks_for(principal, agent_id):
             await self._agents.ensure(agent_id, principal)
         owner = await self._owner(agent_id, principal, UnknownAgent)
         with self._cache.writing(agent_id):
@@ -100,7 +103,7 @@ class ContextManager:
     ) -> ContextPlaybook:
         with self._metrics.playbook_retrieval.time():
             found = await self._cache.get(agent_id) or await self._fetched(agent_id)
-        if principal is not None and found.tenant != principal.tenant:
+        if not sees(principal, agent_id, tenant=found.tenant):
             raise PlaybookNotFound(agent_id)
         return found.playbook
 
@@ -221,6 +224,24 @@ class ContextManager:
             lambda unit: unit.deltas.versions(playbook.playbook_id, below=below, limit=limit)
         )
 
+    async def content_at(
+        self, agent_id: str, version: int, *, principal: Principal | None = None
+    ) -> JsonObject:
+        """What the playbook held at ``version``.
+
+        Raises:
+            VersionNotFound: there is no such version, or not yet.
+        """
+        await self._owner(agent_id, principal, PlaybookNotFound)
+        return await self._ledger.content_at(agent_id, version)
+
+    async def difference(
+        self, agent_id: str, before: int, after: int, *, principal: Principal | None = None
+    ) -> Difference:
+        """What lies between two versions; ``before`` may be the later one."""
+        one = await self.content_at(agent_id, before, principal=principal)
+        return difference(one, await self.content_at(agent_id, after, principal=principal))
+
     async def deltas(
         self,
         agent_id: str,
@@ -253,7 +274,7 @@ class ContextManager:
         missing: type[UnknownAgent | PlaybookNotFound],
     ) -> AgentOwner:
         owner = await self._agents.owner(agent_id)
-        if owner is None or (principal is not None and owner.tenant != principal.tenant):
+        if owner is None or not sees(principal, agent_id, tenant=owner.tenant):
             raise missing(agent_id)
         return owner
 

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from agentcore.ace.content import Draft
 from agentcore.ace.models import ExecutionTrace
-from agentcore.ace.operations import Tag
+from agentcore.ace.ops import Tag
 
 
 def rendered_in(trace: ExecutionTrace, playbook_id: str) -> frozenset[str]:

@@ -41,11 +41,12 @@ class VersionNotFound(NotFound):
     code, http_status, rpc_code, retryable = "playbook_version_not_found", 404, RPC_NOT_FOUND, False
 
     def __init__(self, agent_id: str, asked: int, newest: int) -> None:
+        """``newest`` is the last version that could have been asked for; 0: there is none."""
         super().__init__(
-            f"the playbook of {agent_id!r} has no version {asked} to go back to",
-            hint=f"give a version from 1 to {newest - 1}"
-            if newest > 1
-            else "version 1 is the first and only one",
+            f"the playbook of {agent_id!r} has no such version: {asked}",
+            hint=f"give a version from 1 to {newest}"
+            if newest
+            else "version 1 is the first and only one, so there is none to go back to",
         )
 
 

@@ -20,6 +20,7 @@ from agentcore.ace.counters import folded
 from agentcore.ace.delta_generator import CALL_SECONDS, DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost
 from agentcore.ace.journal import Entry, advance, pending, seed
+from agentcore.ace.ledger import keep_snapshot
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import (
     ACEConfig,
@@ -29,7 +30,7 @@ from agentcore.ace.models import (
     EvolutionStatus,
     ExecutionTrace,
 )
-from agentcore.ace.operations import parse_operations
+from agentcore.ace.ops import parse_operations
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.simple_curator import SimpleCurator
@@ -216,6 +217,7 @@ class Evolution:
             await unit.deltas.insert(entry)
         if after.version != current.version:
             await unit.playbooks.advance(after, expected=current.version)
+            await keep_snapshot(unit, current, after)
         await unit.playbooks.annotate(after, **{MARK: _asked_meanwhile(current).as_json()})
         if is_private(claim.playbook, claim.traces):
             await unit.playbooks.annotate(after, **MARKED)

@@ -1,13 +1,15 @@
 """The log of a playbook: every delta that was sent, applied or not, and what it did.
 
 Entry one of a playbook is its ``seed``; each applied entry after it raised the version by one.
-``counters`` entries fold what traces say about bullets, ``rollback`` entries undo later ones, and
-``call`` entries book the cost of a model call, which is what the monthly budget adds up.
+``counters`` entries fold what traces say about bullets, ``rollback`` entries lead back to an
+earlier content. Two kinds stand beside the versions: ``call`` entries book the cost of a model
+call, which is what the monthly budget adds up, and ``snapshot`` entries hold a whole content, so
+that rebuilding a version reads a few entries and not all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -15,15 +17,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from agentcore.ace.content import Draft
 from agentcore.ace.errors import PlaybookTooLarge
 from agentcore.ace.models import ContextDelta, ContextPlaybook
-from agentcore.ace.operations import Operation, Reserve, apply, parse_operations, replay
+from agentcore.ace.ops import Operation, apply, parse_operations, replay
+from agentcore.kit.ids import stable_uuid
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
 LARGEST_CONTENT = 1 << 20
 
-Kind = Literal["seed", "delta", "counters", "rollback", "call"]
+# So many versions at most lie between a snapshot and the next, unless one evolution made more.
+SNAPSHOT_EVERY = 50
+
+Kind = Literal["seed", "delta", "counters", "rollback", "call", "snapshot"]
+BESIDE_THE_VERSIONS: tuple[Kind, ...] = ("call", "snapshot")
 
 
 class Provenance(BaseModel):
@@ -158,14 +164,35 @@ def pending(
     )
 
 
-def undoing(content: Mapping[str, JsonValue], newest_first: Iterable[Entry]) -> list[Operation]:
-    """What takes the entries back. Numbers of bullets that are gone stay taken."""
-    operations = [operation for entry in newest_first for operation in entry.inverse]
-    return [*operations, Reserve(next_id=Draft.of(content).next_id)]
+def snapshot_due(before: ContextPlaybook, after: ContextPlaybook) -> Entry | None:
+    """The snapshot of ``after`` where the step from ``before`` has completed a stretch."""
+    stretch = after.version // SNAPSHOT_EVERY
+    if stretch == before.version // SNAPSHOT_EVERY:
+        return None
+    delta = ContextDelta(
+        delta_id=_snapshot_id(after.playbook_id, stretch),
+        playbook_id=after.playbook_id,
+        changes=after.content,
+        confidence=1.0,
+        reasoning=f"the content of version {after.version}",
+        generated_at=after.updated_at,
+    )
+    return Entry(delta=delta, kind="snapshot", base_version=after.version)
+
+
+def snapshots_for(playbook_id: str, version: int) -> list[str]:
+    """The ids of the snapshots, the likeliest first, that may be the last one up to ``version``."""
+    stretch = version // SNAPSHOT_EVERY
+    return [_snapshot_id(playbook_id, number) for number in (stretch, stretch - 1) if number > 0]
+
+
+def starts_at(entry: Entry) -> int:
+    """The version whose whole content a seed or a snapshot holds."""
+    return entry.result_version or entry.base_version
 
 
 def rebuilt(oldest_first: Sequence[Entry]) -> JsonObject:
-    """The content after these entries, the first of which is the seed."""
+    """The content after these entries, the first of which is the seed or a snapshot."""
     first, *rest = oldest_first
     log = [(entry.result_version or 0, entry.operations) for entry in rest]
     return replay(first.delta.changes, log)
@@ -178,3 +205,8 @@ def check_size(content: Mapping[str, JsonValue]) -> None:
             f"the playbook would have {size} bytes, more than {LARGEST_CONTENT}",
             hint="remove or merge bullets first",
         )
+
+
+def _snapshot_id(playbook_id: str, stretch: int) -> str:
+    """Known without looking: snapshots are found by their key."""
+    return str(stable_uuid(f"snapshot {stretch} of {playbook_id}"))

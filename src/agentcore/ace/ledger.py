@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from agentcore.ace.changes import operations_of
 from agentcore.ace.content import Draft
+from agentcore.ace.difference import between
 from agentcore.ace.errors import (
     DeltaForOtherPlaybook,
     DeltaIdReused,
@@ -24,9 +25,17 @@ from agentcore.ace.errors import (
     PlaybookVersionConflict,
     VersionNotFound,
 )
-from agentcore.ace.journal import Entry, advance, check_size, pending, seed, undoing
+from agentcore.ace.journal import (
+    Entry,
+    advance,
+    check_size,
+    pending,
+    rebuilt,
+    seed,
+    snapshot_due,
+)
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, DeltaOutcome
-from agentcore.ace.operations import Operation, touched
+from agentcore.ace.ops import Operation, touched
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids, stable_uuid
@@ -100,9 +109,7 @@ class PlaybookLedger:
 
         async def work(unit: Unit) -> DeltaOutcome:
             playbook = await _locked(unit, agent_id)
-            if not 1 <= version < playbook.version:
-                raise VersionNotFound(agent_id, version, playbook.version)
-            later = await unit.deltas.versions(playbook.playbook_id, above=version)
+            content = await _content_at(unit, playbook, version, newest=playbook.version - 1)
             now = self._clock.now()
             delta = ContextDelta(
                 delta_id=str(self._ids.new()),
@@ -112,11 +119,27 @@ class PlaybookLedger:
                 reasoning=f"rolled back to version {version}",
                 generated_at=now,
             )
-            undo = undoing(playbook.content, later)
-            after, entry = advance(playbook, delta, undo, now=now, kind="rollback")
+            back = between(playbook.content, content)
+            after, entry = advance(playbook, delta, back, now=now, kind="rollback")
             await unit.deltas.insert(entry)
             await unit.playbooks.advance(after, expected=playbook.version)
+            await keep_snapshot(unit, playbook, after)
             return DeltaOutcome(playbook=after, applied=True, reason="accepted")
+
+        return await self._store.run(work)
+
+    async def content_at(self, agent_id: str, version: int) -> JsonObject:
+        """What the playbook held at ``version``, rebuilt from the log.
+
+        Raises:
+            VersionNotFound: there is no such version, or not yet.
+        """
+
+        async def work(unit: Unit) -> JsonObject:
+            playbook = await unit.playbooks.of(agent_id)
+            if playbook is None:
+                raise PlaybookNotFound(agent_id)
+            return await _content_at(unit, playbook, version, newest=playbook.version)
 
         return await self._store.run(work)
 
@@ -147,6 +170,7 @@ class PlaybookLedger:
             after, expected=playbook.version
         ):
             raise _Overtaken
+        await keep_snapshot(unit, playbook, after)
         return _outcome(after, entry)
 
     def _decided(
@@ -161,6 +185,21 @@ class PlaybookLedger:
             detail = f"{delta.confidence:g} is below {threshold:g}"
             return playbook, pending(playbook, delta, {"reason": "confidence", "detail": detail})
         return applied
+
+
+async def keep_snapshot(unit: Unit, before: ContextPlaybook, after: ContextPlaybook) -> None:
+    """Call in each unit that raises a version, behind the entries that did it."""
+    due = snapshot_due(before, after)
+    if due is not None:
+        await unit.deltas.insert(due)
+
+
+async def _content_at(
+    unit: Unit, playbook: ContextPlaybook, version: int, *, newest: int
+) -> JsonObject:
+    if not 1 <= version <= newest:
+        raise VersionNotFound(playbook.agent_id, version, newest)
+    return rebuilt(await unit.deltas.leading_to(playbook.playbook_id, version))
 
 
 async def _locked(unit: Unit, agent_id: str) -> ContextPlaybook:

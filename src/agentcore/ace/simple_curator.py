@@ -18,7 +18,7 @@ from agentcore.ace.models import (
     CurationDecision,
     CurationReason,
 )
-from agentcore.ace.operations import (
+from agentcore.ace.ops import (
     AUTHORED,
     Add,
     Merge,

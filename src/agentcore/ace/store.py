@@ -47,7 +47,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.ace.errors import UnknownAgent
-from agentcore.ace.journal import Entry
+from agentcore.ace.journal import BESIDE_THE_VERSIONS, Entry, snapshots_for, starts_at
 from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus, ExecutionTrace
 from agentcore.kit.db import Database, metadata
 
@@ -243,10 +243,26 @@ class DeltaRepository:
         found = await self._connection.execute(query.order_by(_result_version.desc()).limit(limit))
         return [_entry(row) for row in found.mappings()]
 
+    async def leading_to(self, playbook_id: str, version: int) -> list[Entry]:
+        """What :func:`~agentcore.ace.journal.rebuilt` needs for ``version``, oldest first."""
+        ids = [UUID(known) for known in snapshots_for(playbook_id, version)]
+        found = await self._connection.execute(
+            select(context_deltas).where(_deltas.delta_id.in_(ids))
+        )
+        # A caller may have sent a delta under an id that was meant for a snapshot.
+        snapshots = [entry for row in found.mappings() if (entry := _entry(row)).kind == "snapshot"]
+        fitting = [entry for entry in snapshots if starts_at(entry) <= version]
+        start = max(fitting, key=starts_at, default=None)
+        if start is None:
+            return (await self.versions(playbook_id, below=version + 1))[::-1]
+        later = await self.versions(playbook_id, above=starts_at(start), below=version + 1)
+        return [start, *later[::-1]]
+
     async def page(self, playbook_id: str, *, after: str | None, limit: int) -> list[Entry]:
-        """All deltas, newest first, behind the delta ``after``; bookings of cost left out."""
+        """All deltas, newest first, behind the delta ``after``; bookings and snapshots left out."""
         query = select(context_deltas).where(
-            _deltas.playbook_id == UUID(playbook_id), _deltas.changes["kind"].astext != "call"
+            _deltas.playbook_id == UUID(playbook_id),
+            _deltas.changes["kind"].astext.not_in(BESIDE_THE_VERSIONS),
         )
         if after is not None:
             edge = select(_deltas.generated_at, _deltas.delta_id).where(

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from agentcore.ace.content import Bullet
-from agentcore.ace.operations import (
+from agentcore.ace.ops import (
     Add,
     Extend,
     Merge,

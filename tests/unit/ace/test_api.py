@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -142,6 +143,78 @@ async def test_history_deltas_render_and_rollback(
     assert {item["reason"] for item in items} == {"accepted"}
 
 
+async def test_versions_are_read_and_compared(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    operations: list[JsonValue] = [
+        {"op": "ADD", "section": "checks", "text": "Check twice."},
+        {"op": "SET", "path": ["limit"], "value": 5},
+    ]
+    body = {"delta_id": "d", "changes": {"ops": operations}, "confidence": 0.9}
+    await alice.patch(f"{BASE}/playbooks/agent-123", json=body)
+    first = await alice.get(f"{BASE}/playbooks/agent-123/versions/1")
+    assert first.json() == {
+        "playbook_id": playbook.playbook_id,
+        "agent_id": "agent-123",
+        "version": 1,
+        "content": {"goals": ["solve customer issues"]},
+    }
+    told = (await alice.get(f"{BASE}/playbooks/agent-123/diff?from=1")).json()
+    assert (told["from_version"], told["to_version"]) == (1, 2)
+    assert told["owner"] == [{"key": "limit", "change": "added", "before": None, "after": 5}]
+    assert [(one["id"], one["change"], one["before"]) for one in told["bullets"]] == [
+        ("b1", "added", None)
+    ]
+    assert told["bullets"][0]["after"]["section"] == "checks"
+    assert told["bullets"][0]["after"]["bullet"]["text"] == "Check twice."
+    back = (await alice.get(f"{BASE}/playbooks/agent-123/diff?from=2&to=1")).json()
+    assert [one["change"] for one in back["bullets"]] == ["removed"]
+    for query in ("versions/3", "diff?from=3", "diff?from=1&to=3"):
+        missing = await alice.get(f"{BASE}/playbooks/agent-123/{query}")
+        assert (missing.status_code, missing.json()["code"]) == (404, "playbook_version_not_found")
+
+
+async def test_an_etag_guards_against_lost_updates(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    seen = (await alice.get(f"{BASE}/playbooks/agent-123")).headers["etag"]
+    assert seen == '"1"'
+
+    def sent(number: int) -> JsonObject:
+        return {"delta_id": f"d{number}", "changes": {"name": f"n{number}"}, "confidence": 1.0}
+
+    async def patched(number: int, condition: str, **more: JsonValue) -> httpx2.Response:
+        headers = {"If-Match": condition}
+        body = {**sent(number), **more}
+        return await alice.patch(f"{BASE}/playbooks/agent-123", json=body, headers=headers)
+
+    assert (await patched(1, seen)).json()["version"] == 2
+    late = await patched(2, seen)
+    assert (late.status_code, late.json()["code"]) == (409, "playbook_version_conflict")
+    assert (late.json()["expected_version"], late.json()["found_version"]) == (1, 2)
+    assert (await patched(3, "*")).json()["version"] == 3
+    assert (await patched(4, 'W/"3"', expected_version=3)).json()["version"] == 4
+    for wrong in ("1", '"x"', '"0"', '"99999999999"', '"1", "2"'):
+        assert (await patched(5, wrong)).status_code == 422
+    assert (await patched(5, '"4"', expected_version=3)).status_code == 422
+
+
+async def test_an_agent_s_own_token_reads_its_own_playbook_alone(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await world.contexts.create_playbook("agent-9", {}, principal=ALICE)
+    for subject, seen in (("agent:agent-123", 200), ("agent:agent-9", 404), ("agent:", 404)):
+        agent = replace(ALICE, subject=subject)
+        async with client(As(context_app(world), agent)) as http:
+            for path in ("", "/render", "/history", "/deltas", "/versions/1", "/diff?from=1"):
+                answer = await http.get(f"{BASE}/playbooks/agent-123{path}")
+                assert answer.status_code == seen, (subject, path)
+            assert (await http.post(f"{BASE}/traces", json=TRACE)).status_code in {201, seen}
+            made = await http.post(f"{BASE}/playbooks", json={"agent_id": "agent-new"})
+            assert (made.status_code, made.json()["code"]) == (404, "unknown_agent")
+    assert await world.agents.owner("agent-new") is None
+
+
 async def test_deleting_removes_the_playbook(
     alice: httpx2.AsyncClient, playbook: ContextPlaybook
 ) -> None:
@@ -158,6 +231,8 @@ REQUESTS: list[tuple[str, str, JsonObject | None]] = [
     ("GET", "/playbooks/agent-123/render", None),
     ("GET", "/playbooks/agent-123/history", None),
     ("GET", "/playbooks/agent-123/deltas", None),
+    ("GET", "/playbooks/agent-123/versions/1", None),
+    ("GET", "/playbooks/agent-123/diff?from=1", None),
     ("POST", "/playbooks/agent-123/rollback", {"version": 1}),
     ("POST", "/traces", TRACE),
     ("POST", "/evolution/trigger", {"agent_id": "agent-123"}),
@@ -284,6 +359,11 @@ MALFORMED: list[tuple[str, str, JsonValue]] = [
     ("GET", f"/playbooks/agent-123/history?cursor={2**40}", None),
     ("GET", f"/playbooks/agent-123/history?cursor={2**70}", None),
     ("GET", "/playbooks/agent-123/deltas?cursor=x", None),
+    ("GET", "/playbooks/agent-123/versions/0", None),
+    ("GET", "/playbooks/agent-123/versions/x", None),
+    ("GET", "/playbooks/agent-123/diff", None),
+    ("GET", "/playbooks/agent-123/diff?from=0", None),
+    ("GET", f"/playbooks/agent-123/diff?from=1&to={2**70}", None),
     ("POST", "/playbooks/agent-123/rollback", {"version": 0}),
     ("POST", "/playbooks/agent-123/rollback", {"version": 2**70}),
     ("POST", "/traces", without(TRACE, "success")),
@@ -320,6 +400,6 @@ async def test_what_is_no_json_is_refused(alice: httpx2.AsyncClient, raw: bytes)
 async def test_every_route_is_documented_with_examples(alice: httpx2.AsyncClient) -> None:
     document = (await alice.get("/openapi.json")).json()
     paths = {path for path in document["paths"] if path.startswith(BASE)}
-    assert len(paths) == 9
+    assert len(paths) == 11
     schemas = document["components"]["schemas"]
     assert schemas["DeltaRequest"]["properties"]["delta_id"]["examples"] == ["delta-789"]

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from agentcore.ace.changes import operations_of
 from agentcore.ace.errors import InvalidContent, InvalidOperation
-from agentcore.ace.operations import apply
+from agentcore.ace.ops import apply
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.unit.ace import strategies
 

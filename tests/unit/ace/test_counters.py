@@ -6,7 +6,7 @@ import pytest
 
 from agentcore.ace.counters import folded, rendered_in
 from agentcore.ace.models import ExecutionTrace
-from agentcore.ace.operations import Add, Tag, apply
+from agentcore.ace.ops import Add, Tag, apply
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 CONTENT = apply({}, [Add(section="a", text="x"), Add(section="a", text="y")], version=2).content

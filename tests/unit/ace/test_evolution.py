@@ -33,6 +33,19 @@ async def with_bullet(world: ContextWorld) -> ContextPlaybook:
     return await world.contexts.update_playbook("agent-123", delta)
 
 
+async def test_an_evolution_leaves_the_snapshot_that_is_due(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await world.aged("agent-123", 49)
+    await world.captured(10, metadata=world.stamp_of(playbook.playbook_id, "b1"))
+    evolved = await world.evolution.evolve("agent-123")
+    assert evolved is not None
+    assert evolved.playbook.version == 50
+    found = await world.store.run(lambda unit: unit.deltas.leading_to(playbook.playbook_id, 50))
+    assert [entry.kind for entry in found] == ["snapshot"]
+    assert found[0].delta.changes == evolved.playbook.content
+
+
 async def test_traces_become_counts_and_rules(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:

@@ -17,10 +17,12 @@ from agentcore.ace.journal import (
     check_size,
     rebuilt,
     seed,
-    undoing,
+    snapshot_due,
+    snapshots_for,
+    starts_at,
 )
 from agentcore.ace.models import ContextDelta, ContextPlaybook
-from agentcore.ace.operations import Operation, apply
+from agentcore.ace.ops import Operation, apply
 from agentcore.kit.jsonvalue import JsonObject
 from tests.unit.ace import strategies
 
@@ -70,11 +72,9 @@ def test_any_version_is_rebuilt_and_gone_back_to(
     playbook, entries = lived(content, batches)
     assert rebuilt(entries) == playbook.content
     for version in range(1, playbook.version):
-        back = undoing(playbook.content, reversed(entries[version:]))
-        result = apply(playbook.content, back, version=playbook.version + 1).content
-        then = Draft.of(rebuilt(entries[:version]))
-        then.next_id = Draft.of(playbook.content).next_id
-        assert result == then.content()
+        undo = [operation for entry in reversed(entries[version:]) for operation in entry.inverse]
+        result = apply(playbook.content, undo, version=playbook.version + 1).content
+        assert result == rebuilt(entries[:version])
 
 
 def test_an_entry_reads_back_as_it_was() -> None:
@@ -89,3 +89,26 @@ def test_an_entry_reads_back_as_it_was() -> None:
 def test_the_content_has_a_bound() -> None:
     with pytest.raises(PlaybookTooLarge, match=str(LARGEST_CONTENT)):
         check_size({"note": "x" * LARGEST_CONTENT})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stretch"), [(1, 2, 0), (49, 50, 1), (48, 53, 1), (50, 51, 0), (99, 150, 3)]
+)
+def test_a_snapshot_is_due_once_in_each_stretch(before: int, after: int, stretch: int) -> None:
+    then = first({"goals": ["a"]}).model_copy(update={"version": before})
+    now = then.model_copy(update={"version": after, "content": {"goals": ["a", "b"]}})
+    due = snapshot_due(then, now)
+    if not stretch:
+        assert due is None
+        return
+    assert due is not None
+    assert due.delta.delta_id == snapshots_for("p", stretch * 50)[0]
+    kept = stored(due)
+    assert (kept.kind, starts_at(kept), kept.delta.applied) == ("snapshot", after, False)
+    assert rebuilt([kept]) == now.content
+
+
+def test_snapshots_are_looked_for_in_the_version_s_stretch_and_the_one_before() -> None:
+    assert snapshots_for("p", 49) == []
+    assert len(snapshots_for("p", 99)) == 1
+    assert snapshots_for("p", 120)[1] == snapshots_for("p", 60)[0]

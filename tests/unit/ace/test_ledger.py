@@ -18,8 +18,9 @@ from agentcore.ace.errors import (
     PlaybookVersionConflict,
     VersionNotFound,
 )
-from agentcore.ace.journal import rebuilt
+from agentcore.ace.journal import Entry, rebuilt
 from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.kit.ids import stable_uuid
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.context import ALICE, ContextWorld
 
@@ -190,6 +191,42 @@ async def test_rollback_restores_previous_version(
     assert forth.version == 6
     assert forth.content["goals"] == ["solve customer issues", "x"]
     assert await entries_of(world, forth) == forth.content
+
+
+async def test_any_version_is_rebuilt_from_a_few_entries(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    made = [playbook, *await world.aged("agent-123", 49)]
+    made.append((await world.ledger.apply("agent-123", delta({"goals": ["b"]}), None)).playbook)
+    taken = delta(
+        adding("Sly."), delta_id=str(stable_uuid(f"snapshot 2 of {playbook.playbook_id}"))
+    )
+    made.append((await world.ledger.apply("agent-123", taken, None)).playbook)
+    made += await world.aged("agent-123", 105)
+    contents = {one.version: one.content for one in made}
+    for version in (1, 2, 49, 50, 51, 99, 100, 101, 105):
+        assert await world.ledger.content_at("agent-123", version) == contents[version]
+    near = await leading_to(world, playbook, 99)
+    assert (near[0].kind, len(near)) == ("snapshot", 50)
+    # Somebody took the id of the second snapshot for a delta: the way is longer, not wrong.
+    assert (await leading_to(world, playbook, 105))[0].base_version == 50
+    back = (await world.ledger.rollback("agent-123", 50)).playbook
+    assert texts(back) == texts(playbook.model_copy(update={"content": contents[50]}))
+    assert await world.ledger.content_at("agent-123", 106) == back.content
+    assert {entry.kind for entry in await world.contexts.deltas("agent-123", limit=200)} == {
+        "seed",
+        "delta",
+        "rollback",
+    }
+    for unknown in (0, 107):
+        with pytest.raises(VersionNotFound, match=str(unknown)):
+            await world.ledger.content_at("agent-123", unknown)
+    with pytest.raises(PlaybookNotFound):
+        await world.ledger.content_at("nobody", 1)
+
+
+async def leading_to(world: ContextWorld, playbook: ContextPlaybook, version: int) -> list[Entry]:
+    return await world.store.run(lambda unit: unit.deltas.leading_to(playbook.playbook_id, version))
 
 
 @pytest.mark.parametrize("version", [0, 2, 3])

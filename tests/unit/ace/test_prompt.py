@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
-from agentcore.ace.operations import Add, apply
+from agentcore.ace.ops import Add, apply
 from agentcore.ace.prompt import DELTA_GENERATION_PROMPT, compose
 from agentcore.ace.rendering import estimated_tokens
 from agentcore.kit.jsonvalue import JsonObject

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentcore.ace.errors import InvalidOperation
 from agentcore.ace.models import ContextPlaybook, RenderedContext
-from agentcore.ace.operations import Add, Operation, Tag, Update, apply
+from agentcore.ace.ops import Add, Operation, Tag, Update, apply
 from agentcore.ace.rendering import estimated_tokens, render
 from agentcore.kit.jsonvalue import JsonObject
 from tests.unit.ace import strategies

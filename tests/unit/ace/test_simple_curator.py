@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentcore.ace.models import ContextDelta, ContextPlaybook, CurationDecision
-from agentcore.ace.operations import Add, Operation, Tag, apply, parse_operations
+from agentcore.ace.ops import Add, Operation, Tag, apply, parse_operations
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentcore.ace.content import Draft
 from agentcore.ace.errors import InvalidOperation
-from agentcore.ace.operations import (
+from agentcore.ace.ops import (
     Add,
     Applied,
     Operation,

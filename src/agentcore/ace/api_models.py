@@ -1,0 +1,231 @@
+"""What the context routes take and give."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from agentcore.ace.content import Place
+from agentcore.ace.difference import Change, ChangeKind, Difference
+from agentcore.ace.journal import Entry
+from agentcore.ace.models import DeltaOutcome, EvolutionState, Identifier
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.storable import StorableObject, StorableText
+
+# Versions are PostgreSQL integers.
+LAST_VERSION = 2**31 - 1
+NOT_GIVEN = "not given"
+_CONTEXT: JsonObject = {
+    "goals": ["solve customer issues"],
+    "constraints": ["response time <5s"],
+    "capabilities": ["search", "reasoning"],
+}
+_CHANGES: JsonObject = {"goals": ["solve customer issues", "proactive engagement"]}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlaybookRequest(_Request):
+    agent_id: Identifier = Field(examples=["agent-123"])
+    initial_context: StorableObject = Field(default={}, examples=[_CONTEXT])
+
+
+class DeltaRequest(_Request):
+    delta_id: Identifier = Field(
+        examples=["delta-789"], description="The same id repeats the same delta without effect."
+    )
+    changes: StorableObject = Field(
+        examples=[_CHANGES, {"ops": [{"op": "ADD", "section": "checks", "text": "Cite sources."}]}],
+        description="Keys to merge in, or a batch of operations under 'ops'.",
+    )
+    confidence: float = Field(ge=0.0, le=1.0, examples=[0.85])
+    reasoning: StorableText = Field(default=NOT_GIVEN, max_length=10_000)
+    expected_version: int | None = Field(
+        default=None,
+        ge=1,
+        le=LAST_VERSION,
+        description="The version that the delta was made for; 409 if what it touches has changed.",
+    )
+
+
+class RollbackRequest(_Request):
+    version: int = Field(
+        ge=1, le=LAST_VERSION, examples=[2], description="The version whose content comes back."
+    )
+
+
+class TraceRequest(_Request):
+    agent_id: Identifier = Field(examples=["agent-123"])
+    task_id: Annotated[StorableText, StringConstraints(max_length=255)] = Field(
+        default="", examples=["task-999"]
+    )
+    execution_time: float = Field(ge=0, allow_inf_nan=False, examples=[2.5], description="Seconds.")
+    success: bool
+    output_quality: float | None = Field(default=None, ge=0.0, le=1.0, examples=[0.9])
+    error_message: StorableText | None = None
+    metadata: StorableObject = Field(
+        default={}, description="Anything; the stamp of a render goes under 'playbook'."
+    )
+
+
+class TriggerRequest(_Request):
+    agent_id: Identifier = Field(examples=["agent-123"])
+    force: bool = Field(default=False, description="Also with fewer traces than usually needed.")
+
+
+class PlaybookCreated(BaseModel):
+    playbook_id: str
+    agent_id: str
+    version: int
+    content: dict[str, JsonValue]
+    created_at: datetime
+
+
+class PlaybookRead(BaseModel):
+    playbook_id: str
+    agent_id: str
+    version: int
+    content: dict[str, JsonValue]
+    last_updated: datetime
+
+
+class DeltaResult(BaseModel):
+    playbook_id: str
+    version: int
+    applied: bool
+    rollback_available: bool
+
+    @classmethod
+    def of(cls, outcome: DeltaOutcome) -> Self:
+        return cls(
+            playbook_id=outcome.playbook.playbook_id,
+            version=outcome.playbook.version,
+            applied=outcome.applied,
+            rollback_available=outcome.rollback_available,
+        )
+
+
+class PlaybookVersion(BaseModel):
+    playbook_id: str
+    agent_id: str
+    version: int
+    content: dict[str, JsonValue]
+
+
+class PlacedBullet(BaseModel):
+    """A bullet and the section that it stands in."""
+
+    section: str
+    bullet: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, place: Place | None) -> Self | None:
+        return None if place is None else cls(section=place.section, bullet=place.bullet.as_json())
+
+
+class BulletChange(BaseModel):
+    id: str
+    change: ChangeKind
+    before: PlacedBullet | None
+    after: PlacedBullet | None
+
+    @classmethod
+    def of(cls, change: Change[Place]) -> Self:
+        return cls(
+            id=change.name,
+            change=change.kind,
+            before=PlacedBullet.of(change.before),
+            after=PlacedBullet.of(change.after),
+        )
+
+
+class OwnerChange(BaseModel):
+    key: str
+    change: ChangeKind
+    before: JsonValue
+    after: JsonValue
+
+    @classmethod
+    def of(cls, change: Change[JsonValue]) -> Self:
+        return cls(key=change.name, change=change.kind, before=change.before, after=change.after)
+
+
+class PlaybookDifference(BaseModel):
+    agent_id: str
+    from_version: int
+    to_version: int
+    bullets: list[BulletChange]
+    owner: list[OwnerChange]
+
+    @classmethod
+    def of(cls, agent_id: str, before: int, after: int, found: Difference) -> Self:
+        return cls(
+            agent_id=agent_id,
+            from_version=before,
+            to_version=after,
+            bullets=[BulletChange.of(change) for change in found.bullets],
+            owner=[OwnerChange.of(change) for change in found.owner],
+        )
+
+
+class TraceCaptured(BaseModel):
+    trace_id: str
+    captured_at: datetime
+
+
+class EvolutionEnqueued(BaseModel):
+    enqueued: bool
+    position: int
+
+
+class EvolutionReport(BaseModel):
+    agent_id: str
+    last_evolution: datetime | None
+    pending_traces: int
+    deltas_generated: int
+    deltas_applied: int
+    status: EvolutionState
+
+
+class Rendered(BaseModel):
+    text: str
+    tokens: int
+    stamp: dict[str, JsonValue]
+
+
+class DeltaItem(BaseModel):
+    delta_id: str
+    kind: str
+    applied: bool
+    reason: str
+    confidence: float
+    reasoning: str
+    base_version: int
+    result_version: int | None
+    changes: dict[str, JsonValue]
+    generated_at: datetime
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        delta = entry.delta
+        return cls(
+            delta_id=delta.delta_id,
+            kind=entry.kind,
+            applied=delta.applied,
+            reason=str(entry.gate.get("reason", "accepted")),
+            confidence=delta.confidence,
+            reasoning=delta.reasoning,
+            base_version=entry.base_version,
+            result_version=entry.result_version,
+            changes=delta.changes,
+            generated_at=delta.generated_at,
+        )
+
+
+class DeltaPage(BaseModel):
+    items: list[DeltaItem]
+    next_cursor: str | None
