@@ -9,7 +9,8 @@ from agentcore.llm_gateway.models import ChatCall, Feature
 
 # As a response's ``include`` asks for them.
 LOGPROBS = "message.output_text.logprobs"
-IMAGE_PARTS = frozenset({"image_url", "input_image", "image"})
+# Tuples: the value to look for may be anything that JSON knows.
+IMAGE_PARTS = ("image_url", "input_image", "image")
 UNFORCED = (None, "auto", "none")
 NOTHING: frozenset[Feature] = frozenset()
 

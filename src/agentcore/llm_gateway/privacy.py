@@ -16,12 +16,20 @@ from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.traffic import PrivacyConfig
 
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]{2,}")
+# Whoever asks chooses the text: each of these reads it once, however it is made, for no two of its
+# attempts read the same long run of signs.
+EMAIL = re.compile(r"@(?<=[\w.+-]@)[\w-]+\.[\w.-]{2}")
 CARD = re.compile(r"\b(?:\d[ -]?){12,18}\d\b")
+SHORTEST_CARD = 10**12
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
-SECRET = re.compile(
-    r"\b(?:sk-[\w-]{16,}|gh[pousr]_\w{30,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}"
-    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+)|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+# One by one: what begins with a constant is found without a look at each sign.
+SECRETS = (
+    re.compile(r"\bsk-[\w-]{16}"),
+    re.compile(r"\bgh[pousr]_\w{30}"),
+    re.compile(r"\bAKIA[0-9A-Z]{16}"),
+    re.compile(r"\bxox[abprs]-[\w-]{10}"),
+    re.compile(r"\.eyJ(?<=[\w-]{10}\.eyJ)[\w-]{10,}\.[\w-]"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
 )
 
 
@@ -54,7 +62,7 @@ class PrivacyRules:
 
 def holds_private_data(text: str) -> bool:
     """The builtin detector."""
-    if EMAIL.search(text) or SECRET.search(text):
+    if EMAIL.search(text) or any(secret.search(text) for secret in SECRETS):
         return True
     return any(_is_card(found.group()) for found in CARD.finditer(text)) or any(
         _is_iban(found.group()) for found in IBAN.finditer(text)
@@ -62,12 +70,16 @@ def holds_private_data(text: str) -> bool:
 
 
 def texts_of(value: JsonValue) -> Iterator[str]:
-    """Every text in a document, names of members aside; pictures and files are texts too."""
+    """Every text in a document, names of members aside; pictures and files are texts too, and so
+    are numbers as long as a card's.
+    """
     waiting: list[JsonValue] = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
             yield each
+        elif isinstance(each, int) and each >= SHORTEST_CARD:
+            yield str(each)
         elif isinstance(each, list):
             waiting.extend(each)
         elif isinstance(each, dict):

@@ -31,7 +31,8 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}
         ({"n": 2}, {"n"}),
         ({"messages": [{"content": "a"}, {"content": [{"type": "text"}, IMAGE]}]}, {"images"}),
         ({"input": [{"content": [{"type": "input_image"}]}]}, {"images"}),
-        ({"messages": [1, {"content": [None, "x"]}]}, set()),
+        ({"messages": [1, {"content": [None, "x", {"type": {}}]}]}, set()),
+        ({"tools": [{}], "tool_choice": {"type": []}}, {"tools", "forced_tools"}),
     ],
 )
 def test_what_a_call_asks_for(body: Any, features: set[str]) -> None:

@@ -61,6 +61,7 @@ def test_what_is_private_stays_so() -> None:
         "key: sk-proj-abcdefghijklmnop1234",
         "-----BEGIN OPENSSH *PRIVATE KEY-----".replace("*", ""),
         "AKIA*IOSFODNN7EXAMPLE".replace("*", ""),
+        "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl",
     ],
 )
 def test_what_the_builtin_detector_finds(text: str) -> None:
@@ -73,6 +74,19 @@ def test_what_the_builtin_detector_finds(text: str) -> None:
 )
 def test_what_it_lets_go(text: str) -> None:
     assert not holds_private_data(text)
+
+
+def test_a_number_is_looked_at_too() -> None:
+    called: JsonObject = {"type": "tool_use", "input": {"card": 4111111111111111, "times": 2}}
+    document: JsonObject = {"messages": [{"role": "assistant", "content": [called]}]}
+    assert rules(detector="builtin").marked(CALL._replace(body=document)).requires_privacy
+    assert list(texts_of({"times": 2, "seed": 10**11, "stream": True})) == []
+
+
+@pytest.mark.parametrize("piece", ["a", "1", "a.", "a@", "eyJ-", ".eyJ", "AB12", "-----BEGIN A"])
+def test_no_text_holds_up_everybody(piece: str) -> None:
+    """Read again from each of its signs, such a text would take minutes."""
+    assert not holds_private_data(piece * (200_000 // len(piece)))
 
 
 def test_a_detector_of_ones_own() -> None:

@@ -18,12 +18,12 @@ CALL = ChatCall("m", {"model": "m", "input": "Hi"}, dialect="responses", trace_i
 TOOL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
-def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> dict[str, Any]:
+def completion(message: dict[str, Any], finish: Any = "stop", **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "message": message, "finish_reason": finish, **more}
     return {"id": "chatcmpl-1", "created": 7, "model": "theirs", "choices": [choice]}
 
 
-def answered(message: dict[str, Any], finish: str = "stop", **more: Any) -> Any:
+def answered(message: dict[str, Any], finish: Any = "stop", **more: Any) -> Any:
     return response_of(completion(message, finish, **more), CALL)
 
 
@@ -172,3 +172,7 @@ MESSAGES = st.fixed_dictionaries(
 @given(MESSAGES)
 def test_an_answer_sent_back_is_the_message_it_was(message: dict[str, Any]) -> None:
     assert messages_of(None, answered(message)["output"]) == [message]
+
+
+def test_an_end_that_nobody_knows_is_a_good_one() -> None:
+    assert answered({"content": "Yes"}, {"type": "text"})["status"] == "completed"

@@ -16,7 +16,7 @@ USAGE = TokenUsage(12, 3, 15)
 COUNTED = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 
 
-def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+def chunk(delta: dict[str, Any], finish: Any = None, **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": finish, **more}
     return {"id": "chatcmpl-1", "created": 7, "model": "theirs", "choices": [choice]}
 
@@ -39,7 +39,7 @@ def kinds(events: list[dict[str, Any]]) -> list[str]:
     return [event["type"].removeprefix("response.") for event in events]
 
 
-def call(index: int, **more: Any) -> dict[str, Any]:
+def call(index: Any, **more: Any) -> dict[str, Any]:
     return {"tool_calls": [{"index": index, **more}]}
 
 
@@ -271,3 +271,10 @@ def added_up(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
             assert event["item"]["id"] == items[place[0]]["id"]
             items[place[0]] = event["item"]
     return list(items.values())
+
+
+def test_numbers_and_ends_may_be_anything() -> None:
+    named = {"id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    events = told([chunk(call({"at": []}, **named)), chunk({}, {"type": "text"})])
+    assert events[-1]["response"]["status"] == "completed"
+    assert [item["call_id"] for item in events[-1]["response"]["output"]] == ["c1"]

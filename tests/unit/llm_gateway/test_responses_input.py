@@ -198,6 +198,7 @@ def test_a_broken_seal_says_nothing(sealed: str) -> None:
             "input[1].content[0].image_url",
             "files are not kept",
         ),
+        (says("user", {"type": {}}), "input[1].content[0].type", "{}"),
         (
             says("user", {"type": "input_file", "file_url": "http://x"}),
             "input[1].content[0].file_data",

@@ -138,6 +138,7 @@ def test_what_is_carried(asked: dict[str, Any], carried: dict[str, Any]) -> None
         ),
         ({"tool_choice": {"type": "file_search"}}, "tool_choice.type", "file_search"),
         ({"include": ["surprise"]}, "include", "surprise"),
+        ({"include": [{}]}, "include", "{}"),
         ({"reasoning": {"mode": "pro"}}, "reasoning.mode", "pro"),
         ({"reasoning": "high"}, "reasoning", "must be an object"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format.type", "grammar"),

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-import orjson
-
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
-from agentcore.llm_gateway.chat_wire import invalid
+from agentcore.llm_gateway.chat_wire import invalid, written
 from agentcore.llm_gateway.errors import InvalidChatRequest
 
 # What the assistant has not said. A tuple: a type may be anything that JSON knows.
@@ -75,7 +73,9 @@ def _failed(content: JsonValue) -> JsonValue:
 
 def _assistant(blocks: list[JsonObject], where: str, thoughts: str) -> Iterator[JsonValue]:
     said = [block for block in blocks if block.get("type") not in UNSAID]
-    calls: list[JsonValue] = [_call(block) for block in blocks if block.get("type") == "tool_use"]
+    calls: list[JsonValue] = [
+        _call(block, where) for block in blocks if block.get("type") == "tool_use"
+    ]
     thought = "".join(str(block.get("thinking") or "") for block in blocks)
     message: JsonObject = {"role": "assistant", "content": None}
     if said:
@@ -91,8 +91,8 @@ def _assistant(blocks: list[JsonObject], where: str, thoughts: str) -> Iterator[
         yield message
 
 
-def _call(block: JsonObject) -> JsonObject:
-    arguments = orjson.dumps(object_of(block.get("input"))).decode()
+def _call(block: JsonObject, where: str) -> JsonObject:
+    arguments = written(object_of(block.get("input")), f"{where}.input").decode()
     call: JsonObject = {
         "id": block.get("id"),
         "type": "function",
@@ -117,13 +117,19 @@ def _content(blocks: list[JsonObject], where: str) -> JsonValue:
 def _parts(block: JsonObject, where: str) -> list[JsonValue]:
     kind = block.get("type")
     if kind == "text":
-        return [{"type": "text", "text": block.get("text")}]
+        return [_text(block.get("text"), where)]
     source = object_of(block.get("source"))
     if kind == "image":
         return [_image(source, where)]
     if kind == "document":
         return _document(block, source, where)
     raise _cannot(where, f"a block of type {kind!r}")
+
+
+def _text(value: JsonValue, where: str) -> JsonObject:
+    if not isinstance(value, str):
+        raise invalid(where, f"has {value!r:.80} where there must be a text")
+    return {"type": "text", "text": value}
 
 
 def _image(source: JsonObject, where: str) -> JsonObject:
@@ -142,7 +148,7 @@ def _document(block: JsonObject, source: JsonObject, where: str) -> list[JsonVal
         name = block.get("title") or "document.pdf"
         return [{"type": "file", "file": {"filename": name, "file_data": data}}]
     if kind == "text":
-        return [{"type": "text", "text": source.get("data")}]
+        return [_text(source.get("data"), where)]
     if kind == "content":
         blocks = _blocks(source.get("content"), where)
         return [part for each in blocks for part in _parts(each, where)]

@@ -11,7 +11,7 @@ from agentcore.llm_gateway.dialects.responses_input import seal
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
 # Why an answer stopped before its end; any other reason is a good one.
-CUT_SHORT: Mapping[JsonValue, str] = {
+CUT_SHORT: Mapping[str, str] = {
     "length": "max_output_tokens",
     "content_filter": "content_filter",
 }
@@ -83,11 +83,16 @@ class Draft:
         }
 
 
+def cut_short(finish: JsonValue) -> str | None:
+    """Why an answer that ended so is not complete; None where it is."""
+    return CUT_SHORT.get(finish) if isinstance(finish, str) else None
+
+
 def response_of(document: JsonObject, call: ChatCall) -> JsonObject:
     """The first choice of a chat completion as a response."""
     draft = Draft(call, document)
     choice = first_choice(document)
-    cut = CUT_SHORT.get(choice.get("finish_reason"))
+    cut = cut_short(choice.get("finish_reason"))
     output = _output(choice, draft, "completed" if cut is None else "incomplete")
     usage = usage_of(document.get("usage"))
     return draft.response("completed", output=[*output], usage=usage, cut=cut)

@@ -13,10 +13,10 @@ import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
 from agentcore.llm_gateway.dialects.responses_answer import (
-    CUT_SHORT,
     Draft,
     annotation,
     call_item,
+    cut_short,
     first_choice,
     logprob,
     message_item,
@@ -68,7 +68,7 @@ class ResponseEvents:
         self._begun = False
         self._item: _Item | None = None
         # The last one under each number, and all.
-        self._calls: dict[JsonValue, _Call] = {}
+        self._calls: dict[str, _Call] = {}
         self._called: list[_Call] = []
         self._output: list[JsonObject] = []
         self._finish: JsonValue = None
@@ -85,7 +85,7 @@ class ResponseEvents:
         return self._taken()
 
     def end(self, usage: TokenUsage | None) -> bytes:
-        cut = CUT_SHORT.get(self._finish)
+        cut = cut_short(self._finish)
         status = "completed" if cut is None else "incomplete"
         if not self._output:
             self._speak("output_text", "", [])
@@ -191,7 +191,7 @@ class ResponseEvents:
         self._tell("response.output_item.done", {"output_index": index, "item": document})
 
     def _call_part(self, delta: JsonObject) -> None:
-        key, name = delta.get("index", 0), delta.get("id")
+        key, name = str(delta.get("index", 0)), delta.get("id")
         function = object_of(delta.get("function"))
         call = self._calls.get(key)
         # Some servers give all calls the same number.

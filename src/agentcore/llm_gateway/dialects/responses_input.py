@@ -15,7 +15,8 @@ import orjson
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, objects_of
 from agentcore.llm_gateway.chat_wire import invalid
 
-TEXTS = frozenset({"input_text", "output_text", "text"})
+# A tuple: the value to look for may be anything that JSON knows.
+TEXTS = ("input_text", "output_text", "text")
 ROLES = {"user": "user", "system": "system", "developer": "system", "assistant": "assistant"}
 # Thoughts that their provider signed travel as the opaque part of a reasoning item.
 SEAL = "thinking_blocks."

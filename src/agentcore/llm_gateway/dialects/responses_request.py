@@ -33,17 +33,16 @@ REFUSED: Mapping[str, tuple[tuple[JsonValue, ...], str]] = {
 # Without effect on what is answered: ``metadata`` is repeated in it, and no tool runs at the
 # provider. Of ``reasoning`` only the effort is carried: thoughts are told themselves, unsummarised.
 DROPPED = frozenset({"metadata", "stream_options", "max_tool_calls"})
-INCLUDED = frozenset(
-    {
-        LOGPROBS,
-        "code_interpreter_call.outputs",
-        "computer_call_output.output.image_url",
-        "file_search_call.results",
-        "message.input_image.image_url",
-        "reasoning.encrypted_content",
-        "web_search_call.action.sources",
-        "web_search_call.results",
-    }
+# A tuple: the value to look for may be anything that JSON knows.
+INCLUDED = (
+    LOGPROBS,
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
 )
 TRANSLATED = frozenset(
     {

@@ -10,7 +10,7 @@ from agentcore.llm_gateway.errors import InvalidChatRequest
 CACHED = {"type": "ephemeral"}
 
 
-def text(said: str, **more: Any) -> dict[str, Any]:
+def text(said: Any, **more: Any) -> dict[str, Any]:
     return {"type": "text", "text": said, **more}
 
 
@@ -159,6 +159,9 @@ def test_a_picture_that_a_tool_gave_back() -> None:
         ({"type": "server_tool_use", "id": "s"}, "'server_tool_use'"),
         ({}, "None"),
         ("x", "None"),
+        (text(None), "must be a text"),
+        (text([{}]), "must be a text"),
+        ({"type": "document", "source": {"type": "text", "data": 7}}, "must be a text"),
     ],
 )
 @pytest.mark.parametrize("role", ["user", "assistant"])
@@ -173,3 +176,13 @@ def test_what_cannot_be_said_is_named(role: str, block: Any, what: str) -> None:
 def test_what_a_tool_gave_back_is_a_text_or_blocks(content: Any) -> None:
     with pytest.raises(InvalidChatRequest, match="a text or a list of blocks"):
         user(result("a", content))
+
+
+def test_arguments_too_deep_to_be_written_are_named() -> None:
+    deep: Any = []
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(
+        InvalidChatRequest, match=r"messages\.0\.content\.input' is nested too deep"
+    ):
+        assistant(use("t1", given=deep))
