@@ -22,6 +22,7 @@ from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.kit.drain import Drain
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
+from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
@@ -123,6 +124,14 @@ def refusal(code: str, message: str = "no", **extra: Any) -> Frame:
     return {"type": "error", "data": {"message": message, "code": code, **extra}}
 
 
+SAY = Action(type="say", parameters={"message": "x"})
+FULL = refusal("CAPACITY_REACHED", "full", active_sessions=4, max_sessions=4)
+
+
+def client(url: str, **options: Any) -> OpenEnvClient:
+    return OpenEnvClient(url, **{"timeout": 5.0, "max_retries": 1, **options})
+
+
 @dataclass
 class ScriptedServer:
     """An OpenEnv server that answers as it is told: ``steps`` one by one, the rest as usual."""
@@ -220,7 +229,7 @@ class ScriptedServer:
         return True
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 2.0) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for what a server does after its client has turned away."""
     for _ in range(round(seconds / 0.01)):
         if holds():

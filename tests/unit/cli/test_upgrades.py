@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 
 import pytest
 import uvicorn
@@ -15,6 +14,7 @@ from uvicorn.server import ServerState
 
 from agentcore.cli.upgrades import PlainHttp
 from tests.fakes.asgi import Wire
+from tests.fakes.cutting import cut
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
 OFFERS = [b"", H2C, b"Upgrade: TLS/1.0, h2c\r\nConnection: upgrade\r\n", b"Upgrade: h2c\r\n"]
@@ -57,11 +57,6 @@ async def heard(chunks: list[bytes]) -> tuple[Seen, bytes]:
     return seen, wire.written
 
 
-def split(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[one:other] for one, other in pairwise(places)]
-
-
 @settings(max_examples=80, deadline=None)
 @given(
     st.lists(
@@ -82,7 +77,7 @@ def test_a_request_is_heard_whole_whatever_it_offers(
     sent = b"".join(
         request(method, body, offer, chunked=chunked) for method, body, offer, chunked in asked
     )
-    seen, _ = asyncio.run(heard(split(sent, cuts)))
+    seen, _ = asyncio.run(heard([piece for piece in cut(sent, cuts) if piece]))
     assert seen == [(method.decode(), f"/{len(body)}", body) for method, body, _, _ in asked]
 
 

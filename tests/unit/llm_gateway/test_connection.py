@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +19,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamTruncated,
     UpstreamUnavailable,
 )
+from tests.fakes.cutting import cut
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -97,8 +97,7 @@ async def test_answers(sent: bytes, body: bytes) -> None:
 @given(st.sampled_from(sorted(ANSWERS)), st.lists(st.integers(0, 120), max_size=5))
 async def test_how_the_network_cuts_an_answer_does_not_matter(name: str, cuts: list[int]) -> None:
     sent, body = ANSWERS[name]
-    edges = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-    pieces = [sent[a:b] for a, b in pairwise(edges) if b > a]
+    pieces = [piece for piece in cut(sent, cuts) if piece]
     async with connected(saying(*pieces)) as connection:
         assert await answer_of(connection) == (200, body)
 

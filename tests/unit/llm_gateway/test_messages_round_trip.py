@@ -25,6 +25,7 @@ from tests.fakes.anthropic_speech import (
     turns,
 )
 from tests.fakes.clock import ManualClock
+from tests.fakes.cutting import CUTS, cut
 
 WIRE = AnthropicWire("p", ManualClock())
 TRANSLATION = MessagesTranslation("p")
@@ -165,14 +166,13 @@ def heard(stream: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return content, turn
 
 
-@given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=6))
+@given(answers(), st.integers(1, 5), CUTS)
 def test_a_stream_keeps_them_too_however_it_is_cut(
     content: list[dict[str, Any]], size: int, cuts: list[int]
 ) -> None:
     stream = events_of(content, size)
-    edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     scanner = BOTH.scanner(call(stream=True))
-    out = b"".join(scanner.feed(stream[a:b]) for a, b in pairwise(edges)) + scanner.end()
+    out = b"".join(map(scanner.feed, cut(stream, cuts))) + scanner.end()
     assert scanner.failure is None
     told, turn = heard(out)
     assert told == content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -24,6 +23,7 @@ from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.translation import TranslatedWire
 from agentcore.llm_gateway.wires.chat import ChatWire
 from agentcore.llm_gateway.wires.responses import ResponsesWire
+from tests.fakes.cutting import CUTS, cut
 from tests.fakes.llm_upstream import delta, events_of
 from tests.fakes.llm_upstream import event as chunk
 
@@ -112,10 +112,9 @@ def test_what_is_no_whole_response_is_none(document: Any) -> None:
         WIRE.answer(orjson.dumps(document), CALL)
 
 
-@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+@given(CUTS)
 def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(STREAM)]
-    scanner, out = scanned(*(STREAM[a:b] for a, b in pairwise(edges)))
+    scanner, out = scanned(*cut(STREAM, cuts))
     assert out == STREAM
     assert scanner.failure is None
     assert scanner.usage == TOKENS
@@ -283,10 +282,9 @@ def translated(*parts: bytes) -> tuple[Any, bytes]:
 WHOLE = translated(CHUNKS)[1]
 
 
-@given(st.lists(st.integers(0, len(CHUNKS)), max_size=12))
+@given(CUTS)
 def test_how_the_network_cuts_a_translated_stream_does_not_matter(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(CHUNKS)]
-    scanner, out = translated(*(CHUNKS[a:b] for a, b in pairwise(edges)))
+    scanner, out = translated(*cut(CHUNKS, cuts))
     assert out == WHOLE
     assert scanner.failure is None
     assert scanner.usage == TokenUsage(12, 3, 15)

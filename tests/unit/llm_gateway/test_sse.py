@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamTruncated
 from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.sse import EventScanner
+from tests.fakes.cutting import CUTS, cut
 from tests.fakes.llm_upstream import delta, event, events_of, usage_event
 
 WHOLE = b"".join(events_of("Hello there, friend!", usage=True))
@@ -21,10 +20,9 @@ def scanned(*parts: bytes, strip: bool = True) -> tuple[EventScanner, bytes]:
     return scanner, out + scanner.end()
 
 
-@given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
+@given(CUTS)
 def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(WHOLE)]
-    parts = [WHOLE[a:b] for a, b in pairwise(edges)]
+    parts = cut(WHOLE, cuts)
     scanner, out = scanned(*parts)
     assert out == STRIPPED
     assert scanner.failure is None
@@ -32,11 +30,10 @@ def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int]) -> None:
     assert scanned(*parts, strip=False)[1] == WHOLE
 
 
-@given(st.lists(st.integers(0, len(WHOLE)), max_size=6))
+@given(CUTS)
 def test_neither_does_it_with_carriage_returns(cuts: list[int]) -> None:
     windows = WHOLE.replace(b"\n", b"\r\n")
-    edges = [0, *sorted(cuts), len(windows)]
-    scanner, out = scanned(*(windows[a:b] for a, b in pairwise(edges)))
+    scanner, out = scanned(*cut(windows, cuts))
     assert scanner.failure is None
     assert out.replace(b"\r", b"") == STRIPPED
 

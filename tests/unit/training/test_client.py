@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -29,23 +28,19 @@ from agentcore.training.openenv.client import (
 )
 from agentcore.training.openenv.errors import EnvironmentNotReset, OpenEnvError
 from tests.fakes.openenv_servers import (
+    FULL,
+    SAY,
     Drop,
     Hang,
     Leave,
     Reply,
     ScriptedServer,
+    client,
     eventually,
     observation,
     refusal,
     sent,
 )
-
-SAY = Action(type="say", parameters={"message": "x"})
-FULL = refusal("CAPACITY_REACHED", "full", active_sessions=4, max_sessions=4)
-
-
-def client(url: str, **options: Any) -> OpenEnvClient:
-    return OpenEnvClient(url, **{"timeout": 5.0, "max_retries": 1, **options})
 
 
 async def test_an_episode_runs_until_it_is_done() -> None:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -38,23 +37,19 @@ from agentcore.training.openenv.connection import Connection
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.websocket import default_tls
 from tests.fakes.openenv_servers import (
+    FULL,
+    SAY,
     Drop,
     Hang,
     Leave,
     Reply,
     ScriptedServer,
+    client,
     eventually,
     observation,
     refusal,
     sent,
 )
-
-SAY = Action(type="say", parameters={"message": "x"})
-FULL = refusal("CAPACITY_REACHED", "full", active_sessions=4, max_sessions=4)
-
-
-def client(url: str, **options: Any) -> OpenEnvClient:
-    return OpenEnvClient(url, **{"timeout": 5.0, "max_retries": 1, **options})
 
 
 async def connect_only(env: OpenEnvClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -21,21 +20,17 @@ from agentcore.training.openenv.client import (
 from agentcore.training.openenv.errors import EnvironmentNotReset
 from agentcore.training.openenv.websocket import Coming
 from tests.fakes.openenv_servers import (
+    SAY,
     Drop,
     Hang,
     Leave,
     Reply,
     ScriptedServer,
+    client,
     observation,
     refusal,
     sent,
 )
-
-SAY = Action(type="say", parameters={"message": "x"})
-
-
-def client(url: str, **options: Any) -> OpenEnvClient:
-    return OpenEnvClient(url, **{"timeout": 5.0, "max_retries": 1, **options})
 
 
 def begun(env: OpenEnvClient, action: Action = SAY) -> Coming:

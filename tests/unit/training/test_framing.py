@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +13,7 @@ from websockets.protocol import CLIENT, OPEN, Protocol, State
 from websockets.server import ServerProtocol
 
 from agentcore.training.openenv.framing import FrameCutter, text_frame
+from tests.fakes.cutting import cut
 
 LARGEST = 70_000
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -118,11 +118,6 @@ def together(pieces: list[bytes], *, ended: bool) -> tuple[Heard, int]:
     return heard, own
 
 
-def cut_at(stream: bytes, cuts: list[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    return [stream[a:b] for a, b in pairwise(edges)]
-
-
 @given(
     stream=streams,
     cuts=st.lists(st.one_of(st.integers(0, 40), st.integers(0, 140_000)), max_size=6),
@@ -143,7 +138,7 @@ def test_both_make_the_same_of_it(
     stream: bytes, cuts: list[int], missing: int, ended: bool
 ) -> None:
     stream = stream[: max(0, len(stream) - missing)]
-    heard, _ = together(cut_at(stream, cuts), ended=ended)
+    heard, _ = together(cut(stream, cuts), ended=ended)
     # What ends a connection is judged by the library, and as early as if it had seen everything.
     assert heard == alone(stream, ended=ended)
 
@@ -154,7 +149,7 @@ def test_whole_text_messages_do_not_reach_the_library(
 ) -> None:
     stream = b"".join(on_the_wire(0x81, b"x" * length) for length in lengths)
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=5))
-    heard, own = together(cut_at(stream, cuts), ended=False)
+    heard, own = together(cut(stream, cuts), ended=False)
     assert own == len(lengths)
     assert [len(message) for message in heard.messages] == lengths
 

@@ -7,7 +7,6 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidHandshake, InvalidMessage
 
 from agentcore.training.openenv.websocket import MOST_UNREAD, SocketClosed, WebSocket
+from tests.fakes.cutting import cut
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -30,11 +30,6 @@ def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True) -> bytes:
     else:
         length = b"\x7f" + size.to_bytes(8, "big")
     return bytes([opcode | (0x80 if fin else 0)]) + length + payload
-
-
-def split(payload: bytes, cuts: list[int]) -> list[bytes]:
-    edges = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
-    return [payload[a:b] for a, b in pairwise(edges)]
 
 
 async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -97,14 +92,14 @@ async def test_however_bytes_are_cut_messages_come_whole_and_in_order(
 ) -> None:
     wire = b""
     for message in messages:
-        parts = split(message, fragments)
+        parts = cut(message, fragments)
         for at, part in enumerate(parts):
             wire += frame(part, TEXT if at == 0 else 0, fin=at == len(parts) - 1)
             wire += frame(b"?", PING) if pinged else b""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
-        for piece in split(wire, cuts):
+        for piece in cut(wire, cuts):
             writer.write(piece)
             await asyncio.sleep(0)
         await reader.read()

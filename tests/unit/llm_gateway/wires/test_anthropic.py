@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -35,6 +34,7 @@ from tests.fakes.anthropic_speech import (
     turns,
 )
 from tests.fakes.clock import ManualClock
+from tests.fakes.cutting import CUTS, cut
 
 CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
 STREAM = CALL._replace(stream=True)
@@ -100,14 +100,13 @@ def test_an_answer_is_read_as_it_is_streamed(wire: AnthropicWire) -> None:
     assert deltas[-1][0]["finish_reason"] == "tool_calls"
 
 
-@given(st.lists(st.integers(0, len(WHOLE)), max_size=12), st.booleans())
+@given(CUTS, st.booleans())
 def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int], windows: bool) -> None:
     wire = AnthropicWire("p", ManualClock())
     call = STREAM._replace(wants_usage=True)
     stream = WHOLE.replace(b"\n", b"\r\n") if windows else WHOLE
-    edges = [0, *sorted(cuts), len(stream)]
     scanner = wire.scanner(call)
-    out = read(scanner, *(stream[a:b] for a, b in pairwise(edges)))
+    out = read(scanner, *cut(stream, cuts))
     assert out == read(wire.scanner(call), WHOLE)
     assert scanner.failure is None
     assert scanner.usage == TokenUsage(12, 3, 15)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -36,6 +35,7 @@ from tests.fakes.anthropic_speech import (
     text,
     turns,
 )
+from tests.fakes.cutting import CUTS, cut
 
 WIRE = MessagesWire("p")
 BODY: dict[str, Any] = {
@@ -126,10 +126,9 @@ def test_tokens_of_the_cache_are_a_part_of_the_prompt() -> None:
     assert message_usage({"output_tokens": 2}) is None
 
 
-@given(st.lists(st.integers(0, len(WHOLE)), max_size=12))
+@given(CUTS)
 def test_how_the_network_cuts_a_stream_does_not_matter(cuts: list[int]) -> None:
-    edges = [0, *sorted(cuts), len(WHOLE)]
-    scanner, out = scanned(*(WHOLE[a:b] for a, b in pairwise(edges)))
+    scanner, out = scanned(*cut(WHOLE, cuts))
     assert out == WHOLE
     assert scanner.failure is None
     assert scanner.done
