@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Path, Query, Request
 
 from agentcore.kit.security import principal_of
+from agentcore.kit.storable import StorableText
 from agentcore.llm_gateway.administration.limits import Limits
 from agentcore.llm_gateway.administration.models import (
     KeyDraft,
@@ -21,10 +22,12 @@ from agentcore.llm_gateway.administration.models import (
 )
 from agentcore.llm_gateway.budgets.models import BudgetPage, BudgetState, BudgetTerms
 
-Tenant = Annotated[str, Query(max_length=128, description="Empty: the caller's own.")]
-KeyId = Annotated[str, Path(max_length=64, description="The key's id.")]
+Tenant = Annotated[StorableText, Query(max_length=128, description="Empty: the caller's own.")]
+KeyId = Annotated[StorableText, Path(max_length=64, description="The key's id.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="At most so many on a page.")]
-Cursor = Annotated[str, Query(max_length=64, description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    StorableText, Query(max_length=64, description="`next_cursor` of the page before.")
+]
 DRAFT = {
     "subject": "team-search",
     "scopes": ["llm"],

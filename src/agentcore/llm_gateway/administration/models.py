@@ -14,8 +14,17 @@ from agentcore.llm_gateway.terms import ApiKey, Terms
 
 PerMinute = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Glob = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Who = Annotated[str, StringConstraints(max_length=128)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("it is before the year 1 or after the year 9999 in UTC") from exc
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class KeyTerms(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.security import principal_of
+from agentcore.kit.storable import StorableText
 from agentcore.llm_gateway.costs.models import (
     CallFilter,
     CallPage,
@@ -20,7 +21,7 @@ from agentcore.llm_gateway.costs.models import (
 )
 from agentcore.llm_gateway.costs.store import CostReports
 
-Chosen = Annotated[str, Field(max_length=256, description="Only these calls; empty: all.")]
+Chosen = Annotated[StorableText, Field(max_length=256, description="Only these calls; empty: all.")]
 
 
 class Span(BaseModel):
@@ -30,7 +31,9 @@ class Span(BaseModel):
 
     days: int = Field(30, ge=1, le=3660, description="How many days, today's included; UTC.")
     limit: int = Field(100, ge=1, le=500, description="At most so many on a page.")
-    cursor: str = Field("", max_length=512, description="`next_cursor` of the page before.")
+    cursor: StorableText = Field(
+        "", max_length=512, description="`next_cursor` of the page before."
+    )
     all_tenants: bool = Field(False, description="Of every tenant; needs the scope admin.")
 
     def tenant(self, request: Request) -> str | None:

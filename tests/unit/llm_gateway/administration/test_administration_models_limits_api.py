@@ -129,6 +129,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("/keys", {"subject": "a", "scopes": ["everything"]}),
     ("/keys", {"subject": "a", "expires_at": "2020-01-01T00:00:00Z"}),
     ("/keys", {"subject": "a", "expires_at": "2030-01-01T00:00:00"}),
+    ("/keys", {"subject": "a", "expires_at": "9999-12-31T23:59:59-14:00"}),
     ("/keys", {"subject": "a", "models": [""]}),
     ("/keys", {"subject": "a", "models": ["a\x00"]}),
     ("/keys", {"subject": "a", "requests_per_minute": 0}),
@@ -148,6 +149,14 @@ async def test_what_makes_no_sense_is_refused(
 ) -> None:
     method = "POST" if path == "/keys" else "PUT"
     assert (await root.request(method, path, json=body)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path", ["/keys?tenant=%00", "/keys?cursor=%00", "/budgets?tenant=a%00b", "/rates?tenant=%00"]
+)
+async def test_what_cannot_be_stored_is_not_looked_for(root: httpx2.AsyncClient, path: str) -> None:
+    assert (await root.get(path)).status_code == 422
+    assert (await root.delete("/keys/%00")).status_code == 422
 
 
 def test_terms_are_what_the_data_path_knows() -> None:

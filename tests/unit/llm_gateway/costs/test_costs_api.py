@@ -82,7 +82,16 @@ async def test_a_tenant_is_told_of_its_own_calls_only(
 
 @pytest.mark.parametrize(
     "path",
-    ["by/subject", "by/agent?days=0", "daily?limit=0", "daily?limit=501", "calls?cursor=x"],
+    [
+        "by/subject",
+        "by/agent?days=0",
+        "by/agent?cursor=1/%00",
+        "daily?limit=0",
+        "daily?limit=501",
+        "calls?cursor=x",
+        "calls?agent=%00",
+        "calls?status=a%00b",
+    ],
 )
 async def test_what_makes_no_sense_is_refused(client: httpx2.AsyncClient, path: str) -> None:
     assert (await client.get(f"/internal/costs/{path}")).status_code == 422
