@@ -125,6 +125,10 @@ class Fleet:
         self._config = self._config.model_copy(
             update={name: getattr(config, name) for name in TAKEN}
         )
+        for name, provider in before.items():
+            if provider.private and name in after and not after[name].private:
+                # Of those who stand in line some may be private.
+                known[name].gate.dismiss()
         await self._swap(new, told)
         log.info("gateway reloaded", added=told.added, changed=told.changed, removed=told.removed)
         return told

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.clock import SystemClock
@@ -15,7 +16,11 @@ from agentcore.kit.errors import InvalidInput, StartupError
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import Accounts
-from agentcore.llm_gateway.errors import UnknownModel
+from agentcore.llm_gateway.errors import (
+    PrivateProviderUnavailable,
+    UnknownModel,
+    UpstreamRateLimited,
+)
 from agentcore.llm_gateway.fleet import Fleet, Reloaded
 from agentcore.llm_gateway.gateway import build_provider
 from agentcore.llm_gateway.metrics import GatewayMetrics
@@ -24,7 +29,7 @@ from agentcore.llm_gateway.prices import PriceBook
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.llm_gateway.wire import PlainReply
-from tests.fakes.llm_upstream import Upstream, delta, says, streams
+from tests.fakes.llm_upstream import Behaviour, Upstream, delta, fails, says, streams
 
 CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]})
 
@@ -37,6 +42,8 @@ class World:
     metrics: GatewayMetrics
     upstream: Upstream
     told: Any
+    private: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def configured(self, *names: str, **more: Any) -> GatewayConfig:
         providers = [
@@ -46,6 +53,8 @@ class World:
                 "base_url": self.upstream.v1,
                 "models": {"m": "theirs"},
                 "price": {"input": "1", "output": "1"},
+                **self.own,
+                "private": name in self.private,
             }
             for name in names
         ]
@@ -91,6 +100,19 @@ async def world(
         )
         fleet.start()
         yield World(fleet, router, supervisor, metrics, upstream, None)
+
+
+def when(held: asyncio.Event, behaviour: Behaviour) -> Behaviour:
+    async def behave(request: web.Request) -> web.StreamResponse:
+        await held.wait()
+        return await behaviour(request)
+
+    return behave
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():
+        await asyncio.sleep(0.001)
 
 
 async def test_providers_come_change_and_go(world: World) -> None:
@@ -156,6 +178,38 @@ async def test_calls_go_on_while_everything_changes(world: World) -> None:
 
     await asyncio.gather(change(), *(call_on() for _ in range(4)))
     assert set(world.router.targets) == {"c", "a"}
+
+
+async def test_a_private_call_in_line_is_not_sent_to_who_is_private_no_more(world: World) -> None:
+    world.private, world.own = "a", {"self_hosted": True, "max_concurrency": 1}
+    await world.reload("a")
+    held = asyncio.Event()
+    world.upstream.behaviour = when(held, says("Hello there!"))
+    private = CALL._replace(requires_privacy=True)
+    first, second = (asyncio.create_task(world.router.dispatch(private)) for _ in range(2))
+    await until(lambda: world.router.providers["a"].gate.outstanding == 2)
+    world.private = ""
+    await world.reload("a")
+    held.set()
+    assert (await first).provider == "a"
+    with pytest.raises(UpstreamRateLimited):
+        await second
+    assert len(world.upstream.bodies) == 1
+
+
+async def test_a_private_call_falls_back_to_nobody_who_is_private_no_more(world: World) -> None:
+    world.private = "ab"
+    await world.reload("a", "b", "c")
+    held = asyncio.Event()
+    world.upstream.behaviour = when(held, fails(503, {}))
+    call = asyncio.create_task(world.router.dispatch(CALL._replace(requires_privacy=True)))
+    await until(lambda: len(world.upstream.bodies) == 1)
+    world.private = "a"
+    await world.reload("a", "b", "c")
+    held.set()
+    with pytest.raises(PrivateProviderUnavailable, match="'b' is private no more"):
+        await call
+    assert len(world.upstream.bodies) == 1
 
 
 async def test_wrong_settings_change_nothing(world: World) -> None:

@@ -330,6 +330,10 @@ class HybridRouter:
         """One attempt; its failure is a result, for somebody else may answer."""
         target = trip.targets[name]
         outcome = self._outcome(target, trip)
+        known = self.targets.get(name, target)
+        if trip.call.requires_privacy and not known.provider.destination.private:
+            # It was a candidate by the configuration before.
+            return PrivateProviderUnavailable(f"{name!r} is private no more")
         try:
             hold = await trip.grant.hold(outcome.price)
         except AgentCoreError as error:
@@ -480,6 +484,7 @@ def _told(known: AgentCoreError | None, news: AgentCoreError) -> AgentCoreError:
 
 def _may_move(failure: AgentCoreError) -> bool:
     # What is too dear at one provider another may answer for less, or for nothing.
-    return isinstance(failure, CircuitOpen | BudgetRefusal) or (
+    elsewhere = CircuitOpen | BudgetRefusal | PrivateProviderUnavailable
+    return isinstance(failure, elsewhere) or (
         isinstance(failure, UpstreamError) and failure.fails_over
     )
