@@ -12,10 +12,12 @@ from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.chat_wire import parse_answer, upstream_body, usage_of
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Reply
-from agentcore.llm_gateway.models import NOBODY, READY, Condition, Dialect, Owner, Priority
+from agentcore.llm_gateway.models import NOBODY, Condition, Dialect, Owner, Priority
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion
+
+READY = Condition()
 
 
 class FakeProvider(BaseLLMProvider):

@@ -6,14 +6,14 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from agentcore.llm_gateway.asking import LONGEST_SECONDS
 from agentcore.llm_gateway.dialects.chat import CHAT
 from agentcore.llm_gateway.fleet import TAKEN
-from agentcore.llm_gateway.models import REASONS
+from agentcore.llm_gateway.models import Reason
 from agentcore.llm_gateway.policy import READERS, policy_of
 from agentcore.llm_gateway.traffic import TrafficConfig
 from agentcore.settings import load_settings
@@ -53,4 +53,4 @@ def test_every_member_and_setting_is_named() -> None:
 
 
 def test_the_reference_names_every_reason() -> None:
-    assert [reason for reason in REASONS if f"| `{reason}` |" not in REFERENCE] == []
+    assert [reason for reason in get_args(Reason) if f"| `{reason}` |" not in REFERENCE] == []

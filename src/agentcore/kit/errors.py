@@ -8,8 +8,6 @@ one number per kind of failure, told apart by ``data.code``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import ClassVar
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -143,15 +141,3 @@ def first_line(error: BaseException | None) -> str:
     """What a library's error says, fit for one line; its class where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-@contextmanager
-def translating(
-    table: Mapping[type[Exception], type[AgentCoreError]],
-) -> Iterator[None]:
-    """Raise the mapped error of ours where a library raises its own; the cause is kept."""
-    try:
-        yield
-    except tuple(table) as exc:
-        ours = next(table[known] for known in table if isinstance(exc, known))
-        raise ours(str(exc)) from exc

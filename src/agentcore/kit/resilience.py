@@ -29,10 +29,6 @@ class Deadline:
         self._clock = clock
         self._end = None if seconds is None else clock.monotonic() + seconds
 
-    @classmethod
-    def none(cls) -> Deadline:
-        return cls(None, SYSTEM_CLOCK)
-
     def remaining(self) -> float:
         """Seconds left, never negative; infinite without a limit."""
         if self._end is None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
-import orjson
-
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
+from agentcore.llm_gateway.chat_wire import json_object
 from agentcore.llm_gateway.errors import UpstreamMalformed
+
+LISTS = "lists its models"
 
 
 class Page(NamedTuple):
@@ -32,7 +33,7 @@ def models_page(raw: bytes, provider: str) -> Page:
     Raises:
         UpstreamMalformed: it is no list of models.
     """
-    document = listing(raw, provider)
+    document = json_object(raw, provider, LISTS)
     names = [entry.get("id") for entry in listed(document.get("data"), provider)]
     last = document.get("last_id")
     more = document.get("has_more") is True and isinstance(last, str)
@@ -42,25 +43,8 @@ def models_page(raw: bytes, provider: str) -> Page:
     )
 
 
-def listing(raw: bytes, provider: str) -> JsonObject:
-    """The document of which a page consists.
-
-    Raises:
-        UpstreamMalformed: it is none.
-    """
-    try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError as exc:
-        raise UpstreamMalformed(
-            f"{provider} lists its models in something that is not JSON", provider=provider
-        ) from exc
-    if not isinstance(document, dict):
-        raise UpstreamMalformed(f"{provider} lists no models", provider=provider)
-    return document
-
-
 def listed(models: JsonValue, provider: str) -> list[JsonObject]:
-    """What such a document says of each model.
+    """What a page's document says of each model.
 
     Raises:
         UpstreamMalformed: it does not name them in a list.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import orjson
 
 from agentcore.kit.errors import AgentCoreError
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_in, object_of, objects_of
 from agentcore.llm_gateway.errors import (
     InvalidChatRequest,
     UpstreamCredentialRefused,
@@ -190,8 +190,10 @@ def usage_of(usage: JsonValue) -> TokenUsage | None:
     return CHAT_COUNTS.read(usage)
 
 
-def json_object(raw: bytes, provider: str) -> JsonObject:
+def json_object(raw: bytes, provider: str, does: str = "answered") -> JsonObject:
     """The document of an answer in any of OpenAI's APIs, which may be an error.
+
+    ``does`` is what the provider wanted to do with it.
 
     Raises:
         UpstreamMalformed: it is no JSON object.
@@ -200,10 +202,10 @@ def json_object(raw: bytes, provider: str) -> JsonObject:
         document: JsonValue = orjson.loads(raw)
     except orjson.JSONDecodeError as exc:
         raise UpstreamMalformed(
-            f"{provider} answered with something that is not JSON", provider=provider
+            f"{provider} {does} with something that is not JSON", provider=provider
         ) from exc
     if not isinstance(document, dict):
-        raise UpstreamMalformed(f"{provider} answered with no JSON object", provider=provider)
+        raise UpstreamMalformed(f"{provider} {does} with no JSON object", provider=provider)
     return document
 
 
@@ -230,6 +232,25 @@ def parse_answer(raw: bytes, provider: str) -> JsonObject:
     if not isinstance(document.get("choices"), list):
         raise UpstreamMalformed(f"{provider} answered without choices", provider=provider)
     return document
+
+
+def first_choice(document: Mapping[str, JsonValue]) -> JsonObject:
+    """Of an answer or of a chunk; empty where there is none."""
+    choices = list_of(document.get("choices"))
+    return object_of(choices[0]) if choices else {}
+
+
+def thought_in(message: JsonObject) -> str:
+    """Servers disagree about the name, and some use both for the same."""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return thought if isinstance(thought, str) else ""
+
+
+def text_in(content: JsonValue) -> str:
+    """A text, or the texts among parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(str(part["text"]) for part in objects_of(content) if "text" in part)
 
 
 def error_in(document: Mapping[str, JsonValue], provider: str) -> UpstreamError | None:
@@ -335,19 +356,10 @@ def _message(error: JsonValue) -> str:
 
 def _quoted(raw: bytes) -> str:
     """The message of an error body, whatever its shape; nothing of an HTML page."""
-    try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return ""
-    if not isinstance(document, dict):
-        return ""
+    document = object_in(raw)
     error = document.get("error", document.get("message", document.get("detail")))
     return _message(error) if error is not None else ""
 
 
 def _is_error_object(raw: bytes) -> bool:
-    try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(document, dict) and isinstance(document.get("error"), dict)
+    return isinstance(object_in(raw).get("error"), dict)

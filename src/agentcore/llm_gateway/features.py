@@ -12,7 +12,6 @@ LOGPROBS = "message.output_text.logprobs"
 # Tuples: the value to look for may be anything that JSON knows.
 IMAGE_PARTS = ("image_url", "input_image", "image")
 UNFORCED = (None, "auto", "none")
-NOTHING: frozenset[Feature] = frozenset()
 
 
 def features_of(call: ChatCall) -> frozenset[Feature]:

@@ -52,7 +52,6 @@ Reason = Literal[
     "canary",
     "shadow",
 ]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 # How a caller speaks: OpenAI's three APIs, and Anthropic's.
 Dialect = Literal["chat", "responses", "embeddings", "messages"]
 # What servers differ in; a provider says which of these it refuses.
@@ -449,9 +448,6 @@ class Condition(NamedTuple):
     why: str = ""
     wait: float | None = None
     retry_after: float = 0.0
-
-
-READY = Condition()
 
 
 class CallRecord(NamedTuple):

@@ -101,6 +101,10 @@ _EXPLANATION: JsonObject = {
 }
 
 
+# What may be refused, or fail, wherever a provider is asked.
+_REFUSALS = (400, 401, 402, 403, 404, 413, 429, 502, 503, 504)
+
+
 def openapi_paths() -> JsonObject:
     """The members of ``paths`` to merge into the application's document."""
     return {
@@ -108,22 +112,7 @@ def openapi_paths() -> JsonObject:
         "/v1/embeddings": {"post": _embeddings()},
         "/v1/responses": {"post": _responses()},
         "/v1/messages": {"post": _messages()},
-        "/v1/route:explain": {
-            "post": {
-                "tags": ["gateway"],
-                "summary": "Where a chat completion would go, and why; nothing is sent",
-                "operationId": "explain_route",
-                "parameters": _headers(),
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": _schema(), "example": _REQUEST}},
-                },
-                "responses": {
-                    "200": _json("The decision", _EXPLANATION),
-                    **_errors(400, 401, 403, 404, 429, 503),
-                },
-            }
-        },
+        "/v1/route:explain": {"post": _explanation()},
         "/v1/models": {
             "get": {
                 "tags": ["gateway"],
@@ -166,48 +155,20 @@ def _chat() -> JsonObject:
         "a stream of server-sent events; one that fails after its begin ends with an event "
         "`error` and without `[DONE]`.",
         "operationId": "create_chat_completion",
-        "parameters": _headers(),
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _schema(), "example": _REQUEST}},
-        },
-        "responses": {
-            "200": {
-                "description": "The answer of the provider named in x-agentcore-provider",
-                "headers": _answer_headers(),
-                "content": {
-                    "application/json": {"schema": {"type": "object"}, "example": _ANSWER},
-                    "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
-                },
-            },
-            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
-        },
+        **_asked(_schema(), _REQUEST),
+        "responses": {"200": _streamed(_ANSWER, _EVENTS), **_errors(*_REFUSALS)},
     }
 
 
 def _embeddings() -> JsonObject:
+    told = _json("A vector for each input, in their order", _EMBEDDINGS)
     return {
         "tags": ["gateway"],
         "summary": "Embeddings, OpenAI-compatible",
         "description": "Members not named here reach the provider unchanged.",
         "operationId": "create_embedding",
-        "parameters": _headers(),
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": _object("model", "input"),
-                    "example": _EMBEDDINGS_REQUEST,
-                }
-            },
-        },
-        "responses": {
-            "200": {
-                "headers": _answer_headers(),
-                **_json("A vector for each input, in their order", _EMBEDDINGS),
-            },
-            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
-        },
+        **_asked(_object("model", "input"), _EMBEDDINGS_REQUEST),
+        "responses": {"200": {"headers": _answer_headers(), **told}, **_errors(*_REFUSALS)},
     }
 
 
@@ -220,30 +181,8 @@ def _responses() -> JsonObject:
         "`previous_response_id`, `conversation` and `background` are not to be had. A stream that "
         "fails after its begin ends with an event `error` and without `response.completed`.",
         "operationId": "create_response",
-        "parameters": _headers(),
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": _object("model", "input"),
-                    "example": _RESPONSES_REQUEST,
-                }
-            },
-        },
-        "responses": {
-            "200": {
-                "description": "The answer of the provider named in x-agentcore-provider",
-                "headers": _answer_headers(),
-                "content": {
-                    "application/json": {"schema": {"type": "object"}, "example": _RESPONSE},
-                    "text/event-stream": {
-                        "schema": {"type": "string"},
-                        "example": _RESPONSE_EVENTS,
-                    },
-                },
-            },
-            **_errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
-        },
+        **_asked(_object("model", "input"), _RESPONSES_REQUEST),
+        "responses": {"200": _streamed(_RESPONSE, _RESPONSE_EVENTS), **_errors(*_REFUSALS)},
     }
 
 
@@ -256,7 +195,6 @@ def _messages() -> JsonObject:
             "details": {"error_code": "model_not_found"},
         },
     }
-    refusals = (400, 401, 402, 403, 404, 413, 429, 502, 503, 504)
     return {
         "tags": ["gateway"],
         "summary": "Message, Anthropic-compatible",
@@ -264,29 +202,40 @@ def _messages() -> JsonObject:
         "and what these cannot express is refused. A stream that fails after its begin ends with "
         "an event `error` and without `message_stop`.",
         "operationId": "create_message",
-        "parameters": _headers(),
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": _object("model", "max_tokens", "messages"),
-                    "example": _REQUEST,
-                }
-            },
-        },
+        **_asked(_object("model", "max_tokens", "messages"), _REQUEST),
         "responses": {
-            "200": {
-                "description": "The answer of the provider named in x-agentcore-provider",
-                "headers": _answer_headers(),
-                "content": {
-                    "application/json": {"schema": {"type": "object"}, "example": _MESSAGE},
-                    "text/event-stream": {
-                        "schema": {"type": "string"},
-                        "example": _MESSAGE_EVENTS,
-                    },
-                },
-            },
-            **{str(status): _json("Anthropic-shaped error", error) for status in refusals},
+            "200": _streamed(_MESSAGE, _MESSAGE_EVENTS),
+            **{str(status): _json("Anthropic-shaped error", error) for status in _REFUSALS},
+        },
+    }
+
+
+def _explanation() -> JsonObject:
+    return {
+        "tags": ["gateway"],
+        "summary": "Where a chat completion would go, and why; nothing is sent",
+        "operationId": "explain_route",
+        **_asked(_schema(), _REQUEST),
+        "responses": {
+            "200": _json("The decision", _EXPLANATION),
+            **_errors(400, 401, 403, 404, 429, 503),
+        },
+    }
+
+
+def _asked(schema: JsonObject, example: JsonObject) -> JsonObject:
+    content: JsonObject = {"application/json": {"schema": schema, "example": example}}
+    return {"parameters": _headers(), "requestBody": {"required": True, "content": content}}
+
+
+def _streamed(whole: JsonObject, events: str) -> JsonObject:
+    """An answer that the caller may have whole or as events."""
+    return {
+        "description": "The answer of the provider named in x-agentcore-provider",
+        "headers": _answer_headers(),
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": whole},
+            "text/event-stream": {"schema": {"type": "string"}, "example": events},
         },
     }
 

@@ -10,6 +10,7 @@ import orjson
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.llm_gateway.chat_wire import first_choice
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Reply, StreamReply
 from agentcore.llm_gateway.errors import UpstreamMalformed
@@ -67,7 +68,7 @@ def read_plain(
     cost: Decimal | None,
 ) -> LLMResponse:
     """The first choice; ``content`` is empty where the model called tools instead of speaking."""
-    choice = _first(reply.document.get("choices"))
+    choice = first_choice(reply.document)
     message = choice.get("message")
     known = message if isinstance(message, dict) else {}
     content = known.get("content")
@@ -98,12 +99,7 @@ def chunks_of(block: bytes) -> Iterator[JsonObject]:
 def text_of(block: bytes) -> Iterator[str]:
     """The text deltas in complete events, as ``StreamReply.next`` returns them."""
     for chunk in chunks_of(block):
-        delta = _first(chunk.get("choices")).get("delta")
+        delta = first_choice(chunk).get("delta")
         text = delta.get("content") if isinstance(delta, dict) else None
         if isinstance(text, str) and text:
             yield text
-
-
-def _first(choices: JsonValue) -> JsonObject:
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}

@@ -227,9 +227,6 @@ class Knowledge:
     fixed_agent: str | None = None
 
 
-NOTHING = Knowledge(frozenset(), frozenset())
-
-
 @lru_cache(maxsize=4096)
 def _reading(bullet: str) -> tuple[frozenset[Mistake], frozenset[Mistake], str | None]:
     learned = frozenset(lesson.mistake for lesson in LESSONS if lesson.taught_by(bullet))

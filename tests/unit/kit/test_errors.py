@@ -9,7 +9,6 @@ from agentcore.kit.errors import (
     Unavailable,
     problem,
     rpc_error,
-    translating,
 )
 
 
@@ -53,11 +52,3 @@ def test_the_header_never_asks_too_early(seconds: float, header: str) -> None:
 
 def test_nothing_known_is_no_header() -> None:
     assert Unavailable("busy").retry_after_header is None
-
-
-def test_translating_keeps_the_cause_and_leaves_others_alone() -> None:
-    with pytest.raises(Unavailable, match="refused") as caught, translating({OSError: Unavailable}):
-        raise ConnectionRefusedError("refused")
-    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
-    with pytest.raises(KeyError), translating({OSError: Unavailable}):
-        raise KeyError("x")

@@ -23,6 +23,14 @@ def test_what_names_no_next_page_is_the_last(ending: str) -> None:
     assert models_page(b'{"data": [], %b}' % ending.encode(), "p") == Page([])
 
 
-def test_what_is_no_list_is_refused() -> None:
-    with pytest.raises(UpstreamMalformed, match="p lists no models"):
-        models_page(b'{"data": {}}', "p")
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"<html>", "p lists its models with something that is not JSON"),
+        (b"[]", "p lists its models with no JSON object"),
+        (b'{"data": {}}', "p lists no models"),
+    ],
+)
+def test_what_is_no_list_is_refused(raw: bytes, why: str) -> None:
+    with pytest.raises(UpstreamMalformed, match=why):
+        models_page(raw, "p")

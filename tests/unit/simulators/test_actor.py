@@ -12,7 +12,6 @@ from agentcore.simulators.actor import act, observation_in
 from agentcore.simulators.lessons import (
     BY_MISTAKE,
     LESSONS,
-    NOTHING,
     Knowledge,
     Mistake,
     knowledge_of,
@@ -20,6 +19,7 @@ from agentcore.simulators.lessons import (
 from agentcore.simulators.prompt import Message, Prompt
 from tests.unit.simulators.conftest import AGENTS, REQUEST, Observe
 
+NOTHING = Knowledge(frozenset(), frozenset())
 STEPS = range(1, 301)
 DONE: JsonObject = {"type": "task_response", "task_id": "task-0", "status": "success"}
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
-from typing import Annotated, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 BudgetScope = Literal["tenant", "key", "agent"]
-SCOPES: tuple[BudgetScope, ...] = get_args(BudgetScope)
 Period = Literal["day", "month", "total"]
-PERIODS: tuple[Period, ...] = get_args(Period)
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000_000, decimal_places=12)]
 Share = Annotated[Decimal, Field(gt=0, le=1, decimal_places=4)]
 Name = Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]

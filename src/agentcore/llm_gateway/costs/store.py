@@ -49,7 +49,6 @@ SUMMED = (
     "api_equivalent_usd",
     "saved_usd",
 )
-NO_FAILURES = ("success", "cancelled", "cached")
 # Behind all that is known.
 UNKNOWN = Decimal(-1)
 DAILY: dict[Dimension, Column[Any]] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
-from agentcore.llm_gateway.chat_wire import usage_of
+from agentcore.llm_gateway.chat_wire import first_choice, text_in, thought_in, usage_of
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
@@ -112,24 +112,6 @@ def tool_use(call: JsonObject, made: JsonObject, at: int) -> JsonObject:
     if call.get("extra_content") is not None:
         block["extra_content"] = call["extra_content"]
     return block
-
-
-def first_choice(document: Mapping[str, JsonValue]) -> JsonObject:
-    choices = list_of(document.get("choices"))
-    return object_of(choices[0]) if choices else {}
-
-
-def thought_in(message: JsonObject) -> str:
-    """Servers disagree about the name, and some use both for the same."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    return thought if isinstance(thought, str) else ""
-
-
-def text_in(content: JsonValue) -> str:
-    """A text, or the texts among parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(str(part["text"]) for part in objects_of(content) if "text" in part)
 
 
 def _arguments(call: JsonObject) -> JsonObject | None:

@@ -10,13 +10,11 @@ from collections.abc import Mapping
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
+from agentcore.llm_gateway.chat_wire import first_choice, text_in, thought_in
 from agentcore.llm_gateway.dialects.messages_answer import (
     OWN_SIGNATURE,
     draft,
-    first_choice,
     stop_of,
-    text_in,
-    thought_in,
     tool_use,
     usage_document,
 )

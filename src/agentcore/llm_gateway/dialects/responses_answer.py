@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
-from agentcore.llm_gateway.chat_wire import usage_of
+from agentcore.llm_gateway.chat_wire import first_choice, text_in, thought_in, usage_of
 from agentcore.llm_gateway.dialects.responses_input import seal
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
@@ -127,24 +127,6 @@ def _parts(message: JsonObject, logprobs: list[JsonValue]) -> list[JsonValue]:
     if message.get("refusal"):
         parts.append({"type": "refusal", "refusal": message["refusal"]})
     return parts
-
-
-def first_choice(document: Mapping[str, JsonValue]) -> JsonObject:
-    choices = list_of(document.get("choices"))
-    return object_of(choices[0]) if choices else {}
-
-
-def thought_in(message: JsonObject) -> str:
-    """Servers disagree about the name, and some use both for the same."""
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    return thought if isinstance(thought, str) else ""
-
-
-def text_in(content: JsonValue) -> str:
-    """A text, or the texts among parts."""
-    if isinstance(content, str):
-        return content
-    return "".join(str(part["text"]) for part in objects_of(content) if "text" in part)
 
 
 def reasoning_item(name: str, thought: str, blocks: list[JsonValue]) -> JsonObject:

@@ -12,18 +12,16 @@ from typing import NamedTuple
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
+from agentcore.llm_gateway.chat_wire import first_choice, text_in, thought_in
 from agentcore.llm_gateway.dialects.responses_answer import (
     Draft,
     annotation,
     call_item,
     cut_short,
-    first_choice,
     logprob,
     message_item,
     reasoning_item,
-    text_in,
     text_part,
-    thought_in,
 )
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
+from agentcore.kit.jsonvalue import JsonObject, object_in, objects_of
 from agentcore.llm_gateway.errors import UpstreamMalformed, UpstreamUnavailable
 from agentcore.llm_gateway.parallax.models import LOST_AFTER, ClusterStatus, status_of
 from agentcore.llm_gateway.transport import Exchange, Transport
@@ -77,11 +77,7 @@ class Scheduler:
             raw = await exchange.read(seconds)
         finally:
             exchange.close()
-        try:
-            document: JsonValue = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            document = None
-        known = document if isinstance(document, dict) else {}
+        known = object_in(raw)
         if exchange.status != 200 or not known:
             why = known.get("error") or known.get("detail") or "with no reason"
             raise UpstreamUnavailable(

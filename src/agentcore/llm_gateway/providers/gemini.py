@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from agentcore.kit.jsonvalue import JsonObject, list_of
-from agentcore.llm_gateway.catalogue import Catalogue, Page, listed, listing
+from agentcore.llm_gateway.catalogue import LISTS, Catalogue, Page, listed
+from agentcore.llm_gateway.chat_wire import json_object
 from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
 from agentcore.llm_gateway.endpoint import json_headers
@@ -27,7 +28,7 @@ def models_page(raw: bytes, provider: str) -> Page:
     Raises:
         UpstreamMalformed: it is no list of models.
     """
-    document = listing(raw, provider)
+    document = json_object(raw, provider, LISTS)
     models = listed(document.get("models", []), provider)
     names = [each.get("name") for each in models if _asked(each)]
     token = document.get("nextPageToken")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_in
 from agentcore.llm_gateway.chat_assembly import Assembly
 from agentcore.llm_gateway.chat_wire import upstream_body
 from agentcore.llm_gateway.models import ChatCall
@@ -52,11 +52,7 @@ class GatheringScanner(EventScanner):
         return b""
 
     def _bare(self, body: bytes) -> bytes:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            document = None
-        if isinstance(document, dict) and isinstance(document.get("choices"), list):
+        if isinstance(object_in(body).get("choices"), list):
             self._plain = body
             return b""
         return super()._bare(body)

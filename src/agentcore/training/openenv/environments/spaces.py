@@ -7,7 +7,6 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue
 STRING: JsonObject = {"type": "string"}
 STRINGS: JsonObject = {"type": "array", "items": STRING}
 COUNT: JsonObject = {"type": "integer", "minimum": 0}
-WHOLE: JsonObject = {"type": "integer"}
 FLAG: JsonObject = {"type": "boolean"}
 PERCENT: JsonObject = {"type": "integer", "minimum": 0, "maximum": 100}
 
