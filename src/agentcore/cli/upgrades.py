@@ -11,15 +11,15 @@ import asyncio
 from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agentcore.cli.corking import Corked
+from agentcore.cli.request_heads import BoundedHeads
 
 OFFER = frozenset({b"upgrade", b"http2-settings"})
 INVALID = "Invalid HTTP request received."
 
 
-class PlainHttp(HttpToolsProtocol):
+class PlainHttp(BoundedHeads):
     """``http=PlainHttp`` in uvicorn's configuration: only WebSockets are upgraded to."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,6 +37,7 @@ class PlainHttp(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
+            self.head_goes_on(data)
         except httptools.HttpParserError:
             self.logger.warning(INVALID)
             self.send_400_response(INVALID)

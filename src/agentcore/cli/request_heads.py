@@ -1,0 +1,83 @@
+"""HTTP/1.1 under uvicorn with heads of requests that come soon and are not too large.
+
+A head is read before anybody is asked who they are. Neither uvicorn nor its parser bounds it, and
+the parser copies what it has of a field with each part that arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+LARGEST_HEAD = 64 * 1024
+HEAD_SECONDS = 30.0
+REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """Whoever sends more than ``LARGEST_HEAD`` before a head's end, or has not come to it
+    ``HEAD_SECONDS`` after its begin, is disconnected. What comes with the first or last part of a
+    head counts as a part of it.
+    """
+
+    head_seconds = HEAD_SECONDS
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
+        super().connection_made(transport)
+        self._head_begins()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_ends()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._head_ends()
+        super().on_headers_complete()
+
+    def head_goes_on(self, data: bytes) -> None:
+        """To be called with what was received when the parser has read it."""
+        if not self._in_head or self.transport.is_closing():
+            return
+        if self._head_timer is None:
+            self._head_begins()
+        self._head_bytes += len(data)
+        if self._head_bytes > LARGEST_HEAD:
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def _head_begins(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._late)
+
+    def _head_ends(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _late(self) -> None:
+        if self._answering:
+            # The server itself may have stopped reading until its answer is through.
+            self._head_begins()
+        else:
+            self._refuse(b"408 Request Timeout")
+
+    @property
+    def _answering(self) -> bool:
+        # There is none before the first request, though it is declared otherwise.
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _refuse(self, status: bytes) -> None:
+        """Where nothing was asked, or the answer before is not through, nothing is said."""
+        if self._head_bytes and not self._answering:
+            self.transport.write(REFUSED % status)
+        self._head_ends()
+        self.transport.close()
