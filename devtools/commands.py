@@ -164,6 +164,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
         print(USAGE, end="")
         sys.exit(0)
     if name not in COMMANDS:
+        if name:
+            print(f"dev: there is no command {name!r}\n", file=sys.stderr)
         print(USAGE, end="", file=sys.stderr)
         sys.exit(2)
     try:

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from agentcore.a2a_protocol import api as a2a_api
@@ -82,6 +83,7 @@ RULES = (
     Rule("/console", "admin"),
 )
 PROBES = ("/health/live", "/health/ready")
+METHODS, FULL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), Match.FULL
 # A playbook is the largest thing sent there, and it may have one MiB.
 LARGEST_INTERNAL_BODY = 4 * 1024 * 1024
 CREDENTIALS = {
@@ -356,8 +358,18 @@ def _http_error(request: Request, error: HTTPException) -> AgentCoreError:
     if error.status_code == 404:
         return NotFound(f"there is no {path}", hint="GET /docs lists all routes")
     if error.status_code == 405:
-        return MethodNotAllowed(
-            f"{path} does not answer {request.method}",
-            hint=f"it answers {(error.headers or {}).get('Allow', 'other methods')}",
-        )
+        taken = _methods(request)
+        error.headers = {**(error.headers or {}), "Allow": taken}
+        detail = f"{path} does not answer {request.method}"
+        return MethodNotAllowed(detail, hint=f"it answers {taken}")
     return MalformedRequest(str(error.detail))
+
+
+def _methods(request: Request) -> str:
+    """All that the path answers: a refusal itself names those of its first route only."""
+    routes = request.app.routes
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is FULL for route in routes)
+    )

@@ -272,7 +272,11 @@ class KubernetesApi:
 
     async def _watch(self, request: web.Request, place: Place) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/json"})
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:
+            # Whoever watched has seen enough elsewhere, and left before this one began.
+            return response
         queue: asyncio.Queue[Object] = asyncio.Queue()
         since = int(request.query.get("resourceVersion") or 0)
         if 0 < since < self.oldest:

@@ -118,6 +118,12 @@ def test_unknown_routes_and_methods_are_problems(http: httpx2.Client) -> None:
     assert wrong.status_code == 405
     assert wrong.headers["allow"] == "POST"
     assert wrong.json()["code"] == "method_not_allowed"
+    # Each of a path's methods is a route of its own, and the refusal names them all.
+    both = http.request("PATCH", "/internal/environments")
+    assert (both.status_code, both.headers["allow"]) == (405, "GET, POST")
+    assert both.json()["hint"] == "it answers GET, POST"
+    within = http.request("PATCH", "/envs/guess_number/reset")
+    assert (within.status_code, within.headers["allow"]) == (405, "POST")
 
 
 def test_below_v1_errors_have_the_shape_of_openai(

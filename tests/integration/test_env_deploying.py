@@ -151,3 +151,11 @@ def test_a_service_deploys_what_it_knows(
         assert "status: running" in env("status", "guess-number")
     finally:
         assert "guess_number is gone" in env("undeploy", "guess_number")
+    assert "guess_number" not in env("status")
+
+
+def test_where_nothing_is_deployed_it_says_so(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["env", "status"]) == 0
+    assert capsys.readouterr().out == "nothing is deployed\n"

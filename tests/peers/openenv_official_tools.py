@@ -1,4 +1,6 @@
-"""Upstream's validator and tool client on a server of guess_number at the given address.
+"""Upstream's validators and tool client on a server of guess_number at the given address.
+
+One validator asks the server; the other reads a package, and the one given is ours.
 
 Runs under .venv-peers, not under the tests' interpreter. Prints one JSON document.
 """
@@ -8,10 +10,13 @@ Runs under .venv-peers, not under the tests' interpreter. Prints one JSON docume
 import argparse
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 from openenv.cli._validation import validate_running_environment
 from openenv.core.mcp_client import MCPToolClient
+from openenv.validation.runner import run_validation
+from openenv.validation.types import Level
 
 
 async def play(address: str) -> dict[str, Any]:
@@ -31,9 +36,13 @@ async def play(address: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("address")
-    address = parser.parse_args().address
-    report = validate_running_environment(address)
-    print(json.dumps({"report": report, "played": asyncio.run(play(address))}, default=str))
+    parser.add_argument("package", type=Path)
+    args = parser.parse_args()
+    report = validate_running_environment(args.address)
+    # Its further levels build an image and run it.
+    package = run_validation(args.package, max_level=Level.STATIC).model_dump(mode="json")
+    played = asyncio.run(play(args.address))
+    print(json.dumps({"report": report, "package": package, "played": played}, default=str))
 
 
 if __name__ == "__main__":

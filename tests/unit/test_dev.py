@@ -60,6 +60,8 @@ class TestUsage:
         assert told.stdout == ""
         assert 5 < len(told.stderr.splitlines()) < 24
         assert max(map(len, told.stderr.splitlines())) <= 100
+        first = told.stderr.splitlines()[0]
+        assert first == (f"dev: there is no command {args[0]!r}" if args else first)
 
     def test_it_names_every_command(self) -> None:
         told = dev("help")

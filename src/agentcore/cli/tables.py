@@ -13,12 +13,16 @@ def show_table(rows: Sequence[JsonObject], columns: tuple[str, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns)
+    told = [column for column in columns if any(cell_text(row.get(column)) for row in rows)]
+    table = Table()
+    for column in told or columns:
+        # An address that is cut is none: what is too long goes on in the next line.
+        table.add_column(column, overflow="fold")
     # What a row is called by has to be there whole, however narrow the terminal.
     table.columns[0].no_wrap = True
     for row in rows:
         # Texts, never markup: names of foreign servers are among them.
-        table.add_row(*(Text(shown(cell_text(row.get(column)))) for column in columns))
+        table.add_row(*(Text(shown(cell_text(row.get(column)))) for column in told))
     Console().print(table)
 
 

@@ -50,3 +50,17 @@ async def test_the_image_of_a_session_is_a_png() -> None:
         assert (nothing.status_code, nothing.json()["code"]) == (404, "not_found")
         assert (await http.get("/render")).status_code == 422
         assert (await http.get("/render?session_id=x")).status_code == 404
+
+
+async def test_unknown_routes_and_methods_are_problems() -> None:
+    server = EnvironmentServer("guess_number", GuessNumber)
+    async with serving(server) as url, httpx2.AsyncClient(base_url=url) as http:
+        unknown = await http.get("/nowhere")
+        assert unknown.headers["content-type"] == "application/problem+json"
+        assert unknown.json() == unknown.json() | {"status": 404, "code": "not_found"}
+        assert "/nowhere" in unknown.json()["detail"]
+        for method, path, taken in [("GET", "/reset", "POST"), ("POST", "/health", "GET")]:
+            wrong = await http.request(method, path)
+            assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+            assert taken in wrong.headers["allow"]
+            assert taken in wrong.json()["hint"]

@@ -94,6 +94,8 @@ def test_a_wrong_action_is_refused_with_its_fields() -> None:
         encoder.encode(Action(type="say", parameters={"message": 1, "extra": 2}))
     found = {(tuple(error["loc"]), error["type"]) for error in caught.value.errors}  # type: ignore[arg-type]  # lists
     assert found == {(("message",), "type"), ((), "additionalProperties")}
+    with pytest.raises(OpenEnvInvalidActionError, match=r"^say: message: 1 is not of type"):
+        encoder.encode(Action(type="say", parameters={"message": 1}))
 
 
 def test_typed_parameters_are_checked_before_sending() -> None:

@@ -121,6 +121,9 @@ def status(
     deployments = _deployments(url, token, config, where, unseen)
     if name is None:
         rows: list[JsonObject] = [{**_row(each)} for each in deployments.listed()]
+        if not rows:
+            typer.echo("nothing is deployed")
+            return
         show_table(rows, ("name", "version", "status", "ready", "url", "detail"))
         return
     name = bundled_name(name)

@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 import jsonschema_rs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult, made
@@ -65,7 +65,7 @@ class ActionEncoder:
         checked = self.encoding != "tool" or action.type != LIST_TOOLS
         if checked and self._validator is not None and not self._validator.is_valid(payload):
             faults = _faults(self._validator, payload)
-            raise OpenEnvInvalidActionError(f"{action.type}: {faults[0]['msg']}", faults)
+            raise OpenEnvInvalidActionError(f"{action.type}: {_told(faults[0])}", faults)
         return payload, message
 
     def _payload(self, action: Action) -> JsonObject:
@@ -170,6 +170,12 @@ def validator_of(schema: bytes) -> jsonschema_rs.Draft202012Validator:
 def fetch_nothing(uri: str) -> JsonValue:
     """A foreign schema must not make this process fetch what it refers to."""
     raise ValueError(f"{uri} is not in the schema")
+
+
+def _told(fault: JsonObject) -> str:
+    """What is wrong, and with which member where it is not the action as a whole."""
+    member = ".".join(str(step) for step in list_of(fault["loc"]))
+    return f"{member}: {fault['msg']}" if member else str(fault["msg"])
 
 
 def _faults(validator: jsonschema_rs.Draft202012Validator, payload: JsonObject) -> list[JsonObject]:

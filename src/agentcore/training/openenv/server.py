@@ -14,11 +14,18 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
-from agentcore.kit.errors import AgentCoreError, InvalidInput, NotFound, problem
+from agentcore.kit.errors import (
+    AgentCoreError,
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    problem,
+)
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
@@ -110,7 +117,7 @@ class EnvironmentServer:
                 Route("/mcp/standard", self._standard),
                 *TaskSets(slots).routes(),
             ],
-            exception_handlers={AgentCoreError: _refused},
+            exception_handlers={AgentCoreError: _refused, HTTPException: _unrouted},
         )
 
     async def health(self, request: Request) -> Response:
@@ -175,6 +182,20 @@ async def _refused(_: Request, error: Exception) -> Response:
     if not isinstance(error, AgentCoreError):
         raise error
     return refusal(error)
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: an unknown path, or a known one's wrong method."""
+    if not isinstance(error, HTTPException) or error.status_code not in {404, 405}:
+        raise error
+    path = request.url.path
+    if error.status_code == 404:
+        return refusal(NotFound(f"there is no {path}", hint="GET /openapi.json lists all routes"))
+    taken = (error.headers or {}).get("Allow", "other methods")
+    detail = f"{path} does not answer {request.method}"
+    response = refusal(MethodNotAllowed(detail, hint=f"it answers {taken}"))
+    response.headers["allow"] = taken
+    return response
 
 
 def refusal(error: AgentCoreError) -> Response:
