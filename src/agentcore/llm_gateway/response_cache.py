@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
+from agentcore.kit.errors import DeadlineExceeded
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, object_in
 from agentcore.llm_gateway.accounts import NOTHING, Accounts, Outcome
@@ -61,7 +61,8 @@ class _Flight:
 
     def __init__(self) -> None:
         self.landed = asyncio.Event()
-        self.failed = False
+        # Its caller has left: nobody knows whether an answer would have been of use.
+        self.left = False
 
 
 class Router(Protocol):
@@ -125,9 +126,9 @@ class ResponseCache:
             if flight is None:
                 return await self._led(key, call)
             await self._waited(flight, call)
-            if flight.failed:
-                # Not one after the other: each may take as long to fail.
-                return await self._router.dispatch(call)
+            if not flight.left:
+                # Not one after the other: each may take as long to fail, or to be too large.
+                return self._find(key, call) or await self._router.dispatch(call)
         return found
 
     async def _led(self, key: Key, call: ChatCall) -> Answer:
@@ -136,8 +137,8 @@ class ResponseCache:
             answer = await self._router.dispatch(call)
             if isinstance(answer.reply, PlainReply):
                 self._keep(key, answer, answer.reply.body, answer.reply.usage)
-        except AgentCoreError:
-            flight.failed = True
+        except asyncio.CancelledError:
+            flight.left = True
             raise
         finally:
             del self._flights[key]

@@ -165,6 +165,23 @@ async def test_a_failure_is_not_waited_for_again_and_again(cached: Cached) -> No
     assert len(cached.own.seen) == 3
 
 
+async def test_what_is_not_kept_is_not_waited_for_again_and_again(
+    build: Build, accounts: Accounts, clock: ManualClock, ids: Ids
+) -> None:
+    cached = Cached(build, accounts, clock, ids, largest=1)
+    cached.own.free.clear()
+    tasks = [asyncio.create_task(cached.ask()) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    assert cached.asked == 1
+    cached.own.free.set()
+    cached.own.free.clear()
+    await tasks[0]
+    await asyncio.sleep(0.01)
+    assert cached.asked == 4
+    cached.own.free.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_waiting_has_the_calls_own_end(cached: Cached, clock: ManualClock) -> None:
     cached.own.free.clear()
     first = asyncio.create_task(cached.ask())
