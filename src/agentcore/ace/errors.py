@@ -149,6 +149,18 @@ class EvolutionBudgetExhausted(AgentCoreError):
         )
 
 
+class EvolutionModelUnknown(NotFound):
+    """No provider serves the model that evolution asks."""
+
+    code, http_status, rpc_code, retryable = "evolution_model_unknown", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"no provider serves {model!r}, which evolution asks",
+            hint="set ACE_LLM_MODEL to a model that `agentcore models` lists",
+        )
+
+
 class EvolutionClaimLost(Conflict):
     """Another worker took the evolution over because this one had fallen silent."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from agentcore.ace.errors import EvolutionModelUnknown
 from agentcore.ace.ports import Completion, PromptMessage
+from agentcore.llm_gateway.errors import UnknownModel
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 
 SUBJECT = "context-evolution"
@@ -31,21 +33,24 @@ class GatewayLanguageModel:
         trace_id: str,
         private: bool = False,
     ) -> Completion:
-        answer = await self._router.route_request(
-            LLMRequest(
-                model=model,
-                messages=[
-                    {"role": message.role, "content": message.content} for message in messages
-                ],
-                temperature=0.0,
-                max_tokens=max_tokens,
-                trace_id=trace_id,
-                requires_privacy=private or self._private,
-                priority="low",
-                subject=SUBJECT,
-                agent=SUBJECT,
+        try:
+            answer = await self._router.route_request(
+                LLMRequest(
+                    model=model,
+                    messages=[
+                        {"role": message.role, "content": message.content} for message in messages
+                    ],
+                    temperature=0.0,
+                    max_tokens=max_tokens,
+                    trace_id=trace_id,
+                    requires_privacy=private or self._private,
+                    priority="low",
+                    subject=SUBJECT,
+                    agent=SUBJECT,
+                )
             )
-        )
+        except UnknownModel as exc:
+            raise EvolutionModelUnknown(model) from exc
         usage = answer.usage
         return Completion(
             text=answer.content,

@@ -182,7 +182,7 @@ class PlaybookLedger:
             return playbook, pending(playbook, delta, {"reason": "no_op", "detail": detail})
         applied = advance(playbook, delta, operations, now=self._clock.now())
         if delta.confidence < threshold:
-            detail = f"{delta.confidence:g} is below {threshold:g}"
+            detail = f"{delta.confidence:g} is below {threshold:g}, the ACE_CONFIDENCE_THRESHOLD"
             return playbook, pending(playbook, delta, {"reason": "confidence", "detail": detail})
         return applied
 

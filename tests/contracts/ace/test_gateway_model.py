@@ -8,9 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from agentcore.ace.errors import EvolutionModelUnknown
 from agentcore.ace.gateway_model import GatewayLanguageModel
 from agentcore.ace.ports import Completion, LanguageModel, PromptMessage
 from agentcore.kit.errors import AgentCoreError, Unavailable
+from agentcore.llm_gateway.errors import UnknownModel
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, TokenUsage
 from tests.fakes.language_model import ScriptedModel
 
@@ -98,3 +100,9 @@ async def test_private_messages_are_asked_about_privately() -> None:
         [PromptMessage("user", "hello")], model="m", max_tokens=16, trace_id="t", private=True
     )
     assert router.asked[0].requires_privacy
+
+
+async def test_a_model_that_nobody_serves_is_named_with_the_setting() -> None:
+    with pytest.raises(EvolutionModelUnknown, match="'m'") as caught:
+        await ask(through_the_gateway(UnknownModel("no provider serves the model 'm'"), None))
+    assert "ACE_LLM_MODEL" in caught.value.hint

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from agentcore.ace.delta_generator import DeltaGenerator
-from agentcore.ace.errors import EvolutionBudgetExhausted
+from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionModelUnknown
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.kit.errors import DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.resilience import CircuitOpen
@@ -114,9 +114,9 @@ async def test_circuit_breaker_half_open_after_recovery_timeout(
 async def test_requests_that_we_got_wrong_do_not_open_the_breaker(
     world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
 ) -> None:
-    world.model.answers = [InvalidInput("no such model")]
+    world.model.answers = [InvalidInput("too long")] * 3 + [EvolutionModelUnknown("m")] * 3
     for _ in range(6):
-        with pytest.raises(InvalidInput):
+        with pytest.raises((InvalidInput, EvolutionModelUnknown)):
             await world.generator.generate(playbook, traces)
     assert world.sample("ace_circuit_breaker_state") == 0
 

@@ -111,7 +111,7 @@ async def test_unsure_deltas_are_kept_and_not_applied(
     assert (outcome.applied, outcome.reason, outcome.playbook.version) == (False, "confidence", 1)
     kept = (await world.contexts.deltas("agent-123"))[0]
     assert (kept.delta.applied, kept.delta.changes) == (False, {"goals": ["b"]})
-    assert kept.gate["detail"] == "0.69 is below 0.7"
+    assert kept.gate["detail"] == "0.69 is below 0.7, the ACE_CONFIDENCE_THRESHOLD"
 
 
 async def test_what_is_there_already_raises_no_version(

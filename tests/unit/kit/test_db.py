@@ -124,6 +124,7 @@ async def test_an_unusable_url_is_one_clear_line(url: str, message: str) -> None
     assert "\n" not in caught.value.detail
 
 
+@pytest.mark.promise("002-behaviour-postgres-version-is-checked-at-start")
 async def test_a_server_that_is_too_old_is_named(
     proxied: tuple[Database, TcpProxy],
 ) -> None:
