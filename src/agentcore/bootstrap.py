@@ -288,7 +288,7 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
     queue = EvolutionQueue(
         config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
     )
-    cache = PlaybookCache(config, ground.cache, clock=clock, metrics=metrics)
+    cache = PlaybookCache(config, ground.cache, clock=clock, ids=ids, metrics=metrics)
     manager = ContextManager(
         config,
         store,

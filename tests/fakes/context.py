@@ -63,7 +63,9 @@ class ContextWorld:
         self.metrics = ACEMetrics(self.registry)
         self.store = ContextStore(self.database)
         self.ledger = PlaybookLedger(config, self.store, clock=clock, ids=ids)
-        self.playbooks = PlaybookCache(config, self.cache, clock=clock, metrics=self.metrics)
+        self.playbooks = PlaybookCache(
+            config, self.cache, clock=clock, ids=ids, metrics=self.metrics
+        )
         self.queue = EvolutionQueue(config.ace_worker_queue_size, retry_after=1.0)
         self.agents = AgentLifecycleManager(
             AgentStore(self.database),

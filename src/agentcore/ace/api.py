@@ -68,18 +68,12 @@ def _playbook_routes(
         )
         return PlaybookCreated(**made.model_dump(include=set(PlaybookCreated.model_fields)))
 
-    @api.get("/playbooks/{agent_id}")
-    async def get_playbook(agent_id: AgentId, request: Request, response: Response) -> PlaybookRead:
+    @api.get("/playbooks/{agent_id}", response_model=PlaybookRead)
+    async def get_playbook(agent_id: AgentId, request: Request) -> Response:
         """The playbook as it is now; its ETag is its version."""
         found = await contexts().get_playbook(agent_id, principal=principal_of(request.scope))
-        response.headers["ETag"] = f'"{found.version}"'
-        return PlaybookRead(
-            playbook_id=found.playbook_id,
-            agent_id=found.agent_id,
-            version=found.version,
-            content=found.content,
-            last_updated=found.updated_at,
-        )
+        headers = {"ETag": f'"{found.version}"'}
+        return Response(PlaybookRead.written(found), media_type="application/json", headers=headers)
 
     @api.patch("/playbooks/{agent_id}")
     async def apply_delta(

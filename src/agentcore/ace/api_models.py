@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from agentcore.ace.content import Place
 from agentcore.ace.difference import Change, ChangeKind, Difference
 from agentcore.ace.journal import Entry
-from agentcore.ace.models import DeltaOutcome, EvolutionState, Identifier
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.ace.models import ContextPlaybook, DeltaOutcome, EvolutionState, Identifier
+from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.storable import StorableObject, StorableText
 
 # Versions are PostgreSQL integers.
@@ -91,6 +91,19 @@ class PlaybookRead(BaseModel):
     version: int
     content: dict[str, JsonValue]
     last_updated: datetime
+
+    @staticmethod
+    def written(playbook: ContextPlaybook) -> bytes:
+        """As JSON at once: validating again what was validated when stored takes most of a read."""
+        return dumps(
+            {
+                "playbook_id": playbook.playbook_id,
+                "agent_id": playbook.agent_id,
+                "version": playbook.version,
+                "content": playbook.content,
+                "last_updated": playbook.updated_at,
+            }
+        )
 
 
 class DeltaResult(BaseModel):

@@ -30,7 +30,8 @@ from agentcore.ace.models import (
     ExecutionTrace,
     RenderedContext,
 )
-from agentcore.ace.playbook_cache import CachedPlaybook, PlaybookCache
+from agentcore.ace.nearby import CachedPlaybook
+from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentDirectory, AgentOwner
 from agentcore.ace.privacy import MARKED, marked
 from agentcore.ace.rendering import render
@@ -95,7 +96,7 @@ class ContextManager:
         with self._cache.writing(agent_id):
             playbook = await self._ledger.create(agent_id, initial_context)
             await self._keep_private(agent_id, principal)
-            await self._cache.written(CachedPlaybook(tenant=owner.tenant, playbook=playbook))
+            await self._cache.written(owner.tenant, playbook)
         return playbook
 
     async def get_playbook(
@@ -133,9 +134,7 @@ class ContextManager:
         await self._keep_private(agent_id, principal)
         with self._cache.writing(agent_id):
             outcome = await self._ledger.apply(agent_id, delta, expected_version)
-            await self._cache.written(
-                CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook)
-            )
+            await self._cache.written(owner.tenant, outcome.playbook)
         return outcome
 
     async def rollback(
@@ -145,9 +144,7 @@ class ContextManager:
         owner = await self._owner(agent_id, principal, PlaybookNotFound)
         with self._cache.writing(agent_id):
             outcome = await self._ledger.rollback(agent_id, version)
-            await self._cache.written(
-                CachedPlaybook(tenant=owner.tenant, playbook=outcome.playbook)
-            )
+            await self._cache.written(owner.tenant, outcome.playbook)
         return outcome
 
     async def delete_playbook(self, agent_id: str, *, principal: Principal | None = None) -> None:
@@ -295,9 +292,7 @@ class ContextManager:
         playbook = await self._store.run(lambda unit: unit.playbooks.of(agent_id))
         if playbook is None:
             raise PlaybookNotFound(agent_id)
-        found = CachedPlaybook(tenant=owner.tenant, playbook=playbook)
-        await self._cache.fill(found)
-        return found
+        return await self._cache.fill(owner.tenant, playbook)
 
     async def _capture(self, unit: Unit, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
         pending = await unit.status.count_trace(trace.agent_id)

@@ -91,6 +91,12 @@ class Cache:
         self._handlers: dict[str, list[Handler]] = {}
         self._dirty: set[str] = set()
         self._reachable = redis is not None
+        self._era = 0
+
+    @property
+    def era(self) -> int:
+        """Changes when messages may have been missed: whoever relies on them starts anew then."""
+        return self._era
 
     @property
     def degraded(self) -> bool:
@@ -137,7 +143,7 @@ class Cache:
         self._deliver(channel, message)
 
     def subscribe(self, channel: str, handler: Handler) -> None:
-        """Call ``handler`` with each message; subscribe before :meth:`watch` runs."""
+        """Call ``handler`` with each message, once :meth:`watch` has noticed."""
         self._handlers.setdefault(channel, []).append(handler)
 
     async def watch(self) -> None:
@@ -185,6 +191,7 @@ class Cache:
         if self._reachable:
             log.warning("cache lost, working from memory", reason=first_line(error))
             self._reachable = False
+            self._era += 1
             self._local.clear()
 
     async def _recover(self, redis: Redis) -> None:
@@ -201,21 +208,27 @@ class Cache:
         log.info("cache is back")
 
     async def _receive(self, redis: Redis) -> None:
-        names = {self._name(channel).encode(): channel for channel in self._handlers}
-        async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-            if names:
-                await pubsub.subscribe(*(name.decode() for name in names))
-            await self._pump(redis, pubsub, names)
+        async with redis.pubsub() as pubsub:
+            await self._pump(redis, pubsub)
 
-    async def _pump(self, redis: Redis, pubsub: PubSub, names: dict[bytes, str]) -> None:
+    async def _pump(self, redis: Redis, pubsub: PubSub) -> None:
+        names: dict[bytes, str] = {}
         while self._reachable:
+            if len(names) < len(self._handlers):
+                names = {self._name(channel).encode(): channel for channel in self._handlers}
+                await pubsub.subscribe(*(name.decode() for name in names))
             if not names:
                 await self._clock.sleep(PROBE_SECONDS)
                 await redis.ping()
                 continue
             message = await pubsub.get_message(timeout=PROBE_SECONDS)
-            if message is not None and message["type"] == "message":
+            if message is None:
+                continue
+            if message["type"] == "message":
                 self._deliver(names[message["channel"]], bytes(message["data"]))
+            else:
+                # Subscribed: what was published before this moment has not been heard.
+                self._era += 1
 
     def _deliver(self, channel: str, message: bytes) -> None:
         for handler in self._handlers.get(channel, []):

@@ -108,6 +108,7 @@ async def test_cache_lost_falls_back_to_database(world: ContextWorld) -> None:
     slow = ContextWorld(world.database, broken, world.supervisor, world.clock)
     await slow.contexts.create_playbook("agent-123", {}, principal=ALICE)
     await slow.contexts.update_playbook("agent-123", delta(slow, "win"))
+    world.clock.advance(slow.config.ace_cache_ttl_seconds)
     assert (await slow.contexts.get_playbook("agent-123")).version == 2
     assert slow.sample("ace_cache_misses_total") == 1
 

@@ -67,6 +67,19 @@ async def test_messages_reach_the_subscribers_of_other_processes(
         assert set(got) == {b"hello"}
 
 
+async def test_a_late_subscriber_is_heard_and_told_that_it_may_have_missed_something(
+    cache: Cache,
+) -> None:
+    got: list[bytes] = []
+    cache.subscribe("early", lambda _: None)
+    await eventually(lambda: cache.era > 0, 20.0)
+    before = cache.era
+    cache.subscribe("news", got.append)
+    await eventually(lambda: cache.era > before, 20.0)
+    await cache.publish("news", b"hello")
+    await eventually(lambda: got == [b"hello"], 20.0)
+
+
 async def test_without_redis_the_cache_works_from_memory(supervisor: Supervisor) -> None:
     got: list[bytes] = []
     async with open_cache(CacheConfig(), None, supervisor) as cache:
@@ -104,7 +117,9 @@ async def test_losing_redis_for_good_costs_no_error(
     async with open_cache(CacheConfig(), redis_server.url, supervisor) as cache:
         await cache.set("key", b"old", ttl=600)
         os.kill(redis_server.pid, signal.SIGKILL)
+        era = cache.era
         await eventually(lambda: cache.degraded)
+        assert cache.era > era
         await cache.set("key", b"new", ttl=600)
         assert await cache.get("key") == b"new"
 
