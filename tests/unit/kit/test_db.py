@@ -36,6 +36,7 @@ async def test_a_unit_of_work_commits_whole_or_not_at_all(database: Database) ->
         await database.run(twice)
     async with database.begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM things")) == 0
+        await connection.execute(text("DROP TABLE things"))
 
 
 async def test_serialization_failures_are_repeated(database: Database) -> None:
