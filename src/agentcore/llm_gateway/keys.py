@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -21,6 +22,10 @@ from agentcore.llm_gateway.terms import NO_TERMS, ApiKey, KeyHolder, Terms
 CACHE_SECONDS = 5.0
 # How long while the database is away.
 OUTAGE_SECONDS = 300.0
+# How long calls wait for a database that does not answer, and how long a process then leaves it
+# alone where it knows the key.
+PATIENCE_SECONDS = 2.0
+PAUSE_SECONDS = 5.0
 CACHE_ENTRIES = 10_000
 ID_BYTES = 8
 SECRET_BYTES = 32
@@ -40,9 +45,14 @@ class ApiKeys:
     The secret has 256 random bits: a plain SHA-256 cannot be searched, and costs a microsecond.
     """
 
-    def __init__(self, store: KeyStore, clock: Clock) -> None:
+    def __init__(
+        self, store: KeyStore, clock: Clock, *, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._patience = patience
+        # Until when, by the monotonic clock, known keys are not asked for: the database was away.
+        self._away_until = 0.0
         self._cache: OrderedDict[bytes, _Known] = OrderedDict()
         self._changes = 0
 
@@ -152,12 +162,20 @@ class ApiKeys:
         self, presented: str, digest: bytes, known: _Known | None, now: float
     ) -> _Known:
         before = self._changes
+        usable = known is not None and known.at + OUTAGE_SECONDS > now
+        if known is not None and usable and now < self._away_until:
+            return known
+        if self._away_until:
+            # One call sees whether it is back, and the others do not wait for that.
+            self._away_until = now + PAUSE_SECONDS
         try:
-            found = await self._look_up(presented, digest, now)
+            found = await self._looked_up(presented, digest, now)
         except StorageUnavailable:
-            if known is None or known.at + OUTAGE_SECONDS <= now:
+            self._away_until = self._clock.monotonic() + PAUSE_SECONDS
+            if known is None or not usable:
                 raise
             return known
+        self._away_until = 0.0
         # What was read may be of the time before a change: then whoever comes next asks again.
         if self._changes == before:
             self._cache[digest] = found
@@ -165,6 +183,16 @@ class ApiKeys:
             if len(self._cache) > CACHE_ENTRIES:
                 self._cache.popitem(last=False)
         return found
+
+    async def _looked_up(self, presented: str, digest: bytes, now: float) -> _Known:
+        """A database that does not answer is away, too."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._look_up(presented, digest, now)
+        except TimeoutError as exc:
+            raise StorageUnavailable(
+                f"the database has not answered for {self._patience:g} s", hint="try again later"
+            ) from exc
 
     async def _look_up(self, presented: str, digest: bytes, now: float) -> _Known:
         key_id, _, secret = presented.removeprefix(API_KEY_PREFIX).partition("_")

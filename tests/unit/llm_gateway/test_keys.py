@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.errors import InvalidInput, NotFound, Unauthenticated
-from agentcore.llm_gateway.keys import CACHE_SECONDS, OUTAGE_SECONDS, ApiKeys
+from agentcore.llm_gateway.keys import CACHE_SECONDS, OUTAGE_SECONDS, PAUSE_SECONDS, ApiKeys
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.llm_gateway.terms import ApiKey, KeyHolder, Terms
 from tests.fakes.clock import ManualClock
@@ -160,6 +161,43 @@ async def test_without_a_database_known_keys_go_on_for_a_while(
     clock.advance(1)
     with pytest.raises(StorageUnavailable):
         await elsewhere.find(plaintext)
+
+
+async def test_a_database_that_hangs_is_waited_for_by_one_call_now_and_then(
+    database: Database, clock: ManualClock
+) -> None:
+    class Hanging(KeyStore):
+        asked = 0
+        hangs = False
+        kept: tuple[ApiKey, bytes] | None = None
+
+        async def find(self, key_id: str) -> tuple[ApiKey, bytes] | None:
+            self.asked += 1
+            if self.hangs:
+                await asyncio.Event().wait()
+            return self.kept
+
+    store = Hanging(lambda: database)
+    keys = ApiKeys(store, clock, patience=0.01)
+    key, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
+    store.kept = await KeyStore(lambda: database).find(key.key_id)
+    assert await keys.find(plaintext) is not None
+    store.hangs = True
+    for seconds, asked in ((CACHE_SECONDS, 2), (1, 2), (PAUSE_SECONDS, 3), (PAUSE_SECONDS, 4)):
+        clock.advance(seconds)
+        found = await asyncio.gather(*(keys.find(plaintext) for _ in range(3)))
+        assert all(each is not None and each.subject == "ann" for each in found)
+        # The first time nobody knows yet that it hangs.
+        assert store.asked in (asked, asked + 2)
+        store.asked = asked
+    with pytest.raises(StorageUnavailable, match=r"not answered for 0\.01 s"):
+        await keys.find("ac_" + "0" * 16 + "_" + "x" * 43)
+    store.hangs = False
+    clock.advance(PAUSE_SECONDS)
+    store.asked = 0
+    assert await keys.find(plaintext) is not None
+    assert await keys.find(plaintext) is not None
+    assert store.asked == 1
 
 
 async def test_keys_are_paged(keys: ApiKeys) -> None:
