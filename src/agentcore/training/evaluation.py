@@ -68,6 +68,7 @@ def evaluate(
     waits = sorted(wait for episode in completed for wait in episode.step_seconds)
     verdicts = [success(episode) for episode in completed]
     told = any(verdict is not None for verdict in verdicts)
+    failures = [episode.failure for episode in result.episodes if episode.failure is not None]
     return EvaluationReport(
         policy=policy,
         environment=environment,
@@ -81,7 +82,8 @@ def evaluate(
         step_p95=quantile(waits, 0.95) if waits else None,
         steps=sum(episode.length for episode in result.episodes),
         seconds=result.seconds,
-        failures=dict(Counter(e.failure.code for e in result.episodes if e.failure is not None)),
+        failures=dict(Counter(failure.code for failure in failures)),
+        reasons={failure.code: failure.detail for failure in reversed(failures)},
     )
 
 

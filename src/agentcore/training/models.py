@@ -137,6 +137,7 @@ class EvaluationReport(_Value):
     and latency are those of the completed episodes. ``success`` counts failed episodes as not
     successful, and is None where neither the environment nor the caller says what success is.
     Times in seconds; ``step_p50`` and ``step_p95`` are the environment's answers to a step.
+    ``failures`` counts by code, and ``reasons`` has what the first failure of each code said.
     """
 
     policy: str
@@ -152,6 +153,7 @@ class EvaluationReport(_Value):
     steps: int
     seconds: float
     failures: dict[str, int] = Field(default_factory=dict)
+    reasons: dict[str, str] = Field(default_factory=dict)
 
     @property
     def episodes(self) -> int:

@@ -14,7 +14,7 @@ from agentcore.training.openenv.environments.examples.guess_number import GuessN
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import ScriptedServer, serving
 
-LOST = EpisodeFailure("step", "session_lost", "gone")
+LOST = EpisodeFailure("step", "session_lost", "gone [red]\x1b[2J")
 
 
 def report(policy: str, *rewards: float | None, environment: str = "e") -> EvaluationReport:
@@ -38,7 +38,7 @@ def test_tables_name_ties_and_failures(capsys: pytest.CaptureFixture[str]) -> No
     show_reports([report("a", 1.0, 2.0, 3.0), report("b", 1.5, 2.5, None)], to_errors=False)
     told = capsys.readouterr().out
     assert "overlapping intervals: b – a" in told or "overlapping intervals: a – b" in told
-    assert "b: 1 of 3 failed: session_lost" in told
+    assert "b: 1 of 3 failed: session_lost: gone [red]\\x1b[2J" in told
     assert "…" not in told, "it fits 80 columns"
 
 

@@ -146,6 +146,15 @@ async def test_a_missing_database_is_named(servers: EmbeddedServers) -> None:
             pass
 
 
+async def test_wrong_credentials_are_called_so(servers: EmbeddedServers) -> None:
+    url = parse_url(servers.database_url).set(username="nobody_here", password="guessed-word")
+    with pytest.raises(StartupError, match=r"refuses the credentials: .*nobody_here") as caught:
+        async with open_database(DatabaseConfig(), url.render_as_string(hide_password=False)):
+            pass
+    assert "guessed-word" not in caught.value.detail + caught.value.hint
+    assert "AGENTCORE_DATABASE_URL" in caught.value.hint
+
+
 async def test_passwords_never_appear_in_errors() -> None:
     url = "postgresql://someone:very-secret@127.0.0.1:1/agentcore"
     with pytest.raises(StartupError) as caught:

@@ -158,3 +158,12 @@ def test_a_comparison_does_not_depend_on_the_order(
         return found.difference, found.interval, found.tests
 
     assert against(pairs) == against(mixed)
+
+
+def test_the_first_failure_of_each_kind_says_why() -> None:
+    wrong = EpisodeFailure("reset", "openenv_reset_failed", "licence missing")
+    faults = [LOST, EpisodeFailure("step", "session_lost", "gone again"), wrong]
+    episodes = tuple(episode(index, failure=fault) for index, fault in enumerate(faults))
+    told = evaluate(RolloutResult(episodes, 1.0), policy="p")
+    assert told.failures == {"session_lost": 2, "openenv_reset_failed": 1}
+    assert told.reasons == {"session_lost": "gone", "openenv_reset_failed": "licence missing"}

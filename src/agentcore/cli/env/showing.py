@@ -12,8 +12,10 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from agentcore.cli.env.reports import write
+from agentcore.cli.foreign import shown as printable
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ def show_reports(reports: Sequence[EvaluationReport], *, to_errors: bool) -> Non
             console.print(_comparisons(played))
         for report in played:
             for code, count in report.failures.items():
-                console.print(f"{report.policy}: {count} of {report.episodes} failed: {code}")
+                told = f"{report.policy}: {count} of {report.episodes} failed: {code}"
+                # Its words are the server's or the policy's: shown as they are, never as markup.
+                why = printable(report.reasons.get(code, ""))
+                console.print(Text(f"{told}: {why}" if why else told))
 
 
 def write_json(reports: Sequence[EvaluationReport], path: Path) -> None:
