@@ -34,7 +34,7 @@ from agentcore.ace.nearby import CachedPlaybook
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentDirectory, AgentOwner
 from agentcore.ace.privacy import MARKED, marked
-from agentcore.ace.rendering import render
+from agentcore.ace.rendering import Renderer
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.visibility import sees, speaks_for
 from agentcore.kit.clock import Clock
@@ -76,6 +76,7 @@ class ContextManager:
         self._queue = queue
         self._clock = clock
         self._metrics = metrics
+        self._renderer = Renderer()
 
     async def create_playbook(
         self,
@@ -165,7 +166,7 @@ class ContextManager:
     ) -> RenderedContext:
         """The playbook as text for a task. Report its stamp with the task: the trace needs it."""
         playbook = await self.get_playbook(agent_id, principal=principal)
-        return render(playbook, task_text=task_text, token_budget=token_budget)
+        return self._renderer.render(playbook, task_text=task_text, token_budget=token_budget)
 
     async def capture_execution_trace(
         self, agent_id: str, trace: ExecutionTrace, *, principal: Principal | None = None

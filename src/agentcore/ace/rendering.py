@@ -1,6 +1,6 @@
 """A playbook as the text that goes into an agent's context, within a budget of tokens.
 
-What is shown is chosen by score; the order of what is shown is fixed (sections by their oldest
+What is shown is chosen for the task; the order of what is shown is fixed (sections by their oldest
 bullet, bullets by age), so that two renders of one playbook share their prefix.
 """
 
@@ -8,30 +8,59 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from agentcore.ace.content import Bullet, Draft, Place, one_line
 from agentcore.ace.models import ContextPlaybook, PlaybookStamp, RenderedContext
+from agentcore.ace.relevance import Index
 from agentcore.kit.jsonvalue import dumps
 
 HEADING = "## PLAYBOOK"
-_WORD = re.compile(r"[^\W_]{3,}")
+# What a bullet that shares no word with the task counts, beside 1 for the one that fits best: rules
+# that hold for every task name none.
+GENERAL = 0.25
+# So many observations weigh as much as what is known of the playbook's other bullets.
+PRIOR_STRENGTH = 4
+# A bullet with fewer observations is a newcomer, and this share of the room is theirs.
+NEWCOMER_TRIALS = 5
+EXPLORATION_SHARE = 0.2
+MOST_SHELVES = 256
 _NUMBER = re.compile(r"\d+")
+
+Age = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
+    """``bullet`` is empty for an item of the owner."""
+
     section: str
     text: str
-    bullet: str = ""
+    cost: int
+    bullet: str
+    age: Age
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    line: _Line
+    helpfulness: float
+    trials: int
 
 
 def estimated_tokens(text: str) -> int:
-    """An upper estimate without a tokeniser: English runs to five characters a token, not four."""
-    return -(-len(text.encode()) // 4)
+    """An upper estimate without a tokeniser.
+
+    English runs to five characters a token, not four; of other scripts each character counts.
+    """
+    if text.isascii():
+        return -(-len(text) // 4)
+    plain = sum(character < "\x80" for character in text)
+    return -(-plain // 4) + len(text) - plain
 
 
 def render(playbook: ContextPlaybook, *, task_text: str, token_budget: int) -> RenderedContext:
@@ -39,52 +68,124 @@ def render(playbook: ContextPlaybook, *, task_text: str, token_budget: int) -> R
 
     What does not fit is left out, item by item; nothing is cut in half.
     """
-    draft = Draft.of(playbook.content)
-    places = [place for place in draft.bullets() if place.bullet.status == "active"]
-    candidates = [
-        *_owner_lines(draft.owner),
-        *(_bullet_line(place) for place in ranked(places, task_text)),
-    ]
-    chosen = _fitting(candidates, token_budget - estimated_tokens(HEADING + "\n"))
-    text = _page(chosen, _section_order(draft.owner, places))
-    shown = tuple(sorted((line.bullet for line in chosen if line.bullet), key=_age))
-    stamp = PlaybookStamp(
-        playbook_id=playbook.playbook_id,
-        version=playbook.version,
-        bullets=shown,
-        hash=hashlib.sha256(text.encode()).hexdigest()[:16],
-    )
-    return RenderedContext(text=text, tokens=estimated_tokens(text), stamp=stamp)
+    return Shelf(playbook).render(task_text, token_budget)
 
 
-def ranked(places: list[Place], task_text: str) -> list[Place]:
-    """Pinned ones first, then by words shared with the task times the rate of being helpful."""
-    words = _words(task_text)
+class Renderer:
+    """Renders as :func:`render` does, and keeps what it prepared of recent versions."""
 
-    def rank(place: Place) -> tuple[bool, float, tuple[int, str]]:
-        score = (1 + len(words & _words(place.bullet.text))) * helpfulness(place.bullet)
-        return (not place.bullet.pinned, -score, _age(place.bullet.id))
+    def __init__(self) -> None:
+        self._shelves: OrderedDict[tuple[str, int], Shelf] = OrderedDict()
 
-    return sorted(places, key=rank)
+    def render(
+        self, playbook: ContextPlaybook, *, task_text: str, token_budget: int
+    ) -> RenderedContext:
+        key = (playbook.playbook_id, playbook.version)
+        shelf = self._shelves.get(key) or Shelf(playbook)
+        self._shelves[key] = shelf
+        self._shelves.move_to_end(key)
+        if len(self._shelves) > MOST_SHELVES:
+            self._shelves.popitem(last=False)
+        return shelf.render(task_text, token_budget)
 
 
-def helpfulness(bullet: Bullet) -> float:
-    """Mean of the posterior after a uniform prior: a newcomer stands at one half."""
-    return (bullet.helpful + 1) / (bullet.helpful + bullet.harmful + 2)
+class Shelf:
+    """One version of a playbook, made ready for any task."""
+
+    def __init__(self, playbook: ContextPlaybook) -> None:
+        draft = Draft.of(playbook.content)
+        places = [place for place in draft.bullets() if place.bullet.status == "active"]
+        self._playbook = (playbook.playbook_id, playbook.version)
+        self._order = _section_order(draft.owner, places)
+        self._fixed = [
+            *_owner_lines(draft.owner),
+            *sorted((_bullet_line(one) for one in places if one.bullet.pinned), key=_by_age),
+        ]
+        free = [place for place in places if not place.bullet.pinned]
+        average = helpfulness_of(place.bullet for place in places)
+        self._free = [
+            _Candidate(
+                line=_bullet_line(place),
+                helpfulness=helpfulness(place.bullet, average),
+                trials=place.bullet.helpful + place.bullet.harmful,
+            )
+            for place in free
+        ]
+        self._index = Index([f"{place.section} {place.bullet.text}" for place in free])
+
+    def render(self, task_text: str, token_budget: int) -> RenderedContext:
+        room = _Room(token_budget - estimated_tokens(HEADING + "\n"))
+        room.take_all(self._fixed)
+        ranked = self.ranked(task_text)
+        room.explore([one for one in ranked if one.trials < NEWCOMER_TRIALS])
+        room.take_all(one.line for one in ranked)
+        text = _page(list(room.taken), self._order)
+        shown = sorted((line for line in room.taken if line.bullet), key=_by_age)
+        playbook_id, version = self._playbook
+        stamp = PlaybookStamp(
+            playbook_id=playbook_id,
+            version=version,
+            bullets=tuple(line.bullet for line in shown),
+            hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+        )
+        return RenderedContext(text=text, tokens=estimated_tokens(text), stamp=stamp)
+
+    def ranked(self, task_text: str) -> list[_Candidate]:
+        """All but the pinned: by fit to the task times the expected rate of being helpful."""
+        fits = self._index.scores(task_text)
+        best = max(fits.values(), default=1.0)
+
+        def rank(position: int) -> tuple[float, Age]:
+            one = self._free[position]
+            fit = GENERAL + fits.get(position, 0.0) / best
+            return (-fit * one.helpfulness, one.line.age)
+
+        return [self._free[position] for position in sorted(range(len(self._free)), key=rank)]
 
 
-def _fitting(candidates: list[_Line], budget: int) -> list[_Line]:
-    chosen: list[_Line] = []
-    opened: set[str] = set()
-    for line in candidates:
-        cost = estimated_tokens(f"{line.text}\n")
-        if line.section not in opened:
+class _Room:
+    """What has been taken, and how many tokens are left."""
+
+    def __init__(self, tokens: int) -> None:
+        self._left = tokens
+        self._opened: set[str] = set()
+        self.taken: dict[_Line, None] = {}
+
+    def take_all(self, lines: Iterable[_Line]) -> None:
+        for line in lines:
+            self._take(line, most=self._left)
+
+    def explore(self, newcomers: Sequence[_Candidate]) -> None:
+        """Give newcomers their share, those shown least first; none takes half the room alone."""
+        least, most = self._left * (1 - EXPLORATION_SHARE), self._left // 2
+        for one in sorted(newcomers, key=lambda one: one.trials):
+            if self._left <= least:
+                return
+            self._take(one.line, most=min(self._left, most))
+
+    def _take(self, line: _Line, *, most: int) -> None:
+        cost = line.cost
+        if line.section not in self._opened:
             cost += estimated_tokens(f"### {line.section}\n")
-        if cost <= budget:
-            budget -= cost
-            opened.add(line.section)
-            chosen.append(line)
-    return chosen
+        if cost <= most and line not in self.taken:
+            self._left -= cost
+            self._opened.add(line.section)
+            self.taken[line] = None
+
+
+def helpfulness_of(bullets: Iterable[Bullet]) -> float:
+    """The rate of success over all the bullets; a half where nothing was observed."""
+    helpful = harmful = 0
+    for bullet in bullets:
+        helpful += bullet.helpful
+        harmful += bullet.harmful
+    return (helpful + 1) / (helpful + harmful + 2)
+
+
+def helpfulness(bullet: Bullet, average: float) -> float:
+    """Mean of the posterior; a bullet of which nothing is known is as good as the average."""
+    observed = bullet.helpful + bullet.harmful
+    return (bullet.helpful + PRIOR_STRENGTH * average) / (observed + PRIOR_STRENGTH)
 
 
 def _page(lines: list[_Line], order: list[str]) -> str:
@@ -93,17 +194,15 @@ def _page(lines: list[_Line], order: list[str]) -> str:
     out = [HEADING]
     for section in order:
         # Owner's items come first, in their own order; bullets by age.
-        inside = sorted(
-            (line for line in lines if line.section == section),
-            key=lambda line: (line.bullet != "", _age(line.bullet)),
-        )
+        inside = [line for line in lines if line.section == section]
+        inside.sort(key=lambda line: (line.bullet != "", line.age))
         if inside:
             out += [f"### {section}", *(line.text for line in inside)]
     return "\n".join(out) + "\n"
 
 
 def _section_order(owner: Mapping[str, JsonValue], places: list[Place]) -> list[str]:
-    oldest: dict[str, tuple[int, str]] = {}
+    oldest: dict[str, Age] = {}
     for place in places:
         age = _age(place.bullet.id)
         oldest[place.section] = min(age, oldest.get(place.section, age))
@@ -113,7 +212,7 @@ def _section_order(owner: Mapping[str, JsonValue], places: list[Place]) -> list[
 
 def _owner_lines(owner: Mapping[str, JsonValue]) -> list[_Line]:
     return [
-        _Line(_heading(key), f"- {item}")
+        _line(_heading(key), f"- {item}")
         for key in sorted(owner)
         for item in _items(owner[key])
         if item
@@ -133,17 +232,21 @@ def _plain(value: JsonValue) -> str:
 
 
 def _bullet_line(place: Place) -> _Line:
-    return _Line(place.section, f"- [{place.bullet.id}] {place.bullet.text}", place.bullet.id)
+    return _line(place.section, f"- [{place.bullet.id}] {place.bullet.text}", place.bullet.id)
+
+
+def _line(section: str, text: str, bullet: str = "") -> _Line:
+    return _Line(section, text, estimated_tokens(f"{text}\n"), bullet, _age(bullet))
 
 
 def _heading(key: str) -> str:
     return one_line(key).lstrip("# ") or "context"
 
 
-def _age(bullet_id: str) -> tuple[int, str]:
+def _by_age(line: _Line) -> Age:
+    return line.age
+
+
+def _age(bullet_id: str) -> Age:
     found = _NUMBER.search(bullet_id)
     return (int(found.group()) if found else 0, bullet_id)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text.casefold()))

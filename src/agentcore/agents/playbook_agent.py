@@ -108,6 +108,8 @@ class PlaybookAgent:
     async def _answer(self, message: InboundMessage, task: TaskHandle) -> None:
         agent_id = own_id(message.principal.tenant)
         rendered = await self._playbooks(message.principal).render(agent_id, message.text)
+        # What was shown is on record before it is used: a task that fails later has seen it, too.
+        task.report(playbook=rendered.stamp)
         thought = await self._minds(message.principal).think(
             (
                 {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}"},
@@ -115,7 +117,7 @@ class PlaybookAgent:
             ),
             trace_id=task.task_id,
         )
-        task.report(tokens=thought.tokens, cost_usd=thought.cost_usd, playbook=rendered.stamp)
+        task.report(tokens=thought.tokens, cost_usd=thought.cost_usd)
         await task.complete(thought.text)
 
 

@@ -6,10 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.ace.content import Bullet
 from agentcore.ace.errors import InvalidOperation
 from agentcore.ace.models import ContextPlaybook, RenderedContext
 from agentcore.ace.ops import Add, Operation, Tag, Update, apply
-from agentcore.ace.rendering import estimated_tokens, render
+from agentcore.ace.rendering import (
+    Renderer,
+    estimated_tokens,
+    helpfulness,
+    helpfulness_of,
+    render,
+)
 from agentcore.kit.jsonvalue import JsonObject
 from tests.unit.ace import strategies
 
@@ -105,7 +112,74 @@ def test_the_budget_is_kept_and_the_page_is_stable(
 
 
 def test_tokens_are_not_underestimated_for_what_we_render() -> None:
-    # Four bytes a token: English runs to about five characters, CJK to three bytes and more.
+    # English runs to about five characters a token; Chinese to one, emoji to more than one token.
     assert estimated_tokens("abcd" * 10) == 10
-    assert estimated_tokens("词" * 4) == 3
+    assert estimated_tokens("abcde" + "词" * 4) == 2 + 4
     assert estimated_tokens("") == 0
+
+
+def test_newcomers_have_a_share_of_a_room_that_proven_bullets_would_fill() -> None:
+    old: list[Operation] = [Add(section="a", text=f"Proven rule number {n}.") for n in range(40)]
+    new: list[Operation] = [Add(section="a", text=f"Recent rule number {n}.") for n in range(5)]
+    proven: list[Operation] = [Tag(id=f"b{n + 1}", helpful=20) for n in range(40)]
+    seen: list[Operation] = [Tag(id="b43", helpful=1), Tag(id="b41", harmful=1)]
+    rendered = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=120)
+    newcomers = [bullet for bullet in rendered.stamp.bullets if int(bullet[1:]) > 40]
+    # The least seen come first: the others' turn comes when these have been counted.
+    assert newcomers == ["b42", "b44", "b45"]
+    assert len(rendered.stamp.bullets) > 2 * len(newcomers)
+    alone = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=16)
+    assert len(alone.stamp.bullets) == 1
+    assert int(alone.stamp.bullets[0][1:]) <= 40
+
+
+def test_a_rule_for_every_task_is_not_pushed_out_by_a_chance_word() -> None:
+    bullets: list[Operation] = [
+        Add(section="a", text="Answer in one JSON object."),
+        Add(section="b", text="Refunds above the limit need an approval by the duty manager."),
+        Add(section="b", text="Ask the customer whether the parcel was opened."),
+        Tag(id="b1", helpful=30),
+        Tag(id="b2", helpful=5, harmful=25),
+        Tag(id="b3", helpful=25, harmful=5),
+    ]
+    # It fits best, but has done harm; the general rule and the proven one come before it.
+    task = "The customer wants a refund of an opened parcel"
+    assert shown({}, bullets, task=task, budget=40).stamp.bullets == ("b1", "b3")
+
+
+def test_of_a_bullet_that_nobody_has_seen_the_average_is_expected() -> None:
+    bad = Bullet(id="b1", text="x", helpful=1, harmful=9)
+    assert helpfulness_of([bad]) == pytest.approx(2 / 12)
+    assert helpfulness(Bullet(id="b2", text="y"), 0.25) == 0.25
+    assert helpfulness(bad, 0.25) == pytest.approx(2 / 14)
+    assert helpfulness_of([]) == 0.5
+
+
+def test_the_owner_s_items_and_the_pinned_are_shown_whatever_the_task() -> None:
+    others: list[Operation] = [Add(section="x", text=f"Invoice rule {n}.") for n in range(30)]
+    rendered = shown(OWNER, [*LESSONS, *others], task="invoice rule", budget=60)
+    assert rendered.text.startswith("## PLAYBOOK\n### goals\n- solve issues\n### limits\n")
+    assert "b3" in rendered.stamp.bullets
+
+
+def test_what_is_kept_of_a_version_renders_as_a_fresh_one() -> None:
+    playbook = ContextPlaybook(
+        playbook_id="p",
+        agent_id="a",
+        version=2,
+        content=apply(OWNER, LESSONS, version=2).content,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    later = playbook.model_copy(
+        update={
+            "version": 3,
+            "content": apply(playbook.content, [Tag(id="b1", helpful=9)], version=3).content,
+        }
+    )
+    renderer = Renderer()
+    for _ in range(2):
+        for one in (playbook, later):
+            for task in ("invoices", "history"):
+                fresh = render(one, task_text=task, token_budget=40)
+                assert renderer.render(one, task_text=task, token_budget=40) == fresh

@@ -9,6 +9,7 @@ import pytest
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.a2a_protocol.ports import InboundMessage
 from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, own_id
+from agentcore.agents.ports import Messages, Thought
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -54,11 +55,14 @@ class RecordedTask:
         playbook: JsonObject | None = None,
         metadata: JsonObject | None = None,
     ) -> None:
-        self.told = {
-            "tokens": tokens,
+        told: dict[str, Any] = {
+            "tokens": tokens + self.told.get("tokens", 0),
             "quality": output_quality,
             "playbook": playbook,
             "metadata": metadata,
+        }
+        self.told = {
+            name: self.told.get(name) if value is None else value for name, value in told.items()
         }
 
 
@@ -157,4 +161,16 @@ async def test_a_text_is_answered_from_the_playbook() -> None:
     await agent(mind, ScriptedWorld([])).handle(message("What is the answer?"), task)
     assert task.ended == ("completed", "Forty-two.")
     assert "- [b1] rule" in str(mind.prompts[0][0]["content"])
+    assert task.told["playbook"] == {"version": 3}
+
+
+async def test_a_task_that_fails_behind_the_render_has_its_stamp() -> None:
+    class Speechless(ScriptedMind):
+        async def think(self, messages: Messages, *, trace_id: str) -> Thought:
+            raise Unavailable("no model answers")
+
+    task = RecordedTask()
+    await agent(Speechless(""), ScriptedWorld([])).handle(message("What is the answer?"), task)
+    assert task.ended is not None
+    assert task.ended[0] == "failed"
     assert task.told["playbook"] == {"version": 3}
