@@ -92,7 +92,9 @@ class World:
 
 @given(seed=st.integers(0, 2**32), processes=st.integers(1, 4), callers=st.integers(1, 12))
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_no_budget_is_ever_overshot(
     database: Database, seed: int, processes: int, callers: int

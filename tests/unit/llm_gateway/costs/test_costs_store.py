@@ -224,7 +224,9 @@ RECORDS = st.lists(
 
 @given(batches=st.lists(RECORDS, max_size=4), repeats=st.lists(st.integers(0, 3), max_size=3))
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_totals_are_the_sums_of_the_calls_however_batches_come(
     database: Database, batches: list[list[CallRecord]], repeats: list[int]

@@ -401,7 +401,9 @@ PROVIDERS = st.lists(
 CALLS = st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(0, 12)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(providers=PROVIDERS, calls=CALLS)
 async def test_private_bytes_never_reach_a_provider_that_is_not_private(
     build: Build,
