@@ -336,6 +336,7 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
         clock=ground.clock,
         ids=ground.ids,
         metrics=A2AMetrics(ground.registry),
+        channel=ground.cache,
     )
     async with open_runtime(
         ground.settings.a2a,

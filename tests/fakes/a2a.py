@@ -82,6 +82,37 @@ class ScriptedAgent:
             raise
         await task.complete("waited")
 
+    async def _stubborn(self, task: TaskHandle) -> None:
+        """Hears that it shall stop, and answers all the same."""
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(task.task_id)
+        await task.complete("finished after all")
+
+    async def _stream(self, task: TaskHandle) -> None:
+        """Chunks for ever, or until it may end."""
+        number = 0
+        while not self.go.is_set():
+            await task.append("log", f"line {number}")
+            number += 1
+            await asyncio.sleep(0.001)
+        await task.append("log", "end", last=True)
+        await task.complete(f"{number} lines")
+
+    async def _chunks(self, task: TaskHandle) -> None:
+        for number in range(400):
+            await task.append("log", f"line {number}")
+        await task.append("log", last=True)
+        await task.append("log", "of another artifact")
+        await task.complete()
+
+    async def _reject(self, task: TaskHandle) -> None:
+        await task.reject("not for me")
+
+    async def _auth(self, task: TaskHandle) -> None:
+        await task.ask_authorization("sign in at the bank")
+
     async def _ask(self, task: TaskHandle) -> None:
         await task.ask("which one?")
 

@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,11 +30,15 @@ import asyncio, sys
 from agentcore.kit.db import open_database
 from agentcore.kit.models import DatabaseConfig
 from tests.fakes.a2a import a2a
-from tests.integration.test_a2a_processes import begin
+from tests.fakes.a2a import app_of, served
 
 async def main():
-    async with open_database(DatabaseConfig(), sys.argv[1]) as database, a2a(database) as runtime:
-        print(await begin(runtime), flush=True)
+    async with (
+        open_database(DatabaseConfig(), sys.argv[1]) as database,
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+    ):
+        print(url, flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main())
@@ -59,27 +64,118 @@ async def state(runtime: A2ARuntime, task_id: str) -> JsonValue:
     return at(await call(runtime, "GetTask", id=task_id), "result", "status", "state")
 
 
-async def test_a_killed_process_loses_no_task(database: Database, database_url: str) -> None:
+@dataclass
+class Reader:
+    """A client's side of one stream: the ids that came, and their events."""
+
+    ids: list[int] = field(default_factory=list)
+    events: list[JsonObject] = field(default_factory=list)
+
+    async def read(self, lines: AsyncIterator[str], most: int = 10_000) -> None:
+        async for line in lines:
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.ids.append(int(value))
+            elif name == "data":
+                self.events.append(json.loads(value)["result"])
+                if len(self.events) >= most:
+                    return
+
+    @property
+    def task_id(self) -> str:
+        return str(at(self.events[0], "task", "id"))
+
+    @property
+    def lines(self) -> list[JsonValue]:
+        updates = [event["artifactUpdate"] for event in self.events if "artifactUpdate" in event]
+        return [at(update, "artifact", "parts", 0, "text") for update in updates]
+
+
+def request(method: str, **params: JsonValue) -> JsonObject:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+def message(text: str, **members: JsonValue) -> JsonObject:
+    return {"messageId": f"m-{text}", "role": "ROLE_USER", "parts": [{"text": text}], **members}
+
+
+@asynccontextmanager
+async def stream(
+    url: str, body: JsonObject, last: int | None = None
+) -> AsyncIterator[AsyncIterator[str]]:
+    headers = {"a2a-version": "1.0"} | ({} if last is None else {"last-event-id": str(last)})
+    async with (
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http,
+        http.stream("POST", "/a2a", json=body) as response,
+    ):
+        assert response.headers["content-type"].startswith(
+            "text/event-stream"
+        ), await response.aread()
+        yield response.aiter_lines()
+
+
+async def test_a_process_killed_amid_a_stream_loses_no_event(
+    database: Database, database_url: str
+) -> None:
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", VICTIM, database_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert victim.stdout is not None
-    task_id = (await asyncio.wait_for(victim.stdout.readline(), 30)).decode().strip()
-    victim.send_signal(signal.SIGKILL)
+    url = (await asyncio.wait_for(victim.stdout.readline(), 40)).decode().strip()
+    reader = Reader()
+    async with stream(url, request("SendStreamingMessage", message=message("stream"))) as lines:
+        await reader.read(lines, most=40)
+        victim.send_signal(signal.SIGKILL)
+        # What was on its way when it died.
+        with suppress(httpx2.HTTPError):
+            await reader.read(lines)
     await victim.wait()
-    async with a2a(database) as runtime:
-        assert await state(runtime, task_id) in {"TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"}
+    task_id = reader.task_id
     observer = RecordingObserver()
     later = ManualClock(datetime.now(UTC) + timedelta(minutes=5))
-    async with a2a(database, clock=later, observers=(observer,)) as runtime:
-        await asyncio.wait_for(observer.heard.wait(), 5)
-        assert await state(runtime, task_id) == "TASK_STATE_FAILED"
-        found = await call(runtime, "GetTask", id=task_id)
-        reason = "the process that ran this task was lost"
-        assert at(found, "result", "status", "message", "parts", 0, "text") == reason
+    reason = "the process that ran this task was lost"
+    async with (
+        a2a(database, clock=later, observers=(observer,)) as runtime,
+        served(app_of(runtime)) as url,
+    ):
+        await asyncio.wait_for(observer.heard.wait(), 20)
+        follow = request("SubscribeToTask", id=task_id)
+        async with stream(url, follow, last=reader.ids[-1]) as lines:
+            await reader.read(lines)
+        found = (await call(runtime, "GetTask", id=task_id))["result"]
         refused = await call(runtime, "SubscribeToTask", id=task_id)
-        assert at(refused, "error", "code") == -32004
+    assert reader.ids == list(range(1, len(reader.ids) + 1)), "no event is missing, none twice"
+    assert at(reader.events[-1], "statusUpdate", "status", "state") == "TASK_STATE_FAILED"
+    assert at(found, "status", "message", "parts", 0, "text") == reason
+    parts = at(found, "artifacts", 0, "parts")
+    assert isinstance(parts, list)
+    assert [at(part, "text") for part in parts] == reader.lines
+    assert reader.lines == [f"line {number}" for number in range(len(reader.lines))]
+    assert at(refused, "error", "code") == -32004
     assert [outcome.error_message for outcome in observer.outcomes] == [reason]
+
+
+async def test_a_stream_is_taken_up_through_another_process(
+    pair: tuple[A2ARuntime, A2ARuntime],
+) -> None:
+    one, two = pair
+    reader = Reader()
+    async with served(app_of(one)) as first, served(app_of(two)) as second:
+        body = request("SendStreamingMessage", message=message("stream"))
+        async with stream(first, body) as lines:
+            await reader.read(lines, most=30)
+        follow = request("SubscribeToTask", id=reader.task_id)
+        async with stream(second, follow, last=reader.ids[-1]) as lines:
+            await reader.read(lines, most=30)
+        # A repetition of the message finds its task, too.
+        async with stream(second, body, last=reader.ids[-1]) as lines:
+            await reader.read(lines, most=30)
+            scripted(one).go.set()
+            await reader.read(lines)
+    assert reader.ids == list(range(1, len(reader.ids) + 1))
+    assert at(reader.events[-1], "statusUpdate", "status", "state") == "TASK_STATE_COMPLETED"
+    assert reader.lines[-1] == "end"
+    assert len(scripted(one).seen) + len(scripted(two).seen) == 1
 
 
 @pytest.fixture
@@ -119,8 +215,9 @@ async def test_a_task_is_followed_through_another_process(
                 continue
             events.append(json.loads(line.removeprefix("data: "))["result"])
             scripted(one).go.set()
-    assert {at(event, "task", "id") for event in events} == {task_id}
-    assert at(events[-1], "task", "status", "state") == "TASK_STATE_COMPLETED"
+    assert at(events[0], "task", "id") == task_id
+    assert {at(event, "statusUpdate", "taskId") for event in events[1:]} == {task_id}
+    assert at(events[-1], "statusUpdate", "status", "state") == "TASK_STATE_COMPLETED"
 
 
 async def test_a_task_is_cancelled_through_another_process(

@@ -87,7 +87,6 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
 
     async def card(request: Request) -> Response:
         base = public_url or str(request.base_url)
-        await runtime().sdk.load()
         return card_response(runtime(), base.rstrip("/") + ENDPOINT, request)
 
     api.add_api_route(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.config import A2AConfig
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 
 EXTENSION = "urn:agentcore:ext/agentcore-rpc/v1"
 MEDIA_TYPES: list[JsonValue] = ["text/plain", "application/json"]
@@ -17,6 +17,11 @@ REGISTRY_SKILL: JsonObject = {
     "description": "Registers agents and finds them by capability, skill and free text.",
     "tags": ["registry", "discovery"],
     "examples": ['{"method": "agent.discover", "params": {"capabilities": ["summarization"]}}'],
+}
+
+OLD_SCHEMES: dict[str, JsonObject] = {
+    "bearer": {"type": "http", "scheme": "Bearer", "bearerFormat": "JWT"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 
 
@@ -54,7 +59,20 @@ def platform_card(config: A2AConfig, facts: CardFacts, url: str) -> JsonObject:
             *(skill for hosting in facts.hosted for skill in _skills(hosting)),
         ],
     }
-    return {**card, **_security()} if facts.auth else card
+    secured = {**card, **_security()} if facts.auth else card
+    return with_previous(secured, url) if config.protocol_0_3 else secured
+
+
+def with_previous(card: JsonObject, url: str) -> JsonObject:
+    """``card`` with the members that clients of 0.3 look for, beside those of 1.0."""
+    old: JsonObject = {"url": url, "preferredTransport": "JSONRPC", "protocolVersion": "0.3"}
+    if "securitySchemes" in card:
+        old["security"] = [{"bearer": []}, {"apiKey": []}]
+        old["securitySchemes"] = {
+            name: {**object_of(scheme), **OLD_SCHEMES[name]}
+            for name, scheme in object_of(card["securitySchemes"]).items()
+        }
+    return {**card, **old}
 
 
 def _extension(methods: Sequence[str]) -> JsonObject:

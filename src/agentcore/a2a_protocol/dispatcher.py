@@ -57,13 +57,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sends a request, and what its HTTP headers say about it."""
+    """Who sends a request, what its headers say, and the agent whose own address it came to."""
 
     principal: Principal
     request_id: str = ""
     trace_id: str = ""
     traceparent: str = ""
     version: str = ""
+    agent: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

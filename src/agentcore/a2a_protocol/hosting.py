@@ -12,13 +12,17 @@ from agentcore.kit.jsonvalue import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hosting:
-    """A hosted agent under its id; ``skills`` go into the platform's card as they are."""
+    """A hosted agent under its id; ``skills`` go into the cards as they are.
+
+    ``concurrency`` is how many tasks it works on at once, in one process; 0 sets no limit.
+    """
 
     agent_id: str
     agent: HostedAgent
     name: str = ""
     description: str = ""
     skills: tuple[JsonObject, ...] = ()
+    concurrency: int = 0
 
 
 def tenant_id(agent_id: str, tenant: str) -> str:

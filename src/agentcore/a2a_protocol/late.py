@@ -1,68 +1,68 @@
-"""The SDK's side, loaded behind the start: its import takes as long as the rest of the service."""
+"""The SDK's models, loaded behind the start: those of 1.0 soon, those of 0.3 when asked for."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from agentcore.a2a_protocol.dispatcher import Answer, Caller
-from agentcore.a2a_protocol.envelope import Call
-from agentcore.a2a_protocol.models.task import TaskQuery
-from agentcore.a2a_protocol.sdk.needs import SdkNeeds
 from agentcore.kit.clock import Clock
-from agentcore.kit.jsonvalue import JsonObject
-from agentcore.kit.security import Principal
-
-if TYPE_CHECKING:
-    from agentcore.a2a_protocol.sdk.side import SdkSide
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 # Long enough for readiness to be told first.
 QUIET_SECONDS = 0.5
 
 
-class LateSdk:
-    """Answers the protocol's methods; the first call, or ``warm``, loads what it needs."""
+class Wire(Protocol):
+    """One version of the protocol, outside; inside everything is of 1.0."""
 
-    def __init__(self, needs: SdkNeeds, clock: Clock) -> None:
-        self._needs = needs
+    def method(self, name: str) -> str | None:
+        """The method of 1.0 that answers ``name``; None where the version has no such method."""
+        ...
+
+    def read(self, name: str, body: JsonObject) -> JsonObject:
+        """The parameters of the JSON-RPC request ``body``; ``InvalidParams`` if they are none."""
+        ...
+
+    def write(self, method: str, result: JsonValue) -> JsonValue: ...
+
+    def event(self, call_id: str | int | None, body: bytes) -> bytes:
+        """The answer of a stream that carries the event ``body``."""
+        ...
+
+
+class LateWires:
+    """The first use, or ``warm``, loads what reads and writes a version."""
+
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._loading = asyncio.Lock()
-        self._side: SdkSide | None = None
+        self._current: Wire | None = None
+        self._previous: Wire | None = None
 
     async def warm(self) -> None:
         await self._clock.sleep(QUIET_SECONDS)
-        await self.load()
+        await self.current()
 
-    async def load(self) -> SdkSide:
-        if self._side is None:
+    async def current(self) -> Wire:
+        if self._current is None:
             async with self._loading:
-                if self._side is None:
-                    await asyncio.to_thread(_import)
-                    self._side = _build(self._needs)
-        return self._side
+                self._current = await asyncio.to_thread(_load_current)
+        return self._current
 
-    async def answer(self, call: Call, caller: Caller) -> Answer:
-        return await (await self.load()).methods.answer(call, caller)
-
-    async def get(self, principal: Principal, task_id: str) -> JsonObject:
-        return await (await self.load()).tasks.get(principal, task_id)
-
-    async def cancel(self, principal: Principal, task_id: str) -> JsonObject:
-        return await (await self.load()).tasks.cancel(principal, task_id)
-
-    async def page(self, principal: Principal, query: TaskQuery) -> JsonObject:
-        return await (await self.load()).tasks.page(principal, query)
-
-    async def aclose(self) -> None:
-        if self._side is not None:
-            await self._side.handler.aclose()
+    async def previous(self) -> Wire:
+        if self._previous is None:
+            async with self._loading:
+                self._previous = await asyncio.to_thread(_load_previous)
+        return self._previous
 
 
-def _import() -> None:
-    import agentcore.a2a_protocol.sdk.side  # noqa: F401 -- loaded, to be used in the event loop
+def _load_current() -> Wire:
+    from agentcore.a2a_protocol.sdk.current import CurrentWire
+
+    return CurrentWire()
 
 
-def _build(needs: SdkNeeds) -> SdkSide:
-    from agentcore.a2a_protocol.sdk.side import build_side
+def _load_previous() -> Wire:
+    from agentcore.a2a_protocol.sdk.previous import PreviousWire
 
-    return build_side(needs)
+    return PreviousWire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
@@ -53,7 +54,10 @@ class LifecycleListener(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboundMessage:
-    """One message of a client to an agent; ``text`` joins its text parts by line breaks."""
+    """One message of a client to an agent; ``text`` joins its text parts by line breaks.
+
+    After ``deadline`` the agent is cancelled and its task fails.
+    """
 
     message_id: str
     text: str
@@ -64,6 +68,7 @@ class InboundMessage:
     task_id: str
     agent_id: str
     principal: Principal
+    deadline: datetime | None = None
 
 
 class TaskHandle(Protocol):
@@ -92,13 +97,25 @@ class TaskHandle(Protocol):
         """One whole artifact; a string is a text part, a mapping a data part."""
         ...
 
+    async def append(self, name: str, *parts: Part | str | JsonObject, last: bool = False) -> None:
+        """A chunk of the artifact ``name``, which the first chunk begins and the last one ends."""
+        ...
+
     async def ask(self, question: str) -> None:
         """Ends the turn in state input-required; the client's answer is a new message."""
+        ...
+
+    async def ask_authorization(self, text: str) -> None:
+        """As ``ask``, in state auth-required: the client is to obtain what ``text`` says."""
         ...
 
     async def complete(self, result: str | JsonObject | None = None) -> None: ...
 
     async def fail(self, reason: str) -> None: ...
+
+    async def reject(self, reason: str) -> None:
+        """The agent does not take the task on."""
+        ...
 
     def report(
         self,

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import format_datetime
 
 import structlog
@@ -14,14 +15,21 @@ from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.card import CardFacts, platform_card
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.hosting import HostedAgents
-from agentcore.a2a_protocol.late import LateSdk
+from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
-from agentcore.a2a_protocol.sdk.needs import SdkNeeds
-from agentcore.a2a_protocol.store import AgentStore, TaskRows
+from agentcore.a2a_protocol.protocol import SpecMethods
+from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
+from agentcore.a2a_protocol.tasks.feeds import Feeds
+from agentcore.a2a_protocol.tasks.journal import Desk
+from agentcore.a2a_protocol.tasks.reports import Reporter
+from agentcore.a2a_protocol.tasks.signals import Channel, ChannelSignals, NoSignals, Signals
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.turns import Turns
+from agentcore.a2a_protocol.views import TaskViews
 from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
@@ -56,15 +64,13 @@ class Cards:
     made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
 
     def at(self, url: str) -> RenderedCard:
-        from agentcore.a2a_protocol.sdk.cards import for_both_versions
-
         hosted, methods = tuple(self.hosted), tuple(self.registry.names())
         key = (url, methods, *(hosting.agent_id for hosting in hosted))
         if key not in self.made:
             if len(self.made) >= MOST_CARDS:
                 self.made.clear()
             facts = CardFacts(version=self.version, auth=self.auth, hosted=hosted, methods=methods)
-            body = jsonvalue.dumps(for_both_versions(platform_card(self.config, facts, url)))
+            body = jsonvalue.dumps(platform_card(self.config, facts, url))
             digest = hashlib.sha256(body).hexdigest()[:32]
             modified = format_datetime(self.clock.now(), usegmt=True)
             self.made[key] = RenderedCard(body, f'"{digest}"', modified)
@@ -81,18 +87,19 @@ class A2ARuntime:
     manager: TaskManager
     dispatcher: Dispatcher
     cards: Cards
-    sdk: LateSdk
+    wires: LateWires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the A2A side stands on."""
+    """What the A2A side stands on; ``channel`` carries word to other processes, if there are."""
 
     database: Database
     supervisor: Supervisor
     clock: Clock
     ids: Ids
     metrics: A2AMetrics
+    channel: Channel | None = None
 
 
 @asynccontextmanager
@@ -116,11 +123,11 @@ async def open_runtime(
     )
     runtime = _runtime(on, cards, observers, listeners)
     on.supervisor.start("a2a-tasks", runtime.manager.watch)
-    on.supervisor.start("a2a-sdk", runtime.sdk.warm)
+    on.supervisor.start("a2a-wire", runtime.wires.warm)
     try:
         yield runtime
     finally:
-        await _close(runtime.sdk, runtime.manager)
+        await _close(runtime.manager)
 
 
 def _runtime(
@@ -129,52 +136,92 @@ def _runtime(
     observers: Sequence[TaskObserver],
     listeners: Sequence[LifecycleListener],
 ) -> A2ARuntime:
-    rows, config, registry = TaskRows(on.database), cards.config, cards.registry
-    manager = TaskManager(
-        rows,
-        observers=observers,
-        supervisor=on.supervisor,
-        clock=on.clock,
-        ids=on.ids,
-        metrics=on.metrics,
-        lease_seconds=config.lease_seconds,
-    )
+    config, registry, hosted = cards.config, cards.registry, cards.hosted
+    manager = _task_manager(config, on, hosted, observers)
     agents = AgentLifecycleManager(
         AgentStore(on.database),
-        hosted=cards.hosted,
+        hosted=hosted,
         listeners=listeners,
         supervisor=on.supervisor,
         clock=on.clock,
         ids=on.ids,
     )
-    needs = SdkNeeds(
-        config=config,
-        rows=rows,
-        manager=manager,
-        hosted=cards.hosted,
-        supervisor=on.supervisor,
-        clock=on.clock,
-        ids=on.ids,
-        version=cards.version,
-        auth=cards.auth,
-    )
-    sdk = LateSdk(needs, on.clock)
-    register_methods(registry, agents, sdk)
+    tasks, wires = TaskViews(manager), LateWires(on.clock)
+    register_methods(registry, agents, tasks)
     return A2ARuntime(
         config=config,
         agents=agents,
-        hosted=cards.hosted,
+        hosted=hosted,
         registry=registry,
-        tasks=sdk,
+        tasks=tasks,
         manager=manager,
-        dispatcher=Dispatcher(registry, sdk, config=config, metrics=on.metrics, clock=on.clock),
+        dispatcher=Dispatcher(
+            registry,
+            SpecMethods(manager, wires, config),
+            config=config,
+            metrics=on.metrics,
+            clock=on.clock,
+        ),
         cards=cards,
-        sdk=sdk,
+        wires=wires,
     )
 
 
-async def _close(sdk: LateSdk, manager: TaskManager) -> None:
-    await sdk.aclose()
+def _task_manager(
+    config: A2AConfig, on: Surroundings, hosted: HostedAgents, observers: Sequence[TaskObserver]
+) -> TaskManager:
+    desk = Desk(
+        store=VersionedTaskStore(on.database),
+        clock=on.clock,
+        supervisor=on.supervisor,
+        worker=str(on.ids.new()),
+        lease=timedelta(seconds=config.lease_seconds),
+        flush_seconds=config.flush_seconds,
+        reports=bool(observers),
+    )
+    feeds = Feeds()
+    reporter = Reporter(
+        desk.store,
+        observers=observers,
+        supervisor=on.supervisor,
+        clock=on.clock,
+        metrics=on.metrics,
+    )
+
+    def heard(task_id: str) -> None:
+        manager.heard(task_id)
+
+    signals: Signals = NoSignals()
+    if on.channel is not None:
+        signals = ChannelSignals(
+            on.channel,
+            heard,
+            sender=desk.worker,
+            supervisor=on.supervisor,
+            clock=on.clock,
+        )
+    turns = Turns(
+        desk,
+        feeds=feeds,
+        reporter=reporter,
+        signals=signals,
+        ids=on.ids,
+        cancel_seconds=config.cancel_seconds,
+    )
+    manager = TaskManager(
+        desk,
+        turns,
+        feeds=feeds,
+        reporter=reporter,
+        signals=signals,
+        hosted=hosted,
+        config=config,
+        ids=on.ids,
+    )
+    return manager
+
+
+async def _close(manager: TaskManager) -> None:
     try:
         await manager.close()
     except AgentCoreError as error:

@@ -1,266 +1,473 @@
-"""Tasks of hosted agents while they run: leases, their loss, and the report at their end.
+"""Tasks: begun by messages, worked on by hosted agents, followed and cancelled from any process.
 
 A running task's row carries the lease of its process, renewed while the agent works. A process
 that died stops renewing; whoever looks next fails the task, so that it never stays working for
-ever. The end of each task is claimed in the database before observers hear of it: of any number
-of processes one reports it, once.
+ever.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from agentcore.a2a_protocol.metrics import A2AMetrics
-from agentcore.a2a_protocol.models.task import RUNNING, TERMINAL, TaskRecord, TaskState
-from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
-from agentcore.a2a_protocol.store import TaskRows, Written
-from agentcore.kit.clock import Clock
+import structlog
+
+from agentcore.a2a_protocol.errors import (
+    InvalidParams,
+    TaskNotCancelable,
+    TaskNotFound,
+    UnsupportedOperation,
+)
+from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import (
+    RUNNING,
+    TERMINAL,
+    Owner,
+    TaskEvent,
+    TaskFilter,
+    TaskRecord,
+    TaskState,
+)
+from agentcore.a2a_protocol.models.turn import DEADLINE, Sent
+from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.a2a_protocol.tasks.content import agent_message, parts_of, texts
+from agentcore.a2a_protocol.tasks.feeds import Feed, Feeds
+from agentcore.a2a_protocol.tasks.journal import Desk, moment
+from agentcore.a2a_protocol.tasks.reports import Reporter
+from agentcore.a2a_protocol.tasks.signals import Signals
+from agentcore.a2a_protocol.tasks.snapshot import (
+    TASK,
+    TaskSnapshot,
+    numbered,
+    status_event,
+    timestamp,
+)
+from agentcore.a2a_protocol.tasks.store import Change, Row, StoredTask
+from agentcore.a2a_protocol.tasks.turns import Turn, Turns, Verdict
+from agentcore.kit import jsonvalue
+from agentcore.kit.db import StorageUnavailable
+from agentcore.kit.errors import Conflict
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.kit.supervisor import Supervisor
 
-# Runs that wait for their client keep what their agent has reported; beyond this, the oldest
-# forget it.
-MOST_RUNS = 10_000
+# Where a task says in its metadata which agent it belongs to; the names of the wire are camelCase.
+AGENT_ID = "agentId"
+# How often a write that others keep overtaking is tried.
+TRIES = 10
+QUIET_SECONDS = 15.0
+# A process that heard no word of a cancellation notices it by then.
+LOOK_SECONDS = 1.0
+PRUNE_SECONDS = 600.0
+QUIET_LOOKS = 40
+
+log = structlog.get_logger()
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """What this process knows about a task beyond its row."""
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a message has led to: its task, and the turn that works on it, if it began one here.
 
-    task_id: str
-    agent_id: str
-    began: float
-    stop: Callable[[], object] = lambda: None
-    active: bool = True
-    cancelled: bool = False
-    seconds: float = 0.0
-    tokens: int = 0
-    cost_usd: Decimal | None = None
-    output_quality: float | None = None
-    playbook: JsonObject | None = None
-    metadata: JsonObject = field(default_factory=dict)
+    ``snapshot`` goes on with the turn: render it before anything is awaited. It stands at
+    ``record.version``, behind which the events begin that answer the message.
+    """
 
-    def report(
-        self,
-        *,
-        tokens: int = 0,
-        cost_usd: Decimal | None = None,
-        output_quality: float | None = None,
-        playbook: JsonObject | None = None,
-        metadata: JsonObject | None = None,
-    ) -> None:
-        self.tokens += tokens
-        if cost_usd is not None:
-            self.cost_usd = cost_usd + (self.cost_usd or 0)
-        if output_quality is not None:
-            self.output_quality = output_quality
-        if playbook is not None:
-            self.playbook = playbook
-        self.metadata = {**self.metadata, **(metadata or {})}
+    record: TaskRecord
+    snapshot: TaskSnapshot
+    turn: Turn | None = None
 
 
 class TaskManager:
     def __init__(
         self,
-        rows: TaskRows,
+        desk: Desk,
+        turns: Turns,
         *,
-        observers: Sequence[TaskObserver],
-        supervisor: Supervisor,
-        clock: Clock,
+        feeds: Feeds,
+        reporter: Reporter,
+        signals: Signals,
+        hosted: HostedAgents,
+        config: A2AConfig,
         ids: Ids,
-        metrics: A2AMetrics,
-        lease_seconds: float,
     ) -> None:
-        self._rows = rows
-        self._observers = tuple(observers)
-        self._supervisor = supervisor
-        self._clock = clock
+        self._desk = desk
+        self._store = desk.store
+        self._clock = desk.clock
+        self._turns = turns
+        self._feeds = feeds
+        self._reporter = reporter
+        self._signals = signals
+        self._hosted = hosted
+        self._config = config
         self._ids = ids
-        self._metrics = metrics
-        self._lease = timedelta(seconds=lease_seconds)
-        self._runs: dict[str, Run] = {}
-        self.worker = str(ids.new())
 
-    def begin(self, task_id: str, agent_id: str) -> Run:
-        """The agent starts to work on the task, or takes it up again."""
-        began = self._clock.monotonic()
-        run = self._runs.pop(task_id, None)
-        if run is None:
-            run = Run(task_id=task_id, agent_id=agent_id, began=began)
-        run.began, run.active = began, True
-        run.cancelled = False
-        self._runs[task_id] = run
-        self._metrics.active.inc()
-        self._forget_oldest()
-        return run
+    async def send(self, sent: Sent) -> Begun:
+        """Store the message and let its agent work on it.
 
-    def pause(self, run: Run) -> None:
-        """The agent has returned; its task has ended or waits for the client."""
-        run.active = False
-        run.seconds += self._clock.monotonic() - run.began
-        self._metrics.active.dec()
+        A message that was sent before leads to the task that it led to then.
 
-    def cancelling(self, task_id: str) -> Run:
-        """The client has asked to stop; its run says so to the agent, if one is at work."""
-        run = self._runs.get(task_id)
-        if run is None:  # it waits for its client, and was started by another process
-            run = Run(task_id=task_id, agent_id="", began=0.0, active=False)
-        run.cancelled = True
-        return run
+        Raises:
+            TaskNotFound: it names a task that is not there, or not its sender's.
+            UnsupportedOperation: the task that it names has ended.
+            InvalidParams: it names another context than its task's, or no agent of this service.
+        """
+        if not sent.task_id:
+            return await self._new(sent)
+        for _ in range(TRIES):
+            stored = await self._owned(sent.owner, sent.task_id, sent.agent)
+            known = await self._store.said(sent.key)
+            if known is not None:
+                return Begun(stored.record, stored.snapshot)
+            if sent.context_id and sent.context_id != stored.record.context_id:
+                raise InvalidParams(
+                    f"the task {sent.task_id} is of another context than {sent.context_id!r}",
+                    hint="leave contextId out: the task knows it",
+                )
+            _check_open(stored.record)
+            if stored.record.state in RUNNING:
+                await self._turn_over(stored.record)
+            elif begun := await self._continued(sent, stored):
+                return begun
+        raise Conflict(f"the task {sent.task_id} is changed by others all the time")
 
-    def leased(self, record: TaskRecord) -> TaskRecord:
-        """``record`` with the lease that its state calls for."""
-        if record.state not in RUNNING:
-            return replace(record, lease_owner=None, lease_until=None)
-        until = self._clock.now() + self._lease
-        return replace(record, lease_owner=self.worker, lease_until=until)
+    async def settled(self, begun: Begun, seconds: float) -> TaskSnapshot:
+        """The task when its turn has ended, or as it stands after that time."""
+        if begun.turn is not None:
+            live, journal = begun.turn.live, begun.turn.journal
+            await _within(seconds, live.settled.wait())
+            if not journal.overtaken:
+                return journal.snapshot
+        else:
+            await self._turn_over(begun.record, seconds=seconds)
+        return (await self._owned(begun.record.owner, begun.record.task_id)).snapshot
 
-    def stored(self, record: TaskRecord, written: Written) -> None:
-        """To be called after each write of a task; the one that ends it leads to its report."""
-        if record.state not in TERMINAL:
-            return
-        self._metrics.tasks.labels(record.state.removeprefix("TASK_STATE_").lower()).inc()
-        if written.worker in {None, self.worker}:
-            self.settle(record.task_id)
+    async def get(
+        self, owner: Owner, task_id: str, *, history: int | None = None, agent: str = ""
+    ) -> JsonObject:
+        """The task; ``agent`` is the one through whose own address it is asked for."""
+        stored = await self._owned(owner, task_id, agent, history=history)
+        return stored.snapshot.rendered(history=history)
 
-    def settle(self, task_id: str) -> None:
-        """Report the task in the background if it has ended and nobody has reported it."""
-        self._supervisor.spawn(f"report {task_id}", self._settle(task_id))
+    async def find(self, owner: Owner, task_id: str, agent: str = "") -> StoredTask:
+        return await self._owned(owner, task_id, agent)
+
+    async def page(self, owner: Owner, wanted: TaskFilter) -> tuple[list[StoredTask], int]:
+        return await self._store.page(owner, wanted)
+
+    async def cancel(self, owner: Owner, task_id: str, agent: str = "") -> JsonObject:
+        """End the task, wherever its agent works.
+
+        Raises:
+            TaskNotCancelable: it has ended already, or before the agent could be stopped.
+        """
+        for _ in range(TRIES):
+            stored = await self._owned(owner, task_id, agent)
+            if stored.record.state in TERMINAL:
+                raise TaskNotCancelable(f"the task {task_id} has ended: {stored.record.state}")
+            turn = self._turns.find(task_id)
+            if turn is not None:
+                turn.live.halt(Verdict(TaskState.CANCELED))
+                await turn.live.settled.wait()
+            elif not await self._cancelled(stored):
+                continue
+            ended = await self._owned(owner, task_id, agent)
+            if ended.record.state is TaskState.CANCELED:
+                return ended.snapshot.rendered()
+        raise TaskNotCancelable(f"the task {task_id} could not be stopped before its end")
+
+    async def follow(self, record: TaskRecord, after: int) -> AsyncGenerator[TaskEvent | None]:
+        """The task's events behind ``after``, until a turn or the task ends.
+
+        None stands for a time without events. Events that the log has lost are passed over.
+        """
+        feed = self._feeds.hold(record.task_id, record.version)
+        try:
+            self._tail(record, feed)
+            while True:
+                events = feed.since(after)
+                if events is None:
+                    events = await self._store.events(record.task_id, after)
+                    after = after if events else feed.seq
+                for event in events:
+                    after = event.seq
+                    yield event
+                    if event.state in TERMINAL or (event.ends and after >= feed.seq):
+                        return
+                if events:
+                    continue
+                if feed.gone or record.state in TERMINAL:
+                    return
+                await feed.changed(after, QUIET_SECONDS)
+                if feed.seq <= after and not feed.gone:
+                    yield None
+        finally:
+            self._feeds.let_go(record.task_id, feed)
+
+    async def resumable(self, record: TaskRecord, after: int) -> bool:
+        """Whether the log still has every event behind ``after``."""
+        if after >= record.version:
+            return True
+        nearest = await self._store.events(record.task_id, after, 1)
+        return bool(nearest) and nearest[0].seq == after + 1
+
+    def heard(self, task_id: str) -> None:
+        """Another process has written to the task."""
+        if feed := self._feeds.find(task_id):
+            feed.poked.set()
+        if turn := self._turns.find(task_id):
+            self._desk.supervisor.spawn(f"look {task_id}", self._turns.look(turn))
 
     async def watch(self) -> None:
-        """Renew leases and look for lost tasks; runs until cancelled."""
+        """Renew leases, look for lost tasks, forget old ones; runs until cancelled."""
+        lease = self._desk.lease.total_seconds()
+        tended = pruned = -PRUNE_SECONDS - lease
         while True:
-            await self.tend()
-            await self._clock.sleep(self._lease.total_seconds() / 3)
+            now = self._clock.monotonic()
+            if now - tended >= lease / 3:
+                tended = now
+                await self.tend()
+            else:
+                await self._look()
+            if now - pruned >= PRUNE_SECONDS:
+                pruned = now
+                await self.prune()
+            await self._clock.sleep(min(lease / 3, LOOK_SECONDS))
 
     async def tend(self) -> None:
         await self._renew()
-        await self._rows.fail_lost(self._clock.now(), self._lost)
-        for record in await self._rows.claim(self._clock.now()):
-            await self._tell(record)
+        for task_id in await self._store.lost(self._clock.now(), self._lost):
+            self._signals.announce(task_id)
+        await self._reporter.tell_unreported()
+
+    async def prune(self) -> None:
+        now = self._clock.now()
+        while await self._store.prune(
+            tasks_before=now - timedelta(days=self._config.task_retention_days),
+            events_before=now - timedelta(hours=self._config.event_retention_hours),
+        ):
+            pass
 
     async def close(self) -> None:
         """Fail what is still running here: nobody will take it up. Observers hear of it."""
-        await self._rows.fail_lost(self._clock.now(), self._stopped, worker=self.worker)
-        for record in await self._rows.claim(self._clock.now(), worker=self.worker):
-            await self._tell(record)
+        reason = "the service was stopped while this task was running"
+        await self._turns.stop(reason)
+        worker = self._desk.worker
+        await self._store.lost(
+            self._clock.now(), lambda record: self._failed(record, reason), worker=worker
+        )
+        await self._reporter.tell_unreported(worker=worker)
 
-    async def _renew(self) -> None:
-        active = {task_id for task_id, run in self._runs.items() if run.active}
-        if not active:
-            return
-        kept = await self._rows.renew(self.worker, active, self._clock.now() + self._lease)
-        for task_id in active - kept:
-            record = await self._rows.peek(task_id)
-            run = self._runs.get(task_id)
-            if record is None or run is None:  # not stored yet, or over in the meantime
-                continue
-            if record.state in TERMINAL or record.lease_owner != self.worker:
-                run.stop()
-                self.settle(task_id)
+    async def _owned(
+        self, owner: Owner, task_id: str, agent: str = "", *, history: int | None = None
+    ) -> StoredTask:
+        stored = await self._store.whole(task_id, owner, history=history)
+        if stored is None or (agent and stored.record.agent_id != agent):
+            raise TaskNotFound(f"there is no task {task_id!r}")
+        return stored
 
-    async def _settle(self, task_id: str) -> None:
-        for record in await self._rows.claim(self._clock.now(), task_id=task_id):
-            await self._tell(record)
-
-    async def _tell(self, record: TaskRecord) -> None:
-        outcome = self._outcome(record, self._runs.pop(record.task_id, None))
-        # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
-        telling = [
-            self._supervisor.spawn(f"observe {record.task_id}", observer.task_finished(outcome))
-            for observer in self._observers
-        ]
-        if telling:
-            await asyncio.wait(telling)
-
-    def _outcome(self, record: TaskRecord, run: Run | None) -> TaskOutcome:
-        success = record.state is TaskState.COMPLETED
-        facts: JsonObject = {
-            "state": record.state.value,
-            "context_id": record.context_id,
-            "caller": record.owner.subject,
+    async def _new(self, sent: Sent) -> Begun:
+        hosting = self._hosted.choose(sent.named)
+        now = moment(self._clock.now())
+        task_id = str(self._ids.new())
+        context_id = sent.context_id or str(self._ids.new())
+        message: JsonObject = {**sent.message, "taskId": task_id, "contextId": context_id}
+        head: JsonObject = {
+            "id": task_id,
+            "contextId": context_id,
+            "status": {"state": TaskState.SUBMITTED.value, "timestamp": timestamp(now)},
+            "metadata": {AGENT_ID: hosting.agent_id},
         }
-        outcome = TaskOutcome(
-            agent_id=record.agent_id,
-            task_id=record.task_id,
-            tenant=record.owner.tenant,
-            execution_time=(record.updated_at - record.created_at).total_seconds(),
-            success=success,
-            error_message=None if success else (status_text(record.body) or record.state.value),
-            metadata=facts,
+        record = TaskRecord(
+            task_id=task_id,
+            owner=sent.owner,
+            agent_id=hosting.agent_id,
+            context_id=context_id,
+            state=TaskState.SUBMITTED,
+            version=1,
+            body=head,
+            created_at=now,
+            updated_at=now,
+            lease_owner=self._desk.worker,
+            lease_until=now + self._desk.lease,
         )
-        if run is None:
-            return outcome
-        working = self._clock.monotonic() - run.began if run.active else 0.0
-        return replace(
-            outcome,
-            execution_time=run.seconds + working,
-            output_quality=run.output_quality,
-            tokens=run.tokens,
-            cost_usd=run.cost_usd,
-            playbook=run.playbook,
-            metadata={**facts, **run.metadata},
-        )
+        snapshot = TaskSnapshot(head=head, version=1, history=[message])
+        first = numbered(1, {TASK: snapshot.rendered()})
+        stored = jsonvalue.dumps(message)
+        if await self._store.begin(record, key=sent.key, message=stored, event=first.body):
+            turn = self._start(record, snapshot, hosting, sent, message)
+            self._signals.announce(task_id)
+            return Begun(record, snapshot, turn)
+        known = await self._store.said(sent.key)
+        if known is None:
+            raise Conflict("the message's task has just been deleted", hint="send it again")
+        again = await self._owned(sent.owner, known.task_id)
+        return Begun(again.record, again.snapshot)
 
-    def _lost(self, record: TaskRecord) -> TaskRecord:
-        return self._failed(record, "the process that ran this task was lost")
-
-    def _stopped(self, record: TaskRecord) -> TaskRecord:
-        return self._failed(record, "the service was stopped while this task was running")
-
-    def _failed(self, record: TaskRecord, reason: str) -> TaskRecord:
-        now = self._clock.now()
+    async def _continued(self, sent: Sent, stored: StoredTask) -> Begun | None:
+        """A new turn of a task that waits for its client; None when somebody was faster."""
+        record, snapshot = stored.record, stored.snapshot
+        hosting = self._hosted.choose(record.agent_id)
+        now = moment(self._clock.now())
         message: JsonObject = {
-            "messageId": str(self._ids.new()),
+            **sent.message,
             "taskId": record.task_id,
             "contextId": record.context_id,
-            "role": "ROLE_AGENT",
-            "parts": [{"text": reason}],
         }
-        self._metrics.tasks.labels("failed").inc()
-        return replace(
+        event = status_event(record.body, TaskState.WORKING, now)
+        said = Row(seq=record.version + 1, name=sent.key, body=jsonvalue.dumps(message))
+        snapshot.history.append(message)
+        snapshot.apply(event)
+        changed = replace(
             record,
-            state=TaskState.FAILED,
+            state=TaskState.WORKING,
             version=record.version + 1,
-            body=with_status(record.body, TaskState.FAILED, now, message),
+            body=snapshot.head,
             updated_at=now,
+            lease_owner=self._desk.worker,
+            lease_until=now + self._desk.lease,
         )
+        change = Change(record=changed, events=[numbered(changed.version, event)], messages=[said])
+        if not await self._store.append(change):
+            return None
+        if feed := self._feeds.find(record.task_id):
+            feed.tell(change.events)
+        self._signals.announce(record.task_id)
+        turn = self._start(changed, snapshot, hosting, sent, message)
+        return Begun(changed, snapshot, turn)
 
-    def _forget_oldest(self) -> None:
-        if len(self._runs) > MOST_RUNS:
-            waiting = (task_id for task_id, run in self._runs.items() if not run.active)
-            self._runs.pop(next(waiting, ""), None)
+    def _start(
+        self,
+        record: TaskRecord,
+        snapshot: TaskSnapshot,
+        hosting: Hosting,
+        sent: Sent,
+        message: JsonObject,
+    ) -> Turn:
+        seconds = min(sent.deadline_seconds or self._config.turn_seconds, self._config.turn_seconds)
+        parts = parts_of(message)
+        inbound = InboundMessage(
+            message_id=str(message.get("messageId", "")),
+            text=texts(parts),
+            data=tuple(part.data for part in parts if isinstance(part.data, dict)),
+            parts=parts,
+            metadata={key: value for key, value in sent.all_metadata.items() if key != DEADLINE},
+            context_id=record.context_id,
+            task_id=record.task_id,
+            agent_id=hosting.agent_id,
+            principal=sent.principal,
+            deadline=self._clock.now() + timedelta(seconds=seconds),
+        )
+        return self._turns.start(record, snapshot, hosting, inbound, seconds=seconds)
+
+    async def _turn_over(self, record: TaskRecord, seconds: float | None = None) -> None:
+        """Wait until the task does not run any more, at most as long as a sender may wait."""
+        wait = self._config.blocking_seconds if seconds is None else seconds
+        await _within(wait, self._until_over(record))
+
+    async def _until_over(self, record: TaskRecord) -> None:
+        if record.state not in RUNNING:
+            return
+        async with aclosing(self.follow(record, record.version)) as events:
+            async for _ in events:
+                pass
+
+    async def _cancelled(self, stored: StoredTask) -> bool:
+        """Write the end of a task that does not run here; whether nobody was faster."""
+        record, now = stored.record, moment(self._clock.now())
+        event = status_event(record.body, TaskState.CANCELED, now)
+        change = self._ending(record, event, now)
+        if not await self._store.append(change):
+            return False
+        if feed := self._feeds.find(record.task_id):
+            feed.tell(change.events)
+        self._signals.announce(record.task_id)
+        if record.lease_owner in {None, self._desk.worker}:
+            self._reporter.ended(change.record)
+        else:
+            self._reporter.count(change.record)
+        return True
+
+    def _lost(self, record: TaskRecord) -> Change:
+        return self._failed(record, "the process that ran this task was lost")
+
+    def _failed(self, record: TaskRecord, reason: str) -> Change:
+        now = moment(self._clock.now())
+        said = agent_message(
+            str(self._ids.new()), record.task_id, record.context_id, [{"text": reason}]
+        )
+        change = self._ending(
+            record, status_event(record.body, TaskState.FAILED, now, said), now, said
+        )
+        self._reporter.count(change.record)
+        return change
+
+    def _ending(
+        self, record: TaskRecord, event: JsonObject, now: datetime, said: JsonObject | None = None
+    ) -> Change:
+        told = numbered(record.version + 1, event)
+        snapshot = TaskSnapshot(head=record.body, version=record.version)
+        snapshot.apply(event)
+        state = told.state or record.state
+        rows = [] if said is None else [Row(seq=told.seq, name=None, body=jsonvalue.dumps(said))]
+        ended = replace(record, state=state, version=told.seq, body=snapshot.head, updated_at=now)
+        return Change(record=ended, events=[told], messages=rows)
+
+    def _tail(self, record: TaskRecord, feed: Feed) -> None:
+        """See to it that the feed hears what other processes write to the task."""
+        if not feed.tailed and not feed.local and record.state not in TERMINAL:
+            feed.tailed = True
+            self._desk.supervisor.spawn(f"tail {record.task_id}", self._tailed(record, feed))
+
+    async def _tailed(self, record: TaskRecord, feed: Feed) -> None:
+        quiet = 0
+        while feed.holders and not feed.gone:
+            await _within(self._config.follow_seconds, feed.poked.wait())
+            feed.poked.clear()
+            if feed.local:
+                continue
+            try:
+                events = await self._store.events(record.task_id, feed.seq)
+                feed.tell(events)
+                quiet = 0 if events else quiet + 1
+                if quiet >= QUIET_LOOKS:
+                    quiet = 0
+                    if await self._store.peek(record.task_id) is None:
+                        feed.close()
+            except StorageUnavailable as error:
+                log.warning("a task cannot be followed now", reason=error.detail)
+        feed.tailed = False
+
+    async def _renew(self) -> None:
+        ids = [turn.live.run.task_id for turn in self._turns]
+        if ids:
+            until = self._clock.now() + self._desk.lease
+            self._compare(await self._store.renew(self._desk.worker, ids, until), ids)
+
+    async def _look(self) -> None:
+        ids = [turn.live.run.task_id for turn in self._turns]
+        if ids:
+            self._compare(await self._store.versions(ids), ids)
+
+    def _compare(self, versions: dict[str, int], ids: list[str]) -> None:
+        """Look at the tasks of this process that somebody else may have written to."""
+        for task_id in ids:
+            turn = self._turns.find(task_id)
+            if turn and versions.get(task_id, -1) != turn.journal.record.version:
+                self._desk.supervisor.spawn(f"look {task_id}", self._turns.look(turn))
 
 
-def status_text(body: JsonObject) -> str:
-    """The text parts of the task's status message."""
-    status = body.get("status")
-    message = status.get("message") if isinstance(status, dict) else None
-    parts = message.get("parts") if isinstance(message, dict) else None
-    texts = [
-        part.get("text")
-        for part in (parts if isinstance(parts, list) else [])
-        if isinstance(part, dict)
-    ]
-    return "\n".join(text for text in texts if isinstance(text, str))
+async def _within(seconds: float, waiting: Awaitable[object]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await waiting
 
 
-def with_status(
-    body: JsonObject, state: TaskState, now: datetime, message: JsonObject
-) -> JsonObject:
-    """``body`` in a new state; the message of the state before moves into the history."""
-    before = body.get("status")
-    history = body.get("history")
-    said = before.get("message") if isinstance(before, dict) else None
-    kept = [*history] if isinstance(history, list) else []
-    status: JsonObject = {
-        "state": state.value,
-        "timestamp": now.isoformat().replace("+00:00", "Z"),
-        "message": message,
-    }
-    return {**body, "history": kept if said is None else [*kept, said], "status": status}
+def _check_open(record: TaskRecord) -> None:
+    if record.state in TERMINAL:
+        raise UnsupportedOperation(
+            f"the task {record.task_id} has ended: {record.state}",
+            hint="send the message without a taskId; its contextId keeps the context",
+        )

@@ -12,12 +12,13 @@ from itertools import count
 import pytest
 
 from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import TaskState
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from tests.fakes.a2a import RecordingObserver, a2a, at, principal, scripted
+from tests.fakes.a2a import RecordingObserver, ScriptedAgent, a2a, at, principal, scripted
 
 CALLER = Caller(principal=principal(), version="1.0")
 
@@ -81,6 +82,9 @@ ENDS: list[tuple[str, TaskState, JsonObject | None]] = [
      {"text": "the agent stopped without an answer", "mediaType": "text/plain"}),
     ("unstorable", TaskState.COMPLETED, {"text": "a\ufffdb?c", "mediaType": "text/plain"}),
     ("twice", TaskState.COMPLETED, {"text": "once", "mediaType": "text/plain"}),
+    ("reject", TaskState.REJECTED, {"text": "not for me", "mediaType": "text/plain"}),
+    ("auth", TaskState.AUTH_REQUIRED,
+     {"text": "sign in at the bank", "mediaType": "text/plain"}),
     ("ask", TaskState.INPUT_REQUIRED, {"text": "which one?", "mediaType": "text/plain"}),
     ("silent", TaskState.COMPLETED, None),
 ]  # fmt: skip
@@ -242,3 +246,88 @@ async def test_one_task_behind_all_methods(side: Side) -> None:
     assert at(listed, "result", "nextPageToken") == ""
     failed = await side.call("task.query", filter={"state": "TASK_STATE_FAILED"})
     assert at(failed, "result", "tasks") == []
+
+
+async def test_chunks_are_appended(side: Side) -> None:
+    task = await side.send("chunks")
+    assert at(task, "artifacts", 0, "name") == "log"
+    parts = at(task, "artifacts", 0, "parts")
+    assert isinstance(parts, list)
+    assert [at(part, "text") for part in parts] == [f"line {number}" for number in range(400)]
+    assert at(task, "artifacts", 1, "parts", 0, "text") == "of another artifact"
+    assert at(await side.call("GetTask", id=task["id"]), "result") == task
+
+
+async def test_a_repeated_message_is_answered_by_its_task(side: Side) -> None:
+    first = await side.send("hello", messageId="same")
+    assert await side.send("hello", messageId="same") == first
+    other = await side.send("something else", messageId="same")
+    assert other["id"] != first["id"]
+    waiting = await side.send("ask", messageId="q")
+    answers = [await side.send("that", messageId="a", taskId=waiting["id"]) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert len(scripted(side.runtime).seen) == 4
+
+
+async def test_the_same_message_at_once_begins_one_task(side: Side) -> None:
+    sent = [side.send("hello", messageId="same") for _ in range(8)]
+    tasks = await asyncio.gather(*sent)
+    assert len({str(task["id"]) for task in tasks}) == 1
+    assert {str(state(task)) for task in tasks} == {"TASK_STATE_COMPLETED"}
+    assert len(scripted(side.runtime).seen) == 1
+
+
+async def test_a_message_to_a_task_at_work_is_its_next_turn(side: Side) -> None:
+    task = await side.send("wait", at_once=True)
+    sending = asyncio.ensure_future(side.send("more", taskId=task["id"]))
+    await asyncio.sleep(0.01)
+    assert not sending.done()
+    scripted(side.runtime).go.set()
+    refused = await asyncio.gather(sending, return_exceptions=True)
+    assert isinstance(refused[0], KeyError), "it had ended by then: -32004"
+
+
+async def test_a_deadline_ends_the_turn_with_a_reason(side: Side) -> None:
+    task = await side.send("wait", metadata={"deadline_seconds": 0.05})
+    assert state(task) == "TASK_STATE_FAILED"
+    assert at(said(task), "text") == "the deadline of 0.05 seconds has passed"
+    assert scripted(side.runtime).cancelled == [task["id"]]
+    (message,) = scripted(side.runtime).seen
+    assert message.deadline is not None
+    assert message.metadata == {}
+
+
+async def test_an_agent_that_will_not_stop_does_not_undo_a_cancellation(
+    database: Database,
+) -> None:
+    config = A2AConfig.model_validate({"cancel_seconds": 0.05})
+    async with a2a(database, config=config) as runtime:
+        side = Side(runtime)
+        task = await side.send("stubborn", at_once=True)
+        while not scripted(runtime).seen:
+            await asyncio.sleep(0.001)
+        done = await side.call("CancelTask", id=task["id"])
+        assert state(done["result"]) == "TASK_STATE_CANCELED"
+        found = await side.call("GetTask", id=task["id"])
+        assert state(found["result"]) == "TASK_STATE_CANCELED"
+
+
+async def test_an_agent_works_on_as_many_tasks_as_it_may(side: Side) -> None:
+    agent = ScriptedAgent()
+    side.runtime.hosted.add(Hosting(agent_id="one", agent=agent, concurrency=1))
+    meta: JsonObject = {"agent_id": "one"}
+    first = await side.send("wait", at_once=True, metadata=meta)
+    second = await side.send("hello", at_once=True, metadata=meta)
+    third = await side.send("hello you", at_once=True, metadata=meta)
+    while not agent.seen:
+        await asyncio.sleep(0.001)
+    found = await side.call("GetTask", id=second["id"])
+    assert state(found["result"]) == "TASK_STATE_SUBMITTED"
+    done = await side.call("CancelTask", id=third["id"])
+    assert state(done["result"]) == "TASK_STATE_CANCELED"
+    agent.go.set()
+    for _ in range(3):
+        await side.heard() if len(side.observer.outcomes) < 3 else None
+    assert [message.text for message in agent.seen] == ["wait", "hello"]
+    found = await side.call("GetTask", id=first["id"])
+    assert state(found["result"]) == "TASK_STATE_COMPLETED"

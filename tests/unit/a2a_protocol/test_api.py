@@ -96,7 +96,8 @@ async def test_internal_lists(http: httpx2.AsyncClient, runtime: A2ARuntime) -> 
     for name in ("a", "b"):
         card = AgentCard.model_validate({"name": name, "capabilities": ["x"]})
         await runtime.agents.register(card, principal(), agent_id=name)
-        await http.post("/a2a", json=examples.SEND_1_0, headers={"a2a-version": "1.0"})
+        sent = json.loads(json.dumps(examples.SEND_1_0).replace("hello", f"hello {name}"))
+        await http.post("/a2a", json=sent, headers={"a2a-version": "1.0"})
     page = (await http.get("/internal/agents", params={"limit": 1})).json()
     assert at(page, "agents", 0, "agent_id") == "b"
     rest = await http.get("/internal/agents", params={"cursor": page["next_cursor"]})

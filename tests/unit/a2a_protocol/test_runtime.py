@@ -6,7 +6,7 @@ from agentcore.a2a_protocol.dispatcher import CallContext, Caller
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.methods import Params
 from agentcore.a2a_protocol.runtime import MOST_CARDS
-from agentcore.a2a_protocol.store import TaskRows
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database, build_engine
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.models import DatabaseConfig
@@ -53,7 +53,7 @@ async def test_leaving_fails_what_still_runs(database: Database) -> None:
     async with a2a(database, observers=(observer,)) as runtime:
         answer = await runtime.dispatcher.answer(WAIT, CALLER)
         task_id = str(at(json.loads(answer.body or b""), "result", "task", "id"))
-    record = await TaskRows(database).peek(task_id)
+    record = await VersionedTaskStore(database).peek(task_id)
     assert record is not None
     assert record.state == "TASK_STATE_FAILED"
     (outcome,) = observer.outcomes

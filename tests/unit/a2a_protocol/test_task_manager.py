@@ -1,270 +1,192 @@
+"""Leases, losses, retention: what a task manager does beside answering."""
+
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-from decimal import Decimal
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from agentcore.a2a_protocol.metrics import A2AMetrics
-from agentcore.a2a_protocol.models.task import Owner, TaskRecord, TaskState
-from agentcore.a2a_protocol.ports import TaskOutcome
-from agentcore.a2a_protocol.store import TaskRows
-from agentcore.a2a_protocol.task_manager import TaskManager, status_text, with_status
+from agentcore.a2a_protocol.errors import TaskNotCancelable
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import TaskEvent, TaskRecord, TaskState
+from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.a2a_protocol.runtime import A2ARuntime
+from agentcore.a2a_protocol.tasks.snapshot import status_text
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
-from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.kit.supervisor import Supervisor
-from tests.fakes.a2a import RecordingObserver
+from tests.fakes.a2a import RecordingObserver, a2a, principal, scripted
+from tests.fakes.a2a_tasks import ALICE, begin, record
 from tests.fakes.clock import ManualClock
 
 LEASE = 30.0
-
-
-class FailingObserver:
-    async def task_finished(self, outcome: TaskOutcome) -> None:
-        raise RuntimeError("no ears")
+DAY = 24 * 3600.0
 
 
 class Process:
-    """A task manager as one process has it."""
+    def __init__(self, runtime: A2ARuntime, observer: RecordingObserver) -> None:
+        self.runtime = runtime
+        self.manager = runtime.manager
+        self.observer = observer
 
-    def __init__(
-        self,
-        database: Database,
-        clock: ManualClock,
-        supervisor: Supervisor,
-        registry: CollectorRegistry,
-    ) -> None:
-        self.rows = TaskRows(database)
-        self.clock = clock
-        self.observer = RecordingObserver()
-        self.registry = registry
-        self.manager = TaskManager(
-            self.rows,
-            observers=(FailingObserver(), self.observer),
-            supervisor=supervisor,
-            clock=clock,
-            ids=Ids(),
-            metrics=A2AMetrics(registry),
-            lease_seconds=LEASE,
-        )
-
-    def record(self, task_id: str = "t1", state: TaskState = TaskState.WORKING) -> TaskRecord:
-        record = TaskRecord(
-            task_id=task_id,
-            owner=Owner(tenant="acme", subject="alice"),
-            agent_id="poet",
-            context_id="c1",
-            state=state,
-            version=1,
-            body={"id": task_id, "status": {"state": state.value}},
-            created_at=self.clock.now(),
-            updated_at=self.clock.now(),
-        )
-        return self.manager.leased(record)
-
-    async def end(self, record: TaskRecord, state: TaskState, text: str = "") -> None:
-        """Write the end as the task store does."""
-        message: JsonObject = {"parts": [{"text": text}]}
-        body = with_status(record.body, state, self.clock.now(), message)
-        ended = replace(record, state=state, version=record.version + 1, body=body)
-        written = await self.rows.update(ended)
-        assert written is not None
-        self.manager.stored(ended, written)
-
-    async def state(self, task_id: str = "t1") -> TaskState:
-        found = await self.rows.peek(task_id)
-        assert found is not None
-        return found.state
+    async def send(self, text: str, **members: str) -> str:
+        """The id of the task that the message led to."""
+        message: JsonObject = {
+            "messageId": f"m-{text}",
+            "role": "ROLE_USER",
+            "parts": [{"text": text}],
+            **members,
+        }
+        begun = await self.manager.send(Sent(principal=principal(), message=message))
+        if text != "wait":
+            await self.manager.settled(begun, 10)
+        return begun.record.task_id
 
 
 @pytest.fixture
-def process(
-    database: Database, clock: ManualClock, supervisor: Supervisor, registry: CollectorRegistry
-) -> Process:
-    return Process(database, clock, supervisor, registry)
+def store(database: Database) -> VersionedTaskStore:
+    return VersionedTaskStore(database)
 
 
 @pytest.fixture
-def other(database: Database, clock: ManualClock, supervisor: Supervisor) -> Process:
-    return Process(database, clock, supervisor, CollectorRegistry())
+async def both(database: Database, clock: ManualClock) -> AsyncIterator[tuple[Process, Process]]:
+    """Two processes whose clocks stand still, so that nothing is tended but by the test."""
+    config = A2AConfig.model_validate({"lease_seconds": LEASE, "follow_seconds": 0.01})
+    async with AsyncExitStack() as stack:
+        made = []
+        for observer in (RecordingObserver(), RecordingObserver()):
+            opened = a2a(database, config=config, clock=clock, observers=(observer,))
+            made.append(Process(await stack.enter_async_context(opened), observer))
+        yield made[0], made[1]
 
 
-async def test_an_end_is_told_with_all_that_is_known(process: Process) -> None:
-    run = process.manager.begin("t1", "poet")
-    record = process.record()
-    await process.rows.insert(record)
-    run.report(tokens=5, cost_usd=Decimal("0.1"), metadata={"a": 1})
-    run.report(tokens=7, cost_usd=Decimal("0.2"), output_quality=0.9, metadata={"b": 2})
-    run.report(playbook={"version": 3})
-    process.clock.advance(2.5)
-    await process.end(record, TaskState.COMPLETED)
-    await process.observer.heard.wait()
-    assert process.observer.outcomes == [
-        TaskOutcome(
-            agent_id="poet",
-            task_id="t1",
-            tenant="acme",
-            execution_time=2.5,
-            success=True,
-            output_quality=0.9,
-            tokens=12,
-            cost_usd=Decimal("0.3"),
-            playbook={"version": 3},
-            metadata={
-                "state": "TASK_STATE_COMPLETED",
-                "context_id": "c1",
-                "caller": "alice",
-                "a": 1,
-                "b": 2,
-            },
-        )
-    ]
-    labels = {"state": "completed"}
-    assert process.registry.get_sample_value("a2a_tasks_total", labels) == 1
+async def state(store: VersionedTaskStore, task_id: str) -> TaskState:
+    found = await store.peek(task_id)
+    assert found is not None
+    return found.state
 
 
-async def test_time_that_the_client_takes_is_not_the_agents(process: Process) -> None:
-    process.clock.advance(1)
-    run = process.manager.begin("t1", "poet")
-    assert process.registry.get_sample_value("a2a_active_tasks") == 1
-    process.clock.advance(2)
-    process.manager.pause(run)
-    assert process.registry.get_sample_value("a2a_active_tasks") == 0
-    process.clock.advance(100)
-    assert process.manager.begin("t1", "poet") is run
-    process.clock.advance(3)
-    process.manager.pause(run)
-    record = process.record()
-    await process.rows.insert(record)
-    await process.end(record, TaskState.FAILED, "no rhyme")
-    await process.observer.heard.wait()
-    (outcome,) = process.observer.outcomes
-    assert outcome.execution_time == 5
-    assert (outcome.success, outcome.error_message) == (False, "no rhyme")
-
-
-async def test_a_lease_is_kept_as_long_as_the_agent_works(process: Process, other: Process) -> None:
-    process.manager.begin("t1", "poet")
-    await process.rows.insert(process.record())
+async def test_a_lease_is_kept_as_long_as_the_agent_works(
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
+) -> None:
+    one, two = both
+    task_id = await one.send("wait")
     for _ in range(5):
-        process.clock.advance(LEASE / 2)
-        await process.manager.tend()
-        await other.manager.tend()
-    assert await process.state() is TaskState.WORKING
+        clock.advance(LEASE / 2)
+        await one.manager.tend()
+        await two.manager.tend()
+    assert await state(store, task_id) is TaskState.WORKING
 
 
 async def test_a_lost_task_is_failed_and_told_by_one_process(
-    process: Process, other: Process
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
 ) -> None:
-    await process.rows.insert(process.record())
-    process.clock.advance(LEASE - 1)
-    await other.manager.tend()
-    assert await process.state() is TaskState.WORKING
-    process.clock.advance(2)
-    await other.manager.tend()
-    await process.manager.tend()
-    assert await process.state() is TaskState.FAILED
-    (outcome,) = other.observer.outcomes + process.observer.outcomes
-    assert outcome.error_message == "the process that ran this task was lost"
-    found = await process.rows.peek("t1")
+    await begin(store, record(created_at=clock.now()))
+    one, two = both
+    clock.advance(LEASE + 1)
+    await asyncio.gather(one.manager.tend(), two.manager.tend())
+    await asyncio.gather(one.manager.tend(), two.manager.tend())
+    found = await store.peek("t1")
     assert found is not None
-    assert status_text(found.body) == outcome.error_message
+    assert status_text(found.body) == "the process that ran this task was lost"
+    while not (told := one.observer.outcomes + two.observer.outcomes):
+        await asyncio.sleep(0.001)
+    assert [outcome.error_message for outcome in told] == [status_text(found.body)]
+    stored = await store.whole("t1", ALICE)
+    assert stored is not None
+    assert [event.seq for event in await store.events("t1", 0)] == [1, 2]
+    assert len(stored.snapshot.history) == 2
 
 
-async def test_a_task_that_waits_for_its_client_is_not_lost(process: Process) -> None:
-    record = process.record(state=TaskState.INPUT_REQUIRED)
-    assert (record.lease_owner, record.lease_until) == (None, None)
-    await process.rows.insert(record)
-    process.clock.advance(timedelta(days=30).total_seconds())
-    await process.manager.tend()
-    assert await process.state() is TaskState.INPUT_REQUIRED
+async def test_a_task_that_waits_for_its_client_is_not_lost(
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
+) -> None:
+    one, two = both
+    task_id = await one.send("ask")
+    clock.advance(DAY)
+    await two.manager.tend()
+    assert await state(store, task_id) is TaskState.INPUT_REQUIRED
 
 
 async def test_an_end_elsewhere_stops_the_agent_and_is_told_by_its_process(
-    process: Process, other: Process
+    both: tuple[Process, Process],
 ) -> None:
-    stopped: list[bool] = []
-    run = process.manager.begin("t1", "poet")
-    run.stop = lambda: stopped.append(True)
-    run.report(tokens=3)
-    record = process.record()
-    await process.rows.insert(record)
-    await other.end(record, TaskState.CANCELED)
-    await process.manager.tend()
-    await process.observer.heard.wait()
-    assert stopped == [True]
-    assert other.observer.outcomes == []
-    assert [outcome.tokens for outcome in process.observer.outcomes] == [3]
+    one, two = both
+    task_id = await one.send("wait")
+    while not scripted(one.runtime).seen:
+        await asyncio.sleep(0.001)
+    await two.manager.cancel(ALICE, task_id)
+    assert scripted(one.runtime).cancelled == []
+    await one.manager.tend()
+    await asyncio.wait_for(one.observer.heard.wait(), 10)
+    while not scripted(one.runtime).cancelled:
+        await asyncio.sleep(0.001)
+    assert two.observer.outcomes == []
+    with pytest.raises(TaskNotCancelable):
+        await one.manager.cancel(ALICE, task_id)
 
 
-async def test_a_run_that_is_not_stored_yet_is_left_alone(process: Process) -> None:
-    stopped: list[bool] = []
-    process.manager.begin("t1", "poet").stop = lambda: stopped.append(True)
-    await process.manager.tend()
-    assert stopped == []
+async def test_word_of_another_process_is_enough(both: tuple[Process, Process]) -> None:
+    one, two = both
+    task_id = await one.send("wait")
+    await two.manager.cancel(ALICE, task_id)
+    one.manager.heard(task_id)
+    one.manager.heard("nothing known here")
+    await asyncio.wait_for(one.observer.heard.wait(), 10)
 
 
-async def test_the_end_of_an_unheld_task_is_told_by_who_wrote_it(process: Process) -> None:
-    record = process.record(state=TaskState.INPUT_REQUIRED)
-    await process.rows.insert(record)
-    await process.end(record, TaskState.CANCELED)
-    await process.observer.heard.wait()
-    assert process.observer.outcomes[0].error_message == "TASK_STATE_CANCELED"
-
-
-async def test_closing_fails_what_runs_here_only(process: Process, other: Process) -> None:
-    await process.rows.insert(process.record("mine"))
-    await process.rows.insert(other.record("theirs"))
-    await process.manager.close()
-    assert await process.state("mine") is TaskState.FAILED
-    assert await process.state("theirs") is TaskState.WORKING
-    assert [outcome.task_id for outcome in process.observer.outcomes] == ["mine"]
-
-
-async def test_watching_renews_before_the_lease_is_over(
-    process: Process, supervisor: Supervisor
+async def test_closing_fails_what_runs_here_only(
+    both: tuple[Process, Process], store: VersionedTaskStore
 ) -> None:
-    supervisor.start("watch", process.manager.watch)
-    process.manager.begin("t1", "poet")
-    await process.rows.insert(process.record())
-    while not process.clock.slept:
-        await process.rows.peek("t1")
-    assert process.clock.slept == [LEASE / 3]
+    one, two = both
+    mine = await one.send("wait")
+    theirs = await two.send("wait", contextId="other")
+    await one.manager.close()
+    assert await state(store, mine) is TaskState.FAILED
+    assert await state(store, theirs) is TaskState.WORKING
 
 
-async def test_cancelling_a_task_that_nobody_runs_here(process: Process) -> None:
-    assert process.manager.cancelling("t1").cancelled
-    run = process.manager.begin("t2", "poet")
-    assert process.manager.cancelling("t2") is run
-    assert run.cancelled
-    assert not process.manager.begin("t2", "poet").cancelled
+async def test_what_rests_is_forgotten(
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
+) -> None:
+    one, _ = both
+    done, asked = await one.send("hello"), await one.send("ask")
+    clock.advance(2 * DAY)
+    await one.manager.prune()
+    assert await store.events(done, 0) == []
+    assert await store.events(asked, 0) != []
+    assert await store.whole(done, ALICE) is not None
+    clock.advance(31 * DAY)
+    await one.manager.prune()
+    assert await store.peek(done) is None
+    assert await store.peek(asked) is None
 
 
-def test_a_new_status_moves_the_message_before_it_into_the_history(clock: ManualClock) -> None:
-    before: JsonObject = {
-        "status": {"state": "x", "message": {"messageId": "1"}},
-        "history": [{"messageId": "0"}],
-    }
-    body = with_status(before, TaskState.FAILED, clock.now(), {"messageId": "2"})
-    assert body["history"] == [{"messageId": "0"}, {"messageId": "1"}]
-    assert body["status"] == {
-        "state": "TASK_STATE_FAILED",
-        "timestamp": "2026-01-01T00:00:00Z",
-        "message": {"messageId": "2"},
-    }
-    assert with_status({}, TaskState.FAILED, clock.now(), {})["history"] == []
+async def test_following_ends_when_the_task_is_gone(
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
+) -> None:
+    one, two = both
+    task_id = await one.send("ask")
+    found = await store.peek(task_id)
+    assert found is not None
+    following = asyncio.ensure_future(_all(two, found))
+    clock.advance(40 * DAY)
+    await one.manager.prune()
+    assert await asyncio.wait_for(following, 20) == []
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ({}, ""),
-        ({"status": {}}, ""),
-        ({"status": {"message": {"parts": [{"text": "a"}, {"url": "u"}, {"text": "b"}]}}}, "a\nb"),
-    ],
-)
-def test_the_text_of_a_status(body: JsonObject, text: str) -> None:
-    assert status_text(body) == text
+async def _all(process: Process, task: TaskRecord) -> list[TaskEvent | None]:
+    return [event async for event in process.manager.follow(task, 99)]
+
+
+async def test_watching_looks_often_and_tends_before_the_lease_is_over(
+    both: tuple[Process, Process], clock: ManualClock
+) -> None:
+    one, _ = both
+    await one.send("wait")
+    while not clock.slept:
+        await asyncio.sleep(0.001)
+    assert set(clock.slept) <= {0.5, 1.0}
+    await clock.advance_until_idle(3, step=0.5)

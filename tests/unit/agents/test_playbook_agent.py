@@ -37,14 +37,23 @@ class RecordedTask:
     async def artifact(self, name: str, *parts: Part | str | JsonObject) -> None:
         self.artifacts.extend(part for part in parts if isinstance(part, dict))
 
+    async def append(self, name: str, *parts: Part | str | JsonObject, last: bool = False) -> None:
+        await self.artifact(name, *parts)
+
     async def ask(self, question: str) -> None:
         self.ended = ("asked", question)
+
+    async def ask_authorization(self, text: str) -> None:
+        self.ended = ("asked", text)
 
     async def complete(self, result: str | JsonObject | None = None) -> None:
         self.ended = ("completed", result)
 
     async def fail(self, reason: str) -> None:
         self.ended = ("failed", reason)
+
+    async def reject(self, reason: str) -> None:
+        self.ended = ("rejected", reason)
 
     def report(
         self,

@@ -42,3 +42,19 @@ class A2AConfig(BaseModel):
     cancel_seconds: float = Field(
         5.0, ge=0, description="Seconds a cancelled agent may take to clean up."
     )
+    flush_seconds: float = Field(
+        0.05, ge=0, description="Seconds for which the chunks of a task gather before a write."
+    )
+    turn_seconds: float = Field(
+        3600.0,
+        gt=0,
+        description="Longest that an agent may work on one message; senders may ask for less.",
+    )
+    task_retention_days: float = Field(
+        30.0, gt=0, description="Days for which tasks are kept that nobody touches."
+    )
+    event_retention_hours: float = Field(
+        24.0,
+        ge=0,
+        description="Hours for which the event log of an ended task is kept, for late followers.",
+    )

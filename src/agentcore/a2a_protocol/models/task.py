@@ -29,6 +29,13 @@ RUNNING = frozenset({TaskState.SUBMITTED, TaskState.WORKING})
 TERMINAL = frozenset(
     {TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.REJECTED}
 )
+# A turn ends in these, and the client's next message begins another one.
+INTERRUPTED = frozenset({TaskState.INPUT_REQUIRED, TaskState.AUTH_REQUIRED})
+
+
+def may_follow(before: TaskState, after: TaskState) -> bool:
+    """Whether a task may go from one state to the other; an end is an end."""
+    return before not in TERMINAL and after is not TaskState.SUBMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +59,29 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent:
+    """One committed event of a task, as it stands in its log and goes out to its followers.
+
+    ``seq`` counts the events of the task from 1; ``state`` is the one that it brought; ``body``
+    is a ``StreamResponse`` of A2A 1.0 as JSON.
+    """
+
+    seq: int
+    state: TaskState | None
+    body: bytes
+
+    @property
+    def ends(self) -> bool:
+        """The turn is over, and with it the stream of whoever waits for its end."""
+        return self.state in TERMINAL or self.state in INTERRUPTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """One stored task; ``body`` is the A2A 1.0 ``Task`` in its JSON form."""
+    """One stored task; ``body`` is the A2A 1.0 ``Task`` without its history and artifacts.
+
+    ``version`` is the number of its last event.
+    """
 
     task_id: str
     owner: Owner
@@ -75,9 +103,12 @@ class TaskFilter:
 
     state: TaskState | None = None
     context_id: str | None = None
+    agent_id: str | None = None
     updated_since: datetime | None = None
     after: tuple[datetime, str] | None = None
     limit: int = 50
+    history: int | None = None
+    artifacts: bool = True
 
 
 class TaskQuery(BaseModel):

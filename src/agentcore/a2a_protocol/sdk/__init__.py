@@ -1,1 +1,1 @@
-"""The official a2a-sdk behind our own seams: its protobuf types do not leave this package."""
+"""The wire of both protocol versions, by the official a2a-sdk: its types do not leave here."""

@@ -1,0 +1,62 @@
+"""A message on its way to an agent, and what its sender asks of the answer."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from agentcore.a2a_protocol.models.task import Owner
+from agentcore.kit import jsonvalue
+from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.security import Principal
+
+# Members of metadata, of the message or of the request.
+AGENT_NAMES = ("agent_id", "agentId")
+DEADLINE = "deadline_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """``message`` is a ``Message`` of A2A 1.0; ``agent`` the one whose own address was used."""
+
+    principal: Principal
+    message: JsonObject
+    metadata: JsonObject = field(default_factory=dict)
+    tenant: str = ""
+    agent: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        return Owner(tenant=self.principal.tenant, subject=self.principal.subject)
+
+    @property
+    def task_id(self) -> str:
+        return str(self.message.get("taskId", ""))
+
+    @property
+    def context_id(self) -> str:
+        return str(self.message.get("contextId", ""))
+
+    @property
+    def all_metadata(self) -> JsonObject:
+        return {**self.metadata, **object_of(self.message.get("metadata"))}
+
+    @property
+    def named(self) -> str:
+        """The agent that the sender names, most specific first; empty where it names none."""
+        said = (object_of(self.message.get("metadata")), self.metadata)
+        names = [meta.get(key) for meta in said for key in AGENT_NAMES]
+        return self.agent or next((str(name) for name in names if name), self.tenant)
+
+    @property
+    def key(self) -> str:
+        """The same for each repetition of a message by its sender, and for nothing else."""
+        whole = [self.owner.tenant, self.owner.subject, self.named, self.metadata, self.message]
+        return hashlib.sha256(jsonvalue.dumps(whole)).hexdigest()
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        value = self.all_metadata.get(DEADLINE)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            return None
+        return float(value)

@@ -1,0 +1,184 @@
+"""The methods of the specification, those of 1.0 and of 0.3, on one task manager."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+from agentcore.a2a_protocol.dispatcher import Answer, Caller
+from agentcore.a2a_protocol.envelope import Call, Family, error_response, result_response
+from agentcore.a2a_protocol.errors import (
+    InvalidParams,
+    PushNotSupported,
+    UnknownMethod,
+    UnsupportedOperation,
+)
+from agentcore.a2a_protocol.late import LateWires, Wire
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import TERMINAL, TaskRecord
+from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.a2a_protocol.task_manager import TaskManager
+from agentcore.a2a_protocol.tasks.snapshot import TASK
+from agentcore.a2a_protocol.views import history_of, listing, owner_of, paged
+from agentcore.kit import jsonvalue
+from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
+from agentcore.kit.server_events import HEARTBEAT, EventResponse, ServerEvent
+
+LAST_EVENT_ID = b"last-event-id"
+
+Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
+
+
+class SpecMethods:
+    def __init__(self, manager: TaskManager, wires: LateWires, config: A2AConfig) -> None:
+        self._manager = manager
+        self._wires = wires
+        self._config = config
+        self._methods: dict[str, Run] = {
+            "SendMessage": self._send,
+            "GetTask": self._get,
+            "ListTasks": self._list,
+            "CancelTask": self._cancel,
+            "CreateTaskPushNotificationConfig": self._push,
+            "GetTaskPushNotificationConfig": self._push,
+            "ListTaskPushNotificationConfigs": self._push,
+            "DeleteTaskPushNotificationConfig": self._push,
+            "GetExtendedAgentCard": self._card,
+        }
+        self._streams = {
+            "SendStreamingMessage": self._send_streaming,
+            "SubscribeToTask": self._subscribe,
+        }
+
+    async def answer(self, call: Call, caller: Caller) -> Answer:
+        old = call.family is Family.V0_3
+        wire = await (self._wires.previous() if old else self._wires.current())
+        name = wire.method(call.method)
+        if name is None:
+            raise UnknownMethod(f"there is no method {call.method[:80]!r} in A2A {call.family}")
+        request = wire.read(call.method, call.body)
+        if name in self._streams:
+            events = await self._streams[name](request, caller)
+            return Answer(stream=EventResponse(_told(events, call, wire)))
+        result = wire.write(name, await self._methods[name](request, caller))
+        return Answer(body=result_response(call.id, result))
+
+    async def _send(self, request: JsonObject, caller: Caller) -> JsonValue:
+        options = object_of(request.get("configuration"))
+        history = history_of(options)
+        begun = await self._manager.send(_sent(request, caller))
+        if options.get("returnImmediately") is True:
+            return {"task": begun.snapshot.rendered(history=history)}
+        snapshot = await self._manager.settled(begun, self._config.blocking_seconds)
+        return {"task": snapshot.rendered(history=history)}
+
+    async def _get(self, request: JsonObject, caller: Caller) -> JsonValue:
+        return await self._manager.get(
+            owner_of(caller.principal),
+            str(request["id"]),
+            history=history_of(request),
+            agent=caller.agent,
+        )
+
+    async def _list(self, request: JsonObject, caller: Caller) -> JsonValue:
+        wanted = listing(request, caller.agent)
+        tasks, total, token = await paged(self._manager, owner_of(caller.principal), wanted)
+        return {
+            "tasks": tasks,
+            "nextPageToken": token,
+            "pageSize": wanted.limit,
+            "totalSize": total,
+        }
+
+    async def _cancel(self, request: JsonObject, caller: Caller) -> JsonValue:
+        owner = owner_of(caller.principal)
+        return await self._manager.cancel(owner, str(request["id"]), caller.agent)
+
+    async def _push(self, _request: JsonObject, _caller: Caller) -> JsonValue:
+        raise PushNotSupported(
+            "push notifications are not offered", hint="stream the task, or poll it"
+        )
+
+    async def _card(self, _request: JsonObject, _caller: Caller) -> JsonValue:
+        raise UnsupportedOperation("there is no extended card")
+
+    async def _send_streaming(
+        self, request: JsonObject, caller: Caller
+    ) -> AsyncGenerator[ServerEvent]:
+        """The task, then its events; a repeated message takes the stream up where it is."""
+        history = history_of(object_of(request.get("configuration")))
+        begun = await self._manager.send(_sent(request, caller))
+        last = None if begun.turn is not None else _last_event(caller)
+        if last is not None and await self._manager.resumable(begun.record, last):
+            return self._events_behind(begun.record, last)
+        return self._events_behind(
+            begun.record, begun.record.version, begun.snapshot.rendered(history=history)
+        )
+
+    async def _subscribe(self, request: JsonObject, caller: Caller) -> AsyncGenerator[ServerEvent]:
+        """The task as it is, then its events; or, behind ``Last-Event-ID``, all that was missed."""
+        owner = owner_of(caller.principal)
+        stored = await self._manager.find(owner, str(request["id"]), caller.agent)
+        record, last = stored.record, _last_event(caller)
+        if record.state in TERMINAL and (last is None or last >= record.version):
+            raise UnsupportedOperation(
+                f"the task {record.task_id} has ended: {record.state}",
+                hint="GetTask has all of it",
+            )
+        if last is not None and await self._manager.resumable(record, last):
+            return self._events_behind(record, last)
+        return self._events_behind(record, record.version, stored.snapshot.rendered())
+
+    def _events_behind(
+        self, record: TaskRecord, after: int, task: JsonObject | None = None
+    ) -> AsyncGenerator[ServerEvent]:
+        """``task``, as it is after that event, comes first."""
+        body = b"" if task is None else jsonvalue.dumps({TASK: task})
+
+        async def told() -> AsyncGenerator[ServerEvent]:
+            if body:
+                yield ServerEvent(body, str(after))
+            async with aclosing(self._manager.follow(record, after)) as events:
+                async for event in events:
+                    yield HEARTBEAT if event is None else ServerEvent(event.body, str(event.seq))
+
+        return told()
+
+
+async def _told(
+    events: AsyncGenerator[ServerEvent], call: Call, wire: Wire
+) -> AsyncGenerator[ServerEvent]:
+    """Each event as an answer to ``call``; a fault on the way is the last answer."""
+    async with aclosing(events):
+        try:
+            async for event in events:
+                if event is HEARTBEAT:
+                    yield event
+                else:
+                    yield ServerEvent(wire.event(call.id, event.data), event.id)
+        except AgentCoreError as error:
+            yield ServerEvent(error_response(call.id, error))
+
+
+def _sent(request: JsonObject, caller: Caller) -> Sent:
+    return Sent(
+        principal=caller.principal,
+        message=object_of(request["message"]),
+        metadata=object_of(request.get("metadata")),
+        tenant=str(request.get("tenant", "")),
+        agent=caller.agent,
+    )
+
+
+def _last_event(caller: Caller) -> int | None:
+    """The event that a returning reader has seen last."""
+    said = next((value for name, value in caller.headers if name == LAST_EVENT_ID), b"").strip()
+    if not said:
+        return None
+    if not said.isdigit() or len(said) > 18:
+        raise InvalidParams(
+            f"Last-Event-ID is {said[:40].decode('latin-1')!r}, and has to be the id of an event",
+            hint="repeat the id of the last event that came, or leave the header out",
+        )
+    return int(said)

@@ -1,0 +1,456 @@
+"""Tasks in PostgreSQL: a head row each, and their events, messages and artifacts, only added to.
+
+The head's ``version`` is the number of the task's last event. A write names the version it was
+made from; of two writers that name the same one, the second changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Executable,
+    Index,
+    RowMapping,
+    ScalarSelect,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
+
+from agentcore.a2a_protocol.models.task import (
+    RUNNING,
+    TERMINAL,
+    Owner,
+    TaskEvent,
+    TaskFilter,
+    TaskRecord,
+    TaskState,
+)
+from agentcore.a2a_protocol.tasks.snapshot import TaskSnapshot, joined
+from agentcore.kit import jsonvalue
+from agentcore.kit.db import Database, metadata
+from agentcore.kit.jsonvalue import JsonObject, objects_of
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("agent_id", Text, nullable=False),
+    Column("context_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("lease_owner", Text),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("reported_at", DateTime(timezone=True)),
+    Index("ix_tasks_owner_updated_at", "tenant", "owner", "updated_at", "task_id"),
+    Index("ix_tasks_unreported", "lease_until", postgresql_where=text("reported_at IS NULL")),
+    Index("ix_tasks_updated_at", "updated_at"),
+)
+log = Table(
+    "task_events",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text),
+    Column("body", Text, nullable=False),
+)
+said = Table(
+    "task_messages",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", Text),
+    Column("body", Text, nullable=False),
+    Index("uq_task_messages_key", "key", unique=True, postgresql_where=text("key IS NOT NULL")),
+)
+made = Table(
+    "task_artifacts",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("artifact_id", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+SWEEP = 100
+MOST_EVENTS = 500
+# One statement, so that a write is one exchange with the server and whole by itself.
+BEGIN = text("""
+WITH said AS (
+  INSERT INTO task_messages (task_id, seq, key, body)
+  VALUES (CAST(:task_id AS text), 1, CAST(:key AS text), CAST(:message AS text))
+  ON CONFLICT DO NOTHING RETURNING task_id
+), told AS (
+  INSERT INTO task_events (task_id, seq, state, body)
+  SELECT task_id, 1, CAST(:state AS text), CAST(:event AS text) FROM said
+)
+INSERT INTO tasks (task_id, tenant, owner, agent_id, context_id, state, version, body,
+                   created_at, updated_at, lease_owner, lease_until)
+SELECT task_id, CAST(:tenant AS text), CAST(:owner AS text), CAST(:agent_id AS text),
+       CAST(:context_id AS text), CAST(:state AS text), 1, CAST(:body AS jsonb),
+       CAST(:now AS timestamptz), CAST(:now AS timestamptz), CAST(:lease_owner AS text),
+       CAST(:lease_until AS timestamptz)
+  FROM said
+""")
+APPEND = text("""
+WITH head AS (
+  UPDATE tasks
+     SET version = CAST(:version AS bigint), state = CAST(:state AS text),
+         body = CAST(:body AS jsonb), updated_at = CAST(:now AS timestamptz),
+         lease_owner = CAST(:lease_owner AS text),
+         lease_until = CAST(:lease_until AS timestamptz),
+         reported_at = COALESCE(CAST(:reported AS timestamptz), reported_at)
+   WHERE task_id = CAST(:task_id AS text) AND version = CAST(:expected AS bigint)
+  RETURNING task_id
+), told AS (
+  INSERT INTO task_events (task_id, seq, state, body)
+  SELECT task_id, each.* FROM head,
+    unnest(CAST(:e_seq AS bigint[]), CAST(:e_state AS text[]), CAST(:e_body AS text[])) AS each
+), replaced AS (
+  DELETE FROM task_artifacts USING head
+   WHERE task_artifacts.task_id = head.task_id
+     AND artifact_id = ANY(CAST(:replaced AS text[]))
+), made AS (
+  INSERT INTO task_artifacts (task_id, seq, artifact_id, body)
+  SELECT task_id, each.* FROM head,
+    unnest(CAST(:a_seq AS bigint[]), CAST(:a_id AS text[]), CAST(:a_body AS text[])) AS each
+), said AS (
+  INSERT INTO task_messages (task_id, seq, key, body)
+  SELECT task_id, each.* FROM head,
+    unnest(CAST(:m_seq AS bigint[]), CAST(:m_key AS text[]), CAST(:m_body AS text[])) AS each
+)
+SELECT task_id FROM head
+""")
+MOMENT = DateTime(timezone=True)
+BEGIN = BEGIN.bindparams(bindparam("now", type_=MOMENT), bindparam("lease_until", type_=MOMENT))
+APPEND = APPEND.bindparams(
+    bindparam("now", type_=MOMENT),
+    bindparam("lease_until", type_=MOMENT),
+    bindparam("reported", type_=MOMENT),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of a task's messages or artifacts; ``name`` is its key or its artifact's id."""
+
+    seq: int
+    name: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """``record`` as it shall be, the ``events`` that lead there, and what they add.
+
+    Rows of artifacts named in ``replaced`` go. ``reported`` marks an end that its writer tells.
+    """
+
+    record: TaskRecord
+    events: Sequence[TaskEvent]
+    artifacts: Sequence[Row] = ()
+    messages: Sequence[Row] = ()
+    replaced: Sequence[str] = ()
+    reported: datetime | None = None
+    expected: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expected", self.record.version - len(self.events))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTask:
+    record: TaskRecord
+    snapshot: TaskSnapshot
+
+
+class VersionedTaskStore:
+    """Every read on behalf of a caller names the owner: another's task is not there at all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(
+        self, record: TaskRecord, *, key: str | None, message: bytes, event: bytes
+    ) -> bool:
+        """A new task with its first message and event; False when ``key`` was used before."""
+        return (
+            await self._database.write(
+                BEGIN.bindparams(
+                    task_id=record.task_id,
+                    key=key,
+                    message=message.decode(),
+                    event=event.decode(),
+                    tenant=record.owner.tenant,
+                    owner=record.owner.subject,
+                    agent_id=record.agent_id,
+                    context_id=record.context_id,
+                    state=record.state.value,
+                    body=jsonvalue.dumps(record.body).decode(),
+                    now=record.created_at,
+                    lease_owner=record.lease_owner,
+                    lease_until=record.lease_until,
+                )
+            )
+            == 1
+        )
+
+    async def append(self, change: Change) -> bool:
+        """Write ``change`` unless somebody else has written since; whether it was written."""
+        return await self._database.row(_appending(change)) is not None
+
+    async def get(self, task_id: str, owner: Owner) -> TaskRecord | None:
+        return await self._record(select(tasks).where(_of(task_id, owner)))
+
+    async def peek(self, task_id: str) -> TaskRecord | None:
+        """The task whoever owns it: for those that :meth:`get` has already let in."""
+        return await self._record(select(tasks).where(tasks.c.task_id == task_id))
+
+    async def said(self, key: str) -> TaskRecord | None:
+        """The task to which a message of that key belongs."""
+        named = select(said.c.task_id).where(said.c.key == key).scalar_subquery()
+        return await self._record(select(tasks).where(tasks.c.task_id == named))
+
+    async def whole(
+        self, task_id: str, owner: Owner, *, history: int | None = None, artifacts: bool = True
+    ) -> StoredTask | None:
+        """The task with all that belongs to it, or with the last ``history`` of its messages."""
+        query = select(tasks, *_whole(history, artifacts=artifacts)).where(_of(task_id, owner))
+        row = await self._database.row(query)
+        return None if row is None else _stored(row)
+
+    async def events(self, task_id: str, after: int, limit: int = MOST_EVENTS) -> list[TaskEvent]:
+        """The log behind the event ``after``, oldest first; old logs of ended tasks are gone."""
+        query = (
+            select(log)
+            .where(log.c.task_id == task_id, log.c.seq > after)
+            .order_by(log.c.seq)
+            .limit(limit)
+        )
+        return [_event(row) for row in await self._database.rows(query)]
+
+    async def page(self, owner: Owner, wanted: TaskFilter) -> tuple[list[StoredTask], int]:
+        """The tasks of one page, and how many match in all."""
+        matching = _matching(owner, wanted)
+        query = select(tasks, *_whole(wanted.history, artifacts=wanted.artifacts)).where(matching)
+        if wanted.after is not None:
+            query = query.where(tuple_(tasks.c.updated_at, tasks.c.task_id) < wanted.after)
+        query = query.order_by(tasks.c.updated_at.desc(), tasks.c.task_id.desc())
+
+        async def work(connection: AsyncConnection) -> tuple[list[StoredTask], int]:
+            total = await connection.scalar(select(func.count()).select_from(tasks).where(matching))
+            found = await connection.execute(query.limit(wanted.limit))
+            return [_stored(row) for row in found.mappings()], int(total or 0)
+
+        return await self._database.run(work)
+
+    async def renew(
+        self, worker: str, task_ids: Collection[str], until: datetime
+    ) -> dict[str, int]:
+        """Extend the leases of ``worker``; versions of those that run on, the others are lost."""
+        query = (
+            update(tasks)
+            .where(
+                tasks.c.task_id.in_(task_ids),
+                tasks.c.lease_owner == worker,
+                tasks.c.state.in_(RUNNING),
+            )
+            .values(lease_until=until)
+            .returning(tasks.c.task_id, tasks.c.version)
+        )
+        return {row["task_id"]: row["version"] for row in await self._database.rows(query)}
+
+    async def versions(self, task_ids: Collection[str]) -> dict[str, int]:
+        query = select(tasks.c.task_id, tasks.c.version).where(tasks.c.task_id.in_(task_ids))
+        return {row["task_id"]: row["version"] for row in await self._database.rows(query)}
+
+    async def lost(
+        self, now: datetime, finish: Callable[[TaskRecord], Change], *, worker: str | None = None
+    ) -> list[str]:
+        """Write ``finish`` over running tasks whose lease is over, or that ``worker`` holds.
+
+        Returns the ids of those tasks; there may be more of them than one call takes.
+        """
+        over = tasks.c.lease_until < now if worker is None else tasks.c.lease_owner == worker
+        running = and_(tasks.c.state.in_(RUNNING), tasks.c.reported_at.is_(None), over)
+
+        async def work(connection: AsyncConnection) -> list[str]:
+            query = select(tasks).where(running).with_for_update(skip_locked=True).limit(SWEEP)
+            found = [_task(row) for row in (await connection.execute(query)).mappings()]
+            for record in found:
+                await connection.execute(_appending(finish(record)))
+            return [record.task_id for record in found]
+
+        return await self._database.run(work)
+
+    async def claim(
+        self, now: datetime, *, task_id: str | None = None, worker: str | None = None
+    ) -> list[TaskRecord]:
+        """Ended tasks that nobody has reported yet, now marked: each goes to one caller only.
+
+        Of one task, of one worker, or those whose worker is not going to report them any more.
+        """
+        if task_id is not None:
+            which = tasks.c.task_id == task_id
+        elif worker is not None:
+            which = tasks.c.lease_owner == worker
+        else:
+            which = or_(tasks.c.lease_until.is_(None), tasks.c.lease_until < now)
+        unreported = and_(which, tasks.c.state.in_(TERMINAL), tasks.c.reported_at.is_(None))
+        query = update(tasks).where(unreported).values(reported_at=now).returning(tasks)
+        return [_task(row) for row in await self._database.rows(query)]
+
+    async def prune(self, *, tasks_before: datetime, events_before: datetime) -> int:
+        """Delete tasks that have rested that long, and the logs of those that have ended.
+
+        Returns how many tasks went; call again until there are none.
+        """
+        old = tasks.c.updated_at < tasks_before
+        ended = and_(tasks.c.updated_at < events_before, tasks.c.state.in_(TERMINAL))
+        logs = select(tasks.c.task_id).where(
+            ended, select(1).where(log.c.task_id == tasks.c.task_id).exists()
+        )
+
+        async def work(connection: AsyncConnection) -> int:
+            query = select(tasks.c.task_id).where(old, tasks.c.state.not_in(RUNNING))
+            picked = query.limit(SWEEP).with_for_update(skip_locked=True)
+            gone = list((await connection.execute(picked)).scalars())
+            for table in (log, said, made, tasks):
+                await connection.execute(delete(table).where(table.c.task_id.in_(gone)))
+            past = list((await connection.execute(logs.limit(SWEEP))).scalars())
+            await connection.execute(delete(log).where(log.c.task_id.in_(past)))
+            return len(gone) + len(past)
+
+        return await self._database.run(work)
+
+    async def _record(self, query: Executable) -> TaskRecord | None:
+        row = await self._database.row(query)
+        return None if row is None else _task(row)
+
+
+def _appending(change: Change) -> Executable:
+    record = change.record
+    return APPEND.bindparams(
+        task_id=record.task_id,
+        expected=change.expected,
+        version=record.version,
+        state=record.state.value,
+        body=jsonvalue.dumps(record.body).decode(),
+        now=record.updated_at,
+        lease_owner=record.lease_owner,
+        lease_until=record.lease_until,
+        reported=change.reported,
+        e_seq=[event.seq for event in change.events],
+        e_state=[event.state and event.state.value for event in change.events],
+        e_body=[event.body.decode() for event in change.events],
+        replaced=list(change.replaced),
+        a_seq=[row.seq for row in change.artifacts],
+        a_id=[row.name for row in change.artifacts],
+        a_body=[row.body.decode() for row in change.artifacts],
+        m_seq=[row.seq for row in change.messages],
+        m_key=[row.name for row in change.messages],
+        m_body=[row.body.decode() for row in change.messages],
+    )
+
+
+def _whole(history: int | None, *, artifacts: bool) -> list[ColumnElement[str]]:
+    """The task's messages and artifacts, as JSON lists in columns of those names."""
+    # The message of the current status is among the rows, and is no history yet.
+    most = None if history is None else history + 1
+    return [_list(said, most).label("history"), _list(made, None if artifacts else 0).label("made")]
+
+
+def _list(rows: Table, most: int | None) -> ScalarSelect[str]:
+    newest = (
+        select(rows.c.seq, rows.c.body)
+        .where(rows.c.task_id == tasks.c.task_id)
+        .order_by(rows.c.seq.desc())
+        .limit(most)
+        .correlate(tasks)
+        .subquery()
+    )
+    comma: ColumnElement[str] = literal_column("','")
+    bodies = func.string_agg(newest.c.body, aggregate_order_by(comma, newest.c.seq))
+    return select(func.concat("[", bodies, "]")).scalar_subquery()
+
+
+def _of(task_id: str, owner: Owner) -> ColumnElement[bool]:
+    return and_(
+        tasks.c.task_id == task_id, tasks.c.tenant == owner.tenant, tasks.c.owner == owner.subject
+    )
+
+
+def _matching(owner: Owner, wanted: TaskFilter) -> ColumnElement[bool]:
+    conditions = [tasks.c.tenant == owner.tenant, tasks.c.owner == owner.subject]
+    if wanted.state is not None:
+        conditions.append(tasks.c.state == wanted.state.value)
+    if wanted.context_id is not None:
+        conditions.append(tasks.c.context_id == wanted.context_id)
+    if wanted.agent_id is not None:
+        conditions.append(tasks.c.agent_id == wanted.agent_id)
+    if wanted.updated_since is not None:
+        conditions.append(tasks.c.updated_at >= wanted.updated_since)
+    return and_(*conditions)
+
+
+def _stored(row: RowMapping) -> StoredTask:
+    record = _task(row)
+    return StoredTask(
+        record,
+        TaskSnapshot(
+            head=record.body,
+            version=record.version,
+            history=objects_of(jsonvalue.loads(row["history"])),
+            artifacts=joined(objects_of(jsonvalue.loads(row["made"]))),
+        ),
+    )
+
+
+def _event(row: RowMapping) -> TaskEvent:
+    state = row["state"]
+    return TaskEvent(
+        seq=row["seq"],
+        state=None if state is None else TaskState(state),
+        body=str(row["body"]).encode(),
+    )
+
+
+def _task(row: RowMapping) -> TaskRecord:
+    body: JsonObject = row["body"]
+    return TaskRecord(
+        task_id=row["task_id"],
+        owner=Owner(tenant=row["tenant"], subject=row["owner"]),
+        agent_id=row["agent_id"],
+        context_id=row["context_id"],
+        state=TaskState(row["state"]),
+        version=row["version"],
+        body=body,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        lease_owner=row["lease_owner"],
+        lease_until=row["lease_until"],
+        reported_at=row["reported_at"],
+    )

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.models.task import TaskState
+from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
+from agentcore.a2a_protocol.tasks import reports
+from agentcore.a2a_protocol.tasks.reports import Reporter
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.kit.db import Database
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.a2a import RecordingObserver
+from tests.fakes.a2a_tasks import NOW, begin, record
+from tests.fakes.clock import ManualClock
+
+
+class FailingObserver:
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        raise RuntimeError("no ears")
+
+
+class Desk:
+    def __init__(
+        self, database: Database, supervisor: Supervisor, clock: ManualClock, *more: TaskObserver
+    ) -> None:
+        self.observer = RecordingObserver()
+        self.registry = CollectorRegistry()
+        self.store = VersionedTaskStore(database)
+        self.reporter = Reporter(
+            self.store,
+            observers=(*more, self.observer),
+            supervisor=supervisor,
+            clock=clock,
+            metrics=A2AMetrics(self.registry),
+        )
+
+
+@pytest.fixture
+def desk(database: Database, supervisor: Supervisor, clock: ManualClock) -> Desk:
+    return Desk(database, supervisor, clock, FailingObserver())
+
+
+async def test_an_end_is_told_with_all_that_is_known(desk: Desk, clock: ManualClock) -> None:
+    run = desk.reporter.begin("t1", "poet")
+    assert desk.registry.get_sample_value("a2a_active_tasks") == 1
+    run.report(tokens=5, cost_usd=Decimal("0.1"), metadata={"a": 1})
+    run.report(tokens=7, cost_usd=Decimal("0.2"), output_quality=0.9, metadata={"b": 2})
+    run.report(playbook={"version": 3})
+    clock.advance(2.5)
+    desk.reporter.ended(record(state=TaskState.COMPLETED, reported_at=NOW))
+    await desk.observer.heard.wait()
+    assert desk.observer.outcomes == [
+        TaskOutcome(
+            agent_id="poet",
+            task_id="t1",
+            tenant="acme",
+            execution_time=2.5,
+            success=True,
+            output_quality=0.9,
+            tokens=12,
+            cost_usd=Decimal("0.3"),
+            playbook={"version": 3},
+            metadata={
+                "state": "TASK_STATE_COMPLETED",
+                "context_id": "c1",
+                "caller": "alice",
+                "a": 1,
+                "b": 2,
+            },
+        )
+    ]
+    assert desk.registry.get_sample_value("a2a_tasks_total", {"state": "completed"}) == 1
+
+
+async def test_time_that_the_client_takes_is_not_the_agents(desk: Desk, clock: ManualClock) -> None:
+    run = desk.reporter.begin("t1", "poet")
+    clock.advance(2)
+    desk.reporter.pause(run)
+    assert desk.registry.get_sample_value("a2a_active_tasks") == 0
+    clock.advance(100)
+    run.cancelled = True
+    assert desk.reporter.begin("t1", "poet") is run
+    assert not run.cancelled
+    clock.advance(3)
+    desk.reporter.pause(run)
+    desk.reporter.ended(record(state=TaskState.FAILED, reported_at=NOW))
+    await desk.observer.heard.wait()
+    assert desk.observer.outcomes[0].execution_time == 5
+
+
+async def test_an_end_is_claimed_before_it_is_told(desk: Desk) -> None:
+    await begin(desk.store, record(state=TaskState.CANCELED, lease_until=None))
+    desk.reporter.ended(record(state=TaskState.CANCELED))
+    await desk.observer.heard.wait()
+    await desk.reporter.tell_unreported()
+    (outcome,) = desk.observer.outcomes
+    assert (outcome.error_message, outcome.success) == ("TASK_STATE_CANCELED", False)
+
+
+async def test_runs_that_wait_are_not_kept_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "MOST_RUNS", 2)
+    first = desk.reporter.begin("t1", "poet")
+    desk.reporter.pause(first)
+    desk.reporter.begin("t2", "poet")
+    desk.reporter.begin("t3", "poet")
+    assert desk.reporter.begin("t1", "poet") is not first

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agentcore.a2a_protocol.tasks.signals import CHANNEL, ChannelSignals, NoSignals
+from agentcore.kit import jsonvalue
+from agentcore.kit.cache import Cache
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.supervisor import Supervisor
+
+
+class Wire:
+    """A channel that hands each message to all who listen."""
+
+    def __init__(self) -> None:
+        self.handlers: list[Callable[[bytes], None]] = []
+        self.sent: list[bytes] = []
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        assert channel == CHANNEL
+        self.sent.append(message)
+        for handler in self.handlers:
+            handler(message)
+
+    def subscribe(self, channel: str, handler: Callable[[bytes], None]) -> None:
+        assert channel == CHANNEL
+        self.handlers.append(handler)
+
+
+def signals(
+    wire: Wire | Cache, sender: str, supervisor: Supervisor, heard: list[str]
+) -> ChannelSignals:
+    return ChannelSignals(
+        wire, heard.append, sender=sender, supervisor=supervisor, clock=SystemClock()
+    )
+
+
+async def test_others_hear_and_the_sender_does_not(supervisor: Supervisor) -> None:
+    wire, mine, theirs = Wire(), list[str](), list[str]()
+    one = signals(wire, "one", supervisor, mine)
+    signals(wire, "two", supervisor, theirs)
+    for task_id in ("a", "b", "a"):
+        one.announce(task_id)
+    while not theirs:
+        await asyncio.sleep(0.001)
+    assert (theirs, mine, len(wire.sent)) == (["a", "b"], [], 1)
+    one.announce("c")
+    while len(theirs) < 3:
+        await asyncio.sleep(0.001)
+
+
+def test_what_is_no_word_of_ours_is_passed_over() -> None:
+    wire, heard = Wire(), list[str]()
+    signals(wire, "one", Supervisor(), heard)
+    for message in (b"", b"[]", b'{"from":"x"}', b'{"from":"one","tasks":["t"]}'):
+        wire.handlers[0](message)
+    assert heard == []
+    wire.handlers[0](jsonvalue.dumps({"from": "x", "tasks": ["t"]}))
+    assert heard == ["t"]
+    NoSignals().announce("t")
+
+
+async def test_over_the_real_channel(cache: Cache, supervisor: Supervisor) -> None:
+    """The listener comes after the cache has connected, as it does at the start."""
+    while cache.degraded:
+        await asyncio.sleep(0.001)
+    heard = list[str]()
+    signals(cache, "two", supervisor, heard)
+    one = signals(cache, "one", supervisor, [])
+    async with asyncio.timeout(20):
+        while not heard:
+            one.announce("t")
+            await asyncio.sleep(0.05)
+    assert heard[0] == "t"

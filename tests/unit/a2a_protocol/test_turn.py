@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.a2a import principal
+
+MESSAGE: JsonObject = {"messageId": "m", "parts": [{"text": "x"}], "contextId": "c"}
+SENT = Sent(principal=principal(), message=MESSAGE)
+
+
+def test_the_agent_is_named_most_specific_first() -> None:
+    named = replace(
+        SENT,
+        message={**MESSAGE, "metadata": {"agent_id": "a"}},
+        metadata={"agent_id": "b"},
+        tenant="t",
+        agent="p",
+    )
+    assert named.named == "p"
+    assert replace(named, agent="").named == "a"
+    assert replace(named, agent="", message=MESSAGE).named == "b"
+    assert replace(named, agent="", message=MESSAGE, metadata={}).named == "t"
+    assert SENT.named == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"message": {**MESSAGE, "messageId": "n"}},
+        {"message": {**MESSAGE, "parts": [{"text": "y"}]}},
+        {"message": {**MESSAGE, "taskId": "t"}},
+        {"metadata": {"k": 1}},
+        {"principal": principal("bob")},
+        {"principal": principal(tenant="evil")},
+        {"agent": "poet"},
+    ],
+)
+def test_only_a_repetition_has_the_same_key(other: dict[str, object]) -> None:
+    assert replace(SENT, message=dict(MESSAGE)).key == SENT.key
+    assert replace(SENT, **other).key != SENT.key  # type: ignore[arg-type]  # named by each case
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(5, 5.0), (0.5, 0.5), (0, None), (-1, None), (True, None), ("5", None)]
+)
+def test_the_deadline(value: JsonValue, seconds: float | None) -> None:
+    assert replace(SENT, metadata={"deadline_seconds": value}).deadline_seconds == seconds
