@@ -108,9 +108,9 @@ async def stream(
         httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http,
         http.stream("POST", "/a2a", json=body) as response,
     ):
-        assert response.headers["content-type"].startswith(
-            "text/event-stream"
-        ), await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream"), (
+            await response.aread()
+        )
         yield response.aiter_lines()
 
 
