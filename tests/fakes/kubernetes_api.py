@@ -19,6 +19,8 @@ from typing import Any
 import kubernetes_validate
 from aiohttp import web
 
+from tests.fakes.listening import listening
+
 VERSION = "1.36"
 TOKEN = "a-cluster-token"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -319,15 +321,8 @@ async def kubernetes_api() -> AsyncIterator[KubernetesApi]:
     api = KubernetesApi()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with listening(app) as api.url:
         yield api
-    finally:
-        await runner.cleanup()
 
 
 def kubeconfig(url: str, token: str = TOKEN) -> Object:

@@ -11,6 +11,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.listening import listening
+
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # As a part of a stream: long enough for the parts before it to arrive alone.
@@ -151,16 +153,8 @@ async def llm_upstream() -> AsyncIterator[Upstream]:
     app.router.add_get("/cluster/status_json", upstream.status_json)
     app.router.add_get("/cluster/status", upstream.status_stream)
     app.router.add_get("/metrics", upstream.expose)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    upstream.url = f"http://{host}:{port}"
-    try:
+    async with listening(app, cancelling=True) as upstream.url:
         yield upstream
-    finally:
-        await runner.cleanup()
 
 
 def completion(text: str) -> dict[str, Any]:

@@ -100,7 +100,6 @@ class Leave:
 
 
 Reply = Frame | str | bytes | type[Hang] | type[Drop] | Leave
-Answerer = Callable[[Frame], Reply]
 
 METADATA: JsonObject = {"name": "foreign", "description": "somebody else's", "version": None}
 FLAT_ACTION: JsonObject = {

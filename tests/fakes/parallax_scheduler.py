@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.listening import listening
 from tests.fakes.llm_upstream import SERVING, events_of, fails
 
 OLD = "Qwen/Qwen3-8B"
@@ -80,13 +81,5 @@ async def parallax_scheduler() -> AsyncIterator[FakeScheduler]:
     app.router.add_get("/model/list", fake.catalogue)
     app.router.add_get("/cluster/status_json", fake.status_json)
     app.router.add_post("/v1/chat/completions", fake.chat)
-    runner = web.AppRunner(app, shutdown_timeout=0.05)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    fake.url = f"http://{host}:{port}"
-    try:
+    async with listening(app) as fake.url:
         yield fake
-    finally:
-        await runner.cleanup()

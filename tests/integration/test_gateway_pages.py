@@ -48,9 +48,17 @@ def test_every_member_and_setting_is_named() -> None:
     assert [name for name in READERS if f"`{name}`" not in PAGE] == []
     named = {*TrafficConfig.model_fields} - {"ranking", "canaries", "shadows", "hedge"}
     assert [name for name in named if name not in PAGE] == []
-    assert "providers" in TAKEN
-    assert LONGEST_SECONDS == 86_400
+
+
+def test_what_is_taken_on_while_it_runs_is_named() -> None:
+    _, _, section = PAGE.partition("## Change it while it runs")
+    assert [name for name in TAKEN if name.partition("_")[0] not in section.lower()] == []
 
 
 def test_the_reference_names_every_reason() -> None:
     assert [reason for reason in get_args(Reason) if f"| `{reason}` |" not in REFERENCE] == []
+
+
+def test_the_reference_names_the_longest_time_that_headers_may_ask_for() -> None:
+    rows = [line for line in REFERENCE.splitlines() if f"at most {LONGEST_SECONDS:.0f}" in line]
+    assert [row.split("`")[1] for row in rows] == ["x-agentcore-timeout", "x-agentcore-cache"]

@@ -167,9 +167,7 @@ def verdict(case: Case, response: httpx2.Response) -> str:
     answer = response.json()
     code = OK if "result" in answer else at(answer, "error", "code")
     found = (answer.get("jsonrpc"), code, answer.get("id", "none"))
-    leaks = [
-        word for word in ("Traceback", "SELECT", "sqlalchemy", 'File "') if word in response.text
-    ]
+    leaks = [word for word in LEAKS if word in response.text]
     if found != ("2.0", case.code, case.to) or leaks:
         return f"{found} instead of {case.code} to {case.to!r}; {response.text[:300]} {leaks}"
     return ""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "agent.discover", "params": {}}
-HEADERS = {"content-type": "application/json"}
 BEHIND = PlainTextResponse("behind")
 
 

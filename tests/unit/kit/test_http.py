@@ -3,6 +3,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from agentcore.kit.http import open_http
+from tests.fakes.listening import listening
 
 
 async def test_the_pool_keeps_connections_and_no_cookies() -> None:
@@ -17,13 +18,8 @@ async def test_the_pool_keeps_connections_and_no_cookies() -> None:
 
     app = web.Application()
     app.router.add_get("/", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    async with open_http() as http:
+    async with listening(app) as url, open_http() as http:
         for _ in range(2):
-            async with http.get(f"http://{host}:{port}/") as response:
+            async with http.get(url) as response:
                 assert await response.text() == "none"
-    await runner.cleanup()
     assert ports[0] == ports[1]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -25,12 +26,36 @@ from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
+from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import SERVING, Upstream, llm_upstream
 
 Build = Callable[..., HybridRouter]
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 Asking = Callable[..., Call]
 P = TypeVar("P", bound=APIProvider)
+
+
+def call_record(**changes: Any) -> CallRecord:
+    """A line of the ledger of which all is known that must be, and nothing else."""
+    made = CallRecord(
+        id=Ids().new(),
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        tenant="acme",
+        subject="ann",
+        provider="api",
+        model="m",
+        kind="api",
+        status="success",
+        usage=None,
+        latency_ms=12.5,
+        ttft_ms=None,
+        cost_usd=None,
+        api_equivalent_usd=None,
+        reason="default",
+        trace_id="",
+        private=False,
+    )
+    return made._replace(**changes)
 
 
 def priced(name: str, usd: str | None) -> ProviderConfig:
@@ -90,6 +115,21 @@ def build(accounts: Accounts, clock: ManualClock, ids: Ids) -> Build:
         )
 
     return routed
+
+
+@pytest.fixture
+def cluster(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("cluster", clock, private=True, self_hosted=True)
+
+
+@pytest.fixture
+def cheap(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("cheap", clock)
+
+
+@pytest.fixture
+def dear(clock: ManualClock) -> FakeProvider:
+    return FakeProvider("dear", clock)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentcore.kit.errors import AgentCoreError
@@ -178,7 +178,16 @@ Policies = st.fixed_dictionaries(
 )
 
 
+# Few of the lists that are made up hold somebody private who can be asked, and others beside.
+MIXED = [
+    ProviderState(name, self_hosted=name < "c", private=name in "ad", serves=True)
+    for name in "abcd"
+]
+
+
 @given(States, Policies, st.booleans(), st.booleans(), st.none() | st.sampled_from("abcd"))
+@example(MIXED, {"order": ["b", "a"], "sort": "price"}, True, True, "c")
+@example(MIXED, {"only": ["c", "d"]}, True, False, "c")
 def test_whatever_is_wished_and_steered_the_excluded_stay_excluded(
     states: list[ProviderState], wishes: Any, private: bool, own_first: bool, first: str | None
 ) -> None:
@@ -196,5 +205,5 @@ def test_whatever_is_wished_and_steered_the_excluded_stay_excluded(
     assert set(decision.candidates) <= eligible
     assert len(set(decision.candidates)) == len(decision.candidates) >= 1
     assert set(decision.candidates) | set(decision.exclusions) == {each.name for each in states}
-    if private:
-        assert all(state.private for state in states if state.name in decision.candidates)
+    chosen = [state for state in states if state.name in decision.candidates]
+    assert all(state.private for state in chosen) or not private

@@ -9,27 +9,22 @@ import pytest
 from sqlalchemy import select
 
 from agentcore.kit.db import Database
-from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.models import CallRecord, TokenUsage
 from agentcore.llm_gateway.store import CallStore, llm_calls
+from tests.unit.llm_gateway.conftest import call_record
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record() -> CallRecord:
-    return CallRecord(
-        id=Ids().new(),
+    return call_record(
         at=AT,
-        tenant="acme",
-        subject="ann",
         provider="cluster",
         model="qwen3-8b",
         kind="self_hosted",
-        status="success",
         usage=TokenUsage(1000, 200, 1200, 400),
-        latency_ms=12.5,
         ttft_ms=3.5,
         cost_usd=Decimal("0.000000000000000123"),
         api_equivalent_usd=Decimal("0.00056"),

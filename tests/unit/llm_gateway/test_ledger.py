@@ -1,41 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from agentcore.kit.db import StorageUnavailable
-from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
 from tests.fakes.clock import ManualClock
-
-
-def record() -> CallRecord:
-    return CallRecord(
-        id=Ids().new(),
-        at=datetime(2026, 1, 1, tzinfo=UTC),
-        tenant="t",
-        subject="s",
-        provider="p",
-        model="m",
-        kind="api",
-        status="success",
-        usage=None,
-        latency_ms=1.0,
-        ttft_ms=None,
-        cost_usd=None,
-        api_equivalent_usd=None,
-        reason="default",
-        trace_id="",
-        private=False,
-    )
+from tests.unit.llm_gateway.conftest import call_record
 
 
 class Book:
@@ -68,7 +46,7 @@ def ledger(book: Book, clock: ManualClock, registry: CollectorRegistry) -> Ledge
 
 
 async def test_everything_is_written_once_and_in_order(ledger: Ledger, book: Book) -> None:
-    records = [record() for _ in range(2300)]
+    records = [call_record() for _ in range(2300)]
     for each in records:
         ledger.add(each)
     await ledger.flush()
@@ -82,7 +60,7 @@ async def test_it_flushes_by_itself(
     ledger: Ledger, book: Book, clock: ManualClock, supervisor: Supervisor
 ) -> None:
     supervisor.start("ledger", ledger.run)
-    ledger.add(record())
+    ledger.add(call_record())
     await clock.advance_until_idle(0.4)
     assert book.batches == []
     await clock.advance_until_idle(0.2)
@@ -94,11 +72,11 @@ async def test_a_database_that_is_away_loses_nothing(
 ) -> None:
     supervisor.start("ledger", ledger.run)
     book.away = True
-    ledger.add(record())
+    ledger.add(call_record())
     await clock.advance_until_idle(2)
     assert ledger.pending == 1
     book.away = False
-    ledger.add(record())
+    ledger.add(call_record())
     await clock.advance_until_idle(1)
     assert book.batches == [2]
     assert supervisor.health()["ledger"].restarts == 0
@@ -108,7 +86,7 @@ async def test_beyond_its_bound_new_lines_are_dropped_and_counted(
     ledger: Ledger, book: Book, registry: CollectorRegistry
 ) -> None:
     for _ in range(2503):
-        ledger.add(record())
+        ledger.add(call_record())
     assert registry.get_sample_value("llm_ledger_dropped_total") == 3
     await ledger.flush()
     assert sum(book.batches) == 2500
@@ -117,7 +95,7 @@ async def test_beyond_its_bound_new_lines_are_dropped_and_counted(
 async def test_a_line_that_is_refused_keeps_no_other_waiting(
     ledger: Ledger, book: Book, registry: CollectorRegistry
 ) -> None:
-    records = [record() for _ in range(1200)]
+    records = [call_record() for _ in range(1200)]
     for each in records:
         ledger.add(each)
     book.refused = records[700].id
@@ -129,7 +107,7 @@ async def test_a_line_that_is_refused_keeps_no_other_waiting(
 
 async def test_a_failed_flush_says_so(ledger: Ledger, book: Book) -> None:
     book.away = True
-    ledger.add(record())
+    ledger.add(call_record())
     with pytest.raises(StorageUnavailable):
         await ledger.flush()
     assert ledger.pending == 1

@@ -10,29 +10,22 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from agentcore.llm_gateway.models import CallRecord, TokenUsage
+from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.spans import CallSpans
 from agentcore.observability.tracing import OtelTracing
+from tests.unit.llm_gateway.conftest import call_record
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LINE = CallRecord(
+LINE = call_record(
     id=UUID(int=7),
     at=END,
-    tenant="acme",
-    subject="ann",
     provider="google",
-    model="m",
-    kind="api",
-    status="success",
     usage=TokenUsage(12, 3, 15, cached_tokens=4),
     latency_ms=1500.0,
     ttft_ms=250.0,
     cost_usd=Decimal("0.25"),
-    api_equivalent_usd=None,
-    reason="default",
     trace_id=TRACE,
-    private=False,
     traceparent=f"00-{TRACE}-b7ad6b7169203331-01",
 )
 

@@ -27,7 +27,6 @@ from agentcore.llm_gateway.ranking import STRAIGHT, Steering
 from agentcore.llm_gateway.rollout import Rollout
 from agentcore.llm_gateway.traffic import HedgeConfig, TrafficConfig
 from agentcore.llm_gateway.transport import ConnectionPool
-from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, stalls, streams
@@ -35,21 +34,6 @@ from tests.unit.llm_gateway.conftest import Build
 
 CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "secret"}]})
 CANARY = {"model": "m", "provider": "dear", "share": 1.0, "least": 3, "margin": 0.2}
-
-
-@pytest.fixture
-def cluster(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cluster", clock, private=True, self_hosted=True)
-
-
-@pytest.fixture
-def cheap(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cheap", clock)
-
-
-@pytest.fixture
-def dear(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("dear", clock)
 
 
 def by(caller: int, *, private: bool = False) -> ChatCall:

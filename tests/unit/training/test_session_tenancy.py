@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agentcore.kit.security import Principal
@@ -70,6 +70,17 @@ def owner(who: Principal) -> tuple[str, str]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(acts=ACTS)
+# Who shares a session may look at it and not end it, under its id; its name is its owner's.
+@example(
+    acts=[
+        ("open", CALLERS[0], "a", True),
+        ("view", CALLERS[1], 1, False),
+        ("close", CALLERS[1], 1, False),
+        ("close", CALLERS[1], "a", False),
+        ("close", CALLERS[2], 1, False),
+        ("close", CALLERS[0], 1, False),
+    ]
+)
 async def test_tenancy(
     envs: str, acts: list[tuple[str, Principal, str | int | None, bool]]
 ) -> None:

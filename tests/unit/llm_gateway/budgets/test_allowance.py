@@ -109,21 +109,6 @@ def opened(
     return made
 
 
-@pytest.fixture
-def cheap(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cheap", clock)
-
-
-@pytest.fixture
-def dear(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("dear", clock)
-
-
-@pytest.fixture
-def cluster(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cluster", clock, self_hosted=True, private=True)
-
-
 async def test_who_has_no_limit_and_no_budget_is_let_in_by_nobody(
     opened: Open, cheap: FakeProvider, store: BudgetStore, set_budget: SetBudget
 ) -> None:

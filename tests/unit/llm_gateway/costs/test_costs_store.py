@@ -20,6 +20,7 @@ from agentcore.llm_gateway.costs.models import CallFilter, Days, Totals
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.models import CallRecord, TokenUsage
 from agentcore.llm_gateway.store import CallStore, llm_calls, llm_usage_daily
+from tests.unit.llm_gateway.conftest import call_record
 
 IDS = Ids()
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -28,31 +29,19 @@ CENT = Decimal("0.01")
 
 
 def record(**changes: object) -> CallRecord:
-    made = CallRecord(
-        id=IDS.new(),
-        at=NOON,
-        tenant="acme",
-        subject="ann",
-        provider="api",
-        model="m",
-        kind="api",
-        status="success",
-        usage=TokenUsage(100, 20, 120, 40, 5, 10),
-        latency_ms=12.5,
-        ttft_ms=None,
-        cost_usd=CENT,
-        api_equivalent_usd=None,
-        reason="default",
-        trace_id="",
-        private=False,
-        key_id="k1",
-        agent="planner",
-        conversation="c1",
-        dialect="messages",
-        price_source="configured",
-        attempts=2,
-    )
-    return made._replace(**changes)  # type: ignore[arg-type]  # a test's own shorthand
+    known = {
+        "id": IDS.new(),
+        "at": NOON,
+        "usage": TokenUsage(100, 20, 120, 40, 5, 10),
+        "cost_usd": CENT,
+        "key_id": "k1",
+        "agent": "planner",
+        "conversation": "c1",
+        "dialect": "messages",
+        "price_source": "configured",
+        "attempts": 2,
+    }
+    return call_record(**{**known, **changes})
 
 
 @pytest.fixture

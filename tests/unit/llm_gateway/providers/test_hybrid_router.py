@@ -45,21 +45,6 @@ UNSAID = InvalidChatRequest("'n' is not to be had here", param="n")
 ALSO_UNSAID = InvalidChatRequest("'store' is not to be had here", param="store")
 
 
-@pytest.fixture
-def cluster(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cluster", clock, private=True, self_hosted=True)
-
-
-@pytest.fixture
-def cheap(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cheap", clock)
-
-
-@pytest.fixture
-def dear(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("dear", clock)
-
-
 @pytest.mark.promise("000-usage-hybrid-router")
 async def test_the_specified_construction(
     cluster: FakeProvider, cheap: FakeProvider, accounts: Accounts, clock: ManualClock, ids: Ids

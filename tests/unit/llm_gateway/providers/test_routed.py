@@ -20,11 +20,6 @@ GONE = UpstreamUnavailable("gone")
 
 
 @pytest.fixture
-def cluster(clock: ManualClock) -> FakeProvider:
-    return FakeProvider("cluster", clock, private=True, self_hosted=True)
-
-
-@pytest.fixture
 def remote(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> OpenAIProvider:
     return api_at(OpenAIProvider, upstream, pool, clock, models={"m": "theirs"})
 
