@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
+from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentcore.app import LARGEST_INTERNAL_BODY
@@ -44,6 +46,40 @@ def test_every_documented_operation_says_what_it_answers(deployment: Deployment)
             assert operation.get("summary"), f"{method} {path}"
             good = [status for status in operation["responses"] if status.startswith("2")]
             assert good, f"{method} {path}"
+
+
+def test_every_documented_body_has_an_example_that_fits(deployment: Deployment) -> None:
+    """The hint of a refused request promises one."""
+    document = httpx2.get(f"{deployment.url}/openapi.json").json()
+    bodies = {
+        f"{method} {path}": next(iter(operation["requestBody"]["content"].values()))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    }
+    assert len(bodies) > 20
+    for where, body in bodies.items():
+        schema = {**body["schema"], "components": document["components"]}
+        shown = _examples(body, document)
+        assert shown, f"{where} has no example"
+        for example in shown:
+            faults = [error.message for error in Draft202012Validator(schema).iter_errors(example)]
+            assert faults == [], where
+
+
+def _examples(body: dict[str, Any], document: dict[str, Any]) -> list[Any]:
+    """Of the body as a whole, or put together from those of its members."""
+    if "example" in body:
+        return [body["example"]]
+    if "examples" in body:
+        return [each["value"] for each in body["examples"].values()]
+    if "examples" in body["schema"]:
+        found: list[Any] = body["schema"]["examples"]
+        return found
+    named = body["schema"].get("$ref", "").rpartition("/")[2]
+    members = document["components"]["schemas"].get(named, {}).get("properties", {})
+    made = {name: told["examples"][0] for name, told in members.items() if "examples" in told}
+    return [made] if made else []
 
 
 PROTECTED = [

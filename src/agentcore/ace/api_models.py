@@ -64,7 +64,7 @@ class TraceRequest(_Request):
         default="", examples=["task-999"]
     )
     execution_time: float = Field(ge=0, allow_inf_nan=False, examples=[2.5], description="Seconds.")
-    success: bool
+    success: bool = Field(examples=[True])
     output_quality: float | None = Field(default=None, ge=0.0, le=1.0, examples=[0.9])
     error_message: StorableText | None = None
     metadata: StorableObject = Field(

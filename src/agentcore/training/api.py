@@ -49,12 +49,15 @@ SCHEDULE = {
 }
 Draft = Annotated[CheckpointDraft, Body(examples=[CHECKPOINT])]
 Plan = Annotated[ScheduleDraft, Body(examples=[SCHEDULE])]
+Keeping = Annotated[
+    Retention, Body(examples=[{"keep_last": 10, "best_by": "mean_reward", "keep_best": 3}])
+]
 
 
 class RollbackRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    version: Version = Field(description="The version whose content comes back.")
+    version: Version = Field(description="The version whose content comes back.", examples=[3])
 
 
 class RetainAnswer(BaseModel):
@@ -143,7 +146,7 @@ def _versions(routes: APIRouter, checkpoints: Callable[[], Checkpoints]) -> None
         )
 
     @routes.post(f"{where}/retain", summary="Delete old versions")
-    async def retain(kind: Kind, name: Name, body: Retention, request: Request) -> RetainAnswer:
+    async def retain(kind: Kind, name: Name, body: Keeping, request: Request) -> RetainAnswer:
         """Keep the newest versions and the best ones; the newest of all stays in any case."""
         tenant = principal_of(request).tenant
         return RetainAnswer(deleted=await checkpoints().retain(tenant, kind, name, body))

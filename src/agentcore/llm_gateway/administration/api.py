@@ -38,6 +38,7 @@ DRAFT = {
     "expires_at": "2030-01-01T00:00:00Z",
     "budget": {"limit_usd": "50", "period": "month"},
 }
+TERMS = {"models": ["qwen3-*"], "requests_per_minute": 60, "priority": "low", "expires_at": None}
 BUDGET = {"scope": "tenant", "period": "month", "limit_usd": "500", "alert_share": "0.8"}
 RATES = {"requests_per_minute": 6000, "tokens_per_minute": 2000000}
 
@@ -70,7 +71,10 @@ def _key_routes(api: APIRouter, limits: Callable[[], Limits]) -> None:
 
     @api.put("/keys/{key_id}", summary="Replace what a key's calls may do")
     async def change_key(
-        request: Request, key_id: KeyId, terms: KeyTerms, tenant: Tenant = ""
+        request: Request,
+        key_id: KeyId,
+        terms: Annotated[KeyTerms, Body(examples=[TERMS])],
+        tenant: Tenant = "",
     ) -> KeyView:
         changed = await limits().change_key(key_id, terms, tenant=_tenant(request, tenant))
         return KeyView.of(changed)

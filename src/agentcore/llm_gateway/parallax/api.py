@@ -52,7 +52,12 @@ class CapacityReport(BaseModel):
 
 
 class ModelOrder(BaseModel):
-    model: str = Field(min_length=1, max_length=200, description="A name of its GET /model/list")
+    model: str = Field(
+        min_length=1,
+        max_length=200,
+        description="A name of its GET /model/list",
+        examples=["Qwen/Qwen3-8B"],
+    )
 
 
 def router(

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 
 from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
 from agentcore.kit.storable import StorableText
 from agentcore.training.openenv.api import ROOT, Limit, Responses, example
@@ -25,7 +26,7 @@ from agentcore.training.openenv.models import (
 )
 from agentcore.training.openenv.operations.models import Operation
 from agentcore.training.openenv.operations.running import Operations
-from agentcore.training.openenv.registration.catalog_file import parse_catalog
+from agentcore.training.openenv.registration.catalog_file import PROFILE, digest, parse_catalog
 from agentcore.training.openenv.registration.records import (
     REFERENCE_FORM,
     BadEntry,
@@ -86,6 +87,8 @@ DEPLOYED = {
     "runtime": "kubernetes",
     "detail": "",
 }
+EMPTY_CATALOG: JsonObject = {"schema_version": PROFILE, "entries": []}
+CATALOG = {**EMPTY_CATALOG, "digest": digest(EMPTY_CATALOG)}
 ABSENT: Responses = {
     404: {"description": "Nothing has this name."},
     409: {"description": "The name means several environments: give the id of one."},
@@ -154,6 +157,23 @@ class Deployment(_Body):
     runtime: RuntimeName | None = Field(None, description="Left out: the one of the settings.")
 
 
+Wanted = Annotated[Discovery, Body(examples=[{"tags": ["rl"], "author": "ann", "register": False}])]
+Known = Annotated[
+    Registration,
+    Body(
+        examples=[
+            {"name": "maze", "url": "http://127.0.0.1:8000", "token": "env:MAZE_TOKEN"},
+            {"name": "maze", "image": "registry.local/maze:1.0.0", "version": "1.0.0"},
+            {"discovered": "ann/echo", "validate": False},
+        ]
+    ),
+]
+Running = Annotated[
+    Deployment,
+    Body(examples=[{"replicas": 2, "resources": {"cpu": "500m", "memory": "512Mi"}}]),
+]
+
+
 class Deployments(BaseModel):
     deployed: tuple[DeployedEnvironment, ...]
 
@@ -202,7 +222,7 @@ def _finding(api: APIRouter, registry: Registry) -> None:
         status_code=202,
         responses=example({**OPERATION, "kind": "discover", "target": ""}, 202),
     )
-    async def discover(body: Discovery, request: Request, response: Response) -> Operation:
+    async def discover(body: Wanted, request: Request, response: Response) -> Operation:
         """Spaces with the tag `openenv`, remembered as discovered; their servers are not asked."""
         return _accepted(
             response,
@@ -220,7 +240,7 @@ def _finding(api: APIRouter, registry: Registry) -> None:
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {"application/json": {"schema": {"type": "object"}}},
+                "content": {"application/json": {"schema": {"type": "object"}, "example": CATALOG}},
             }
         },
         responses={
@@ -275,7 +295,7 @@ def _registering(api: APIRouter, registry: Registry) -> None:
             422: {"description": "Its server gives no episode, or it has neither url nor image."},
         },
     )
-    async def register(body: Registration, request: Request) -> EnvironmentEntry:
+    async def register(body: Known, request: Request) -> EnvironmentEntry:
         """Make it open to callers; the same source, id and revision replaces what it was."""
         if body.token is not None:
             # It makes this service read a secret and send it to the server.
@@ -306,9 +326,7 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
         status_code=202,
         responses={**example(OPERATION, 202), **ABSENT, **BUSY},
     )
-    async def deploy(
-        name: Name, body: Deployment, request: Request, response: Response
-    ) -> Operation:
+    async def deploy(name: Name, body: Running, request: Request, response: Response) -> Operation:
         """Poll the operation at the address in `Location`: it ends when the environment serves."""
         return _accepted(
             response,
