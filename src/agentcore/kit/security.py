@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -65,6 +65,13 @@ class Principal:
 
 # The caller where nobody asks for credentials; a credential makes one that is equal at most.
 ANYBODY = Principal(subject="local", tenant="default", scopes=frozenset({"admin"}))
+
+
+def check_scopes(scopes: Collection[str]) -> None:
+    """InvalidInput where one of them does not exist."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        raise InvalidInput(f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}")
 
 
 def check_name(what: str, value: str) -> None:
@@ -141,11 +148,7 @@ class TokenAuthority:
     def issue(
         self, *, subject: str, tenant: str, scopes: Sequence[str], lifetime: timedelta
     ) -> str:
-        unknown = sorted(set(scopes) - set(SCOPES))
-        if unknown:
-            raise InvalidInput(
-                f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}"
-            )
+        check_scopes(scopes)
         check_name("subject", subject)
         check_name("tenant", tenant)
         now = self._clock.now()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import InvalidInput, NotFound, Unauthenticated
-from agentcore.kit.security import API_KEY_PREFIX, SCOPES, Principal, check_name
+from agentcore.kit.security import API_KEY_PREFIX, Principal, check_name, check_scopes
 from agentcore.llm_gateway.store import KeyStore
 from agentcore.llm_gateway.terms import NO_TERMS, ApiKey, KeyHolder, Terms
 
@@ -72,11 +72,7 @@ class ApiKeys:
         Raises:
             InvalidInput: a scope that does not exist, or an expiry that is over.
         """
-        unknown = sorted(set(scopes) - set(SCOPES))
-        if unknown:
-            raise InvalidInput(
-                f"unknown scope {unknown[0]!r}", hint=f"scopes are: {', '.join(SCOPES)}"
-            )
+        check_scopes(scopes)
         check_name("subject", subject)
         check_name("tenant", tenant)
         self._check(terms, expires_at)

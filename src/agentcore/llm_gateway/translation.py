@@ -8,7 +8,7 @@ from typing import Protocol
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from agentcore.llm_gateway.errors import UpstreamError, UpstreamRejected
+from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamError, UpstreamRejected
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.replies import chunks_of
 from agentcore.llm_gateway.wire import PlainReply, Scanner, Wire
@@ -40,6 +40,15 @@ class Translation(Protocol):
     def rejection(self, body: bytes) -> bytes:
         """A provider's complaint about the request, as this dialect writes it."""
         ...
+
+
+def unsaid(error: InvalidChatRequest, provider: str) -> InvalidChatRequest:
+    """The same complaint, with who is asked in a way that cannot express the request."""
+    return InvalidChatRequest(
+        f"{error.detail}; {provider} is asked by chat completions",
+        hint=error.hint,
+        **{**error.context, "provider": provider},
+    )
 
 
 class TranslatedWire:

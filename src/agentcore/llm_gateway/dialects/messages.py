@@ -16,6 +16,7 @@ from agentcore.llm_gateway.dialects.messages_events import MessageEvents
 from agentcore.llm_gateway.dialects.messages_request import chat_request
 from agentcore.llm_gateway.errors import InvalidChatRequest, UpstreamRejected
 from agentcore.llm_gateway.models import ChatCall, Dialect
+from agentcore.llm_gateway.translation import unsaid
 
 # A tuple: the value to look for may be anything that JSON knows.
 ROLES = ("user", "assistant", "system")
@@ -89,11 +90,7 @@ class MessagesTranslation:
         try:
             return chat_request(body, limit=self._limit, thoughts=self._thoughts)
         except InvalidChatRequest as error:
-            raise InvalidChatRequest(
-                f"{error.detail}; {self._provider} is asked by chat completions",
-                hint=error.hint,
-                **{**error.context, "provider": self._provider},
-            ) from error
+            raise unsaid(error, self._provider) from error
 
     def answer(self, document: JsonObject, call: ChatCall) -> JsonObject:
         return message_of(document, call, self._provider)

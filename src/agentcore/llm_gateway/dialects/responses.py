@@ -19,6 +19,7 @@ from agentcore.llm_gateway.dialects.responses_events import ResponseEvents
 from agentcore.llm_gateway.dialects.responses_request import chat_request
 from agentcore.llm_gateway.errors import InvalidChatRequest
 from agentcore.llm_gateway.models import ChatCall, Dialect
+from agentcore.llm_gateway.translation import unsaid
 
 # Where a conversation may be instead of in the input.
 ELSEWHERE = ("prompt", "previous_response_id", "conversation")
@@ -85,11 +86,7 @@ class ResponsesTranslation:
         try:
             return chat_request(body)
         except InvalidChatRequest as error:
-            raise InvalidChatRequest(
-                f"{error.detail}; {self._provider} is asked by chat completions",
-                hint=error.hint,
-                **{**error.context, "provider": self._provider},
-            ) from error
+            raise unsaid(error, self._provider) from error
 
     def answer(self, document: JsonObject, call: ChatCall) -> JsonObject:
         return response_of(document, call)
