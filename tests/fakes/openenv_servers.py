@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -226,15 +226,6 @@ class ScriptedServer:
             return True
         await connection.send(reply if isinstance(reply, str) else json.dumps(reply))
         return True
-
-
-async def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what a server does after its client has turned away."""
-    for _ in range(round(seconds / 0.01)):
-        if holds():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came to hold")
 
 
 def sent(received: Sequence[Frame], kind: str) -> list[Frame]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from agentcore.cli.main import run
 from tests.fakes.deployment import Deployment, used_home
 from tests.fakes.hub import FakeHub, space
+from tests.fakes.waiting import eventually
 
 CATALOG = Path(__file__).parents[1] / "wire" / "openenv" / "catalog_upstream_0_10_0.json"
 
@@ -112,9 +113,7 @@ async def _survives_a_stop(service: Deployment, hub: SlowHub) -> None:
             return answer.headers["location"]
 
     operation = await to_thread.run_sync(submit)
-    async with asyncio.timeout(20):
-        while len(hub.asked) == asked:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: len(hub.asked) > asked)
     async with asyncio.TaskGroup() as group:
         stopping = group.create_task(to_thread.run_sync(service.stop))
         # Its request is cut off when the service ends, and not before.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import pytest
 from agentcore.llm_gateway.models import ProviderConfig
 from benchmarks.inference import MISSING, PYTHON, Server, inference_server
 from tests.fakes.llm_door import Door, llm_door
+from tests.fakes.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=MISSING)
 HELLO = {"messages": [{"role": "user", "content": "Hello there"}], "max_tokens": 12}
@@ -91,9 +91,7 @@ async def test_who_leaves_gives_its_place_back(server: Server) -> None:
     async with gateway(server) as (door, http):
         async with http.stream("POST", "/chat/completions", json=endless) as answer:
             await anext(answer.aiter_bytes())
-        async with asyncio.timeout(5):
-            while not door.lines:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: door.lines)
         assert [line.status for line in door.lines] == ["cancelled"]
         assert door.router.providers["own"].gate.in_flight == 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import orjson
 import pytest
@@ -53,6 +52,7 @@ from tests.fakes.llm_upstream import (
     streams,
     truncated,
 )
+from tests.fakes.waiting import eventually
 
 # Who speaks what itself; all else is translated from chat completions.
 SPOKEN: list[tuple[str, Dialect]] = [
@@ -227,11 +227,11 @@ async def test_a_cancelled_call_cuts_the_connection(
 ) -> None:
     upstream.behaviour = stalls()
     asked = asyncio.ensure_future(provider.complete(HELLO))
-    await becomes(lambda: upstream.in_flight == 1)
+    await eventually(lambda: upstream.in_flight == 1)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    await becomes(lambda: upstream.cut_off == 1)
+    await eventually(lambda: upstream.cut_off == 1)
     is_free(provider)
 
 
@@ -243,7 +243,7 @@ async def test_a_closed_stream_cuts_the_connection(
     assert upstream.in_flight == 1
     reply.close()
     reply.close()
-    await becomes(lambda: upstream.cut_off == 1)
+    await eventually(lambda: upstream.cut_off == 1)
 
 
 async def test_a_deadline_ends_the_call(provider: BaseLLMProvider, upstream: Upstream) -> None:
@@ -345,9 +345,3 @@ async def test_a_connection_serves_again_after_each_end(
     with pytest.raises(AgentCoreError):
         await provider.complete(HELLO)
     assert (await provider.complete(HELLO)).content == "two"
-
-
-async def becomes(wanted: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not wanted():
-            await asyncio.sleep(0.005)

@@ -16,7 +16,8 @@ from agentcore.training.openenv.environments.examples.guess_number import GuessN
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.suite import Subject, session
-from tests.fakes.openenv_servers import behind_a_door, eventually, serving
+from tests.fakes.openenv_servers import behind_a_door, serving
+from tests.fakes.waiting import eventually
 
 Frame = dict[str, Any]
 CALL = {"name": "guess", "arguments": {"number": 1}}

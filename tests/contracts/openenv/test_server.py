@@ -26,7 +26,8 @@ from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.reports import found
 from tests.contracts.openenv.suite import Subject, knock, session
-from tests.fakes.openenv_servers import envs_app, eventually, serving
+from tests.fakes.openenv_servers import envs_app, serving
+from tests.fakes.waiting import eventually
 
 LIMIT = 3
 LIMITS = EnvironmentServerConfig(max_sessions=LIMIT)

@@ -30,7 +30,8 @@ from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.suite import Session, Subject, knock, session
 from tests.fakes.clock import ManualClock
-from tests.fakes.openenv_servers import CALLERS, behind_a_door, eventually, serving
+from tests.fakes.openenv_servers import CALLERS, behind_a_door, serving
+from tests.fakes.waiting import eventually
 
 GUESS: JsonObject = {"type": "guess", "parameters": {"number": 1}}
 RESET = {"jsonrpc": "2.0", "method": "openenv/session/create", "id": 1}

@@ -15,7 +15,8 @@ from mcp.client.streamable_http import streamable_http_client
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
-from tests.fakes.openenv_servers import behind_a_door, eventually, running, serving
+from tests.fakes.openenv_servers import behind_a_door, running, serving
+from tests.fakes.waiting import eventually
 
 CONFIG = EnvironmentServerConfig(max_sessions=3)
 ERAS = ["legacy", "auto"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,12 +16,7 @@ from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.redis_server import RedisServer
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
+from tests.fakes.waiting import eventually
 
 
 async def test_a_value_comes_back_until_it_is_deleted(cache: Cache) -> None:

@@ -18,6 +18,7 @@ from tests.fakes.llm_upstream import (
     stalls,
     streams,
 )
+from tests.fakes.waiting import eventually
 from tests.unit.llm_gateway.conftest import HELLO, Asking
 
 
@@ -41,13 +42,9 @@ async def test_a_caller_that_leaves_cancels_the_upstream_call(
     call = asking({"stream": stream})
     async with asyncio.TaskGroup() as group:
         group.create_task(call.run())
-        async with asyncio.timeout(1):
-            while upstream.in_flight == 0:
-                await asyncio.sleep(0.005)
+        await eventually(lambda: upstream.in_flight)
         call.leave()
-    async with asyncio.timeout(0.1):
-        while upstream.cut_off == 0:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: upstream.cut_off)
     assert [line.status for line in lines] == ["cancelled"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import Behaviour, Upstream, delta, fails, says, streams
+from tests.fakes.waiting import eventually
 
 CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]})
 
@@ -110,11 +111,6 @@ def when(held: asyncio.Event, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
-async def until(true: Callable[[], bool]) -> None:
-    while not true():
-        await asyncio.sleep(0.001)
-
-
 async def test_providers_come_change_and_go(world: World) -> None:
     with pytest.raises(UnknownModel):
         await world.answered_by()
@@ -187,7 +183,7 @@ async def test_a_private_call_in_line_is_not_sent_to_who_is_private_no_more(worl
     world.upstream.behaviour = when(held, says("Hello there!"))
     private = CALL._replace(requires_privacy=True)
     first, second = (asyncio.create_task(world.router.dispatch(private)) for _ in range(2))
-    await until(lambda: world.router.providers["a"].gate.outstanding == 2)
+    await eventually(lambda: world.router.providers["a"].gate.outstanding == 2)
     world.private = ""
     await world.reload("a")
     held.set()
@@ -203,7 +199,7 @@ async def test_a_private_call_falls_back_to_nobody_who_is_private_no_more(world:
     held = asyncio.Event()
     world.upstream.behaviour = when(held, fails(503, {}))
     call = asyncio.create_task(world.router.dispatch(CALL._replace(requires_privacy=True)))
-    await until(lambda: len(world.upstream.bodies) == 1)
+    await eventually(lambda: len(world.upstream.bodies) == 1)
     world.private = "a"
     await world.reload("a", "b", "c")
     held.set()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.simulators.models import ClusterConfig
 from tests.fakes.clock import ManualClock
+from tests.fakes.waiting import eventually
 
 AGENTS: list[JsonObject] = [
     {"id": "agent-0", "capabilities": ["data_processing", "api_calls"], "success_rate": 0.7},
@@ -28,15 +28,6 @@ REQUEST: JsonObject = {
 
 Observe = Callable[..., JsonObject]
 Configure = Callable[..., ClusterConfig]
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Let other tasks run until ``condition`` holds."""
-    for _ in range(5000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise TimeoutError
 
 
 async def asleep(clock: ManualClock, times: int = 1) -> None:

@@ -12,7 +12,8 @@ import pytest
 from agentcore.simulators.models import Fault
 from agentcore.simulators.server import RunningCluster, serve_cluster
 from tests.fakes.clock import ManualClock
-from tests.unit.simulators.conftest import Configure, asleep, eventually
+from tests.fakes.waiting import eventually
+from tests.unit.simulators.conftest import Configure, asleep
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 20}
 

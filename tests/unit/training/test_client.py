@@ -36,11 +36,11 @@ from tests.fakes.openenv_servers import (
     Reply,
     ScriptedServer,
     client,
-    eventually,
     observation,
     refusal,
     sent,
 )
+from tests.fakes.waiting import eventually
 
 
 async def test_an_episode_runs_until_it_is_done() -> None:

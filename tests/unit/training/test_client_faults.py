@@ -45,11 +45,11 @@ from tests.fakes.openenv_servers import (
     Reply,
     ScriptedServer,
     client,
-    eventually,
     observation,
     refusal,
     sent,
 )
+from tests.fakes.waiting import eventually
 
 
 async def connect_only(env: OpenEnvClient) -> None:

@@ -18,10 +18,10 @@ from tests.fakes.openenv_servers import (
     Leave,
     Reply,
     ScriptedServer,
-    eventually,
     observation,
     refusal,
 )
+from tests.fakes.waiting import eventually
 
 
 async def opened(url: str) -> Connection:

@@ -22,6 +22,7 @@ from agentcore.training.openenv.operations.running import (
 )
 from agentcore.training.openenv.operations.store import OperationStore
 from tests.fakes.clock import ManualClock
+from tests.fakes.waiting import eventually
 
 
 class Replica:
@@ -70,9 +71,7 @@ def there(database: Database, clock: ManualClock) -> Replica:
 
 
 async def begun(replica: Replica, count: int = 1) -> None:
-    async with asyncio.timeout(10):
-        while len(replica.began) < count:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(replica.began) >= count)
 
 
 async def test_what_is_submitted_is_done_and_its_result_kept(here: Replica) -> None:
@@ -154,9 +153,7 @@ async def test_a_long_operation_keeps_its_lease(
         for _ in range(8):
             slept = len(clock.slept)
             clock.advance(RENEW_SECONDS)
-            async with asyncio.timeout(5):
-                while len(clock.slept) == slept:
-                    await asyncio.sleep(0.005)
+            await eventually(lambda: len(clock.slept) > slept)  # noqa: B023 - awaited at once
             assert await there.store.take(now=clock.now(), until=clock.now()) is None
         here.release.set()
         await here.finished(operation)

@@ -26,6 +26,7 @@ from agentcore.training.openenv.models import SchedulingConfig
 from agentcore.training.scheduler import Schedules, TrainingScheduler
 from agentcore.training.scheduling.store import ScheduleStore
 from tests.fakes.training import ScriptedJobs
+from tests.fakes.waiting import eventually
 
 CONFIG = SchedulingConfig(poll_seconds=0.02, lease_seconds=20.0)
 
@@ -235,9 +236,7 @@ async def test_a_job_that_was_taken_away_is_stopped(world: World) -> None:
     async with working(world.worker(jobs, config=quick)) as running:
         (job,) = await until(world, "running", 1)
         await world.schedules.cancel("t", job.schedule_id)
-        async with asyncio.timeout(10):
-            while not jobs.cancelled:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: jobs.cancelled)
         assert not running.done(), "the worker lives on"
     (job,) = await world.jobs()
     assert (job.status, job.attempts[0].outcome) == ("cancelled", "cancelled")

@@ -26,7 +26,8 @@ from agentcore.training.openenv.models import Action
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
-from tests.fakes.openenv_servers import eventually, serving
+from tests.fakes.openenv_servers import serving
+from tests.fakes.waiting import eventually
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

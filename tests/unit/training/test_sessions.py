@@ -24,7 +24,8 @@ from agentcore.training.openenv.session import EnvironmentSession
 from agentcore.training.openenv.sessions import EnvironmentSessions
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
-from tests.fakes.openenv_servers import Hang, ScriptedServer, eventually
+from tests.fakes.openenv_servers import Hang, ScriptedServer
+from tests.fakes.waiting import eventually
 
 ADA = caller("ada")
 BOB = caller("bob")

@@ -13,7 +13,7 @@ import pytest
 from agentcore.kit.errors import Conflict
 from agentcore.training.openenv.errors import OpenEnvError, SessionLost, StepStillRunning
 from agentcore.training.openenv.threads import MOST_IDLE, EnvironmentCalls, EnvironmentThreads
-from tests.fakes.openenv_servers import eventually
+from tests.fakes.waiting import eventually
 
 
 class Gate:

@@ -17,7 +17,8 @@ from agentcore.training.openenv.errors import CapacityReached
 from agentcore.training.openenv.metrics import OpenEnvMetrics
 from agentcore.training.openenv.models import Action, EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
-from tests.fakes.openenv_servers import eventually, serving
+from tests.fakes.openenv_servers import serving
+from tests.fakes.waiting import eventually
 
 GUESS = Action(type="guess", parameters={"number": 42})
 

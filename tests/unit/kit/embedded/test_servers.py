@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from agentcore.kit.embedded import EmbeddedServers, open_embedded, status
 from agentcore.kit.errors import StartupError
+from tests.fakes.waiting import eventually
 from tests.unit.kit.embedded.homes import (
     client,
     processes_of,
@@ -70,12 +71,6 @@ def is_ready(home: Path) -> bool:
     return status(home)[1].state == "ready"
 
 
-async def becomes(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_only_what_is_asked_for_runs(home: Path, cache_only: EmbeddedServers) -> None:
     assert cache_only.database_url == ""
     assert cache_only.degraded == ""
@@ -129,11 +124,11 @@ async def test_a_killed_server_and_a_killed_watchdog_are_replaced(
         keeping = group.create_task(cache_only.keep_alive())
         first = server_pid(home, "valkey")
         os.kill(first, signal.SIGKILL)
-        await becomes(lambda: is_ready(home) and server_pid(home, "valkey") != first)
+        await eventually(lambda: is_ready(home) and server_pid(home, "valkey") != first)
         second = server_pid(home, "valkey")
         guard = watchdog_pid(home, "valkey")
         os.kill(guard, signal.SIGKILL)
-        await becomes(lambda: any("adopt" in args for args in processes_of(home).values()))
+        await eventually(lambda: any("adopt" in args for args in processes_of(home).values()))
         assert server_pid(home, "valkey") == second
         assert await answers(cache_only.redis_url)
         keeping.cancel()

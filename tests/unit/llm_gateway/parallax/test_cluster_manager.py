@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -23,6 +22,7 @@ from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
+from tests.fakes.waiting import eventually
 
 QUICK = Timeouts(connect=0.5, first_byte=0.1, idle=0.1, total=0.2)
 HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
@@ -44,14 +44,8 @@ async def watched(
     manager: ParallaxClusterManager, supervisor: Supervisor
 ) -> ParallaxClusterManager:
     supervisor.start("watch", manager.watch)
-    await becomes(lambda: manager.health != "unknown")
+    await eventually(lambda: manager.health != "unknown")
     return manager
-
-
-async def becomes(wanted: Callable[[], bool]) -> None:
-    async with asyncio.timeout(1):
-        while not wanted():
-            await asyncio.sleep(0.005)
 
 
 def asked(manager: ParallaxClusterManager, *, stream: bool = False) -> Cleared:
@@ -62,11 +56,11 @@ async def test_status_is_pushed(watched: ParallaxClusterManager, upstream: Upstr
     assert watched.health == "ready"
     assert watched.capacity.limit == 8
     upstream.tell(max_running_request=2)
-    await becomes(lambda: watched.capacity.limit == 2)
+    await eventually(lambda: watched.capacity.limit == 2)
     upstream.tell(status="waiting")
-    await becomes(lambda: watched.health == "not_ready")
+    await eventually(lambda: watched.health == "not_ready")
     upstream.tell(status="available")
-    await becomes(lambda: watched.health == "ready")
+    await eventually(lambda: watched.health == "ready")
 
 
 async def test_silence_is_first_stuck_and_then_down(
@@ -89,11 +83,11 @@ async def test_a_lost_cluster_is_found_again(
             upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
         )
         supervisor.start("watch", manager.watch)
-        await becomes(lambda: manager.health == "ready")
-    await becomes(lambda: clock.slept != [])
+        await eventually(lambda: manager.health == "ready")
+    await eventually(lambda: clock.slept != [])
     assert manager.health == "ready"
     clock.advance(1.1)
-    await becomes(lambda: manager.health == "down")
+    await eventually(lambda: manager.health == "down")
     assert "cannot be reached" in manager.trouble
     assert supervisor.health()["watch"].restarts == 0
 
@@ -175,20 +169,20 @@ async def test_a_cluster_that_came_back_is_tried_before_it_is_trusted(
     watched: ParallaxClusterManager, upstream: Upstream, clock: ManualClock
 ) -> None:
     upstream.tell(status="waiting")
-    await becomes(lambda: watched.health == "not_ready")
+    await eventually(lambda: watched.health == "not_ready")
     upstream.behaviours = [fails(503), fails(503)]
     upstream.tell(status="available")
-    await becomes(lambda: len(upstream.bodies) == 1)
-    await becomes(lambda: watched.health == "not_ready")
+    await eventually(lambda: len(upstream.bodies) == 1)
+    await eventually(lambda: watched.health == "not_ready")
     assert "503" in watched.trouble
-    await becomes(lambda: CANARY_SECONDS in clock.slept)
+    await eventually(lambda: CANARY_SECONDS in clock.slept)
     clock.advance(CANARY_SECONDS)
-    await becomes(lambda: len(upstream.bodies) == 2)
+    await eventually(lambda: len(upstream.bodies) == 2)
     assert watched.health == "not_ready"
-    await becomes(lambda: clock.slept.count(CANARY_SECONDS) == 2)
+    await eventually(lambda: clock.slept.count(CANARY_SECONDS) == 2)
     clock.advance(CANARY_SECONDS)
     upstream.tell()
-    await becomes(lambda: watched.health == "ready")
+    await eventually(lambda: watched.health == "ready")
     assert upstream.bodies[-1]["max_tokens"] == 1
 
 
@@ -199,7 +193,7 @@ async def test_a_refusal_of_a_cluster_that_says_it_serves_is_looked_into(
     with pytest.raises(ParallaxClusterUnavailableError):
         await watched.send(asked(watched))
     assert watched.health == "degraded"
-    await becomes(lambda: len(upstream.bodies) == 2)
+    await eventually(lambda: len(upstream.bodies) == 2)
     await watched.send(asked(watched))
     assert watched.health == "ready"
 
@@ -210,7 +204,7 @@ async def test_a_busy_cluster_has_proved_that_it_works(
     upstream.behaviours = [fails(503), fails(429)]
     with pytest.raises(ParallaxClusterUnavailableError):
         await watched.send(asked(watched))
-    await becomes(lambda: watched.health == "ready")
+    await eventually(lambda: watched.health == "ready")
 
 
 async def test_silence_while_calls_are_under_way_is_being_stuck(

@@ -12,7 +12,7 @@ from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.simulators.head_metrics import HeadMetrics
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Behaviour, Upstream, answers, fails
-from tests.unit.llm_gateway.parallax.test_cluster_manager import becomes
+from tests.fakes.waiting import eventually
 
 FIRST = "vllm:time_to_first_token_seconds"
 MODEL = "simulated/playbook-7b"
@@ -76,8 +76,8 @@ async def test_a_head_that_fell_silent_has_no_reading(
 ) -> None:
     upstream.exposition = tells(engine, openly=False)
     supervisor.start("head", head.watch)
-    await becomes(lambda: bool(head.reading.histograms))
+    await eventually(lambda: bool(head.reading.histograms))
     upstream.exposition = fails(500)
-    await becomes(lambda: clock.slept == [EVERY_SECONDS])
+    await eventually(lambda: clock.slept == [EVERY_SECONDS])
     clock.advance(EVERY_SECONDS)
-    await becomes(lambda: not head.reading.histograms)
+    await eventually(lambda: not head.reading.histograms)

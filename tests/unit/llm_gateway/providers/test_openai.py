@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-
 import pytest
 
 from agentcore.kit.supervisor import Supervisor
@@ -14,6 +11,7 @@ from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIPro
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Upstream, fails
+from tests.fakes.waiting import eventually
 from tests.unit.llm_gateway.conftest import api_at
 
 
@@ -22,18 +20,12 @@ def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> Op
     return api_at(OpenAIProvider, upstream, pool, clock)
 
 
-async def becomes(wanted: Callable[[], bool]) -> None:
-    async with asyncio.timeout(1):
-        while not wanted():
-            await asyncio.sleep(0.005)
-
-
 async def test_an_unconfigured_catalogue_is_asked_for(
     provider: OpenAIProvider, supervisor: Supervisor
 ) -> None:
     assert provider.served_models() is None
     supervisor.start("watch", provider.watch)
-    await becomes(lambda: provider.served_models() == ("Qwen/Qwen3-8B",))
+    await eventually(lambda: provider.served_models() == ("Qwen/Qwen3-8B",))
     assert provider.upstream_model("Qwen/Qwen3-8B") == "Qwen/Qwen3-8B"
 
 
@@ -41,10 +33,10 @@ async def test_it_is_asked_again(
     provider: OpenAIProvider, upstream: Upstream, clock: ManualClock, supervisor: Supervisor
 ) -> None:
     supervisor.start("watch", provider.watch)
-    await becomes(lambda: provider.served_models() is not None)
+    await eventually(lambda: provider.served_models() is not None)
     upstream.models = ["new"]
     clock.advance(301)
-    await becomes(lambda: provider.served_models() == ("new",))
+    await eventually(lambda: provider.served_models() == ("new",))
 
 
 async def test_a_provider_that_does_not_answer_is_its_own_trouble(
@@ -52,12 +44,12 @@ async def test_a_provider_that_does_not_answer_is_its_own_trouble(
 ) -> None:
     upstream.catalogue = fails(500)
     supervisor.start("watch", provider.watch)
-    await becomes(lambda: bool(provider.condition().why))
+    await eventually(lambda: bool(provider.condition().why))
     assert provider.served_models() is None
     assert supervisor.health()["watch"].alive
     upstream.catalogue = None
     clock.advance(6)
-    await becomes(lambda: provider.served_models() is not None)
+    await eventually(lambda: provider.served_models() is not None)
     assert provider.condition().why == ""
 
 

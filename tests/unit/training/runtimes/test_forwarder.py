@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from agentcore.training.openenv.runtimes.forwarder import HOST, Forwarder, Target
+from tests.fakes.waiting import eventually
 
 
 class Echo:
@@ -66,9 +67,7 @@ async def test_each_connection_goes_to_the_least_busy_and_stays() -> None:
         for _, _, writer in opened:
             writer.close()
             await writer.wait_closed()
-        async with asyncio.timeout(10):
-            while any(echo.connections for echo in echoes):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not any(echo.connections for echo in echoes))
 
 
 async def test_much_data_passes_whole_in_both_directions_and_ends_half_by_half() -> None:
