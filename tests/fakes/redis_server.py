@@ -32,12 +32,24 @@ class RedisServer:
             str(valkey_binary()), *arguments, "--save", "", stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            async with asyncio.timeout(10):
-                while not socket.exists():
-                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(20):
+                await _listening(socket)
             yield cls(process.pid, f"unix://{socket}")
         finally:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
             await process.wait()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _listening(socket: Path) -> None:
+    """The file is there a moment before anybody may connect to it."""
+    while True:
+        try:
+            _, writer = await asyncio.open_unix_connection(socket)
+        except OSError:
+            await asyncio.sleep(0.01)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
