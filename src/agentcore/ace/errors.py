@@ -40,12 +40,12 @@ class PlaybookNotFound(NotFound):
 class VersionNotFound(NotFound):
     code, http_status, rpc_code, retryable = "playbook_version_not_found", 404, RPC_NOT_FOUND, False
 
-    def __init__(self, agent_id: str, asked: int, newest: int) -> None:
+    def __init__(self, agent_id: str, asked: int, newest: int, *, oldest: int = 1) -> None:
         """``newest`` is the last version that could have been asked for; 0: there is none."""
         super().__init__(
             f"the playbook of {agent_id!r} has no such version: {asked}",
-            hint=f"give a version from 1 to {newest}"
-            if newest
+            hint=f"give a version from {oldest} to {newest}"
+            if newest >= oldest
             else "version 1 is the first and only one, so there is none to go back to",
         )
 

@@ -9,7 +9,7 @@ that rebuilding a version reads a few entries and not all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -75,7 +75,12 @@ class Entry:
 
     @classmethod
     def read(cls, delta: ContextDelta) -> Entry:
-        """``delta`` as it stands in the table, with the whole column in ``changes``."""
+        """``delta`` as it stands in the table, with the whole column in ``changes``.
+
+        A row that others wrote, in the specification's own form, is a delta of no known version.
+        """
+        if "kind" not in delta.changes:
+            return cls(delta=delta, kind="delta", base_version=0)
         column = _Column.model_validate(delta.changes)
         return cls(
             delta=delta.model_copy(update={"changes": column.input}),
@@ -189,6 +194,12 @@ def snapshots_for(playbook_id: str, version: int) -> list[str]:
 def starts_at(entry: Entry) -> int:
     """The version whose whole content a seed or a snapshot holds."""
     return entry.result_version or entry.base_version
+
+
+def undone(content: Mapping[str, JsonValue], newest_first: Iterable[Entry]) -> JsonObject:
+    """``content`` before these entries."""
+    operations = [operation for entry in newest_first for operation in entry.inverse]
+    return apply(content, operations, version=0).content
 
 
 def rebuilt(oldest_first: Sequence[Entry]) -> JsonObject:

@@ -33,6 +33,7 @@ from agentcore.ace.journal import (
     rebuilt,
     seed,
     snapshot_due,
+    undone,
 )
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, DeltaOutcome
 from agentcore.ace.ops import Operation, touched
@@ -199,7 +200,16 @@ async def _content_at(
 ) -> JsonObject:
     if not 1 <= version <= newest:
         raise VersionNotFound(playbook.agent_id, version, newest)
-    return rebuilt(await unit.deltas.leading_to(playbook.playbook_id, version))
+    entries = await unit.deltas.leading_to(playbook.playbook_id, version)
+    if entries and entries[0].kind in {"seed", "snapshot"}:
+        return rebuilt(entries)
+    # A playbook that came into the table without a log: what we did to it can be undone.
+    later = await unit.deltas.versions(playbook.playbook_id, above=version)
+    if len(later) < playbook.version - version:
+        raise VersionNotFound(
+            playbook.agent_id, version, newest, oldest=playbook.version - len(later)
+        )
+    return undone(playbook.content, later)
 
 
 async def _locked(unit: Unit, agent_id: str) -> ContextPlaybook:

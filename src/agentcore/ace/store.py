@@ -262,7 +262,7 @@ class DeltaRepository:
         """All deltas, newest first, behind the delta ``after``; bookings and snapshots left out."""
         query = select(context_deltas).where(
             _deltas.playbook_id == UUID(playbook_id),
-            _deltas.changes["kind"].astext.not_in(BESIDE_THE_VERSIONS),
+            func.coalesce(_deltas.changes["kind"].astext, "").not_in(BESIDE_THE_VERSIONS),
         )
         if after is not None:
             edge = select(_deltas.generated_at, _deltas.delta_id).where(

@@ -5,6 +5,7 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from agentcore.ace.content import Draft
 from agentcore.ace.errors import (
@@ -223,6 +224,36 @@ async def test_any_version_is_rebuilt_from_a_few_entries(
             await world.ledger.content_at("agent-123", unknown)
     with pytest.raises(PlaybookNotFound):
         await world.ledger.content_at("nobody", 1)
+
+
+async def test_a_playbook_that_came_without_a_log_can_be_used_and_taken_back(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    """As another implementation of the specification left it: no bullets, deltas without ops."""
+    async with world.database.begin() as connection:
+        await connection.execute(text("DELETE FROM context_deltas"))
+        await connection.execute(text("UPDATE context_playbooks SET version = 7"))
+        await connection.execute(
+            text("""INSERT INTO context_deltas (delta_id, playbook_id, changes, confidence, reasoning)
+                    SELECT :id, playbook_id, '{"goals": ["x"]}', 0.9, '' FROM context_playbooks"""),
+            {"id": stable_uuid("theirs")},
+        )
+    await world.ledger.apply("agent-123", delta(adding("Ours.")), None)
+    after = (await world.ledger.apply("agent-123", delta({"goals": ["y"]}), None)).playbook
+    assert (after.version, texts(after)) == (9, {"Ours."})
+    assert await world.ledger.content_at("agent-123", 9) == after.content
+    assert await world.ledger.content_at("agent-123", 7) == playbook.content
+    back = (await world.ledger.rollback("agent-123", 7)).playbook
+    assert (back.version, back.content["goals"], texts(back)) == (10, ["solve customer issues"], set())
+    with pytest.raises(VersionNotFound) as caught:
+        await world.ledger.content_at("agent-123", 6)
+    assert caught.value.hint == "give a version from 7 to 10"
+    theirs = str(stable_uuid("theirs"))
+    with pytest.raises(DeltaIdReused):
+        await world.ledger.apply("agent-123", delta({"goals": ["z"]}, delta_id=theirs), None)
+    listed = [entry.delta.delta_id for entry in await world.contexts.deltas("agent-123")]
+    assert len(listed) == 4
+    assert theirs in listed
 
 
 async def leading_to(world: ContextWorld, playbook: ContextPlaybook, version: int) -> list[Entry]:
