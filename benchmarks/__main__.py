@@ -1,4 +1,4 @@
-"""``python -m benchmarks gateway|openenv|admission|failover``: measure, print, save."""
+"""``python -m benchmarks gateway|openenv|admission|failover|ace``: measure, print, save."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import (
+    ace,
     admission,
     failover,
     fault_soak,
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     suite = suites.add_parser("admission", help="interactive calls beside bulk on a real server")
     _shared(suite)
     suites.add_parser("failover", help="what a provider's failure costs the caller")
+    suite = suites.add_parser("ace", help="reads, replay and evolution of playbooks")
+    suite.add_argument("--quick", action="store_true", help="a tenth of everything")
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     if getattr(options, "soak", None):
@@ -54,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         return soak(options.soak)
     if getattr(options, "faults", None):
         return fault_soak.run(options.faults)
+    if options.suite == "ace":
+        ace.run(quick=options.quick)
+        return 0
     if options.suite == "failover":
         failover.run()
         return 0

@@ -169,9 +169,10 @@ class Draft:
         section = self._section_of.get(bullet_id)
         if section is None:
             raise Refused(f"there is no bullet {bullet_id!r}")
-        bullets = self.sections[section]
-        position = next(i for i, bullet in enumerate(bullets) if bullet.id == bullet_id)
-        return Place(section, position, bullets[position])
+        for position, bullet in enumerate(self.sections[section]):
+            if bullet.id == bullet_id:
+                return Place(section, position, bullet)
+        raise AssertionError(f"unreachable: {bullet_id!r} is known to stand in {section!r}")
 
     def replace(self, place: Place, bullet: Bullet) -> None:
         """Put ``bullet`` where ``place`` has the one of the same id."""

@@ -387,6 +387,8 @@ def _parse(index: int, item: JsonValue, internal: bool) -> Operation:  # noqa: F
 
 def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:
     """Each once, in order, the newest kept."""
+    if sum(map(bool, parts)) < 2:
+        return next(filter(None, parts), ())
     merged = tuple(dict.fromkeys(item for part in parts for item in part))
     return merged[-MOST_EVIDENCE:]
 

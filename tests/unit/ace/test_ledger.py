@@ -234,7 +234,8 @@ async def test_a_playbook_that_came_without_a_log_can_be_used_and_taken_back(
         await connection.execute(text("DELETE FROM context_deltas"))
         await connection.execute(text("UPDATE context_playbooks SET version = 7"))
         await connection.execute(
-            text("""INSERT INTO context_deltas (delta_id, playbook_id, changes, confidence, reasoning)
+            text("""INSERT INTO context_deltas
+                           (delta_id, playbook_id, changes, confidence, reasoning)
                     SELECT :id, playbook_id, '{"goals": ["x"]}', 0.9, '' FROM context_playbooks"""),
             {"id": stable_uuid("theirs")},
         )
@@ -244,7 +245,11 @@ async def test_a_playbook_that_came_without_a_log_can_be_used_and_taken_back(
     assert await world.ledger.content_at("agent-123", 9) == after.content
     assert await world.ledger.content_at("agent-123", 7) == playbook.content
     back = (await world.ledger.rollback("agent-123", 7)).playbook
-    assert (back.version, back.content["goals"], texts(back)) == (10, ["solve customer issues"], set())
+    assert (back.version, back.content["goals"], texts(back)) == (
+        10,
+        ["solve customer issues"],
+        set(),
+    )
     with pytest.raises(VersionNotFound) as caught:
         await world.ledger.content_at("agent-123", 6)
     assert caught.value.hint == "give a version from 7 to 10"

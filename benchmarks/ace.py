@@ -1,0 +1,341 @@
+"""What playbooks cost: reads, replay, evolution. ``python -m benchmarks ace``.
+
+Everything shares one process with the load that measures it; PostgreSQL and
+Valkey are the embedded ones, and the model is a script that answers at once. So the figures are
+about AgentCore's own work, and no time of a model is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+from sqlalchemy import text
+
+from agentcore.ace.content import Draft
+from agentcore.ace.journal import advance
+from agentcore.ace.ledger import keep_snapshot
+from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.ops import Add, Move, Operation, Remove, Tag, Update, parse_operations, replay
+from agentcore.ace.store import Unit
+from agentcore.kit.cache import open_cache
+from agentcore.kit.db import open_database
+from agentcore.kit.db_migrations import migrate
+from agentcore.kit.embedded import open_embedded
+from agentcore.kit.jsonvalue import JsonObject, dumps, loads
+from agentcore.kit.models import CacheConfig, DatabaseConfig
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.language_model import ScriptedModel, adding, proposing
+
+DELTAS = 5_000
+READERS = 100
+ERROR = "the order had no id"
+AGENTS = """
+INSERT INTO agents (agent_id, tenant, owner, name, version, status, description, capabilities,
+                    skills, metadata, created_at, updated_at, last_seen)
+SELECT 'agent-' || n, 'north', 'alice', 'a', '1', 'active', '', '[]', '[]', '{}',
+       now(), now(), now()
+FROM generate_series(1, :agents) n
+"""
+TRACES = """
+INSERT INTO execution_traces (agent_id, task_id, execution_time, success, error_message,
+                              captured_at)
+SELECT 'agent-' || a, 'task-' || t, 1.5, t % 3 > 0, CASE WHEN t % 3 > 0 THEN NULL ELSE :error END,
+       timestamptz '2026-01-01' + t * interval '1 second'
+FROM generate_series(1, :agents) a, generate_series(1, :traces) t
+"""
+PENDING = """
+INSERT INTO evolution_status (agent_id, pending_traces)
+SELECT 'agent-' || a, :traces FROM generate_series(1, :agents) a
+"""
+PLAYBOOKS = """
+INSERT INTO context_playbooks (agent_id, content)
+SELECT 'agent-' || n, jsonb_build_object(
+  'goals', jsonb_build_array('goal ' || n % 500),
+  'playbook', jsonb_build_object('schema', 'ace/1', 'next_id', 21, 'sections', jsonb_build_object(
+    'checks', (SELECT jsonb_agg(jsonb_build_object('id', 'b' || k, 'text', repeat('word ', 12)))
+               FROM generate_series(1, 20) k))))
+FROM generate_series(1, :agents) n
+"""
+QUERIES = {
+    "one": "SELECT content FROM context_playbooks WHERE agent_id = 'agent-7'",
+    "with a goal": """SELECT agent_id FROM context_playbooks
+                      WHERE content->'goals' @> '["goal 7"]'""",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``goal`` is None where nothing was promised."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float | None = None
+
+    def __str__(self) -> str:
+        told = f"{self.name:<62} {self.value:10.3f} {self.unit}"
+        if self.goal is None:
+            return told
+        return f"{told}, goal {self.goal:g}: {'kept' if self.value <= self.goal else 'MISSED'}"
+
+
+def run(*, quick: bool = False) -> list[Measured]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    share = 0.1 if quick else 1.0
+    found: list[Measured] = []
+    for scenario in (replaying, versions, reading, querying, disturbing, projecting):
+        measured = asyncio.run(scenario(share))
+        print(*measured, sep="\n", flush=True)
+        found += measured
+    return found
+
+
+async def replaying(share: float) -> list[Measured]:
+    """A log as stored, read and replayed, in CPU time; best of five."""
+    log, content = lived(int(DELTAS * share))
+    raw = dumps([{"v": version, "ops": [one.as_json() for one in ops]} for version, ops in log])
+    reads, replays = [], []
+    for _ in range(5):
+        began = time.process_time()
+        rows = loads(raw)
+        assert isinstance(rows, list)
+        parsed = [
+            (int(str(row["v"])), parse_operations(row["ops"], internal=True))
+            for row in rows
+            if isinstance(row, dict)
+        ]
+        read = time.process_time()
+        assert replay({}, parsed) == content
+        reads.append(read - began)
+        replays.append(time.process_time() - read)
+    return [
+        Measured(f"replay {len(log)} deltas", min(replays) * 1e3, "ms", 200),
+        Measured(f"parse {len(log)} deltas", min(reads) * 1e3, "ms"),
+    ]
+
+
+async def versions(share: float) -> list[Measured]:
+    """Any version of a playbook with a long log, from the database."""
+    async with open_world() as world:
+        playbook = await world.contexts.create_playbook("agent-0", {}, principal=ALICE)
+        log, content = lived(int(DELTAS * share))
+        await world.store.run(lambda unit: _written(unit, world, playbook, log))
+        newest = len(log) + 1
+        assert await world.ledger.content_at("agent-0", newest) == content
+        chosen = [random.Random(3).randrange(1, newest) for _ in range(20)]
+        times = [
+            await _seconds(partial(world.ledger.content_at, "agent-0", number)) for number in chosen
+        ]
+        far = await _seconds(partial(world.ledger.rollback, "agent-0", 2))
+        return [
+            Measured(f"read one version of {newest}, median", statistics.median(times) * 1e3, "ms"),
+            Measured(f"roll back from version {newest} to 2", far * 1e3, "ms"),
+        ]
+
+
+async def reading(share: float) -> list[Measured]:
+    """Keeps 002-behaviour-playbook-retrieval-latency, and asks for more: evolution runs beside."""
+    async with open_world(agents=READERS, traces=100) as world:
+        for number in range(1, READERS + 1):
+            await world.contexts.create_playbook(f"agent-{number}", _grown(), principal=ALICE)
+        await world.worker.start()
+        reads: list[float] = []
+        ends = time.perf_counter() + 10 * share
+
+        async def reader(number: int) -> None:
+            while time.perf_counter() < ends:
+                agent = f"agent-{number % READERS + 1}"
+                reads.append(await _seconds(partial(world.contexts.get_playbook, agent)))
+                await asyncio.sleep(0.01)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(READERS):
+                group.create_task(reader(number))
+        evolved = await _evolved(world)
+        await world.worker.stop()
+        return [
+            Measured(
+                f"read in process, p95 of {len(reads)}, {READERS} readers, {evolved} evolutions",
+                _percentile(reads, 95) * 1e3,
+                "ms",
+                1,
+            ),
+            Measured("the same, p99", _percentile(reads, 99) * 1e3, "ms"),
+        ]
+
+
+async def querying(share: float) -> list[Measured]:
+    agents = int(10_000 * share)
+    async with open_world(agents=agents) as world:
+        async with world.database.begin() as connection:
+            await connection.execute(text(PLAYBOOKS), {"agents": agents})
+        async with world.database.begin() as connection:
+            await connection.execute(text("ANALYZE context_playbooks"))
+            told = []
+            for name, query in QUERIES.items():
+                times = [
+                    await _seconds(partial(connection.execute, text(query))) for _ in range(20)
+                ]
+                title = f"JSONB query over {agents} playbooks ({name}), median"
+                told.append(Measured(title, statistics.median(times) * 1e3, "ms", 20))
+            return told
+
+
+async def disturbing(share: float) -> list[Measured]:
+    """Keeps 002-behaviour-concurrent-evolution-requests: 100 at once, beside callers."""
+    seconds = 30 * share
+    async with open_world(agents=100, traces=100) as world:
+        for number in range(1, 101):
+            await world.contexts.create_playbook(f"agent-{number}", _grown(), principal=ALICE)
+        alone = await _throughput(world, seconds)
+        for number in range(1, 101):
+            await world.contexts.trigger_evolution(f"agent-{number}")
+        await world.worker.start()
+        beside = await _throughput(world, seconds)
+        done = await _evolved(world)
+        await world.worker.stop()
+    title = f"calls lost to {done} evolutions at once, of those of {seconds:g} s"
+    return [
+        Measured("calls a second by ten callers, each to the database", alone, "1/s"),
+        Measured(title, 100 * (1 - beside / alone), "%", 5),
+    ]
+
+
+async def projecting(share: float) -> list[Measured]:
+    """Keeps 002-behaviour-monthly-cost-projection, with ten times the agents."""
+    agents = int(1_000 * share)
+    async with open_world(agents=agents, traces=100) as world:
+        began = time.perf_counter()
+        await world.worker.start()
+        while await _evolved(world) < agents:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.05)
+        seconds = time.perf_counter() - began
+        await world.worker.stop()
+        async with world.database.begin() as connection:
+            total = "SELECT sum(total_cost) FROM evolution_status"
+            cost = float(str(await connection.scalar(text(total))))
+    return [
+        Measured(f"{agents} agents x 100 traces evolved in", seconds, "s"),
+        Measured("what that cost, at gpt-4o-mini's price", cost, "USD", 100),
+    ]
+
+
+def lived(deltas: int) -> tuple[list[tuple[int, tuple[Operation, ...]]], JsonObject]:
+    """A log of mixed deltas over up to 350 bullets, and where it leads."""
+    chance = random.Random(1)
+    draft, log = Draft.of({}), []
+    known: list[str] = []
+    for version in range(2, deltas + 2):
+        drawn = chance.random()
+        operations: list[Operation]
+        if len(known) < 10 or (len(known) < 350 and drawn < 0.4):
+            words = f"When order {version} has no id, ask for it before you act, and cite it."
+            operations = [Add(section=chance.choice("abcde"), text=words)]
+        elif drawn < 0.75:
+            operations = [Tag(id=name, helpful=1) for name in chance.sample(known, 3)]
+        elif drawn < 0.9:
+            operations = [Update(id=chance.choice(known), text=f"Corrected in version {version}.")]
+        elif drawn < 0.95:
+            operations = [Remove(id=chance.choice(known))]
+        else:
+            operations = [Move(id=chance.choice(known), section="f")]
+        for operation in operations:
+            operation.perform(draft, version)
+        known = [place.bullet.id for place in draft.bullets()]
+        log.append((version, tuple(operations)))
+    return log, draft.content()
+
+
+async def _written(
+    unit: Unit,
+    world: ContextWorld,
+    playbook: ContextPlaybook,
+    log: Sequence[tuple[int, Sequence[Operation]]],
+) -> None:
+    before = playbook
+    for _, operations in log:
+        delta = ContextDelta(
+            delta_id=str(world.ids.new()),
+            playbook_id=playbook.playbook_id,
+            changes={},
+            confidence=1.0,
+            reasoning="",
+            generated_at=world.clock.now(),
+        )
+        after, entry = advance(before, delta, operations, now=world.clock.now())
+        await unit.deltas.insert(entry)
+        await keep_snapshot(unit, before, after)
+        before = after
+    await unit.playbooks.advance(before, expected=playbook.version)
+
+
+@asynccontextmanager
+async def open_world(*, agents: int = 0, traces: int = 0) -> AsyncIterator[ContextWorld]:
+    """The context layer over servers of its own, with agents that have traces to learn from."""
+    with tempfile.TemporaryDirectory(prefix="acb") as home:
+        async with (
+            Supervisor() as supervisor,
+            open_embedded(Path(home)) as servers,
+            open_database(DatabaseConfig(), servers.database_url) as database,
+            open_cache(CacheConfig(), servers.redis_url, supervisor) as cache,
+        ):
+            await migrate(database)
+            model = ScriptedModel([proposing(adding("Ask for the id first.", quote=ERROR))])
+            model.cost_usd = None
+            world = ContextWorld(database, cache, supervisor, config=ACEConfig(), model=model)
+            async with database.begin() as connection:
+                numbers = {"agents": agents, "traces": traces}
+                await connection.execute(text(AGENTS), {"agents": agents})
+                await connection.execute(text(TRACES), {**numbers, "error": ERROR})
+                await connection.execute(text(PENDING), numbers)
+            yield world
+
+
+def _grown() -> JsonObject:
+    """A content with 100 bullets, some 15 KB."""
+    return lived(250)[1]
+
+
+async def _throughput(world: ContextWorld, seconds: float) -> float:
+    """Reads of the status a second, by ten callers that never rest: each asks the database."""
+    done = 0
+    began = time.perf_counter()
+
+    async def caller() -> None:
+        nonlocal done
+        while time.perf_counter() < began + seconds:
+            await world.contexts.evolution_status("agent-1")
+            done += 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(caller())
+    return done / (time.perf_counter() - began)
+
+
+async def _evolved(world: ContextWorld) -> int:
+    async with world.database.begin() as connection:
+        counted = "SELECT count(*) FROM evolution_status WHERE last_evolution IS NOT NULL"
+        return int(await connection.scalar(text(counted)) or 0)
+
+
+async def _seconds(work: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
