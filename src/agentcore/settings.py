@@ -83,7 +83,9 @@ class SecurityConfig(BaseModel):
         description="Secret that signs tokens (HS256), 32 characters or more; empty: one is made "
         "in the home directory.",
     )
-    token_hours: float = Field(12.0, gt=0, description="Lifetime of an issued token in hours.")
+    token_hours: float = Field(
+        12.0, gt=0, le=876_000, description="Lifetime of an issued token in hours."
+    )
     auth: bool = Field(
         default=True,
         description="Whether callers must authenticate; false only on a loopback address.",

@@ -48,12 +48,12 @@ def costs(
     gpu: Annotated[
         str, typer.Option(help="What a node costs: nvidia_l4 or apple_m2_max.")
     ] = "nvidia_l4",
-    gpus: Annotated[int, typer.Option(min=1, help="Nodes.")] = 4,
+    gpus: Annotated[int, typer.Option(min=1, max=1_000_000, help="Nodes.")] = 4,
     gpu_price: Annotated[
-        float | None, typer.Option(min=0, help="USD upfront per node, instead.")
+        float | None, typer.Option(min=0, max=1e9, help="USD upfront per node, instead.")
     ] = None,
     hosting: Annotated[
-        float | None, typer.Option(min=0, help="USD a month per node, instead.")
+        float | None, typer.Option(min=0, max=1e9, help="USD a month per node, instead.")
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Save what was saved and what comes of it as a PNG.")

@@ -42,7 +42,7 @@ Tokens = Annotated[
     int | None, typer.Option("--tokens", min=1, help="Tokens a minute. None: no limit.")
 ]
 Priority = Annotated[str, typer.Option(help="The highest its calls may have: high, medium, low.")]
-Days = Annotated[float | None, typer.Option(min=0.001, help="Expires in so many days.")]
+Days = Annotated[float | None, typer.Option(min=0.001, max=36_500, help="Expires in so many days.")]
 Usd = Annotated[str | None, typer.Option("--budget", help="USD it may spend in a period.")]
 Period = Annotated[str, typer.Option("--period", help="What for: day, month or total.")]
 Soft = Annotated[bool, typer.Option("--soft", help="Only tell when it is used up.")]
@@ -139,8 +139,8 @@ def revoke_key(key_id: str, tenant: Tenant = "default", config: ConfigFile = Non
 def set_budget(
     limit: Annotated[str, typer.Argument(help="USD that may be spent in a period.")],
     tenant: Tenant = "default",
-    key: Annotated[str, typer.Option(help="Of one key, by its id.")] = "",
-    agent: Annotated[str, typer.Option(help="Of one agent, by its name.")] = "",
+    key: Annotated[str | None, typer.Option(help="Of one key, by its id.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Of one agent, by its name.")] = None,
     period: Period = "month",
     soft: Soft = False,
     alert: Annotated[str, typer.Option(help="Tell when this share is spent; 0: never.")] = "0.8",
@@ -149,14 +149,17 @@ def set_budget(
     """Set a tenant's budget, a key's or an agent's; an existing one keeps what was spent."""
     from agentcore.llm_gateway.budgets.models import BudgetTerms
 
-    if key and agent:
+    if key is not None and agent is not None:
         raise InvalidInput("a budget is of a key or of an agent", hint="give --key or --agent")
+    if "" in (key, agent):
+        # A variable that was never set must not bound the whole tenant.
+        raise InvalidInput("the key or agent has no name", hint="without one it is the tenant's")
     share = _usd(alert)
     terms = _valid(
         BudgetTerms,
         {
             "scope": "key" if key else "agent" if agent else "tenant",
-            "target": key or agent,
+            "target": key or agent or "",
             "period": period,
             "limit_usd": _usd(limit),
             "hard": not soft,

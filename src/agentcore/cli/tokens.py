@@ -29,7 +29,9 @@ def token(
     subject: Subject,
     scope: Scopes,
     tenant: Tenant = "default",
-    hours: Annotated[float | None, typer.Option(min=0.01, help="Lifetime in hours.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0.01, max=876_000, help="Lifetime in hours.")
+    ] = None,
     deployed: Annotated[
         bool, typer.Option("--deployed", help="For environments deployed in containers.")
     ] = False,

@@ -157,10 +157,10 @@ def _refusal(
             hint="try again later",
             retry_after=min(state.retry_after for state in saturated),
         )
-    if call.requires_privacy:
-        return _privacy_refusal(call, snapshot, reasons)
     serving = [state for state in snapshot if state.could_serve]
-    if all(state.serves and why_not(call, state._replace(available=True)) for state in serving):
+    if call.requires_privacy:
+        return _privacy_refusal(call, serving, reasons)
+    if all(state.serves and _excludes(call, state) for state in serving):
         return NoAllowedProvider(
             f"no provider of {call.model!r} may or can do what this request asks: {reasons}",
             hint="ask for less, or change 'provider' in the request",
@@ -176,18 +176,31 @@ def _refusal(
 
 
 def _privacy_refusal(
-    call: ChatCall, snapshot: Sequence[ProviderState], reasons: str
+    call: ChatCall, serving: Sequence[ProviderState], reasons: str
 ) -> PrivacyViolationError:
-    if any(state.private and state.could_serve for state in snapshot):
-        return PrivateProviderUnavailable(
-            f"privacy is required, and no private provider can take {call.model!r} now: {reasons}",
-            hint="try again later; a private request is never sent anywhere else",
-            retry_after=RETRY_SECONDS,
+    private = [state for state in serving if state.private]
+    if not private:
+        return PrivacyViolationError(
+            f"privacy is required, and no private provider serves {call.model!r}: {reasons}",
+            hint="mark a provider of this model with 'private = true'",
         )
-    return PrivacyViolationError(
-        f"privacy is required, and no private provider serves {call.model!r}: {reasons}",
-        hint="mark a provider of this model with 'private = true'",
+    if all(state.serves and _excludes(call, state) for state in private):
+        return PrivacyViolationError(
+            f"privacy is required, and no private provider of {call.model!r} may or can do what "
+            f"this request asks: {reasons}",
+            hint="ask for less, or change 'provider' in the request",
+            param="provider",
+        )
+    return PrivateProviderUnavailable(
+        f"privacy is required, and no private provider can take {call.model!r} now: {reasons}",
+        hint="try again later; a private request is never sent anywhere else",
+        retry_after=RETRY_SECONDS,
     )
+
+
+def _excludes(call: ChatCall, state: ProviderState) -> bool:
+    """Whether the provider is no candidate however it does."""
+    return why_not(call, state._replace(available=True)) is not None
 
 
 def _waiting(state: ProviderState) -> float:

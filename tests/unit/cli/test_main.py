@@ -17,12 +17,31 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert command in shown
 
 
+KEY = ["keys", "create", "--subject", "a", "--scope", "llm"]
+TOKEN = ["token", "--subject", "a", "--scope", "llm"]
+
+
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["serve", "--port", "x"], ["token"], ["simulate", "cluster", "x"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["serve", "--port", "x"],
+        ["token"],
+        ["simulate", "cluster", "x"],
+        [*KEY, "--days", "1e9"],
+        [*TOKEN, "--hours", "inf"],
+        ["costs", "--roi", "--gpu-price", "inf"],
+        ["costs", "--roi", "--hosting", "1e300"],
+    ],
 )
 def test_wrong_usage_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_budget_of_nobody_is_not_the_tenants(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["budgets", "set", "5", "--agent", ""]) == 1
+    assert "has no name" in capsys.readouterr().err
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -20,6 +20,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamRateLimited,
 )
 from agentcore.llm_gateway.models import ChatCall, Priority
+from agentcore.llm_gateway.policy import policy_of
 from agentcore.llm_gateway.prices import FlatPrice
 from agentcore.llm_gateway.ranking import CostOptimizer
 from agentcore.llm_gateway.routing import (
@@ -52,9 +53,9 @@ def decided(
     return decide(call, states, CostOptimizer())
 
 
-def refused(*states: ProviderState, private: bool = False) -> AgentCoreError:
+def refused(*states: ProviderState, private: bool = False, **more: Any) -> AgentCoreError:
     with pytest.raises(AgentCoreError) as caught:
-        decided(*states, private=private)
+        decided(*states, private=private, **more)
     return caught.value
 
 
@@ -216,6 +217,13 @@ def test_refusals(
     states: tuple[ProviderState, ...], private: bool, expected: type[AgentCoreError]
 ) -> None:
     assert type(refused(*states, private=private)) is expected
+
+
+def test_a_private_call_that_excludes_who_is_private_need_not_come_again() -> None:
+    error = refused(CLUSTER, DEAR, private=True, policy=policy_of({"only": ["dear"]}))
+    assert type(error) is PrivacyViolationError
+    assert error.context["param"] == "provider"
+    assert type(refused(DOWN, DEAR, private=True)) is PrivateProviderUnavailable
 
 
 def test_a_refusal_says_who_was_excluded_and_why() -> None:
