@@ -57,6 +57,8 @@ CALLERS_CODES = frozenset(
     }
 )
 LONGEST_QUOTE = 300
+# Levels of a tool's arguments; what is written around them has some, too.
+DEEPEST_ARGUMENTS = 200
 # Of one call; a column of the ledger holds no more.
 MOST_TOKENS = 2**31 - 1
 # A tuple: the value to look for may be anything that JSON knows.
@@ -147,6 +149,18 @@ def written(body: JsonObject, deepest: str) -> bytes:
     except TypeError as exc:
         # It could be read: orjson writes fewer levels than it reads.
         raise invalid(deepest, "is nested too deep") from exc
+
+
+def called_with(arguments: JsonValue) -> str:
+    """What a model calls a tool with, as chat completions write it.
+
+    Raises:
+        UpstreamMalformed: it is nested deeper than can be written.
+    """
+    try:
+        return orjson.dumps(arguments).decode()
+    except TypeError as exc:
+        raise UpstreamMalformed("a tool is called with arguments that are nested too deep") from exc
 
 
 class Counts(NamedTuple):
@@ -264,9 +278,16 @@ def error_in(document: Mapping[str, JsonValue], provider: str) -> UpstreamError 
     if codes & BUSY_CODES or 429 in codes:
         return UpstreamRateLimited(detail, provider=provider)
     if codes & CALLERS_CODES or 400 in codes:
-        body = orjson.dumps({"error": error})
-        return UpstreamRejected(detail, status=400, body=body, provider=provider)
+        return UpstreamRejected(detail, status=400, body=_written_error(error), provider=provider)
     return UpstreamUnavailable(detail, provider=provider)
+
+
+def _written_error(error: JsonValue) -> bytes:
+    """Nothing where it is nested deeper than can be written: its message tells enough."""
+    try:
+        return orjson.dumps({"error": error})
+    except TypeError:
+        return b""
 
 
 def failure_of(

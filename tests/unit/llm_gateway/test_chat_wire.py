@@ -311,3 +311,13 @@ def test_what_is_nested_deeper_is_refused(depth: int) -> None:
     with pytest.raises(InvalidChatRequest, match="nested too deep") as caught:
         upstream_body(call, "theirs")
     assert caught.value.context["param"] == "messages"
+
+
+def test_a_complaint_too_deep_to_be_written_is_told_by_its_message() -> None:
+    deep: JsonValue = []
+    for _ in range(300):
+        deep = [deep]
+    failure = error_in({"error": {"message": "No", "code": 400, "param": deep}}, "p")
+    assert isinstance(failure, UpstreamRejected)
+    told = json.loads(error_body(failure))["error"]
+    assert (told["message"], told["code"]) == ("p failed while answering: No", failure.code)

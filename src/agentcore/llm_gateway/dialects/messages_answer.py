@@ -6,8 +6,21 @@ from collections.abc import Mapping
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
-from agentcore.llm_gateway.chat_wire import first_choice, text_in, thought_in, usage_of
+from agentcore.kit.jsonvalue import (
+    JsonObject,
+    JsonValue,
+    list_of,
+    nested_deeper,
+    object_of,
+    objects_of,
+)
+from agentcore.llm_gateway.chat_wire import (
+    DEEPEST_ARGUMENTS,
+    first_choice,
+    text_in,
+    thought_in,
+    usage_of,
+)
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
@@ -120,4 +133,6 @@ def _arguments(call: JsonObject) -> JsonObject | None:
         parsed: JsonValue = orjson.loads(given) if isinstance(given, str) else given
     except orjson.JSONDecodeError:
         return None
-    return parsed if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict) or nested_deeper(parsed, DEEPEST_ARGUMENTS):
+        return None
+    return parsed

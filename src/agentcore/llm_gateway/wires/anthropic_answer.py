@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import orjson
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
+from agentcore.llm_gateway.chat_wire import called_with
 from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.sse import DONE
 
@@ -96,7 +97,7 @@ def _message(blocks: list[JsonObject], stopped: JsonObject) -> JsonObject:
 
 
 def _call(block: JsonObject) -> JsonObject:
-    arguments = orjson.dumps(object_of(block.get("input"))).decode()
+    arguments = called_with(object_of(block.get("input")))
     return {
         "id": block.get("id"),
         "type": "function",
@@ -146,7 +147,7 @@ class Chunks:
         if kind == "tool_use":
             self._calls += 1
             given = block.get("input")
-            arguments = orjson.dumps(given).decode() if given else ""
+            arguments = called_with(given) if given else ""
             self._argued = bool(arguments)
             function: JsonObject = {"name": block.get("name"), "arguments": arguments}
             call: JsonObject = {"id": block.get("id"), "type": "function", "function": function}

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import orjson
-
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
-from agentcore.llm_gateway.chat_wire import token_count
+from agentcore.llm_gateway.chat_wire import called_with, token_count
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.wires.gemini_contents import signed
@@ -109,7 +107,7 @@ class Speaker:
 
     def _call(self, call: Mapping[str, JsonValue], signature: JsonValue) -> JsonObject:
         known = call.get("id")
-        arguments = orjson.dumps(object_of(call.get("args"))).decode()
+        arguments = called_with(object_of(call.get("args")))
         told: JsonObject = {
             "index": self.calls,
             "id": known if isinstance(known, str) and known else f"{self._prefix}{self.calls}",

@@ -138,3 +138,9 @@ def test_tokens_of_the_cache_are_no_part_of_the_input() -> None:
     told = usage_document(TokenUsage(100, 5, 105, cached_tokens=60, cache_write_tokens=30))
     assert told["input_tokens"] == 10
     assert "output_tokens_details" not in told
+
+
+def test_arguments_too_deep_to_be_written_are_malformed() -> None:
+    deep = called('{"a":' * 300 + "1" + "}" * 300)
+    with pytest.raises(UpstreamMalformed, match="arguments that are no JSON object"):
+        told("tool_calls", content=None, tool_calls=[deep])

@@ -7,6 +7,7 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from agentcore.kit.jsonvalue import JsonObject, objects_of
+from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import TokenUsage
 from agentcore.llm_gateway.replies import chunks_of
 from agentcore.llm_gateway.wires.anthropic_answer import (
@@ -213,3 +214,11 @@ def test_the_end() -> None:
     (last,) = chunks_of(counted)
     assert (last["choices"], last["usage"]) == ([], usage_document(USAGE))
     ChatCompletionChunk.model_validate(last, strict=True)
+
+
+def test_arguments_too_deep_to_be_written_are_malformed() -> None:
+    deep: JsonObject = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    with pytest.raises(UpstreamMalformed, match="nested too deep"):
+        said({**CALL, "input": deep})

@@ -174,3 +174,11 @@ def test_what_is_heard_or_drawn_is_counted_as_a_part() -> None:
         audio_cached_tokens=300,
         image_completion_tokens=1290,
     )
+
+
+def test_arguments_too_deep_to_be_written_are_malformed() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    with pytest.raises(UpstreamMalformed, match="nested too deep"):
+        message_of(saying({"functionCall": {"name": "f", "args": deep}}), Speaker("r", 0))
