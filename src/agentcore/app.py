@@ -68,6 +68,8 @@ RULES = (
     Rule("/openapi.json", ""),
     Rule("/metrics", "metrics"),
     Rule("/a2a", "a2a"),
+    # The only thing to read there are the cards of agents.
+    Rule("/a2a/agents", "a2a", reading=""),
     Rule("/v1", "llm"),
     Rule("/envs", "env:act", instead="env:control"),
     Rule("/internal", "admin"),
@@ -169,7 +171,12 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
-    app.add_middleware(A2ADoor, runtime=lambda: holder.services.a2a, refuse=refuse)
+    app.add_middleware(
+        A2ADoor,
+        runtime=lambda: holder.services.a2a,
+        refuse=refuse,
+        public_url=settings.server.public_url,
+    )
     app.add_middleware(
         OpenAIDoor,
         endpoint=OpenAIEndpoint(
@@ -309,8 +316,10 @@ def _document(app: FastAPI) -> None:
             document["paths"].update(openapi_paths())
             document.setdefault("components", {})["securitySchemes"] = CREDENTIALS
             for path, operations in document["paths"].items():
-                for operation in operations.values():
-                    opened = any(rule.scope == "" and rule.covers(path) for rule in RULES)
+                for method, operation in operations.items():
+                    opened = any(
+                        rule.needs(method.upper()) == "" and rule.covers(path) for rule in RULES
+                    )
                     operation["security"] = [] if opened else [{name: []} for name in CREDENTIALS]
         return app.openapi_schema or known()
 

@@ -107,6 +107,10 @@ class AgentLifecycleManager:
             return AgentPage(page, None)
         return AgentPage(page, cursors.encode_position(page[-1].created_at, page[-1].agent_id))
 
+    async def active(self, principal: Principal) -> Sequence[AgentRecord]:
+        """The tenant's active agents, by id."""
+        return await self._store.active(principal.tenant)
+
     async def discover(
         self, wish: Wish, principal: Principal, *, limit: int, cursor: str | None
     ) -> MatchPage:

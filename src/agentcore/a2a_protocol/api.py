@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentcore.a2a_protocol import examples
+from agentcore.a2a_protocol.cards import AGENTS, ENDPOINT, JWKS
 from agentcore.a2a_protocol.dispatcher import Caller
 from agentcore.a2a_protocol.envelope import error_response
-from agentcore.a2a_protocol.errors import ContentTypeNotSupported
+from agentcore.a2a_protocol.errors import AgentNotFound, ContentTypeNotSupported
 from agentcore.a2a_protocol.models.task import TaskQuery, TaskState
+from agentcore.kit import jsonvalue
 from agentcore.kit.errors import AgentCoreError, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 JSON = "application/json"
 MEDIA_TYPES = frozenset({JSON, "application/a2a+json"})
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
-ENDPOINT = "/a2a"
+AGENT_ENDPOINT = f"{AGENTS}/{{agent_id}}"
 VERSION = "a2a-version"
 ABOUT = """JSON-RPC 2.0; methods are told apart by the shape of their names.
 
@@ -82,12 +84,22 @@ def router(runtime: Runtime, *, public_url: str = "") -> APIRouter:
 def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
     api = APIRouter(tags=["A2A"], route_class=PlainRoute)
 
+    def base(request: Request) -> str:
+        return (public_url or str(request.base_url)).rstrip("/")
+
     async def call(request: Request) -> Response:
-        return await answer(runtime(), request)
+        agent = str(request.path_params.get("agent_id", ""))
+        return await answer(runtime(), request, base(request), agent)
 
     async def card(request: Request) -> Response:
-        base = public_url or str(request.base_url)
-        return card_response(runtime(), base.rstrip("/") + ENDPOINT, request)
+        agent = str(request.path_params.get("agent_id", ""))
+        return card_response(runtime(), base(request), request, agent)
+
+    async def keys(_request: Request) -> Response:
+        signer = runtime().cards.signer
+        found: JsonObject = {"keys": []} if signer is None else signer.jwks()
+        headers = {"cache-control": f"public, max-age={runtime().config.card_max_age}"}
+        return Response(jsonvalue.dumps(found), headers=headers, media_type=JSON)
 
     api.add_api_route(
         ENDPOINT,
@@ -106,9 +118,49 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
             }
         },
     )
+    api.add_api_route(
+        AGENT_ENDPOINT,
+        call,
+        methods=["POST"],
+        summary="Call one hosted agent",
+        description="As `/a2a`; messages go to this agent, and only its tasks are seen.",
+        operation_id="a2a_agent",
+        responses=_CALL_RESPONSES,
+        openapi_extra={
+            "parameters": [_AGENT_ID],
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": {"type": ["object", "array"]}}},
+            },
+        },
+    )
     # Clients that join paths add a slash; a redirect would lose the body.
-    api.add_api_route(ENDPOINT + "/", call, methods=["POST"], include_in_schema=False)
+    for path in (ENDPOINT, AGENT_ENDPOINT):
+        api.add_api_route(path + "/", call, methods=["POST"], include_in_schema=False)
+    api.add_api_route(
+        JWKS,
+        keys,
+        methods=["GET"],
+        summary="The keys that sign the agent cards",
+        operation_id="card_keys",
+        responses={200: {"description": "A JSON Web Key Set; empty where cards are not signed"}},
+    )
     for path in CARD_PATHS:
+        api.add_api_route(
+            AGENT_ENDPOINT + path,
+            card,
+            methods=["GET"],
+            summary="The card of one hosted agent",
+            operation_id=f"agent_card_{CARD_PATHS.index(path)}",
+            include_in_schema=path == CARD_PATHS[0],
+            openapi_extra={"parameters": [_AGENT_ID]},
+            responses={
+                200: {"description": "As the card of the platform"},
+                404: {"description": "No agent of that id runs here"},
+            },
+        )
+        api.add_api_route(AGENT_ENDPOINT + path, card, methods=["HEAD"], include_in_schema=False)
+
         api.add_api_route(
             path,
             card,
@@ -160,14 +212,18 @@ def _internal(runtime: Runtime) -> APIRouter:
     return api
 
 
-async def answer(runtime: A2ARuntime, request: Request) -> Response:
-    """Answer one HTTP request to the JSON-RPC endpoint."""
+async def answer(
+    runtime: A2ARuntime, request: Request, base: str = "", agent: str = ""
+) -> Response:
+    """Answer one HTTP request to the JSON-RPC endpoint, or to the one of ``agent``."""
     try:
+        if agent and agent not in runtime.hosted:
+            raise AgentNotFound(agent)
         check_media_type(request.headers.get("content-type", ""))
         raw = await read_body(request, runtime.config.max_body_bytes)
     except AgentCoreError as error:
         return Response(error_response(None, error), error.http_status, media_type=JSON)
-    answered = await runtime.dispatcher.answer(raw, caller_of(request))
+    answered = await runtime.dispatcher.answer(raw, caller_of(request, base, agent))
     if answered.stream is not None:
         return answered.stream
     if answered.body is None:
@@ -196,7 +252,7 @@ async def read_body(request: Request, most: int) -> bytes:
     return b"".join(chunks)
 
 
-def caller_of(request: Request) -> Caller:
+def caller_of(request: Request, base: str = "", agent: str = "") -> Caller:
     state = request.scope.get("state", {})
     # Most calls have no query, and each call comes through here.
     given = request.query_params if request.scope["query_string"] else {}
@@ -207,12 +263,14 @@ def caller_of(request: Request) -> Caller:
         trace_id=state.get("trace_id", ""),
         traceparent=state.get("traceparent", ""),
         version=request.headers.get(VERSION) or query.get(VERSION, ""),
+        agent=agent,
+        base=base,
         headers=tuple(request.scope["headers"]),
     )
 
 
-def card_response(runtime: A2ARuntime, url: str, request: Request) -> Response:
-    card = runtime.cards.at(url)
+def card_response(runtime: A2ARuntime, base: str, request: Request, agent: str = "") -> Response:
+    card = runtime.cards.at(base, agent)
     headers = {
         "etag": card.etag,
         "last-modified": card.modified,
@@ -237,6 +295,13 @@ def _example(one: JsonObject, listed: str = "") -> dict[int | str, dict[str, obj
     return {200: {"content": {JSON: {"example": example}}}}
 
 
+_AGENT_ID: JsonObject = {
+    "name": "agent_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "Of an agent that runs in this service.",
+}
 _CALL_RESPONSES: dict[int | str, dict[str, object]] = {
     200: {
         "description": "The answer, the answers of a batch, or a stream of answers",

@@ -57,7 +57,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sends a request, what its headers say, and the agent whose own address it came to."""
+    """Who sends a request, what its headers say, and the agent whose own address it came to.
+
+    ``base`` is the address at which the caller reaches the service.
+    """
 
     principal: Principal
     request_id: str = ""
@@ -65,6 +68,7 @@ class Caller:
     traceparent: str = ""
     version: str = ""
     agent: str = ""
+    base: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

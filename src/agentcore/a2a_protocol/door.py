@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 
-from agentcore.a2a_protocol.api import ENDPOINT, answer
+from agentcore.a2a_protocol.api import answer
+from agentcore.a2a_protocol.cards import ENDPOINT
 from agentcore.kit.access import Refuse
 from agentcore.kit.errors import AgentCoreError
 
@@ -37,8 +38,16 @@ class A2ADoor:
     documentation answers in the same way.
     """
 
-    def __init__(self, app: ASGIApp, *, runtime: Callable[[], A2ARuntime], refuse: Refuse) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        runtime: Callable[[], A2ARuntime],
+        refuse: Refuse,
+        public_url: str = "",
+    ) -> None:
         self._app = app
+        self._public_url = public_url
         self._runtime = runtime
         self._refuse = refuse
 
@@ -47,8 +56,10 @@ class A2ADoor:
             await self._app(scope, receive, send)
             return
         scope["route"] = ROUTE
+        request = Request(scope, receive)
         try:
-            response = await answer(self._runtime(), Request(scope, receive))
+            base = (self._public_url or str(request.base_url)).rstrip("/")
+            response = await answer(self._runtime(), request, base)
         except AgentCoreError as error:
             await self._refuse(scope, receive, send, error)
         except ClientDisconnect:

@@ -44,6 +44,9 @@ class HostedAgents:
     def __iter__(self) -> Iterator[Hosting]:
         return iter(self._hosted.values())
 
+    def __contains__(self, agent_id: object) -> bool:
+        return agent_id in self._hosted
+
     def reserves(self, agent_id: str, tenant: str) -> bool:
         """Whether the id is a hosted agent's own, or its name in another tenant."""
         return any(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from agentcore.a2a_protocol.cards import Signer
 from agentcore.kit.clock import Clock
+from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 # Long enough for readiness to be told first.
@@ -54,6 +56,18 @@ class LateWires:
             async with self._loading:
                 self._previous = await asyncio.to_thread(_load_previous)
         return self._previous
+
+
+def load_signer(pem: str) -> Signer:
+    """Raises ``StartupError`` where the libraries are missing, or ``pem`` is no such key."""
+    try:
+        from agentcore.a2a_protocol.sdk.signing import EllipticSigner
+    except ImportError as exc:
+        raise StartupError(
+            f"AGENTCORE_A2A__SIGNING_KEY needs a library that is not there: {exc.name}",
+            hint="pip install 'agentcore[signing]'",
+        ) from exc
+    return EllipticSigner(pem)
 
 
 def _load_current() -> Wire:

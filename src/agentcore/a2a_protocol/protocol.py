@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
+from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.cards import Cards
 from agentcore.a2a_protocol.dispatcher import Answer, Caller
 from agentcore.a2a_protocol.envelope import Call, Family, error_response, result_response
 from agentcore.a2a_protocol.errors import (
@@ -30,8 +32,28 @@ LAST_EVENT_ID = b"last-event-id"
 Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
 
 
+class ExtendedCards:
+    """What a caller who has shown a credential may see beyond the public card."""
+
+    def __init__(self, agents: AgentLifecycleManager, cards: Cards) -> None:
+        self._agents = agents
+        self._cards = cards
+
+    async def of(self, caller: Caller) -> JsonObject:
+        if caller.agent or not self._cards.auth:
+            raise UnsupportedOperation(
+                "there is no extended card at this address",
+                hint="the card's capabilities say whether there is one",
+            )
+        known = await self._agents.active(caller.principal)
+        return self._cards.extended(caller.base, known)
+
+
 class SpecMethods:
-    def __init__(self, manager: TaskManager, wires: LateWires, config: A2AConfig) -> None:
+    def __init__(
+        self, manager: TaskManager, wires: LateWires, config: A2AConfig, cards: ExtendedCards
+    ) -> None:
+        self._cards = cards
         self._manager = manager
         self._wires = wires
         self._config = config
@@ -100,8 +122,8 @@ class SpecMethods:
             "push notifications are not offered", hint="stream the task, or poll it"
         )
 
-    async def _card(self, _request: JsonObject, _caller: Caller) -> JsonValue:
-        raise UnsupportedOperation("there is no extended card")
+    async def _card(self, _request: JsonObject, caller: Caller) -> JsonValue:
+        return await self._cards.of(caller)
 
     async def _send_streaming(
         self, request: JsonObject, caller: Caller

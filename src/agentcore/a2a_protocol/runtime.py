@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import format_datetime
 
 import structlog
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
-from agentcore.a2a_protocol.card import CardFacts, platform_card
+from agentcore.a2a_protocol.cards import Cards, Signer
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.hosting import HostedAgents
-from agentcore.a2a_protocol.late import LateWires
+from agentcore.a2a_protocol.late import LateWires, load_signer
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
-from agentcore.a2a_protocol.protocol import SpecMethods
+from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
@@ -30,51 +29,13 @@ from agentcore.a2a_protocol.tasks.signals import Channel, ChannelSignals, NoSign
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.turns import Turns
 from agentcore.a2a_protocol.views import TaskViews
-from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
 
-MOST_CARDS = 64
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedCard:
-    """``modified`` is an HTTP date."""
-
-    body: bytes
-    etag: str
-    modified: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cards:
-    """The platform's card by the address it is asked at; follows agents and methods added later."""
-
-    config: A2AConfig
-    hosted: HostedAgents
-    registry: MethodRegistry
-    version: str
-    auth: bool
-    clock: Clock
-    made: dict[tuple[object, ...], RenderedCard] = field(default_factory=dict)
-
-    def at(self, url: str) -> RenderedCard:
-        hosted, methods = tuple(self.hosted), tuple(self.registry.names())
-        key = (url, methods, *(hosting.agent_id for hosting in hosted))
-        if key not in self.made:
-            if len(self.made) >= MOST_CARDS:
-                self.made.clear()
-            facts = CardFacts(version=self.version, auth=self.auth, hosted=hosted, methods=methods)
-            body = jsonvalue.dumps(platform_card(self.config, facts, url))
-            digest = hashlib.sha256(body).hexdigest()[:32]
-            modified = format_datetime(self.clock.now(), usegmt=True)
-            self.made[key] = RenderedCard(body, f'"{digest}"', modified)
-        return self.made[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +81,7 @@ async def open_runtime(
         version=version,
         auth=auth,
         clock=on.clock,
+        signer=await _signer(config),
     )
     runtime = _runtime(on, cards, observers, listeners)
     on.supervisor.start("a2a-tasks", runtime.manager.watch)
@@ -128,6 +90,11 @@ async def open_runtime(
         yield runtime
     finally:
         await _close(runtime.manager)
+
+
+async def _signer(config: A2AConfig) -> Signer | None:
+    pem = config.signing_key.get_secret_value()
+    return await asyncio.to_thread(load_signer, pem) if pem else None
 
 
 def _runtime(
@@ -157,7 +124,7 @@ def _runtime(
         manager=manager,
         dispatcher=Dispatcher(
             registry,
-            SpecMethods(manager, wires, config),
+            SpecMethods(manager, wires, config, ExtendedCards(agents, cards)),
             config=config,
             metrics=on.metrics,
             clock=on.clock,

@@ -154,7 +154,8 @@ CASES = [
     Case("cancel unknown", request("CancelTask", id="none"), -32001, 1, V1),
     Case("subscribe unknown", request("SubscribeToTask", id="none"), -32001, 1, V1),
     Case("message to an unknown task", send(taskId="none"), -32001, 1, V1),
-    Case("extended card", request("GetExtendedAgentCard"), -32004, 1, V1),
+    Case("extended card", request("GetExtendedAgentCard"), OK, 1, V1),
+    Case("extended card 0.3", request("agent/getAuthenticatedExtendedCard"), OK, 1),
 ]
 
 

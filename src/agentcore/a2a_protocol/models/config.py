@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class A2AConfig(BaseModel):
@@ -13,6 +13,11 @@ class A2AConfig(BaseModel):
     )
     protocol_0_3: bool = Field(
         default=True, description="Whether the card also lists the interface of A2A 0.3."
+    )
+    signing_key: SecretStr = Field(
+        SecretStr(""),
+        description="Private key (PEM, EC P-256) that signs the agent cards; empty: they are not "
+        "signed. Needs the extra signing.",
     )
     card_max_age: int = Field(
         60, ge=0, description="Seconds that a client may keep the agent card."
