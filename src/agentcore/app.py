@@ -171,21 +171,7 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
-    app.add_middleware(
-        A2ADoor,
-        runtime=lambda: holder.services.a2a,
-        refuse=refuse,
-        public_url=settings.server.public_url,
-    )
-    app.add_middleware(
-        OpenAIDoor,
-        endpoint=OpenAIEndpoint(
-            lambda: holder.services.gateway.front,
-            clock=SYSTEM_CLOCK,
-            max_body_bytes=settings.llm_gateway.max_body_bytes,
-        ),
-    )
-    app.add_middleware(BodyLimit, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse)
+    _mount_doors(app, settings, holder)
     app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
     app.add_middleware(
         Access,
@@ -209,6 +195,25 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
         write=line_writer(),
     )
     return app
+
+
+def _mount_doors(app: FastAPI, settings: Settings, holder: Holder) -> None:
+    """What answers before the framework routes: the calls that come most often."""
+    app.add_middleware(
+        A2ADoor,
+        runtime=lambda: holder.services.a2a,
+        refuse=refuse,
+        public_url=settings.server.public_url,
+    )
+    app.add_middleware(
+        OpenAIDoor,
+        endpoint=OpenAIEndpoint(
+            lambda: holder.services.gateway.front,
+            clock=SYSTEM_CLOCK,
+            max_body_bytes=settings.llm_gateway.max_body_bytes,
+        ),
+    )
+    app.add_middleware(BodyLimit, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse)
 
 
 def drain_of(app: FastAPI) -> Drain:

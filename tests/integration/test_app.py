@@ -15,6 +15,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from agentcore.app import LARGEST_INTERNAL_BODY
 from tests.fakes.deployment import Deployment
 
+OPEN = {
+    "/health/live",
+    "/health/ready",
+    "/.well-known/agent-card.json",
+    "/.well-known/a2a-jwks.json",
+    "/a2a/agents/{agent_id}/.well-known/agent-card.json",
+}
+
 
 @pytest.fixture(scope="module")
 def http(deployment: Deployment) -> Iterator[httpx2.Client]:
@@ -120,7 +128,7 @@ def test_the_document_says_which_routes_need_a_credential(deployment: Deployment
         for path, operations in document["paths"].items()
         if all(operation["security"] == [] for operation in operations.values())
     }
-    assert open_paths == {"/health/live", "/health/ready", "/.well-known/agent-card.json"}
+    assert open_paths == OPEN
 
 
 def test_no_documented_route_is_open_by_accident(deployment: Deployment) -> None:
@@ -131,7 +139,7 @@ def test_no_documented_route_is_open_by_accident(deployment: Deployment) -> None
         for method in operations
         if httpx2.request(method, f"{deployment.url}{path}").status_code != 401
     }
-    assert opened == {"/health/live", "/health/ready", "/.well-known/agent-card.json"}
+    assert opened == OPEN
 
 
 @pytest.mark.parametrize("name", ["authorization", "x-api-key"])

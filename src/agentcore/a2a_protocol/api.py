@@ -43,6 +43,7 @@ A2A 1.0; send the header `A2A-Version: 1.0` |
 
 Errors of calls are answers with status 200. Streams are Server-Sent Events.
 """
+ABOUT_AGENT = "As `/a2a`; messages go to this agent, and only its tasks are seen."
 
 
 # PostgreSQL's text holds every character but NUL.
@@ -88,12 +89,10 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
         return (public_url or str(request.base_url)).rstrip("/")
 
     async def call(request: Request) -> Response:
-        agent = str(request.path_params.get("agent_id", ""))
-        return await answer(runtime(), request, base(request), agent)
+        return await answer(runtime(), request, base(request), _agent_in(request))
 
     async def card(request: Request) -> Response:
-        agent = str(request.path_params.get("agent_id", ""))
-        return card_response(runtime(), base(request), request, agent)
+        return card_response(runtime(), base(request), request, _agent_in(request))
 
     async def keys(_request: Request) -> Response:
         signer = runtime().cards.signer
@@ -101,42 +100,11 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
         headers = {"cache-control": f"public, max-age={runtime().config.card_max_age}"}
         return Response(jsonvalue.dumps(found), headers=headers, media_type=JSON)
 
-    api.add_api_route(
-        ENDPOINT,
-        call,
-        methods=["POST"],
-        summary="Call the agent, its tasks and the registry",
-        description=ABOUT,
-        operation_id="a2a",
-        responses=_CALL_RESPONSES,
-        openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {
-                    JSON: {"schema": {"type": ["object", "array"]}, "examples": examples.REQUESTS}
-                },
-            }
-        },
-    )
-    api.add_api_route(
-        AGENT_ENDPOINT,
-        call,
-        methods=["POST"],
-        summary="Call one hosted agent",
-        description="As `/a2a`; messages go to this agent, and only its tasks are seen.",
-        operation_id="a2a_agent",
-        responses=_CALL_RESPONSES,
-        openapi_extra={
-            "parameters": [_AGENT_ID],
-            "requestBody": {
-                "required": True,
-                "content": {JSON: {"schema": {"type": ["object", "array"]}}},
-            },
-        },
-    )
-    # Clients that join paths add a slash; a redirect would lose the body.
-    for path in (ENDPOINT, AGENT_ENDPOINT):
-        api.add_api_route(path + "/", call, methods=["POST"], include_in_schema=False)
+    _add_call(api, ENDPOINT, call, "Call the agent, its tasks and the registry", ABOUT)
+    _add_call(api, AGENT_ENDPOINT, call, "Call one hosted agent", ABOUT_AGENT)
+    for path in CARD_PATHS:
+        _add_card(api, path, card, "The agent card")
+        _add_card(api, AGENT_ENDPOINT + path, card, "The card of one hosted agent")
     api.add_api_route(
         JWKS,
         keys,
@@ -145,36 +113,55 @@ def _protocol(runtime: Runtime, public_url: str) -> APIRouter:
         operation_id="card_keys",
         responses={200: {"description": "A JSON Web Key Set; empty where cards are not signed"}},
     )
-    for path in CARD_PATHS:
-        api.add_api_route(
-            AGENT_ENDPOINT + path,
-            card,
-            methods=["GET"],
-            summary="The card of one hosted agent",
-            operation_id=f"agent_card_{CARD_PATHS.index(path)}",
-            include_in_schema=path == CARD_PATHS[0],
-            openapi_extra={"parameters": [_AGENT_ID]},
-            responses={
-                200: {"description": "As the card of the platform"},
-                404: {"description": "No agent of that id runs here"},
-            },
-        )
-        api.add_api_route(AGENT_ENDPOINT + path, card, methods=["HEAD"], include_in_schema=False)
-
-        api.add_api_route(
-            path,
-            card,
-            methods=["GET"],
-            summary="The agent card",
-            operation_id=f"card_{CARD_PATHS.index(path)}",
-            include_in_schema=path == CARD_PATHS[0],
-            responses={
-                200: {"description": "A2A 1.0 card, with the members of 0.3 unless switched off"},
-                304: {"description": "Not changed since the ETag in If-None-Match"},
-            },
-        )
-        api.add_api_route(path, card, methods=["HEAD"], include_in_schema=False)
     return api
+
+
+Serve = Callable[[Request], Coroutine[None, None, Response]]
+
+
+def _add_call(api: APIRouter, path: str, call: Serve, summary: str, about: str) -> None:
+    schema = {"type": ["object", "array"]}
+    content = {JSON: {"schema": schema, "examples": examples.REQUESTS}}
+    api.add_api_route(
+        path,
+        call,
+        methods=["POST"],
+        summary=summary,
+        description=about,
+        operation_id="a2a" if path == ENDPOINT else "a2a_agent",
+        responses=_CALL_RESPONSES,
+        openapi_extra={
+            "requestBody": {"required": True, "content": content},
+            **_path_parameters(path),
+        },
+    )
+    # Clients that join paths add a slash; a redirect would lose the body.
+    api.add_api_route(path + "/", call, methods=["POST"], include_in_schema=False)
+
+
+def _add_card(api: APIRouter, path: str, card: Serve, summary: str) -> None:
+    api.add_api_route(
+        path,
+        card,
+        methods=["GET"],
+        summary=summary,
+        operation_id=path.strip("/").replace("/", "_"),
+        include_in_schema=path.endswith(CARD_PATHS[0]),
+        openapi_extra=_path_parameters(path),
+        responses={
+            200: {"description": "A2A 1.0 card, with the members of 0.3 unless switched off"},
+            304: {"description": "Not changed since the ETag in If-None-Match"},
+        },
+    )
+    api.add_api_route(path, card, methods=["HEAD"], include_in_schema=False)
+
+
+def _agent_in(request: Request) -> str:
+    return str(request.path_params.get("agent_id", ""))
+
+
+def _path_parameters(path: str) -> dict[str, object]:
+    return {"parameters": [_AGENT_ID]} if "{agent_id}" in path else {}
 
 
 def _internal(runtime: Runtime) -> APIRouter:
