@@ -135,6 +135,7 @@ def run(*, seconds: float, rounds: int, peers: Path = PEERS) -> dict[str, Any]:
         "seconds": seconds,
         "rounds": rounds,
         "rss_mib": {"idle": idle, "loaded": loaded},
+        "whole": whole(peers),
         "pairs": {
             name: {str(sessions): asdict(measured) for sessions, measured in figures.items()}
             for name, figures in best.items()
@@ -148,6 +149,15 @@ def run(*, seconds: float, rounds: int, peers: Path = PEERS) -> dict[str, Any]:
             for sessions in SESSIONS
         },
     }
+
+
+def whole(python: Path) -> bool:
+    """Whether upstream's package is there with its browser page, as its own install brings it.
+
+    The page is half of what its server keeps, and the tests' environment leaves it out.
+    """
+    code = "import importlib.util as u, sys; sys.exit(u.find_spec('gradio') is None)"
+    return subprocess.run([str(python), "-c", code], check=False).returncode == 0
 
 
 @contextmanager

@@ -76,6 +76,10 @@ def goals(report: Report) -> list[str]:
         ours, theirs = resident["agentcore"], resident["official"]
         verdict = "kept" if ours <= 0.4 * theirs else "MISSED"
         share = f"{ours:.0f} of {theirs:.0f} MiB = {ours / theirs:.2f}"
+        if not report["whole"]:
+            verdict = (
+                "not judged: upstream's has no browser page here; --upstream names one that has"
+            )
         lines.append(f"server RSS, {when}: {share}, goal <= 0.4: {verdict}")
     return lines
 
@@ -83,7 +87,7 @@ def goals(report: Report) -> list[str]:
 def plot(report: Report, path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, for the picture alone
 
-    figure = Figure(figsize=(10, 4))
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     colors = {"agentcore on agentcore": "#3b6ea5", "official on official": "#a55b3b"}
     for at, (name, figures) in enumerate(report["pairs"].items()):
@@ -97,9 +101,9 @@ def plot(report: Report, path: Path) -> None:
         axes.set_xticks(range(len(sessions)), [f"{count} sessions" for count in sessions])
         axes.set_ylabel(label)
     right.set_yscale("log")
-    left.legend(title="client on server")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, title="client on server", loc="outside lower center", ncols=4)
     figure.suptitle(f"Environment steps, {report['at'][:10]}, {report['machine']['cores']} cores")
-    figure.tight_layout()
     figure.savefig(path, dpi=120)
 
 

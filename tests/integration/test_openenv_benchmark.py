@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict
             summed_up("Asleep", 2, [Scaling(1700.0, 0.001, 30.0, 40.0)]),
         ],
         "rss_mib": {"idle": {"agentcore": 50.0, "official": 165.0}},
+        "whole": True,
         "pairs": {pair.name: {str(count): measured for count in SESSIONS} for pair in PAIRS},
         "ratios": {str(count): ratios for count in SESSIONS},
     }
@@ -54,6 +56,8 @@ def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict
     assert "CPU of our client to our server's, 64: 0.90, goal < 1: kept" in text
     assert "step_many, share of what 2 servers can do: 0.85, goal >= 0.85: kept" in text
     assert "server RSS, idle: 50 of 165 MiB = 0.30, goal <= 0.4: kept" in text
+    trimmed = openenv_report.table({**report, "whole": False})
+    assert "= 0.30, goal <= 0.4: not judged: upstream's has no browser page" in trimmed
     assert json.loads(json.dumps(report)) == report
     openenv_report.plot(report, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
@@ -62,6 +66,11 @@ def test_a_report_says_which_goals_are_kept(tmp_path: Path, ours: float, verdict
 def test_the_soak_counts_growth(capsys: pytest.CaptureFixture[str]) -> None:
     assert openenv_soak.run(320) == 0
     assert "server: " in capsys.readouterr().out
+
+
+def test_upstreams_package_of_the_tests_is_not_whole() -> None:
+    assert not openenv.whole(openenv.PEERS)
+    assert not openenv.whole(Path(sys.executable)), "gradio is not a dependency of ours"
 
 
 def test_upstreams_package_is_asked_for(tmp_path: Path) -> None:
