@@ -18,6 +18,7 @@ from agentcore.llm_gateway.policy import policy_of
 from agentcore.llm_gateway.prices import FlatPrice
 from agentcore.llm_gateway.ranking import STRAIGHT, CostOptimizer, Steering, Weights
 from agentcore.llm_gateway.routing import RoutingDecision, decide
+from agentcore.llm_gateway.terms import Terms
 
 
 def priced(prompt: float, completion: float) -> FlatPrice:
@@ -102,6 +103,12 @@ def test_who_cannot_do_it_is_excluded() -> None:
     body: JsonObject = {"response_format": {"type": "json_object"}, "n": 2}
     assert why_not(ChatCall("m", body), plain) == "cannot do json, n"
     assert why_not(ChatCall("m", {}), plain) is None
+
+
+def test_a_key_is_for_its_models_alone() -> None:
+    call = ChatCall("m", {}, terms=Terms(models=("m-*", "n")))
+    assert why_not(call, OWN) == "the caller's key is not for the model"
+    assert why_not(call._replace(terms=Terms(models=("m", "n"))), OWN) is None
 
 
 def test_who_has_no_room_for_the_prompt_is_excluded() -> None:

@@ -56,6 +56,9 @@ def test_what_is_private_stays_so() -> None:
     [
         "write to ann.lee+x@example.co.uk today",
         "card 4111 1111 1111 1111, thanks",
+        "5500-0000-0000-0004",
+        "378282246310005",
+        "4222222222222",
         "DE89 3704 0044 0532 0130 00",
         "GB82WEST12345698765432",
         "key: sk-proj-abcdefghijklmnop1234",
@@ -70,7 +73,15 @@ def test_what_the_builtin_detector_finds(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Hello", "4111 1111 1111 1112", "1234567890123", "DE00 3704 0044 0532 0130 00", "a@b", "sk-1"],
+    [
+        "Hello",
+        "4111 1111 1111 1112",
+        "1234567890123",
+        "5500-0000-0000-0005",
+        "DE00 3704 0044 0532 0130 00",
+        "a@b",
+        "sk-1",
+    ],
 )
 def test_what_it_lets_go(text: str) -> None:
     assert not holds_private_data(text)
@@ -80,7 +91,8 @@ def test_a_number_is_looked_at_too() -> None:
     called: JsonObject = {"type": "tool_use", "input": {"card": 4111111111111111, "times": 2}}
     document: JsonObject = {"messages": [{"role": "assistant", "content": [called]}]}
     assert rules(detector="builtin").marked(CALL._replace(body=document)).requires_privacy
-    assert list(texts_of({"times": 2, "seed": 10**11, "stream": True})) == []
+    assert list(texts_of({"times": 2, "seed": 10**12 - 1, "stream": True})) == []
+    assert list(texts_of({"card": 10**12})) == ["1000000000000"]
 
 
 @pytest.mark.parametrize("piece", ["a", "1", "a.", "a@", "eyJ-", ".eyJ", "AB12", "-----BEGIN A"])
