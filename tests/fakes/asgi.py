@@ -7,8 +7,13 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import httpx2
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from agentcore.kit.errors import AgentCoreError, problem
+from agentcore.kit.security import Principal
 
 
 class Seen:
@@ -22,9 +27,31 @@ class Seen:
         await JSONResponse({"path": scope["path"]})(scope, receive, send)
 
 
-def client(app: ASGIApp) -> httpx2.AsyncClient:
+class As:
+    """Lets everybody in as the principal of the moment."""
+
+    def __init__(self, app: ASGIApp, principal: Principal) -> None:
+        self.app = app
+        self.principal = principal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["principal"] = self.principal
+        await self.app(scope, receive, send)
+
+
+def told_as_problems(app: Starlette) -> None:
+    """Errors of ours are answered as the application answers them."""
+
+    async def told(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, AgentCoreError)
+        return JSONResponse(problem(error), error.http_status)
+
+    app.add_exception_handler(AgentCoreError, told)
+
+
+def client(app: ASGIApp, root: str = "") -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=app)
-    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+    return httpx2.AsyncClient(transport=transport, base_url=f"http://test{root}")
 
 
 class Wire(asyncio.Transport):

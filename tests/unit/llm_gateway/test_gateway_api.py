@@ -9,7 +9,6 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.types import Receive, Scope, Send
 
 from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
@@ -23,21 +22,11 @@ from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
+from tests.fakes import asgi
+from tests.fakes.asgi import As
 from tests.fakes.llm_upstream import Upstream
 
 CHAT = {"model": "small", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-class As:
-    """Lets everybody in as the principal of the moment."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-        self.principal = Principal(subject="a", tenant="acme", scopes=frozenset({"llm"}))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["principal"] = self.principal
-        await self.app(scope, receive, send)
 
 
 @pytest.fixture
@@ -92,13 +81,12 @@ def application(gateway: Gateway) -> As:
     endpoint = OpenAIEndpoint(lambda: gateway.router, clock=clock, max_body_bytes=10_000)
     app.add_middleware(OpenAIDoor, endpoint=endpoint)
     app.include_router(router(lambda: gateway, clock, reread=GatewayConfig))
-    return As(app)
+    return As(app, Principal(subject="a", tenant="acme", scopes=frozenset({"llm"})))
 
 
 @pytest.fixture
 async def client(application: As) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app=application)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as opened:
+    async with asgi.client(application) as opened:
         yield opened
 
 

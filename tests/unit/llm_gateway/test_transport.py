@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from dataclasses import dataclass
 
@@ -19,13 +18,8 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Origin, Transport
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_faults import closed_port
 from tests.fakes.llm_upstream import Upstream, answers, delta, drops, stalls, streams
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from fastapi import FastAPI
-from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from agentcore.kit.db import Database
-from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.training.openenv.administration.api import router
+from tests.fakes.asgi import client, told_as_problems
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import World, spec, world
 from tests.fakes.environment_sessions import caller
@@ -33,15 +31,13 @@ class Desk:
         self.scopes = ["env:act", "env:control"]
         app = FastAPI()
         app.include_router(router(lambda: here.registry, operations=lambda: here.operations))
-        app.add_exception_handler(AgentCoreError, _answer)
+        told_as_problems(app)
 
         async def enter(scope: Any, receive: Any, send: Any) -> None:
             scope.setdefault("state", {})["principal"] = caller("ada", "acme", *self.scopes)
             await app(scope, receive, send)
 
-        self.http = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(enter), base_url="http://test"
-        )
+        self.http = client(enter)
 
     async def ask(self, method: str, path: str, body: object = None, *, expect: int = 200) -> Any:
         answer = await self.http.request(method, f"{ROOT}{path}", json=body)
@@ -63,11 +59,6 @@ class Desk:
                     await asyncio.sleep(0.01)
             worker.cancel()
         return polled
-
-
-async def _answer(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AgentCoreError)
-    return JSONResponse(problem(error), error.http_status)
 
 
 @pytest.fixture

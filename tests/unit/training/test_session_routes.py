@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.typing import Origin
 
-from agentcore.kit.errors import AgentCoreError, problem
-from agentcore.kit.jsonvalue import dumps
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.api import router
 from agentcore.training.openenv.models import Action
 from agentcore.training.openenv.sessions import EnvironmentSessions
+from tests.fakes.asgi import told_as_problems
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
 from tests.fakes.openenv_servers import serving
@@ -99,12 +96,7 @@ async def service(envs: str, clock: ManualClock) -> AsyncIterator[Open]:
     async with sessions_at(envs, clock, events=events) as sessions:
         app = FastAPI()
         app.include_router(router(lambda: sessions))
-
-        async def refuse(request: Request, error: Exception) -> Response:
-            assert isinstance(error, AgentCoreError)
-            return Response(dumps(problem(error)), error.http_status)
-
-        app.add_exception_handler(AgentCoreError, refuse)
+        told_as_problems(app)
         async with serving(Door(app)) as url, httpx2.AsyncClient(base_url=url) as http:
             yield Open(url, sessions, http)
 

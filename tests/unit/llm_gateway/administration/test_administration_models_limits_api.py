@@ -8,12 +8,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from fastapi import FastAPI
 
 from agentcore.kit.db import Database
-from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.administration.api import router
@@ -21,6 +18,7 @@ from agentcore.llm_gateway.administration.limits import Limits
 from agentcore.llm_gateway.administration.models import KeyTerms
 from agentcore.llm_gateway.spending import open_limits
 from agentcore.llm_gateway.terms import KeyHolder, Terms
+from tests.fakes.asgi import As, client, told_as_problems
 from tests.fakes.clock import ManualClock
 
 ROOT = Principal(subject="root", tenant="acme", scopes=frozenset({"admin"}))
@@ -48,19 +46,8 @@ def limits(database: Database, clock: ManualClock, ids: Ids, told: Told) -> Limi
 async def root(limits: Limits) -> AsyncIterator[httpx2.AsyncClient]:
     app = FastAPI()
     app.include_router(router(lambda: limits))
-
-    async def say(_: Request, error: Exception) -> Response:
-        assert isinstance(error, AgentCoreError)
-        return JSONResponse(problem(error), error.http_status)
-
-    app.add_exception_handler(AgentCoreError, say)
-
-    async def entered(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["principal"] = ROOT
-        await app(scope, receive, send)
-
-    transport = httpx2.ASGITransport(app=entered)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test/internal") as opened:
+    told_as_problems(app)
+    async with client(As(app, ROOT), "/internal") as opened:
         yield opened
 
 

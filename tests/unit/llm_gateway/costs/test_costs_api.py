@@ -6,16 +6,15 @@ from decimal import Decimal
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from fastapi import FastAPI
 
 from agentcore.kit.db import Database
-from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.costs.api import router
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.store import CallStore
+from tests.fakes import asgi
+from tests.fakes.asgi import As, told_as_problems
 from tests.fakes.clock import ManualClock
 from tests.unit.llm_gateway.costs.test_costs_store import record
 
@@ -23,41 +22,23 @@ ANN = Principal(subject="ann", tenant="acme", scopes=frozenset({"metrics"}))
 ROOT = Principal(subject="root", tenant="rival", scopes=frozenset({"admin"}))
 
 
-class Door:
-    """Lets everybody in as the principal of the moment."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-        self.principal = ANN
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["principal"] = self.principal
-        await self.app(scope, receive, send)
-
-
 @pytest.fixture
-def door(database: Database) -> Door:
+def door(database: Database) -> As:
     app = FastAPI()
     clock = ManualClock(datetime(2026, 1, 10, 13, tzinfo=UTC))
     app.include_router(router(lambda: CostReports(lambda: database), clock))
-
-    async def told(_: Request, error: Exception) -> Response:
-        assert isinstance(error, AgentCoreError)
-        return JSONResponse(problem(error), error.http_status)
-
-    app.add_exception_handler(AgentCoreError, told)
-    return Door(app)
+    told_as_problems(app)
+    return As(app, ANN)
 
 
 @pytest.fixture
-async def client(door: Door) -> AsyncIterator[httpx2.AsyncClient]:
-    transport = httpx2.ASGITransport(app=door)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as opened:
+async def client(door: As) -> AsyncIterator[httpx2.AsyncClient]:
+    async with asgi.client(door) as opened:
         yield opened
 
 
 async def test_a_tenant_is_told_of_its_own_calls_only(
-    client: httpx2.AsyncClient, database: Database, door: Door
+    client: httpx2.AsyncClient, database: Database, door: As
 ) -> None:
     mine, theirs = record(), record(tenant="rival", agent="secret", conversation="theirs")
     await CallStore(lambda: database).write([mine, theirs])

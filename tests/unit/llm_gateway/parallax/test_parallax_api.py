@@ -2,31 +2,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import httpx2
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from fastapi import FastAPI
 
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.admission import FixedLimit, Gate
 from agentcore.llm_gateway.parallax.api import router
 from agentcore.llm_gateway.parallax.cluster_manager import ParallaxClusterManager
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.fakes.asgi import As, client, told_as_problems
 from tests.fakes.parallax_scheduler import NEW, OLD, FakeScheduler, parallax_scheduler
 
 
-class As:
-    def __init__(self, app: FastAPI, *scopes: str) -> None:
-        self.app = app
-        self.scopes = frozenset(scopes)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        who = Principal(subject="a", tenant="acme", scopes=self.scopes)
-        scope.setdefault("state", {})["principal"] = who
-        await self.app(scope, receive, send)
+def may(*scopes: str) -> Principal:
+    return Principal(subject="a", tenant="acme", scopes=frozenset(scopes))
 
 
 @pytest.fixture
@@ -43,23 +33,13 @@ async def door(scheduler: FakeScheduler, pool: ConnectionPool) -> As:
     app = FastAPI()
     gates = {"cluster": gate, "api": Gate(FixedLimit(None, clock), clock)}
     app.include_router(router(lambda: gates, lambda: {"cluster": manager}))
-
-    async def refused(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, AgentCoreError)
-        return JSONResponse({"code": error.code}, error.http_status)
-
-    app.add_exception_handler(AgentCoreError, refused)
+    told_as_problems(app)
     await manager.get_capacity()
-    return As(app, "llm")
-
-
-def over(door: As) -> httpx2.AsyncClient:
-    transport = httpx2.ASGITransport(app=door)
-    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+    return As(app, may("llm"))
 
 
 async def test_what_is_unknown_is_null(door: As) -> None:
-    async with over(door) as http:
+    async with client(door) as http:
         cluster, api = (await http.get("/internal/capacity")).json()
     assert cluster["age_seconds"] >= 0
     assert {name: cluster[name] for name in ("health", "limit", "source", "models")} == {
@@ -81,15 +61,15 @@ async def test_what_is_unknown_is_null(door: As) -> None:
 
 
 async def test_only_admins_give_a_cluster_another_model(door: As, scheduler: FakeScheduler) -> None:
-    async with over(door) as http:
+    async with client(door) as http:
         refused = await http.post("/internal/capacity/cluster/model", json={"model": NEW})
         assert refused.status_code == 403
         assert scheduler.orders == []
-        door.scopes = frozenset({"admin"})
+        door.principal = may("admin")
         told = await http.post("/internal/capacity/cluster/model", json={"model": NEW})
         assert told.status_code == 200
         assert (told.json()["model"], told.json()["before"]) == (NEW, OLD)
         unknown = await http.post("/internal/capacity/api/model", json={"model": NEW})
         assert unknown.status_code == 404
         missing = await http.post("/internal/capacity/cluster/model", json={"model": "x"})
-        assert (missing.status_code, missing.json()) == (404, {"code": "model_not_in_catalogue"})
+        assert (missing.status_code, missing.json()["code"]) == (404, "model_not_in_catalogue")
