@@ -70,7 +70,7 @@ DEFAULT_URLS: Mapping[ProviderKind, str] = {
     "gemini": "https://generativelanguage.googleapis.com/v1beta",
 }
 HTTP_URL = re.compile(
-    r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/@?#\[\]:\s]+)(:\d{1,5})?(?P<path>/[^?#\s]*)?"
+    r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/@?#\[\]:\s]+)(:(?P<port>\d{1,5}))?(?P<path>/[^?#\s]*)?"
 )
 
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -210,16 +210,26 @@ class ProviderConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         parts = HTTP_URL.fullmatch(self.url)
-        if parts is None:
+        if parts is None or not self.url.isascii():
             raise ValueError(
-                f"base_url of provider {self.name!r} must be an http or https address without "
-                "user, query or fragment; a key goes to api_key"
+                f"base_url of provider {self.name!r} must be an http or https address in ASCII "
+                "without user, query or fragment; a key goes to api_key"
+            )
+        if not 0 < int(parts["port"] or 80) < 2**16:
+            raise ValueError(f"the port in base_url of provider {self.name!r} does not exist")
+        if self.api_key is not None and not _fits_a_header(self.api_key.get_secret_value()):
+            raise ValueError(
+                f"api_key of provider {self.name!r} must be one line of printable ASCII"
             )
         if self.kind == "parallax" and parts["path"]:
             raise ValueError(f"base_url of the parallax provider {self.name!r} must have no path")
         if self.price is not None and self.price_model is not None:
             raise ValueError(f"provider {self.name!r}: give price or price_model, not both")
         return self
+
+
+def _fits_a_header(key: str) -> bool:
+    return key.isascii() and key.isprintable()
 
 
 class QueueConfig(BaseModel):
