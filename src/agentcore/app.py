@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
@@ -57,7 +59,7 @@ from agentcore.training.openenv import api as environment_api
 from agentcore.training.openenv.administration import api as registry_api
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger()
 
@@ -144,6 +146,18 @@ class Holder:
             self._services = None
 
 
+class AgentCore(FastAPI):
+    """The application behind its own doors: only who passes them meets the framework's layers.
+
+    Those cost a call of the gateway as much as the doors themselves.
+    """
+
+    doors: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.doors(super().build_middleware_stack())
+
+
 def create_app(settings: Settings, reread: Callable[[], Settings] | None = None) -> FastAPI:
     """The application; its lifespan builds everything and takes it down again.
 
@@ -156,7 +170,7 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
         async with holder.filled(settings, registry):
             yield
 
-    app = FastAPI(
+    app = AgentCore(
         title="AgentCore",
         version=version("agentcore"),
         description=DESCRIPTION,
@@ -171,49 +185,53 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     _mount_operations(app, holder, registry)
     _mount_services(app, settings, holder)
     _mount_errors(app)
-    _mount_doors(app, settings, holder)
-    app.add_middleware(DrainGate, drain=holder.drain, refuse=refuse)
-    app.add_middleware(
-        Access,
-        authenticator=lambda: holder.services.authenticator,
-        rules=RULES,
-        refuse=refuse,
-    )
-    if not settings.security.auth:
-        app.add_middleware(
-            LoopbackGate,
-            refuse=refuse,
-            probes=PROBES,
-            names=[urlsplit(settings.server.public_url).hostname or "localhost"],
-            origins={"/envs/": settings.training.server.allowed_origins},
-        )
-    app.add_middleware(
-        RequestScope,
-        metrics=RequestMetrics(registry),
-        clock=SYSTEM_CLOCK,
-        ids=Ids(),
-        write=line_writer(),
-    )
+    app.doors = partial(_doors, settings=settings, holder=holder, registry=registry)
     return app
 
 
-def _mount_doors(app: FastAPI, settings: Settings, holder: Holder) -> None:
-    """What answers before the framework routes: the calls that come most often."""
-    app.add_middleware(
-        A2ADoor,
+def _doors(
+    framework: ASGIApp, *, settings: Settings, holder: Holder, registry: CollectorRegistry
+) -> ASGIApp:
+    """What a request passes before the framework: the one that is made last is the first."""
+    entrance: ASGIApp = BodyLimit(
+        framework, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse
+    )
+    entrance = A2ADoor(
+        entrance,
         runtime=lambda: holder.services.a2a,
         refuse=refuse,
         public_url=settings.server.public_url,
     )
-    app.add_middleware(
-        OpenAIDoor,
+    entrance = OpenAIDoor(
+        entrance,
         endpoint=OpenAIEndpoint(
             lambda: holder.services.gateway.front,
             clock=SYSTEM_CLOCK,
             max_body_bytes=settings.llm_gateway.max_body_bytes,
         ),
     )
-    app.add_middleware(BodyLimit, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse)
+    entrance = DrainGate(entrance, drain=holder.drain, refuse=refuse)
+    entrance = Access(
+        entrance,
+        authenticator=lambda: holder.services.authenticator,
+        rules=RULES,
+        refuse=refuse,
+    )
+    if not settings.security.auth:
+        entrance = LoopbackGate(
+            entrance,
+            refuse=refuse,
+            probes=PROBES,
+            names=[urlsplit(settings.server.public_url).hostname or "localhost"],
+            origins={"/envs/": settings.training.server.allowed_origins},
+        )
+    return RequestScope(
+        ServerErrorMiddleware(entrance, handler=_answered),
+        metrics=RequestMetrics(registry),
+        clock=SYSTEM_CLOCK,
+        ids=Ids(),
+        write=line_writer(),
+    )
 
 
 def drain_of(app: FastAPI) -> Drain:
@@ -332,22 +350,23 @@ def _document(app: FastAPI) -> None:
 
 
 def _mount_errors(app: FastAPI) -> None:
-    async def answer(request: Request, error: Exception) -> Response:
-        match error:
-            case AgentCoreError():
-                return error_response(request.url.path, error)
-            case RequestValidationError():
-                return error_response(request.url.path, _validation(error))
-            case HTTPException():
-                response = error_response(request.url.path, _http_error(request, error))
-                response.headers.update(error.headers or {})
-                return response
-            case _:
-                # The server logs the traceback; the caller learns nothing of the inside.
-                return error_response(request.url.path, InternalError("an internal error occurred"))
-
     for kind in (AgentCoreError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, _answered)
+
+
+async def _answered(request: Request, error: Exception) -> Response:
+    match error:
+        case AgentCoreError():
+            return error_response(request.url.path, error)
+        case RequestValidationError():
+            return error_response(request.url.path, _validation(error))
+        case HTTPException():
+            response = error_response(request.url.path, _http_error(request, error))
+            response.headers.update(error.headers or {})
+            return response
+        case _:
+            # The server logs the traceback; the caller learns nothing of the inside.
+            return error_response(request.url.path, InternalError("an internal error occurred"))
 
 
 def _validation(error: RequestValidationError) -> AgentCoreError:

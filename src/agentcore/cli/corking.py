@@ -32,10 +32,14 @@ class Corked(asyncio.Transport):
             self._head = b""
             self.transport.writelines((head, data))
         elif data[:9] == HEAD and data[-4:] == END:
-            self._head = bytes(data)
-            self._loop.call_soon(self.flush)
+            self.hold(bytes(data))
         else:
             self.transport.write(data)
+
+    def hold(self, head: bytes) -> None:
+        """Keep ``head`` for what is written next, or till the application waits."""
+        self._head = head
+        self._loop.call_soon(self.flush)
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.flush()

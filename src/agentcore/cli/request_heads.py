@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from agentcore.cli.turns import Turns
 
 LARGEST_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
 REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class BoundedHeads(HttpToolsProtocol):
+class BoundedHeads(Turns):
     """Whoever sends more than ``LARGEST_HEAD`` before a head's end, or has not come to it
     ``HEAD_SECONDS`` after its begin, is disconnected. What comes with the first or last part of a
     head counts as a part of it.

@@ -137,6 +137,8 @@ def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
         access_log=False,
         server_header=False,
         date_header=False,
+        # Nobody asks where a request comes from, so nobody has to be believed about it.
+        proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=1,
         http=PlainHttp,

@@ -6,13 +6,36 @@ from uuid import UUID, SafeUUID, uuid5
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 
+SIZE = 10
+MILLISECONDS = (1 << 48) - 1
+# The version and the variant, and where they are not.
+FIXED = 0x7 << 76 | 0x2 << 62
+RANDOM = ((1 << 80) - 1) & ~(0xF << 76 | 0x3 << 62)
+PARTS = 256
 UNKNOWN = SafeUUID.unknown
 NAMESPACE = UUID("6f1c2f0e-4a53-5d0c-9a50-5c0b8e6f3a11")
 
 
-def _randbits(bits: int) -> int:
-    """``secrets.randbits`` for whole bytes."""
-    return int.from_bytes(os.urandom(bits // 8), "big")
+class _Entropy:
+    """Random bits of the operating system, asked for by the page: a call for each id costs more."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        # Two processes must not go on with the same page.
+        os.register_at_fork(after_in_child=self._parts.clear)
+
+    def bits(self, count: int) -> int:
+        """``secrets.randbits`` for up to 80; from any thread."""
+        try:
+            part = self._parts.pop()
+        except IndexError:
+            page = os.urandom(SIZE * PARTS)
+            self._parts += [page[at : at + SIZE] for at in range(SIZE, len(page), SIZE)]
+            part = page[:SIZE]
+        return int.from_bytes(part, "big") >> (8 * SIZE - count)
+
+
+_randbits = _Entropy().bits
 
 
 class Ids:
@@ -30,11 +53,16 @@ class Ids:
         self._randbits = randbits
 
     def new(self) -> UUID:
-        milliseconds = int(self._clock.now().timestamp() * 1000)
-        value = (milliseconds & ((1 << 48) - 1)) << 80 | self._randbits(80)
-        value = value & ~(0xF << 76) | 0x7 << 76
-        value = value & ~(0x3 << 62) | 0x2 << 62
-        return _uuid(value)
+        return _uuid(self._value())
+
+    def hex(self) -> str:
+        """A new one as its 32 digits."""
+        return f"{self._value():032x}"
+
+    def _value(self) -> int:
+        milliseconds = int(self._clock.time() * 1000)
+        random = self._randbits(80) & RANDOM
+        return (milliseconds & MILLISECONDS) << 80 | random | FIXED
 
 
 def _uuid(value: int) -> UUID:

@@ -174,7 +174,10 @@ class Gate:
     @property
     def load(self) -> float:
         """The used share, waiting calls included; calls in flight where no limit is known."""
-        limit, asked = self.capacity.limit, self.outstanding
+        return self.load_of(self.outstanding)
+
+    def load_of(self, asked: int) -> float:
+        limit = self.capacity.limit
         return float(asked) if limit is None else asked / limit if limit else 1.0
 
     @property
@@ -214,11 +217,21 @@ class Gate:
         Raises:
             Full: there is none, or none before the call's deadline or the queue's patience ends.
         """
+        place = self.take(call)
+        if place is None:
+            await self._turn(call)
+            place = self._passed(call)
+        return place
+
+    def take(self, call: ChatCall) -> Pass | None:
+        """A place, if there is one at once."""
         self._reserve(call.priority)
         if not self.free(call.priority):
-            await self._turn(call)
-        else:
-            self.in_flight += 1
+            return None
+        self.in_flight += 1
+        return self._passed(call)
+
+    def _passed(self, call: ChatCall) -> Pass:
         filled = self.in_flight >= self._allowed(call.priority)
         return Pass(self, self.capacity.start(filled=filled))
 

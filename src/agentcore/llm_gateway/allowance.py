@@ -131,11 +131,12 @@ class Allowance:
     async def admit(self, call: ChatCall) -> Grant:
         budgets = self._purse.budgets_of(call.tenant, call.key_id, call.agent)
         rates = self._tenants.get(call.tenant, NO_RATES)
-        if call.terms is NO_TERMS and rates is NO_RATES:
+        terms = call.terms
+        if (terms is NO_TERMS or terms.unmetered) and rates is NO_RATES:
             if not budgets:
                 return UNLIMITED
             return _Admitted(call, self._purse, budgets, (), self._worst_completion)
-        caller = (call.tenant, call.key_id, call.terms, rates)
+        caller = (call.tenant, call.key_id, terms, rates)
         meters = self._meters.group(caller, lambda: _limits(call, rates))
         used = await _enter(meters, call) if meters else ()
         return _Admitted(call, self._purse, budgets, used, self._worst_completion)

@@ -3,44 +3,92 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import NoReturn
+from typing import Any
 
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.asgi import STREAM_HEADERS, Header, Message, Receive, Send
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
 
+# A caller that leaves earlier is noticed by then.
+WATCH_AFTER_SECONDS = 0.05
 # How often a reader is looked at within its time.
 GLANCES = 4
 
 
 class CallerGone(Exception):
-    """The client closed the connection before its answer was complete, or no longer reads it."""
+    """The client no longer reads its answer."""
 
 
 class Watch:
-    """Waits for the caller to leave, once the answer has taken a while."""
+    """Of one caller; ``gone`` when it has left, and the task that answers is cancelled for it."""
 
-    __slots__ = ("_group", "_receive", "_task")
+    __slots__ = ("_looking", "_receive", "_task", "gone")
 
-    def __init__(self, group: asyncio.TaskGroup, receive: Receive) -> None:
-        self._group = group
+    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
         self._receive = receive
-        self._task: asyncio.Task[NoReturn] | None = None
+        self._task = task
+        self._looking: asyncio.Task[None] | None = None
+        self.gone = False
 
     def begin(self) -> None:
-        self._task = self._group.create_task(self._leaving())
+        self._looking = self._task.get_loop().create_task(self._look())
 
     def end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
 
-    async def _leaving(self) -> NoReturn:
+    def took_it_back(self) -> bool:
+        """Whether the task was cancelled for this alone; it may then go on."""
+        return self.gone and self._task.uncancel() == 0
+
+    async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        raise CallerGone
+        self.gone = True
+        self._task.cancel()
+
+
+class Watches:
+    """Looks out for callers that leave while their answers take long.
+
+    A task and a timer for every quick answer would cost more than the answer.
+    """
+
+    def __init__(self) -> None:
+        self._young: set[Watch] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def over(self, answering: Coroutine[None, None, None], receive: Receive) -> None:
+        """Await ``answering``; when the caller leaves, it is cancelled, and nobody is told."""
+        watch = Watch(receive, _this_task())
+        self._young.add(watch)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
+        try:
+            await answering
+        except asyncio.CancelledError:
+            if not watch.took_it_back():
+                raise
+        finally:
+            self._young.discard(watch)
+            watch.end()
+
+    def _begin(self) -> None:
+        self._timer = None
+        for watch in self._young:
+            watch.begin()
+        self._young.clear()
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("no task runs")
+    return task
 
 
 class Reader:

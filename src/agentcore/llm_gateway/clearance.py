@@ -39,7 +39,7 @@ class Cleared:
 
     def for_sending(self, destination: Destination) -> ChatCall:
         """The call, if it was cleared for exactly this destination: asked again at the send."""
-        if destination != self.destination:
+        if destination is not self.destination and destination != self.destination:
             raise PrivacyViolationError(
                 f"a call cleared for {self.destination.name!r} was handed to {destination.name!r}"
             )

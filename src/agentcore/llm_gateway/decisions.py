@@ -6,9 +6,10 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.candidates import ProviderState, expected_cost
 from agentcore.llm_gateway.models import ChatCall
@@ -42,17 +43,20 @@ class Decided:
 class DecisionLog:
     """The last ones of this process, newest first when read."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, clock: Clock, kept: int = KEPT) -> None:
+        self._clock = clock
+        # When the monotonic clock was at zero: cheaper to ask than the wall's, and as good.
+        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._kept: deque[_Kept] = deque(maxlen=kept)
 
     def add(
         self,
-        at: datetime,
         call: ChatCall,
         decision: RoutingDecision,
         states: Sequence[ProviderState],
     ) -> list[tuple[str, str]]:
         """Keep it; the list that is returned takes the attempts as they end."""
+        at = self._clock.monotonic()
         # The document of the call may be large and private: it is not kept.
         bare = ChatCall._make((call.model, NOTHING, *call[2:]))
         attempts: list[tuple[str, str]] = []
@@ -66,21 +70,21 @@ class DecisionLog:
                 return
             if tenant is None or kept.call.tenant == tenant:
                 limit -= 1
-                yield kept.told()
+                yield kept.told(self._zero)
 
 
 @dataclass(slots=True)
 class _Kept:
-    at: datetime
+    at: float
     call: ChatCall
     decision: RoutingDecision
     states: Sequence[ProviderState]
     attempts: list[tuple[str, str]]
 
-    def told(self) -> Decided:
+    def told(self, zero: datetime) -> Decided:
         call = self.call
         return Decided(
-            at=self.at,
+            at=zero + timedelta(seconds=self.at),
             tenant=call.tenant,
             subject=call.subject,
             model=call.model,

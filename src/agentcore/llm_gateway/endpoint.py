@@ -176,7 +176,7 @@ class Endpoint:
             UpstreamRateLimited: there is no place in time, or the provider says so.
             UpstreamError: the provider failed before its answer began.
         """
-        place = await self._placed(call)
+        place = self.gate.take(call) or await self._placed(call)
         limits = self._limited(call)
         reply: Reply | None = None
         try:

@@ -6,8 +6,8 @@ and no validation library is between the socket and the router.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, MethodNotAllowed, NotFound, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
-from agentcore.llm_gateway.answering import CallerGone, Reader, Watch, relay, told
+from agentcore.llm_gateway.answering import CallerGone, Reader, Watches, relay, told
 from agentcore.llm_gateway.asgi import JSON_TYPE, Application, Header, Receive, Scope, Send
 from agentcore.llm_gateway.asking import call_of
 from agentcore.llm_gateway.chat_wire import error_status
@@ -30,8 +30,6 @@ from agentcore.llm_gateway.providers.routed import Answer
 from agentcore.llm_gateway.terms import terms_of
 from agentcore.llm_gateway.wire import PlainReply
 
-# A caller that leaves earlier is noticed then: a watch for every quick answer costs more.
-WATCH_AFTER_SECONDS = 0.05
 # A stream holds its place for as long as its caller takes what arrives.
 STALLED_SECONDS = 30.0
 NO_SOCKETS = 1008
@@ -75,6 +73,7 @@ class OpenAIEndpoint:
         self._clock = clock
         self._max_body_bytes = max_body_bytes
         self._stalled_seconds = stalled_seconds
+        self._watches = Watches()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,25 +112,7 @@ class OpenAIEndpoint:
 
     async def _ask(self, form: Format, scope: Scope, receive: Receive, send: Send) -> None:
         call = call_of(await self._read(receive), scope, form, self._clock)
-        loop = asyncio.get_running_loop()
-        # An error would leave the group wrapped; it is kept out of it instead.
-        failure: AgentCoreError | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                watch = Watch(group, receive)
-                timer = loop.call_later(WATCH_AFTER_SECONDS, watch.begin)
-                try:
-                    await self._answer(call, form, send)
-                except AgentCoreError as error:
-                    failure = error
-                finally:
-                    timer.cancel()
-                    watch.end()
-        except* CallerGone:
-            # Leaving the group has cancelled the upstream call; nobody is there to be told.
-            failure = None
-        if failure is not None:
-            raise failure
+        await self._watches.over(self._answer(call, form, send), receive)
 
     async def _answer(self, call: ChatCall, form: Format, send: Send) -> None:
         answer = await self._router().dispatch(call)
@@ -142,8 +123,9 @@ class OpenAIEndpoint:
             await send({"type": "http.response.body", "body": reply.body})
             return
         reader = Reader(send, self._stalled_seconds)
-        async with reader.patience():
-            await relay(answer, reply, form, reader.send)
+        with suppress(CallerGone):
+            async with reader.patience():
+                await relay(answer, reply, form, reader.send)
 
     async def _read(self, receive: Receive) -> bytes:
         parts: list[bytes] = []

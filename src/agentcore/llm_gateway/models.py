@@ -448,8 +448,8 @@ class Condition(NamedTuple):
 
     ``available`` false excludes it for ``why``; ``has_capacity`` false means saturated: then
     ``wait`` is how long a call would stand in line, None where it cannot, and ``retry_after`` how
-    soon it might start otherwise. ``load`` is the share of its capacity in use, or its calls in
-    flight where no limit is known.
+    soon it might start otherwise. ``outstanding`` are its calls, those in line included, and
+    ``load`` is the share of its capacity in use, or those calls where no limit is known.
     """
 
     available: bool = True
@@ -458,6 +458,7 @@ class Condition(NamedTuple):
     why: str = ""
     wait: float | None = None
     retry_after: float = 0.0
+    outstanding: int = 0
 
 
 class CallRecord(NamedTuple):

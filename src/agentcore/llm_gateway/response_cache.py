@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -107,10 +107,13 @@ class ResponseCache:
     def models(self) -> Mapping[str, tuple[str, ...]]:
         return self._router.models()
 
-    async def dispatch(self, call: ChatCall) -> Answer:
+    def dispatch(self, call: ChatCall) -> Coroutine[None, None, Answer]:
         """As the router does it; a call that asks for nothing of this passes through."""
         if call.cache_seconds is None or not self._config.bytes:
-            return await self._router.dispatch(call)
+            return self._router.dispatch(call)
+        return self._dispatched(call)
+
+    async def _dispatched(self, call: ChatCall) -> Answer:
         # Before anything is looked up: what a rule makes private is so here, too.
         call = self._router.marked(call)
         key = _key(call)

@@ -21,6 +21,10 @@ class Terms(NamedTuple):
     tokens_per_minute: int | None = None
     ceiling: int = 0
 
+    @property
+    def unmetered(self) -> bool:
+        return self.requests_per_minute is None and self.tokens_per_minute is None
+
     def allow(self, model: str) -> bool:
         return not self.models or _matches(self.models, model)
 

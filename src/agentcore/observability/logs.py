@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import Literal, NamedTuple, TextIO
 
 import orjson
 import structlog
@@ -21,8 +24,51 @@ LINE = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 COUNTS = ("tokens", "token_count", "prompt_tokens", "completion_tokens", "total_tokens")
 
 
+# Lines of requests are written together: a system call for each costs as much as its making.
+TOGETHER_SECONDS = 0.01
+
+
+class RequestIds(NamedTuple):
+    """What each line that is written for a request says of it."""
+
+    request_id: str
+    trace_id: str
+
+
+REQUEST: ContextVar[RequestIds | None] = ContextVar("request", default=None)
+
+
 class JsonHandler(logging.StreamHandler[TextIO]):
-    """Tells :func:`line_writer` that lines are JSON."""
+    """Lines are JSON. Those of :func:`line_writer` wait a moment for others to join them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[bytes] = []
+
+    def join(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) > 1:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            loop.call_later(TOGETHER_SECONDS, self.flush)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write_waiting()
+        super().emit(record)
+
+    def flush(self) -> None:
+        self._write_waiting()
+        super().flush()
+
+    def _write_waiting(self) -> None:
+        with self.lock or nullcontext():
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self.stream.write(b"".join(waiting).decode())
 
 
 def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
@@ -30,6 +76,7 @@ def configure_logs(*, level: LogLevel, form: LogFormat, stream: TextIO | None = 
     target = sys.stderr if stream is None else stream
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_ids,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _redact,
@@ -80,14 +127,13 @@ def line_writer() -> Callable[..., None]:
     if not isinstance(handler, JsonHandler):
         info: Callable[..., None] = structlog.get_logger().info
         return info
-    stream = handler.stream
+    join = handler.join
 
     def write(event: str, **members: object) -> None:
         if root.level > logging.INFO:
             return
         line = {**members, "event": event, "level": "info", "timestamp": datetime.now(UTC)}
-        stream.write(orjson.dumps(line, option=LINE).decode())
-        stream.flush()
+        join(orjson.dumps(line, option=LINE))
 
     return write
 
@@ -99,6 +145,13 @@ def quiet_logger(name: str, *, without: tuple[str, ...]) -> None:
 
 def _dumps(value: object, **_: object) -> str:
     return orjson.dumps(value, default=str).decode()
+
+
+def _with_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if (ids := REQUEST.get()) is not None:
+        for name, value in ids._asdict().items():
+            event.setdefault(name, value)
+    return event
 
 
 def _redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

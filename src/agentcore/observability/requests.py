@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
+from agentcore.observability.logs import REQUEST, RequestIds
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,42 +29,60 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # W3C Trace Context, level 1, section 3.2: version-traceid-parentid-flags, ids not all zero.
 TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+# Seconds: the bounds of the histogram.
+DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 QUIET = ("/health/", "/metrics")
 
 log = structlog.get_logger()
 
 
-class RequestMetrics:
+class RequestMetrics(Collector):
+    """Plain numbers, made into Prometheus' families when somebody asks."""
+
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.requests = Counter(
-            "http_requests_total",
-            "HTTP requests by route template, method and status",
-            ["route", "method", "status"],
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "http_request_duration_seconds",
-            "Time to the last byte of the response",
-            ["route"],
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "http_requests_in_flight", "Requests being answered", registry=registry
-        )
-        # Counted here and shown when somebody asks: a request changes it twice.
         self.busy = 0
-        self.in_flight.set_function(lambda: self.busy)
-        # Label children, looked up once: routes, methods and statuses are few.
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        # Routes, methods and statuses are few; the second is of the route alone.
+        self._known: dict[tuple[str, str, int], tuple[list[int], _Durations]] = {}
+        self._routes: dict[str, _Durations] = {}
+        registry.register(self)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         key = (route, method, status)
-        found = self._children.get(key)
+        found = self._known.get(key)
         if found is None:
-            found = self.requests.labels(route, method, str(status)), self.duration.labels(route)
-            self._children[key] = found
-        found[0].inc()
-        found[1].observe(seconds)
+            durations = self._routes.setdefault(route, _Durations())
+            found = self._known[key] = ([0], durations)
+        count, durations = found
+        count[0] += 1
+        durations.counts[bisect_left(DURATIONS, seconds)] += 1
+        durations.sum += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "http_requests_total",
+            "HTTP requests by route template, method and status",
+            labels=["route", "method", "status"],
+        )
+        for (route, method, status), (count, _) in self._known.items():
+            requests.add_metric([route, method, str(status)], count[0])
+        duration = HistogramMetricFamily(
+            "http_request_duration_seconds",
+            "Time to the last byte of the response",
+            labels=["route"],
+        )
+        for route, durations in self._routes.items():
+            sums = zip((*map(str, DURATIONS), "+Inf"), accumulate(durations.counts), strict=True)
+            duration.add_metric([route], list(sums), durations.sum)
+        yield from (requests, duration)
+        yield GaugeMetricFamily(
+            "http_requests_in_flight", "Requests being answered", value=self.busy
+        )
+
+
+class _Durations:
+    def __init__(self) -> None:
+        self.counts = [0] * (len(DURATIONS) + 1)
+        self.sum = 0.0
 
 
 class RequestScope:
@@ -79,7 +107,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, trace_id = self._identify(scope)
+        request_id = self._identify(scope)
         root = scope.get("root_path", "")
         began = self._clock.monotonic()
         status = 0
@@ -92,8 +120,6 @@ class RequestScope:
                 message["headers"] = [*given, (b"x-request-id", request_id.encode())]
             await send(message)
 
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
         self._metrics.busy += 1
         try:
             await self._app(scope, receive, sending)
@@ -101,22 +127,23 @@ class RequestScope:
             self._metrics.busy -= 1
             self._record(scope, root, status or 499, self._clock.monotonic() - began)
 
-    def _identify(self, scope: Scope) -> tuple[str, str]:
+    def _identify(self, scope: Scope) -> str:
         given = parent = None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 given = REQUEST_ID.fullmatch(value)
             elif name == b"traceparent":
                 parent = TRACEPARENT.fullmatch(value.strip())
-        own = None if given and parent else self._ids.new()
-        request_id = given.group().decode() if given else str(own)
-        trace_id = parent.group(1).decode() if parent else own.hex if own else ""
+        own = "" if given and parent else self._ids.hex()
+        request_id = given.group().decode() if given else _dashed(own)
+        trace_id = parent.group(1).decode() if parent else own
         scope.setdefault("state", {}).update(
             request_id=request_id,
             trace_id=trace_id,
             traceparent=parent.group().decode() if parent else "",
         )
-        return request_id, trace_id
+        REQUEST.set(RequestIds(request_id, trace_id))
+        return request_id
 
     def _record(self, scope: Scope, root: str, status: int, seconds: float) -> None:
         route = route_template(scope, root)
@@ -145,6 +172,11 @@ def route_template(scope: Scope, root: str) -> str:
     mount = str(scope.get("root_path", "")).removeprefix(root)
     # What a mount answers itself, as static files do, is labelled by the mount.
     return mount if mount and hasattr(route, "routes") else mount + path
+
+
+def _dashed(digits: str) -> str:
+    """The usual form of a UUID."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _method(scope: Scope) -> str:

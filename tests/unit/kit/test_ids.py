@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from uuid import UUID
 
 from hypothesis import given
@@ -21,6 +22,28 @@ def test_ids_sort_by_time(clock: ManualClock) -> None:
     clock.advance(0.002)
     assert early < ids.new()
     assert early.int >> 80 == int(ManualClock().now().timestamp() * 1000)
+
+
+def test_no_id_is_made_twice() -> None:
+    ids = Ids(ManualClock())
+    made = {ids.new() for _ in range(1000)}
+    assert len(made) == 1000
+
+
+def test_a_forked_process_makes_ids_of_its_own() -> None:
+    ids = Ids(ManualClock())
+    ids.new()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, ids.new().bytes)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(reading, 16)
+    os.close(reading)
+    os.close(writing)
+    assert len(theirs) == 16
+    assert theirs != ids.new().bytes
 
 
 def test_names_become_stable_uuids_and_uuids_stay() -> None:

@@ -31,13 +31,16 @@ async def test_a_decision_is_kept_with_what_became_of_it(
 
 
 async def test_only_the_last_ones_are_kept_newest_first(build: Build, clock: ManualClock) -> None:
-    log = DecisionLog(kept=3)
+    log = DecisionLog(clock, kept=3)
     states = build(FakeProvider("cheap", clock)).snapshot(CALL)
     decision = decide(CALL, states, CostOptimizer())
     for number in range(5):
-        log.add(clock.now(), CALL._replace(model=f"m{number}"), decision, states)
+        clock.advance(1)
+        log.add(CALL._replace(model=f"m{number}"), decision, states)
     assert [each.model for each in log.read(None, 2)] == ["m4", "m3"]
-    assert [each.model for each in log.read(None, 9)] == ["m4", "m3", "m2"]
+    read = list(log.read(None, 9))
+    assert [each.model for each in read] == ["m4", "m3", "m2"]
+    assert read[0].at == clock.now()
 
 
 async def test_what_is_unknown_is_null(build: Build, clock: ManualClock) -> None:

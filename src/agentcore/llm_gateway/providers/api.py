@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import ClassVar
 
 from agentcore.kit.clock import Clock
@@ -88,9 +88,9 @@ class APIProvider(BaseLLMProvider):
         """What gives the lines that only one call's request has in its head, if there are any."""
         return None
 
-    async def send(self, cleared: Cleared) -> Reply:
+    def send(self, cleared: Cleared) -> Coroutine[None, None, Reply]:
         call = cleared.for_sending(self.destination)
-        return await self._endpoint.send(call, self.upstream_model(call.model) or call.model)
+        return self._endpoint.send(call, self.upstream_model(call.model) or call.model)
 
     @property
     def dialects(self) -> frozenset[Dialect]:
@@ -113,14 +113,18 @@ class APIProvider(BaseLLMProvider):
 
     def condition(self, priority: Priority = "medium", owner: Owner = NOBODY) -> Condition:
         gate = self._endpoint.gate
-        wait = gate.forecast(priority, owner)
-        free = wait == 0.0
+        if gate.free(priority):
+            asked = gate.outstanding
+            return Condition(
+                load=gate.load_of(asked), why=self._trouble, wait=0.0, outstanding=asked
+            )
         return Condition(
-            has_capacity=free,
+            has_capacity=False,
             load=gate.load,
-            why=self._trouble if free else "at its concurrency limit",
-            wait=wait,
-            retry_after=0.0 if free else gate.wait(priority, owner),
+            why="at its concurrency limit",
+            wait=gate.forecast(priority, owner),
+            retry_after=gate.wait(priority, owner),
+            outstanding=gate.outstanding,
         )
 
     async def watch(self) -> None:

@@ -110,7 +110,7 @@ class HybridRouter:
             else list(parallax_provider)
         )
         self.accounts = accounts
-        self.decisions = DecisionLog()
+        self.decisions = DecisionLog(clock)
         self._clock = clock
         self._ids = ids
         self._guard: Guard = UNLIMITED
@@ -297,7 +297,7 @@ class HybridRouter:
         except AgentCoreError as error:
             self.accounts.metrics.refused.labels(error.code).inc()
             raise
-        attempts = self.decisions.add(self._clock.now(), call, decision, states)
+        attempts = self.decisions.add(call, decision, states)
         return Trip(call, decision, self.targets, self._clock.monotonic(), attempts, grant)
 
     async def _hedged(
@@ -437,7 +437,7 @@ class HybridRouter:
             available=condition.available and not open_breaker,
             has_capacity=condition.has_capacity and cooling <= 0,
             load=condition.load,
-            outstanding=provider.gate.outstanding,
+            outstanding=condition.outstanding,
             price=None if upstream is None else self.accounts.prices.price(there.name, upstream),
             why="rate limited" if cooling > 0 else why,
             retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),

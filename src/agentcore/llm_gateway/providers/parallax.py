@@ -108,6 +108,7 @@ class ParallaxProvider(BaseLLMProvider):
             why="" if available and free else manager.trouble,
             wait=wait,
             retry_after=0.0 if free else manager.gate.wait(priority, owner),
+            outstanding=manager.gate.outstanding,
         )
 
     async def watch(self) -> None:

@@ -1,0 +1,145 @@
+"""Requests and answers as nearly all of them are, at half of what uvicorn takes for any.
+
+Whatever is out of the ordinary (other methods of framing, names that were not seen before, a client
+that does not read) takes uvicorn's own way, so that there is one meaning of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from agentcore.cli.corking import Corked
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
+
+# A target that is its own path: nothing in it is encoded, and there is no query.
+PATH = re.compile(rb"/[A-Za-z0-9/._~:@-]*")
+CONTROLS = bytes(each for each in (*range(32), 127) if each != ord("\t"))
+FRAMING = frozenset({b"connection", b"transfer-encoding"})
+MOST_NAMES = 256
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CLOSE = b"connection: close\r\n"
+NO_BODY = frozenset({204, 304})
+
+# Names of headers that were found good before.
+_good: set[bytes] = {b"content-length"}
+
+
+class Turn(RequestResponseCycle):
+    async def send(self, message: ASGISendEvent) -> None:
+        if not (self.flow.write_paused or self.disconnected or self.response_complete):
+            if self.response_started:
+                if message["type"] == "http.response.body" and self._continued(message):
+                    return
+            elif message["type"] == "http.response.start" and self._begun(message):
+                return
+        await super().send(message)
+
+    def _begun(self, message: HTTPResponseStartEvent) -> bool:
+        if self.default_headers:
+            return False
+        status = message["status"]
+        lines = [STATUS_LINE[status]]
+        length: int | None = None
+        for name, value in message.get("headers", ()):
+            if name not in _good and not _is_good(name):
+                return False
+            if name == b"content-length":
+                if not value.isdigit():
+                    return False
+                length = int(value)
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if length is None and (status in NO_BODY or self.scope["method"] == "HEAD"):
+            return False
+        if not self.keep_alive:
+            lines.append(CLOSE)
+        if length is None:
+            lines.append(CHUNKED)
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        # A line break inside a value would forge a header.
+        if len(head.translate(None, CONTROLS)) != len(head) - 2 * len(lines):
+            return False
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.chunked_encoding = length is None
+        self.expected_content_length = length or 0
+        cast("Corked", self.transport).hold(head)
+        return True
+
+    def _continued(self, message: HTTPResponseBodyEvent) -> bool:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            return False
+        if self.chunked_encoding:
+            if not body or not more:
+                return False
+            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            return True
+        if more or len(body) != self.expected_content_length:
+            return False
+        self.expected_content_length = 0
+        self.transport.write(body)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+
+class Turns(HttpToolsProtocol):
+    """uvicorn's protocol, with such turns for requests that ask for nothing special."""
+
+    def on_headers_complete(self) -> None:
+        unusual = self.root_path or self.limit_concurrency is not None
+        if unusual or self.parser.should_upgrade() or not PATH.fullmatch(self.url):
+            super().on_headers_complete()
+            return
+        version = self.parser.get_http_version()
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        scope["path"] = self.url.decode("ascii")
+        scope["raw_path"] = self.url
+        scope["query_string"] = b""
+        before: RequestResponseCycle | None = self.cycle
+        self.cycle = Turn(
+            scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            version != "1.0" and self.parser.should_keep_alive(),
+            self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # It was sent before the answer to the one before: it waits for its turn.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+
+def _is_good(name: bytes) -> bool:
+    """Whether a header may have this name, in the usual spelling, and says nothing of framing."""
+    if name in FRAMING or not name.islower() or HEADER_RE.search(name):
+        return False
+    if len(_good) < MOST_NAMES:
+        _good.add(name)
+    return True
