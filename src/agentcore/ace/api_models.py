@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from agentcore.ace.content import Place
 from agentcore.ace.difference import Change, ChangeKind, Difference
@@ -25,12 +25,22 @@ _CONTEXT: JsonObject = {
 _CHANGES: JsonObject = {"goals": ["solve customer issues", "proactive engagement"]}
 
 
+def _addressable(agent_id: str) -> str:
+    """A playbook that is made must also be found: its agent's id is a segment of a path."""
+    if "/" in agent_id or agent_id in {".", ".."}:
+        raise ValueError(f"{agent_id!r} cannot stand in a URL: no '/', and neither '.' nor '..'")
+    return agent_id
+
+
+AddressableId = Annotated[Identifier, AfterValidator(_addressable)]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 class PlaybookRequest(_Request):
-    agent_id: Identifier = Field(examples=["agent-123"])
+    agent_id: AddressableId = Field(examples=["agent-123"])
     initial_context: StorableObject = Field(default={}, examples=[_CONTEXT])
 
 

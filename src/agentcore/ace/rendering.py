@@ -28,7 +28,8 @@ PRIOR_STRENGTH = 4
 # A bullet with fewer observations is a newcomer, and this share of the room is theirs.
 NEWCOMER_TRIALS = 5
 EXPLORATION_SHARE = 0.2
-MOST_SHELVES = 256
+# A prepared bullet takes some 4 KB.
+MOST_PREPARED = 10_000
 _NUMBER = re.compile(r"\d+")
 
 Age = tuple[int, str]
@@ -74,18 +75,23 @@ def render(playbook: ContextPlaybook, *, task_text: str, token_budget: int) -> R
 class Renderer:
     """Renders as :func:`render` does, and keeps what it prepared of recent versions."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_PREPARED) -> None:
+        """``most``: bullets that are kept prepared, over all playbooks."""
+        self._most = most
+        self._kept = 0
         self._shelves: OrderedDict[tuple[str, int], Shelf] = OrderedDict()
 
     def render(
         self, playbook: ContextPlaybook, *, task_text: str, token_budget: int
     ) -> RenderedContext:
         key = (playbook.playbook_id, playbook.version)
-        shelf = self._shelves.get(key) or Shelf(playbook)
+        shelf = self._shelves.pop(key, None)
+        if shelf is None:
+            shelf = Shelf(playbook)
+            self._kept += shelf.size
         self._shelves[key] = shelf
-        self._shelves.move_to_end(key)
-        if len(self._shelves) > MOST_SHELVES:
-            self._shelves.popitem(last=False)
+        while self._kept > self._most:
+            self._kept -= self._shelves.popitem(last=False)[1].size
         return shelf.render(task_text, token_budget)
 
 
@@ -112,6 +118,11 @@ class Shelf:
             for place in free
         ]
         self._index = Index([f"{place.section} {place.bullet.text}" for place in free])
+
+    @property
+    def size(self) -> int:
+        """An empty playbook takes something, too."""
+        return 1 + len(self._fixed) + len(self._free)
 
     def render(self, task_text: str, token_budget: int) -> RenderedContext:
         room = _Room(token_budget - estimated_tokens(HEADING + "\n"))

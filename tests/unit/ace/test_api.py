@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx2
@@ -215,6 +216,16 @@ async def test_an_agent_s_own_token_reads_its_own_playbook_alone(
     assert await world.agents.owner("agent-new") is None
 
 
+@pytest.mark.parametrize("agent_id", ["ü n", "a?b#c", "%2F", "...", "x" * 255, "a\\b", "a&b=c+d"])
+async def test_every_agent_that_gets_a_playbook_is_found_again(
+    alice: httpx2.AsyncClient, agent_id: str
+) -> None:
+    made = await alice.post(f"{BASE}/playbooks", json=NEW | {"agent_id": agent_id})
+    assert made.status_code == 201
+    read = await alice.get(f"{BASE}/playbooks/{quote(agent_id, safe='')}")
+    assert (read.status_code, read.json()["agent_id"]) == (200, agent_id)
+
+
 async def test_deleting_removes_the_playbook(
     alice: httpx2.AsyncClient, playbook: ContextPlaybook
 ) -> None:
@@ -337,6 +348,8 @@ MALFORMED: list[tuple[str, str, JsonValue]] = [
     ("POST", "/playbooks", NEW | {"agent_id": ""}),
     ("POST", "/playbooks", NEW | {"agent_id": "x" * 256}),
     ("POST", "/playbooks", NEW | {"agent_id": "a\x00b"}),
+    ("POST", "/playbooks", NEW | {"agent_id": "a/b"}),
+    ("POST", "/playbooks", NEW | {"agent_id": ".."}),
     ("POST", "/playbooks", NEW | {"initial_context": ["goals"]}),
     ("POST", "/playbooks", NEW | {"initial_context": {"a": "\x00"}}),
     ("POST", "/playbooks", NEW | {"initial_context": {"a": 2**70}}),

@@ -177,9 +177,8 @@ def test_what_is_kept_of_a_version_renders_as_a_fresh_one() -> None:
             "content": apply(playbook.content, [Tag(id="b1", helpful=9)], version=3).content,
         }
     )
-    renderer = Renderer()
-    for _ in range(2):
-        for one in (playbook, later):
+    for renderer in (Renderer(), Renderer(most=10), Renderer(most=0)):
+        for one in (playbook, later, playbook):
             for task in ("invoices", "history"):
                 fresh = render(one, task_text=task, token_budget=40)
                 assert renderer.render(one, task_text=task, token_budget=40) == fresh
