@@ -20,7 +20,7 @@ from agentcore.kit.models import DatabaseConfig
 from agentcore.llm_gateway.ledger import Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.store import CallStore
-from tests.unit.llm_gateway.test_ledger import record
+from tests.unit.llm_gateway.conftest import call_record
 
 async def main():
     async with open_database(DatabaseConfig(pool_size=1), sys.argv[1]) as database:
@@ -31,7 +31,7 @@ async def main():
         written = 0
         while True:
             for _ in range(50):
-                ledger.add(record())
+                ledger.add(call_record())
             await ledger.flush()
             written += 50
             print(written, flush=True)
