@@ -65,6 +65,23 @@ def closes(index: int = 0) -> bytes:
     return event({"type": "content_block_stop", "index": index})
 
 
+def thinks(index: int, thought: str, signature: str) -> bytes:
+    """A whole block of thinking."""
+    return (
+        opens(index, type="thinking", thinking="", signature="")
+        + grows(index, type="thinking_delta", thinking=thought)
+        + grows(index, type="signature_delta", signature=signature)
+        + closes(index)
+    )
+
+
+def uses(index: int, *arguments: str) -> bytes:
+    """A whole call of the tool ``f``, whose arguments come in parts."""
+    parts = [grows(index, type="input_json_delta", partial_json=part) for part in arguments]
+    begun = opens(index, type="tool_use", id="toolu_1", name="f", input={})
+    return b"".join([begun, *parts, closes(index)])
+
+
 def turns(stop: str = "end_turn", **usage: Any) -> bytes:
     delta = {"stop_reason": stop, "stop_sequence": None}
     return event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 3, **usage}})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.server import ServerState
 
+from agentcore.cli.upgrades import PlainHttp
 from agentcore.kit.errors import AgentCoreError, problem
 from agentcore.kit.security import Principal
 
@@ -74,3 +78,19 @@ class Wire(asyncio.Transport):
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
+
+
+@asynccontextmanager
+async def connected(
+    app: ASGIApp, kind: type[PlainHttp] = PlainHttp
+) -> AsyncIterator[tuple[PlainHttp, Wire]]:
+    """A caller's connection to uvicorn, as the event loop would hand it over."""
+    config = uvicorn.Config(app, log_config=None, lifespan="off", date_header=False)
+    config.load()
+    state = ServerState()
+    wire = Wire()
+    protocol = kind(config, state, {}, asyncio.get_running_loop())
+    protocol.connection_made(wire)
+    yield protocol, wire
+    protocol.connection_lost(None)
+    await asyncio.gather(*state.tasks, return_exceptions=True)

@@ -178,10 +178,7 @@ async def test_tools_and_thoughts_streamed(over: Gateway) -> None:
     over.told(
         anthropic=streams(
             spoken.starts(),
-            spoken.opens(0, type="thinking", thinking="", signature=""),
-            spoken.grows(0, type="thinking_delta", thinking="Hm."),
-            spoken.grows(0, type="signature_delta", signature="agentcore"),
-            spoken.closes(0),
+            spoken.thinks(0, "Hm.", "agentcore"),
             spoken.opens(1, **{**USED, "input": {}}),
             *(spoken.grows(1, type="input_json_delta", partial_json=part) for part in parts),
             spoken.closes(1),

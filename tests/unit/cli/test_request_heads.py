@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
 from agentcore.cli.request_heads import LARGEST_HEAD
 from agentcore.cli.upgrades import PlainHttp
-from tests.fakes.asgi import Wire
+from tests.fakes.asgi import Wire, connected
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
@@ -54,15 +52,8 @@ async def calling(
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(application, log_config=None, lifespan="off", date_header=False)
-    config.load()
-    state = ServerState()
-    wire = Wire()
-    protocol = kind(config, state, {}, asyncio.get_running_loop())
-    protocol.connection_made(wire)
-    yield Caller(protocol, wire)
-    protocol.connection_lost(None)
-    await asyncio.gather(*state.tasks, return_exceptions=True)
+    async with connected(application, kind) as (protocol, wire):
+        yield Caller(protocol, wire)
 
 
 async def test_a_field_without_end_is_refused() -> None:

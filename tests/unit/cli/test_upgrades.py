@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from agentcore.cli.upgrades import PlainHttp
-from tests.fakes.asgi import Wire
+from tests.fakes.asgi import connected
 from tests.fakes.cutting import cut
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -40,20 +37,13 @@ async def heard(chunks: list[bytes]) -> tuple[Seen, bytes]:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(application, log_config=None, lifespan="off", date_header=False)
-    config.load()
-    state = ServerState()
-    wire = Wire()
-    protocol = PlainHttp(config, state, {}, asyncio.get_running_loop())
-    protocol.connection_made(wire)
-    for chunk in chunks:
-        protocol.data_received(chunk)
-        for _ in range(4):
+    async with connected(application) as (protocol, wire):
+        for chunk in chunks:
+            protocol.data_received(chunk)
+            for _ in range(4):
+                await asyncio.sleep(0)
+        for _ in range(20):
             await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
-    protocol.connection_lost(None)
-    await asyncio.gather(*state.tasks, return_exceptions=True)
     return seen, wire.written
 
 

@@ -95,6 +95,15 @@ async def test_a_canary_is_not_blamed_for_what_all_share(
     assert not router.rollout.trials["m"].stopped
 
 
+def test_a_canary_is_left_even_where_nobody_else_was_asked() -> None:
+    rollout = Rollout(TrafficConfig.model_validate({"canaries": [CANARY]}))
+    firsts = []
+    for _ in range(4):
+        firsts.append(rollout.steer(CALL).first)
+        rollout.told(CALL, "dear", answered=False)
+    assert firsts == ["dear", "dear", "dear", None]
+
+
 async def test_copies_say_nothing_about_a_canary(
     build: Build, cluster: FakeProvider, cheap: FakeProvider, dear: FakeProvider
 ) -> None:

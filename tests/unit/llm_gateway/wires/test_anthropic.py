@@ -17,22 +17,7 @@ from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.replies import chunks_of, text_of
 from agentcore.llm_gateway.wire import Scanner
 from agentcore.llm_gateway.wires.anthropic import AnthropicWire
-from tests.fakes.anthropic_speech import (
-    OPENING,
-    PING,
-    STOP,
-    closes,
-    event,
-    events_of,
-    fault,
-    grows,
-    message,
-    opens,
-    part,
-    starts,
-    text,
-    turns,
-)
+from tests.fakes import anthropic_speech as spoken
 from tests.fakes.clock import ManualClock
 from tests.fakes.cutting import CUTS, cut
 
@@ -40,22 +25,16 @@ CALL = ChatCall("m", {"model": "m", "messages": [{"role": "user", "content": "Hi
 STREAM = CALL._replace(stream=True)
 WHOLE = b"".join(
     [
-        starts(),
-        opens(0, type="thinking", thinking="", signature=""),
-        grows(0, type="thinking_delta", thinking="Hm."),
-        grows(0, type="signature_delta", signature="c2ln"),
-        closes(0),
-        opens(1),
-        grows(1, type="text_delta", text="Hello "),
-        PING,
-        grows(1, type="text_delta", text="there!"),
-        closes(1),
-        opens(2, type="tool_use", id="toolu_1", name="f", input={}),
-        grows(2, type="input_json_delta", partial_json='{"a":"ü'),
-        grows(2, type="input_json_delta", partial_json='"}'),
-        closes(2),
-        turns("tool_use"),
-        STOP,
+        spoken.starts(),
+        spoken.thinks(0, "Hm.", "c2ln"),
+        spoken.opens(1),
+        spoken.grows(1, type="text_delta", text="Hello "),
+        spoken.PING,
+        spoken.grows(1, type="text_delta", text="there!"),
+        spoken.closes(1),
+        spoken.uses(2, '{"a":"ü', '"}'),
+        spoken.turns("tool_use"),
+        spoken.STOP,
     ]
 )
 
@@ -81,7 +60,7 @@ def test_a_request(wire: AnthropicWire) -> None:
 
 
 def test_an_answer(wire: AnthropicWire) -> None:
-    reply = wire.answer(orjson.dumps(message(text("Hello"))), CALL)
+    reply = wire.answer(orjson.dumps(spoken.message(spoken.text("Hello"))), CALL)
     assert orjson.loads(reply.body) == reply.document
     assert reply.usage == TokenUsage(12, 3, 15)
     assert reply.document["created"] == int(ManualClock().now().timestamp())
@@ -123,13 +102,13 @@ def test_any_cut_is_noticed(length: int) -> None:
 
 def test_signs_of_life_go_on(wire: AnthropicWire) -> None:
     scanner = wire.scanner(STREAM)
-    scanner.feed(OPENING)
-    assert scanner.feed(PING) == b": ping\n\n"
-    assert list(text_of(scanner.feed(PING + part("a")))) == ["a"]
+    scanner.feed(spoken.OPENING)
+    assert scanner.feed(spoken.PING) == b": ping\n\n"
+    assert list(text_of(scanner.feed(spoken.PING + spoken.part("a")))) == ["a"]
 
 
 def test_usage_is_told_to_who_asks(wire: AnthropicWire) -> None:
-    whole = b"".join(events_of("Hi"))
+    whole = b"".join(spoken.events_of("Hi"))
     assert b"usage" not in read(wire.scanner(STREAM), whole)
     *_, last = chunks_of(read(wire.scanner(STREAM._replace(wants_usage=True)), whole))
     assert last["usage"]
@@ -145,13 +124,13 @@ TOLD = {"message": "no", "type": "invalid_request_error", "param": None, "code":
 
 
 def test_a_rejection_speaks_as_openai_does(wire: AnthropicWire) -> None:
-    raw = orjson.dumps(fault("theirs", "no"))
+    raw = orjson.dumps(spoken.fault("theirs", "no"))
     assert complaint(wire.failure(400, raw, retry_after=None)) == {"error": TOLD}
     with pytest.raises(UpstreamRejected) as caught:
         wire.answer(raw, CALL)
     assert complaint(caught.value) == {"error": TOLD}
     scanner = wire.scanner(STREAM)
-    scanner.feed(event(fault("theirs", "no")))
+    scanner.feed(spoken.event(spoken.fault("theirs", "no")))
     assert complaint(scanner.failure) == {"error": TOLD}
 
 

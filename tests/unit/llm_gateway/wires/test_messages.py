@@ -19,22 +19,7 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.wires.messages import MessageScanner, MessagesWire, message_usage
-from tests.fakes.anthropic_speech import (
-    OPENING,
-    PING,
-    STOP,
-    closes,
-    event,
-    events_of,
-    fault,
-    grows,
-    message,
-    opens,
-    part,
-    starts,
-    text,
-    turns,
-)
+from tests.fakes import anthropic_speech as spoken
 from tests.fakes.cutting import CUTS, cut
 
 WIRE = MessagesWire("p")
@@ -45,22 +30,19 @@ BODY: dict[str, Any] = {
     "unheard_of": {"a": [1.50, None]},
 }
 CALL = ChatCall("m", BODY, dialect="messages")
-THINKING = [
-    opens(0, type="thinking", thinking="", signature=""),
-    grows(0, type="thinking_delta", thinking="Hm."),
-    grows(0, type="signature_delta", signature="c2ln"),
-    closes(0),
-]
-CALLING = [
-    opens(1, type="tool_use", id="toolu_1", name="f", input={}),
-    grows(1, type="input_json_delta", partial_json='{"a":'),
-    PING,
-    grows(1, type="input_json_delta", partial_json=" 1}"),
-    closes(1),
-    turns("tool_use"),
-    STOP,
-]
-WHOLE = b"".join([starts(cache_read_input_tokens=5), *THINKING, *CALLING])
+WHOLE = b"".join(
+    [
+        spoken.starts(cache_read_input_tokens=5),
+        spoken.thinks(0, "Hm.", "c2ln"),
+        spoken.opens(1, type="tool_use", id="toolu_1", name="f", input={}),
+        spoken.grows(1, type="input_json_delta", partial_json='{"a":'),
+        spoken.PING,
+        spoken.grows(1, type="input_json_delta", partial_json=" 1}"),
+        spoken.closes(1),
+        spoken.turns("tool_use"),
+        spoken.STOP,
+    ]
+)
 
 
 def scanned(*parts: bytes) -> tuple[MessageScanner, bytes]:
@@ -101,9 +83,9 @@ def test_an_answer_is_the_providers_bytes() -> None:
         (b"<html>", UpstreamMalformed),
         (b"[]", UpstreamMalformed),
         (b"{}", UpstreamMalformed),
-        (orjson.dumps(fault("busy", "x")), UpstreamRateLimited),
-        (orjson.dumps(fault("down", "x")), UpstreamUnavailable),
-        (orjson.dumps(fault("theirs", "x")), UpstreamRejected),
+        (orjson.dumps(spoken.fault("busy", "x")), UpstreamRateLimited),
+        (orjson.dumps(spoken.fault("down", "x")), UpstreamUnavailable),
+        (orjson.dumps(spoken.fault("theirs", "x")), UpstreamRejected),
     ],
 )
 def test_what_is_no_message_is_none(raw: bytes, expected: type[UpstreamError]) -> None:
@@ -144,42 +126,42 @@ def test_any_cut_is_noticed(length: int) -> None:
 
 def test_it_commits_on_content_alone() -> None:
     scanner = MessageScanner("p")
-    scanner.feed(OPENING)
+    scanner.feed(spoken.OPENING)
     assert not scanner.committed
-    scanner.feed(part("a"))
+    scanner.feed(spoken.part("a"))
     assert scanner.committed
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        opens(0, type="tool_use", id="t", name="f", input={}),
-        opens(0, type="redacted_thinking", data="x"),
-        opens(0, type="text", text="begun"),
-        turns("refusal"),
+        spoken.opens(0, type="tool_use", id="t", name="f", input={}),
+        spoken.opens(0, type="redacted_thinking", data="x"),
+        spoken.opens(0, type="text", text="begun"),
+        spoken.turns("refusal"),
     ],
 )
 def test_what_else_is_content(content: bytes) -> None:
     scanner = MessageScanner("p")
-    scanner.feed(starts())
+    scanner.feed(spoken.starts())
     assert not scanner.committed
     scanner.feed(content)
     assert scanner.committed
 
 
 def test_a_refusal_without_a_word_is_an_answer() -> None:
-    scanner, _ = scanned(starts(), turns("refusal"), STOP)
+    scanner, _ = scanned(spoken.starts(), spoken.turns("refusal"), spoken.STOP)
     assert scanner.failure is None
 
 
 @pytest.mark.parametrize(
     "parts",
     [
-        [OPENING, part("a"), turns(), STOP],
-        [OPENING, part("a"), closes(), STOP],
-        [OPENING, part("a"), closes(), turns()],
-        [OPENING, STOP],
-        [STOP],
+        [spoken.OPENING, spoken.part("a"), spoken.turns(), spoken.STOP],
+        [spoken.OPENING, spoken.part("a"), spoken.closes(), spoken.STOP],
+        [spoken.OPENING, spoken.part("a"), spoken.closes(), spoken.turns()],
+        [spoken.OPENING, spoken.STOP],
+        [spoken.STOP],
     ],
     ids=["an open block", "no reason", "no stop", "nothing said", "only the stop"],
 )
@@ -190,33 +172,41 @@ def test_what_has_not_come_to_its_end_is_cut_off(parts: list[bytes]) -> None:
 
 
 def test_an_error_ends_it() -> None:
-    error = event(fault("busy", "Overloaded"))
-    scanner, out = scanned(OPENING, part("a"), error, part("b"), STOP)
+    error = spoken.event(spoken.fault("busy", "Overloaded"))
+    scanner, out = scanned(spoken.OPENING, spoken.part("a"), error, spoken.part("b"), spoken.STOP)
     assert isinstance(scanner.failure, UpstreamRateLimited)
-    assert out == OPENING + part("a")
+    assert out == spoken.OPENING + spoken.part("a")
 
 
 def test_a_part_of_no_block_is_malformed() -> None:
-    scanner, _ = scanned(starts(), part("a"), STOP)
+    scanner, _ = scanned(spoken.starts(), spoken.part("a"), spoken.STOP)
     assert isinstance(scanner.failure, UpstreamMalformed)
 
 
 def test_unknown_events_pass_and_nothing_follows_the_stop() -> None:
-    news = event({"type": "news_of_tomorrow"})
-    whole = b"".join(events_of("Hi"))
-    scanner, out = scanned(news, whole, b"data: [DONE]\n\n", part("late"))
+    news = spoken.event({"type": "news_of_tomorrow"})
+    whole = b"".join(spoken.events_of("Hi"))
+    scanner, out = scanned(news, whole, b"data: [DONE]\n\n", spoken.part("late"))
     assert scanner.failure is None
     assert out == news + whole
 
 
 def test_usage_of_what_was_cut_is_known() -> None:
-    scanner, _ = scanned(starts(cache_creation_input_tokens=7), opens(), part("a"))
+    scanner, _ = scanned(
+        spoken.starts(cache_creation_input_tokens=7), spoken.opens(), spoken.part("a")
+    )
     assert scanner.usage == TokenUsage(19, 1, 20, cache_write_tokens=7)
 
 
 def test_later_counts_replace_earlier_ones_where_they_are_given() -> None:
-    last = turns(input_tokens=30, cache_read_input_tokens=None, output_tokens=9)
-    scanner, _ = scanned(starts(cache_read_input_tokens=4), opens(), part("a"), closes(), last)
+    last = spoken.turns(input_tokens=30, cache_read_input_tokens=None, output_tokens=9)
+    scanner, _ = scanned(
+        spoken.starts(cache_read_input_tokens=4),
+        spoken.opens(),
+        spoken.part("a"),
+        spoken.closes(),
+        last,
+    )
     assert scanner.usage == TokenUsage(34, 9, 43, 4)
 
 
@@ -233,10 +223,10 @@ def test_a_spent_account_is_not_the_callers_fault() -> None:
 
 
 def test_overload_is_saturation() -> None:
-    failure = WIRE.failure(529, orjson.dumps(fault("busy", "Overloaded")), retry_after=None)
+    failure = WIRE.failure(529, orjson.dumps(spoken.fault("busy", "Overloaded")), retry_after=None)
     assert isinstance(failure, UpstreamRateLimited)
 
 
 def test_a_plain_answer_may_hold_anything() -> None:
-    raw = orjson.dumps(message(text("a"), {"type": "server_tool_use", "id": "x"}))
+    raw = orjson.dumps(spoken.message(spoken.text("a"), {"type": "server_tool_use", "id": "x"}))
     assert WIRE.answer(raw, CALL).usage == TokenUsage(12, 3, 15)
