@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -172,3 +173,20 @@ def ids() -> Ids:
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
+
+
+@pytest.fixture
+def ground(
+    database: Database, cache: Cache, supervisor: Supervisor, registry: CollectorRegistry, ids: Ids
+) -> dict[str, Any]:
+    """What ``open_gateway`` and ``open_spending`` stand on, by the names of their parameters."""
+    from agentcore.llm_gateway.metrics import GatewayMetrics
+
+    return {
+        "database": database,
+        "cache": cache,
+        "supervisor": supervisor,
+        "metrics": GatewayMetrics(registry),
+        "clock": SystemClock(),
+        "ids": ids,
+    }

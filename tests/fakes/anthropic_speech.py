@@ -75,13 +75,6 @@ def thinks(index: int, thought: str, signature: str) -> bytes:
     )
 
 
-def uses(index: int, *arguments: str) -> bytes:
-    """A whole call of the tool ``f``, whose arguments come in parts."""
-    parts = [grows(index, type="input_json_delta", partial_json=part) for part in arguments]
-    begun = opens(index, type="tool_use", id="toolu_1", name="f", input={})
-    return b"".join([begun, *parts, closes(index)])
-
-
 def turns(stop: str = "end_turn", **usage: Any) -> bytes:
     delta = {"stop_reason": stop, "stop_sequence": None}
     return event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 3, **usage}})

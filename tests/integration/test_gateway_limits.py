@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
@@ -19,10 +19,8 @@ from sqlalchemy import update
 
 from agentcore.app import RULES, refuse
 from agentcore.kit.access import Access
-from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
-from agentcore.kit.ids import Ids
 from agentcore.kit.security import CredentialAuthenticator, TokenAuthority
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.administration.api import router
@@ -85,17 +83,13 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def service(
-    upstream: Upstream, database: Database, cache: Cache, supervisor: Supervisor, ids: Ids
-) -> AsyncIterator[Premises]:
-    async with opened(upstream, database, cache, supervisor, ids) as running:
+async def service(upstream: Upstream, ground: dict[str, Any]) -> AsyncIterator[Premises]:
+    async with opened(upstream, ground) as running:
         yield running
 
 
 @asynccontextmanager
-async def opened(
-    upstream: Upstream, database: Database, cache: Cache, supervisor: Supervisor, ids: Ids
-) -> AsyncIterator[Premises]:
+async def opened(upstream: Upstream, ground: dict[str, Any]) -> AsyncIterator[Premises]:
     provider = {"kind": "compatible", "base_url": upstream.v1}
     config = GatewayConfig.model_validate(
         {
@@ -113,15 +107,7 @@ async def opened(
             ],
         }
     )
-    async with open_gateway(
-        config,
-        database=database,
-        cache=cache,
-        supervisor=supervisor,
-        metrics=GatewayMetrics(CollectorRegistry()),
-        clock=CLOCK,
-        ids=ids,
-    ) as gateway:
+    async with open_gateway(config, **ground) as gateway:
         app = FastAPI()
         app.include_router(router(lambda: gateway.limits))
         endpoint = OpenAIEndpoint(lambda: gateway.front, clock=CLOCK, max_body_bytes=100_000)
@@ -211,15 +197,12 @@ async def test_who_asks_too_often_is_told_when_to_return(service: Premises) -> N
 
 
 async def test_replicas_share_rates_and_budgets(
-    service: Premises,
-    upstream: Upstream,
-    database: Database,
-    cache: Cache,
-    ids: Ids,
+    service: Premises, upstream: Upstream, ground: dict[str, Any]
 ) -> None:
+    metrics = GatewayMetrics(CollectorRegistry())
     async with (
         Supervisor() as elsewhere,
-        opened(upstream, database, cache, elsewhere, ids) as other,
+        opened(upstream, {**ground, "supervisor": elsewhere, "metrics": metrics}) as other,
     ):
         rated = await service.key(requests_per_minute=4)
         answered = [await counted(each, rated, openai.RateLimitError) for each in (service, other)]

@@ -6,19 +6,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from agentcore.kit.cache import Cache
-from agentcore.kit.clock import SystemClock
-from agentcore.kit.db import Database
-from agentcore.kit.ids import Ids
-from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
-from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig, LLMRequest
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.simulators.models import ClusterConfig, Fault
@@ -61,11 +56,7 @@ async def gateway(
     cluster: RunningCluster,
     head: RunningCluster,
     api: Upstream,
-    database: Database,
-    cache: Cache,
-    supervisor: Supervisor,
-    registry: CollectorRegistry,
-    ids: Ids,
+    ground: dict[str, Any],
 ) -> AsyncIterator[Gateway]:
     config = GatewayConfig.model_validate(
         {
@@ -88,15 +79,7 @@ async def gateway(
             ],
         }
     )
-    async with open_gateway(
-        config,
-        database=database,
-        cache=cache,
-        supervisor=supervisor,
-        metrics=GatewayMetrics(registry),
-        clock=SystemClock(),
-        ids=ids,
-    ) as opened:
+    async with open_gateway(config, **ground) as opened:
         yield opened
 
 

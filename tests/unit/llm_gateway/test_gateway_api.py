@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
-from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
-from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.api import router
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
-from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
 from tests.fakes import asgi
 from tests.fakes.asgi import As
@@ -54,23 +51,8 @@ def config(upstream: Upstream) -> GatewayConfig:
 
 
 @pytest.fixture
-async def gateway(
-    config: GatewayConfig,
-    database: Database,
-    cache: Cache,
-    supervisor: Supervisor,
-    registry: CollectorRegistry,
-    ids: Ids,
-) -> AsyncIterator[Gateway]:
-    async with open_gateway(
-        config,
-        database=database,
-        cache=cache,
-        supervisor=supervisor,
-        metrics=GatewayMetrics(registry),
-        clock=SystemClock(),
-        ids=ids,
-    ) as opened:
+async def gateway(config: GatewayConfig, ground: dict[str, Any]) -> AsyncIterator[Gateway]:
+    async with open_gateway(config, **ground) as opened:
         yield opened
 
 
@@ -138,25 +120,12 @@ async def test_a_window_is_checked(client: httpx2.AsyncClient, window: str) -> N
 
 
 async def test_leaving_writes_what_is_pending(
-    config: GatewayConfig,
-    database: Database,
-    cache: Cache,
-    registry: CollectorRegistry,
-    ids: Ids,
+    config: GatewayConfig, database: Database, ground: dict[str, Any]
 ) -> None:
-    clock = SystemClock()
-    before = clock.now()
+    before = SystemClock().now()
     async with (
-        Supervisor(clock) as supervisor,
-        open_gateway(
-            config,
-            database=database,
-            cache=cache,
-            supervisor=supervisor,
-            metrics=GatewayMetrics(registry),
-            clock=clock,
-            ids=ids,
-        ) as gateway,
+        Supervisor() as own,
+        open_gateway(config, **{**ground, "supervisor": own}) as gateway,
     ):
         from agentcore.llm_gateway.models import LLMRequest
 

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
-from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import SUCCESS, Outcome
 from agentcore.llm_gateway.allowance import UNLIMITED
 from agentcore.llm_gateway.budgets.models import BudgetTerms
 from agentcore.llm_gateway.clearance import Destination
-from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import ChatCall, GatewayConfig, TokenUsage
 from agentcore.llm_gateway.prices import FlatPrice
 from agentcore.llm_gateway.spending import open_limits, open_spending
@@ -33,21 +31,12 @@ ANSWER = Outcome(
 
 
 async def test_it_knows_budgets_from_the_start_and_gives_back_at_the_end(
-    database: Database, cache: Cache, supervisor: Supervisor, ids: Ids, registry: CollectorRegistry
+    database: Database, ids: Ids, registry: CollectorRegistry, ground: dict[str, Any]
 ) -> None:
-    clock = SystemClock()
-    before = open_limits(database, clock, ids)
+    before = open_limits(database, SystemClock(), ids)
     terms = BudgetTerms(scope="tenant", period="total", limit_usd=Decimal("0.1"))
     budget = await before.set_budget(terms, tenant="acme")
-    async with open_spending(
-        GatewayConfig(),
-        database=database,
-        cache=cache,
-        supervisor=supervisor,
-        metrics=GatewayMetrics(registry),
-        clock=clock,
-        ids=ids,
-    ) as spending:
+    async with open_spending(GatewayConfig(), **ground) as spending:
         assert await spending.guard.admit(CALL._replace(tenant="rival")) is UNLIMITED
         grant = await spending.guard.admit(CALL)
         hold = await grant.hold(CENT)

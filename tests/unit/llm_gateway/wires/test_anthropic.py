@@ -32,7 +32,10 @@ WHOLE = b"".join(
         spoken.PING,
         spoken.grows(1, type="text_delta", text="there!"),
         spoken.closes(1),
-        spoken.uses(2, '{"a":"ü', '"}'),
+        spoken.opens(2, type="tool_use", id="toolu_1", name="f", input={}),
+        spoken.grows(2, type="input_json_delta", partial_json='{"a":"ü'),
+        spoken.grows(2, type="input_json_delta", partial_json='"}'),
+        spoken.closes(2),
         spoken.turns("tool_use"),
         spoken.STOP,
     ]
