@@ -10,6 +10,7 @@ from agentcore.training.openenv.connection import Connection, Refused
 from agentcore.training.openenv.errors import (
     CapacityReached,
     OpenEnvConnectionError,
+    OpenEnvHTTPError,
     OpenEnvSpecError,
     SessionLost,
 )
@@ -58,6 +59,15 @@ async def test_a_refusal_before_the_close_is_read_also_when_sending_fails() -> N
         await eventually(lambda: not connection.alive)
         with pytest.raises(SessionLost, match="code 1000"):
             await connection.call("step", b"{}", seconds=1.0)
+
+
+async def test_a_session_that_the_token_does_not_open_is_no_lost_connection() -> None:
+    """Asking again with the same token changes nothing."""
+    last = refusal("SESSION_ERROR", "it lacks the scope 'env:control'", reason="forbidden")
+    async with ScriptedServer(states=[Leave(last)]).running() as url:
+        with pytest.raises(OpenEnvHTTPError, match="env:control") as caught:
+            await opened(url)
+    assert (caught.value.hint, caught.value.retryable) == ("check the token", False)
 
 
 async def test_an_announced_end_is_told_at_the_next_call() -> None:

@@ -25,6 +25,7 @@ FAREWELL_SECONDS = 2.0
 DEEPEST_ANSWER = 200
 ENVELOPES = 254 - DEEPEST_ANSWER
 ANOTHER = "reset starts a new one"
+CHECK_TOKEN, FORBIDDEN = "check the token", "forbidden"
 NOT_OPENENV = "is this an OpenEnv server (0.2.0 or later), and the path prefix right?"
 PASSING_HINT = "it starts, is overloaded, or what stands before it cannot reach it: try again"
 # The answer that each frame gets; error frames answer all of them.
@@ -77,6 +78,10 @@ class Connection:
         except TimeoutError as exc:
             raise _silent(url, seconds) from exc
         except SessionLost as exc:
+            if exc.context.get("reason") == FORBIDDEN:
+                raise OpenEnvHTTPError(
+                    f"{url} gives no session: {exc}", hint=CHECK_TOKEN, **exc.context
+                ) from exc
             raise OpenEnvConnectionError(
                 f"{url} closed the session: {exc}", hint="the server's log says why", **exc.context
             ) from exc
@@ -168,7 +173,7 @@ def status_failure(said: str, status: int, *, location: str = "") -> OpenEnvErro
     if status in PASSING:
         return OpenEnvConnectionError(detail, hint=PASSING_HINT, upstream_status=status)
     if status in {401, 403}:
-        return OpenEnvHTTPError(detail, hint="check the token", upstream_status=status)
+        return OpenEnvHTTPError(detail, hint=CHECK_TOKEN, upstream_status=status)
     if status == 407:
         hint = "a proxy stands between; environments are reached directly"
         return OpenEnvHTTPError(detail, hint=hint, upstream_status=status)
@@ -224,7 +229,9 @@ def _failure(answer: JsonObject, asked: str) -> Refused | OpenEnvError:
         return CapacityReached(message, active, most)
     if code in {"SESSION_ERROR", "FACTORY_ERROR"}:
         ended = f"the server ended the session: {message}"
-        return SessionLost(ended, hint=ANOTHER, server_code=code)
+        # Servers of ours say why; upstream's have the code alone.
+        why = {"reason": data["reason"]} if "reason" in data else {}
+        return SessionLost(ended, hint=ANOTHER, server_code=code, **why)
     return Refused(code, message, data)
 
 
