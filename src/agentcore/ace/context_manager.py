@@ -103,6 +103,7 @@ class ContextManager:
     async def get_playbook(
         self, agent_id: str, *, principal: Principal | None = None
     ) -> ContextPlaybook:
+        """The playbook as it is now. Change nothing in it: other readers hold the same."""
         with self._metrics.playbook_retrieval.time():
             found = await self._cache.get(agent_id) or await self._fetched(agent_id)
         if not sees(principal, agent_id, tenant=found.tenant):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -20,7 +21,7 @@ from agentcore.ace.errors import (
     VersionNotFound,
 )
 from agentcore.ace.journal import Entry, rebuilt
-from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.models import ContextDelta, ContextPlaybook, DeltaOutcome
 from agentcore.kit.ids import stable_uuid
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.context import ALICE, ContextWorld
@@ -259,6 +260,47 @@ async def test_a_playbook_that_came_without_a_log_can_be_used_and_taken_back(
     listed = [entry.delta.delta_id for entry in await world.contexts.deltas("agent-123")]
     assert len(listed) == 4
     assert theirs in listed
+
+
+async def test_whatever_writers_do_at_once_the_log_leads_to_what_is_there(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    """Two processes add, change, remove, merge and roll back; some find that they came too late."""
+    other = ContextWorld(world.database, world.cache, world.supervisor, world.clock)
+    await world.aged("agent-123", 44)
+    chance = random.Random(7)
+
+    def sent() -> JsonObject:
+        one, two = chance.sample([f"b{number}" for number in range(1, 12)], 2)
+        operations: list[JsonObject] = [
+            {"op": "ADD", "section": "new", "text": f"New {chance.random()}."},
+            {"op": "UPDATE", "id": one, "text": f"Better {chance.random()}."},
+            {"op": "REMOVE", "id": one},
+            {"op": "MERGE", "ids": [one, two]},
+            {"op": "MOVE", "id": one, "section": "moved"},
+            {"op": "TAG", "id": one, "helpful": 1},
+        ]
+        return {"ops": [chance.choice(operations)]}
+
+    async def write(number: int) -> DeltaOutcome | None:
+        ledger = (world, other)[number % 2].ledger
+        try:
+            if number % 8 == 7:
+                return await ledger.rollback("agent-123", 40)
+            return await ledger.apply("agent-123", delta(sent()), None)
+        except InvalidOperation:
+            return None
+
+    outcomes = await asyncio.gather(*(write(number) for number in range(40)))
+    versions = [outcome.playbook.version for outcome in outcomes if outcome is not None]
+    assert sorted(versions) == list(range(45, 45 + len(versions)))
+    made = {one.playbook.version: one.playbook.content for one in outcomes if one is not None}
+    found = await world.store.run(lambda unit: unit.playbooks.of("agent-123"))
+    assert found is not None
+    assert found.content == made[max(versions)]
+    assert await entries_of(world, found) == found.content
+    for version in versions[::4]:
+        assert await other.ledger.content_at("agent-123", version) == made[version]
 
 
 async def leading_to(world: ContextWorld, playbook: ContextPlaybook, version: int) -> list[Entry]:
