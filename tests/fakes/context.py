@@ -162,8 +162,9 @@ class ContextWorld:
 
         return await self.store.run(work)
 
-    def stamp_of(self, playbook_id: str, *bullets: str) -> JsonObject:
-        return {"playbook": {"playbook_id": playbook_id, "version": 1, "bullets": list(bullets)}}
+    def stamp_of(self, playbook_id: str, *bullets: str, version: int = 2) -> JsonObject:
+        shown: JsonObject = {"version": version, "bullets": list(bullets)}
+        return {"playbook": {"playbook_id": playbook_id, **shown}}
 
 
 class As:

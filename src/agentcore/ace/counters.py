@@ -1,38 +1,80 @@
-"""What traces say about bullets: each was shown some of them and then succeeded or failed."""
+"""What traces say about bullets: each was shown some of them and then succeeded or failed.
+
+A trace counts for what a bullet said when it was shown. One that has been rewritten since, or taken
+back to an older wording, has neither the merits nor the faults of its other texts.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
 from agentcore.ace.content import Draft
-from agentcore.ace.models import ExecutionTrace
-from agentcore.ace.ops import Tag
+from agentcore.ace.journal import Entry
+from agentcore.ace.models import ContextPlaybook, ExecutionTrace
+from agentcore.ace.ops import Tag, perform
+
+# Traces of a playbook that has changed more often since count for nothing.
+MOST_BEHIND = 500
+# Bullets by id at each version that matters.
+Texts = Mapping[int, Mapping[str, str]]
 
 
 def rendered_in(trace: ExecutionTrace, playbook_id: str) -> frozenset[str]:
     """The bullets of this playbook that were in the agent's context, by the trace's stamp."""
-    stamp = trace.metadata.get("playbook")
-    if not isinstance(stamp, dict) or stamp.get("playbook_id") != playbook_id:
-        return frozenset()
-    bullets = stamp.get("bullets")
+    bullets = _stamp(trace, playbook_id).get("bullets")
     if not isinstance(bullets, list):
         return frozenset()
     return frozenset(bullet for bullet in bullets if isinstance(bullet, str))
 
 
+def version_of(trace: ExecutionTrace, playbook_id: str) -> int | None:
+    """The version of this playbook that the agent was shown, by the trace's stamp."""
+    version = _stamp(trace, playbook_id).get("version")
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
+
+
+def texts_at(
+    playbook: ContextPlaybook, newest_first: Iterable[Entry], versions: Collection[int]
+) -> Texts:
+    """What the bullets said at each of ``versions``, as far back as the entries lead."""
+    draft, version = Draft.of(playbook.content), playbook.version
+    found = {version: _texts(draft)} if version in versions else {}
+    for entry in newest_first:
+        perform(draft, entry.inverse, version=0)
+        version = entry.base_version
+        if version in versions:
+            found[version] = _texts(draft)
+    return found
+
+
 def folded(
-    content: Mapping[str, JsonValue], playbook_id: str, traces: Sequence[ExecutionTrace]
+    playbook: ContextPlaybook, traces: Sequence[ExecutionTrace], texts: Texts
 ) -> tuple[Tag, ...]:
-    """One TAG for each bullet that still exists and that some trace was shown."""
+    """One TAG for each bullet that some trace was shown as it is now."""
     helpful: Counter[str] = Counter()
     harmful: Counter[str] = Counter()
+    now = _texts(Draft.of(playbook.content))
     for trace in traces:
-        (helpful if trace.success else harmful).update(rendered_in(trace, playbook_id))
+        version = version_of(trace, playbook.playbook_id)
+        then = texts.get(version, {}) if version is not None else {}
+        shown = rendered_in(trace, playbook.playbook_id)
+        same = [bullet for bullet in shown & now.keys() if then.get(bullet) == now[bullet]]
+        (helpful if trace.success else harmful).update(same)
     return tuple(
         Tag(id=bullet, helpful=helpful[bullet], harmful=harmful[bullet])
-        for place in Draft.of(content).bullets()
-        if (bullet := place.bullet.id) in helpful or bullet in harmful
+        for bullet in now
+        if bullet in helpful or bullet in harmful
     )
+
+
+def _stamp(trace: ExecutionTrace, playbook_id: str) -> Mapping[str, JsonValue]:
+    stamp = trace.metadata.get("playbook")
+    ours = isinstance(stamp, dict) and stamp.get("playbook_id") == playbook_id
+    return stamp if ours and isinstance(stamp, dict) else {}
+
+
+def _texts(draft: Draft) -> dict[str, str]:
+    return {place.bullet.id: place.bullet.text for place in draft.bullets()}

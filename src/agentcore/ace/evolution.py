@@ -16,7 +16,7 @@ from decimal import Decimal
 import structlog
 from pydantic import BaseModel, ConfigDict
 
-from agentcore.ace.counters import folded
+from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
 from agentcore.ace.delta_generator import CALL_SECONDS, DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost
 from agentcore.ace.journal import Entry, advance, pending, seed
@@ -212,7 +212,8 @@ class Evolution:
         current = await unit.playbooks.of(agent_id, lock=True)
         if current is None or EvolutionMark.of(current).claim != claim.token:
             raise EvolutionClaimLost(agent_id)
-        after, entries = self.settle(current, claim.traces, proposals, generation)
+        texts = await _shown(unit, current, claim.traces)
+        after, entries = self.settle(current, claim.traces, texts, proposals, generation)
         for entry in entries:
             await unit.deltas.insert(entry)
         if after.version != current.version:
@@ -246,11 +247,15 @@ class Evolution:
         self,
         playbook: ContextPlaybook,
         traces: Sequence[ExecutionTrace],
+        texts: Texts,
         proposals: Sequence[ContextDelta],
         generation: Generation,
     ) -> tuple[ContextPlaybook, list[Entry]]:
-        """The playbook after counting and judging, and the entries that led there."""
-        after, entries = self._counted(playbook, traces)
+        """The playbook after counting and judging, and the entries that led there.
+
+        ``texts`` are what the bullets said in the versions that the traces were shown.
+        """
+        after, entries = self._counted(playbook, traces, texts)
         base = after
         # What the call cost is booked once, in its own entry.
         provenance = generation.provenance.model_copy(update={"cost_usd": Decimal(0)})
@@ -274,9 +279,9 @@ class Evolution:
         return after, entries
 
     def _counted(
-        self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]
+        self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace], texts: Texts
     ) -> tuple[ContextPlaybook, list[Entry]]:
-        tags = folded(playbook.content, playbook.playbook_id, traces)
+        tags = folded(playbook, traces, texts)
         if not tags:
             return playbook, []
         now = self._clock.now()
@@ -311,6 +316,19 @@ class Evolution:
             await unit.status.write(status.model_copy(update={"status": state}))
 
         await self._store.run(work)
+
+
+async def _shown(unit: Unit, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]) -> Texts:
+    stamped = {version_of(trace, playbook.playbook_id) for trace in traces}
+    versions = {
+        version
+        for version in stamped
+        if version is not None and playbook.version - MOST_BEHIND <= version <= playbook.version
+    }
+    later: list[Entry] = []
+    if versions and min(versions) < playbook.version:
+        later = await unit.deltas.versions(playbook.playbook_id, above=min(versions))
+    return texts_at(playbook, later, versions)
 
 
 def _asked_meanwhile(playbook: ContextPlaybook) -> EvolutionMark:

@@ -33,6 +33,29 @@ async def with_bullet(world: ContextWorld) -> ContextPlaybook:
     return await world.contexts.update_playbook("agent-123", delta)
 
 
+async def test_what_a_bullet_said_before_it_was_rewritten_is_not_counted(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    first = await with_bullet(world)
+    await world.captured(6, metadata=world.stamp_of(playbook.playbook_id, "b1"))
+    rewriting: JsonObject = {"op": "UPDATE", "id": "b1", "text": "Check three times."}
+    delta = ContextDelta(
+        delta_id="second",
+        playbook_id=playbook.playbook_id,
+        changes={"ops": [rewriting]},
+        confidence=1.0,
+        reasoning="",
+        generated_at=world.clock.now(),
+    )
+    await world.contexts.update_playbook("agent-123", delta)
+    stamp = world.stamp_of(playbook.playbook_id, "b1", version=3)
+    await world.captured(4, success=True, metadata=stamp)
+    evolved = await world.evolution.evolve("agent-123")
+    assert evolved is not None
+    bullet = bullets(evolved.playbook)["b1"]
+    assert (first.version, bullet.helpful, bullet.harmful) == (2, 4, 0)
+
+
 async def test_an_evolution_leaves_the_snapshot_that_is_due(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
