@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 from agentcore.kit.errors import AgentCoreError
 from agentcore.llm_gateway.models import ChatCall
@@ -41,13 +42,9 @@ class Shadows:
         """Copies one after the other, for as long as the process lives."""
         while True:
             call, provider = await self._queue.get()
-            try:
+            # A failure is counted where it happened; nobody waits for the answer.
+            with suppress(AgentCoreError):
                 await send(call, provider)
-            except AgentCoreError:
-                # Counted where it failed; nobody waits for it.
-                continue
-            finally:
-                self._queue.task_done()
 
 
 def _whole(call: ChatCall) -> ChatCall:

@@ -33,6 +33,10 @@ def test_a_proof_is_for_one_destination() -> None:
         Cleared(PRIVATE, VAULT).for_sending(Destination("vault", private=False))
 
 
+def test_a_destination_is_known_by_what_it_is() -> None:
+    assert Cleared(PRIVATE, VAULT).for_sending(Destination("vault", private=True)) is PRIVATE
+
+
 def test_a_proof_forged_past_its_constructor_is_seen_at_the_send() -> None:
     forged = Cleared(PRIVATE, VAULT)
     object.__setattr__(forged, "destination", WORLD)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 
 from agentcore.llm_gateway.budgets.models import (
     EVER,
+    Budget,
+    BudgetScope,
     BudgetTerms,
     Period,
     period_end,
@@ -59,6 +62,14 @@ def test_nobody_gets_more_than_there_is_nor_less_than_needed(
         assert need <= given_ <= min(available, need + chunk)
         # Something stays for the others.
         assert available - given_ >= (available - need) / 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "target", "whose"), [("tenant", "", "tenant 'acme'"), ("key", "k1", "key 'k1'")]
+)
+def test_it_says_whose_it_is(scope: BudgetScope, target: str, whose: str) -> None:
+    budget = Budget(UUID(int=1), "acme", scope, target, "day", Decimal(1), hard=True)
+    assert budget.whose == whose
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,54 @@ def test_what_costs_more_than_was_reserved_is_entered_and_owed() -> None:
     assert (told.granted, told.spent) == (3, 3)
 
 
+def test_what_is_owed_takes_nothing_from_calls_under_way() -> None:
+    lease = opened(Decimal(2))
+    assert lease.take(Decimal(1))
+    assert lease.take(Decimal(1))
+    lease.settle(Decimal(1), Decimal(3))
+    told = lease.holding()
+    assert (told.granted, told.spent) == (4, 3)
+
+
+def test_what_is_not_needed_is_given_back_but_for_a_reserve() -> None:
+    lease = opened()
+    assert lease.take(Decimal("0.2"))
+    lease.settle(Decimal("0.2"), Decimal("0.1"))
+    assert lease.take(Decimal("0.3"))
+    lease.shrink(keep=Decimal("0.25"))
+    assert (lease.granted, lease.free) == (Decimal("0.65"), Decimal("0.25"))
+    lease.shrink(keep=Decimal(5))
+    assert lease.granted == Decimal("0.65")
+
+
+def test_only_news_are_to_be_told() -> None:
+    lease = opened()
+    assert lease.take(Decimal(1))
+    lease.settle(Decimal(1), Decimal(0))
+    lease.shrink(keep=Decimal(1))
+    assert lease.told, "nothing was spent or given back"
+    lease.settle(Decimal(0), Decimal("0.1"))
+    assert not lease.told
+    lease.told = True
+    lease.shrink()
+    assert not lease.told
+    lease.told = True
+    assert lease.borrow(Decimal(1), Decimal(1))
+    assert not lease.told
+
+
+def test_use_ends_the_quiet() -> None:
+    lease = opened()
+    lease.quiet = 3
+    assert not lease.take(Decimal(2))
+    assert lease.quiet == 3
+    assert lease.take(Decimal(1))
+    assert lease.quiet == 0
+    lease.quiet = 3
+    lease.settle(Decimal(1), Decimal(0))
+    assert lease.quiet == 0
+
+
 def test_borrowing_has_an_end() -> None:
     lease = opened(Decimal(0))
     assert lease.borrow(Decimal("0.3"), Decimal("0.5"))
