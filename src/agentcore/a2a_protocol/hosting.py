@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from agentcore.a2a_protocol.errors import InvalidParams, UnsupportedOperation
-from agentcore.a2a_protocol.ports import HostedAgent
+from agentcore.a2a_protocol.ports import HostedAgent, InboundMessage
 from agentcore.kit.jsonvalue import JsonObject
+
+Reply = Callable[[InboundMessage], Awaitable[str | JsonObject | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,9 @@ class Hosting:
     """A hosted agent under its id; ``skills`` go into the cards as they are.
 
     ``concurrency`` is how many tasks it works on at once, in one process; 0 sets no limit.
+    ``reply`` is asked first, where a message begins something new: what it gives is the whole
+    answer, a message and no task. With ``repeats`` a message that comes again begins a task of
+    its own again.
     """
 
     agent_id: str
@@ -23,6 +28,8 @@ class Hosting:
     description: str = ""
     skills: tuple[JsonObject, ...] = ()
     concurrency: int = 0
+    reply: Reply | None = None
+    repeats: bool = False
 
 
 def tenant_id(agent_id: str, tenant: str) -> str:

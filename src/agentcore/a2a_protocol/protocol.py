@@ -89,7 +89,10 @@ class SpecMethods:
     async def _send(self, request: JsonObject, caller: Caller) -> JsonValue:
         options = object_of(request.get("configuration"))
         history = history_of(options)
-        begun = await self._manager.send(_sent(request, caller))
+        sent = _sent(request, caller)
+        if (message := await self._manager.reply(sent)) is not None:
+            return {"message": message}
+        begun = await self._manager.send(sent)
         if options.get("returnImmediately") is True:
             return {"task": begun.snapshot.rendered(history=history)}
         snapshot = await self._manager.settled(begun, self._config.blocking_seconds)
@@ -130,7 +133,10 @@ class SpecMethods:
     ) -> AsyncGenerator[ServerEvent]:
         """The task, then its events; a repeated message takes the stream up where it is."""
         history = history_of(object_of(request.get("configuration")))
-        begun = await self._manager.send(_sent(request, caller))
+        sent = _sent(request, caller)
+        if (message := await self._manager.reply(sent)) is not None:
+            return _once(jsonvalue.dumps({"message": message}))
+        begun = await self._manager.send(sent)
         last = None if begun.turn is not None else _last_event(caller)
         if last is not None and await self._manager.resumable(begun.record, last):
             return self._events_behind(begun.record, last)
@@ -166,6 +172,10 @@ class SpecMethods:
                     yield HEARTBEAT if event is None else ServerEvent(event.body, str(event.seq))
 
         return told()
+
+
+async def _once(body: bytes) -> AsyncGenerator[ServerEvent]:
+    yield ServerEvent(body)
 
 
 async def _told(

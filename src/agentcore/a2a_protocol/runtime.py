@@ -12,6 +12,7 @@ import structlog
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.cards import Cards, Signer
+from agentcore.a2a_protocol.conformance import ConformanceAgent
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.late import LateWires, load_signer
@@ -83,6 +84,8 @@ async def open_runtime(
         clock=on.clock,
         signer=await _signer(config),
     )
+    if config.conformance_agent:
+        cards.hosted.add(ConformanceAgent(on.clock).hosting())
     runtime = _runtime(on, cards, observers, listeners)
     on.supervisor.start("a2a-tasks", runtime.manager.watch)
     on.supervisor.start("a2a-wire", runtime.wires.warm)

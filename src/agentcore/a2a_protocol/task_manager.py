@@ -34,7 +34,7 @@ from agentcore.a2a_protocol.models.task import (
 )
 from agentcore.a2a_protocol.models.turn import DEADLINE, Sent
 from agentcore.a2a_protocol.ports import InboundMessage
-from agentcore.a2a_protocol.tasks.content import agent_message, parts_of, texts
+from agentcore.a2a_protocol.tasks.content import agent_message, part_json, parts_of, texts
 from agentcore.a2a_protocol.tasks.feeds import Feed, Feeds
 from agentcore.a2a_protocol.tasks.journal import Desk, moment
 from agentcore.a2a_protocol.tasks.reports import Reporter
@@ -118,8 +118,8 @@ class TaskManager:
             return await self._new(sent)
         for _ in range(TRIES):
             stored = await self._owned(sent.owner, sent.task_id, sent.agent)
-            known = await self._store.said(sent.key)
-            if known is not None:
+            hosting = self._hosted.choose(stored.record.agent_id)
+            if not hosting.repeats and await self._store.said(sent.key) is not None:
                 return Begun(stored.record, stored.snapshot)
             if sent.context_id and sent.context_id != stored.record.context_id:
                 raise InvalidParams(
@@ -129,9 +129,23 @@ class TaskManager:
             _check_open(stored.record)
             if stored.record.state in RUNNING:
                 await self._turn_over(stored.record)
-            elif begun := await self._continued(sent, stored):
+            elif begun := await self._continued(sent, stored, hosting):
                 return begun
         raise Conflict(f"the task {sent.task_id} is changed by others all the time")
+
+    async def reply(self, sent: Sent) -> JsonObject | None:
+        """The message by which an agent answers without a task; None where it takes one."""
+        hosting = None if sent.task_id else self._hosted.choose(sent.named)
+        if hosting is None or hosting.reply is None:
+            return None
+        context_id = sent.context_id or str(self._ids.new())
+        message: JsonObject = {**sent.message, "contextId": context_id}
+        inbound = self._inbound("", hosting, sent, message, self._config.blocking_seconds)
+        said = await hosting.reply(inbound)
+        if said is None:
+            return None
+        answer = agent_message(str(self._ids.new()), "", context_id, [part_json(said)])
+        return {name: value for name, value in answer.items() if name != "taskId"}
 
     async def settled(self, begun: Begun, seconds: float) -> TaskSnapshot:
         """The task when its turn has ended, or as it stands after that time."""
@@ -296,7 +310,8 @@ class TaskManager:
         snapshot = TaskSnapshot(head=head, version=1, history=[message])
         first = numbered(1, {TASK: snapshot.rendered()})
         stored = jsonvalue.dumps(message)
-        if await self._store.begin(record, key=sent.key, message=stored, event=first.body):
+        key = None if hosting.repeats else sent.key
+        if await self._store.begin(record, key=key, message=stored, event=first.body):
             turn = self._start(record, snapshot, hosting, sent, message)
             self._signals.announce(task_id)
             return Begun(record, snapshot, turn)
@@ -306,18 +321,18 @@ class TaskManager:
         again = await self._owned(sent.owner, known.task_id)
         return Begun(again.record, again.snapshot)
 
-    async def _continued(self, sent: Sent, stored: StoredTask) -> Begun | None:
+    async def _continued(self, sent: Sent, stored: StoredTask, hosting: Hosting) -> Begun | None:
         """A new turn of a task that waits for its client; None when somebody was faster."""
         record, snapshot = stored.record, stored.snapshot
-        hosting = self._hosted.choose(record.agent_id)
         now = moment(self._clock.now())
+        key = None if hosting.repeats else sent.key
         message: JsonObject = {
             **sent.message,
             "taskId": record.task_id,
             "contextId": record.context_id,
         }
         event = status_event(record.body, TaskState.WORKING, now)
-        said = Row(seq=record.version + 1, name=sent.key, body=jsonvalue.dumps(message))
+        said = Row(seq=record.version + 1, name=key, body=jsonvalue.dumps(message))
         snapshot.history.append(message)
         snapshot.apply(event)
         changed = replace(
@@ -347,20 +362,25 @@ class TaskManager:
         message: JsonObject,
     ) -> Turn:
         seconds = min(sent.deadline_seconds or self._config.turn_seconds, self._config.turn_seconds)
+        inbound = self._inbound(record.task_id, hosting, sent, message, seconds)
+        return self._turns.start(record, snapshot, hosting, inbound, seconds=seconds)
+
+    def _inbound(
+        self, task_id: str, hosting: Hosting, sent: Sent, message: JsonObject, seconds: float
+    ) -> InboundMessage:
         parts = parts_of(message)
-        inbound = InboundMessage(
+        return InboundMessage(
             message_id=str(message.get("messageId", "")),
             text=texts(parts),
             data=tuple(part.data for part in parts if isinstance(part.data, dict)),
             parts=parts,
             metadata={key: value for key, value in sent.all_metadata.items() if key != DEADLINE},
-            context_id=record.context_id,
-            task_id=record.task_id,
+            context_id=str(message.get("contextId", "")),
+            task_id=task_id,
             agent_id=hosting.agent_id,
             principal=sent.principal,
             deadline=self._clock.now() + timedelta(seconds=seconds),
         )
-        return self._turns.start(record, snapshot, hosting, inbound, seconds=seconds)
 
     async def _turn_over(self, record: TaskRecord, seconds: float | None = None) -> None:
         """Wait until the task does not run any more, at most as long as a sender may wait."""

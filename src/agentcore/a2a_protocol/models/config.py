@@ -14,6 +14,11 @@ class A2AConfig(BaseModel):
     protocol_0_3: bool = Field(
         default=True, description="Whether the card also lists the interface of A2A 0.3."
     )
+    conformance_agent: bool = Field(
+        default=False,
+        description="Whether messages that name no agent go to the one that answers the official "
+        "compatibility kits.",
+    )
     signing_key: SecretStr = Field(
         SecretStr(""),
         description="Private key (PEM, EC P-256) that signs the agent cards; empty: they are not "
