@@ -14,6 +14,7 @@ from a2a.helpers import get_message_text, new_text_message
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import TaskNotFoundError
 
+from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from tests.fakes.a2a import a2a, app_of, scripted, served
@@ -36,10 +37,10 @@ class Talk:
 
 @asynccontextmanager
 async def talking(
-    database: Database, version: str, *, streaming: bool = True
+    database: Database, version: str, *, streaming: bool = True, config: A2AConfig | None = None
 ) -> AsyncIterator[Talk]:
     """A client that has been told of the interface of ``version`` only."""
-    async with a2a(database) as runtime, served(app_of(runtime)) as url:
+    async with a2a(database, config=config) as runtime, served(app_of(runtime)) as url:
         async with httpx2.AsyncClient(base_url=url) as http:
             card = parse_agent_card((await http.get("/.well-known/agent-card.json")).json())
         kept = [each for each in card.supported_interfaces if each.protocol_version == version]

@@ -36,7 +36,8 @@ ABOUT = """JSON-RPC 2.0; methods are told apart by the shape of their names.
 
 | name | family |
 |---|---|
-| `SendMessage`, `SendStreamingMessage`, `GetTask`, `ListTasks`, `CancelTask`, `SubscribeToTask` | \
+| `SendMessage`, `SendStreamingMessage`, `GetTask`, `ListTasks`, `CancelTask`, `SubscribeToTask`, \
+`CreateTaskPushNotificationConfig`, `GetExtendedAgentCard`, ... | \
 A2A 1.0; send the header `A2A-Version: 1.0` |
 | `message/send`, `message/stream`, `tasks/get`, `tasks/cancel`, `tasks/resubscribe` | A2A 0.3 |
 | `agent.register`, `agent.discover`, `task.query`, `task.cancel`, ... | AgentCore |

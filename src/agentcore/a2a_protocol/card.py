@@ -80,7 +80,7 @@ def _card(
         ],
         "capabilities": {
             "streaming": True,
-            "pushNotifications": False,
+            "pushNotifications": config.push,
             "extendedAgentCard": extended and facts.auth,
             "extensions": [_extension(facts.methods)],
         },

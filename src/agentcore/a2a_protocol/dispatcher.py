@@ -59,7 +59,8 @@ log = structlog.get_logger()
 class Caller:
     """Who sends a request, what its headers say, and the agent whose own address it came to.
 
-    ``base`` is the address at which the caller reaches the service.
+    ``base`` is the address at which the caller reaches the service; ``family`` the version of the
+    protocol that the call is of.
     """
 
     principal: Principal
@@ -69,6 +70,7 @@ class Caller:
     version: str = ""
     agent: str = ""
     base: str = ""
+    family: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentcore.a2a_protocol.envelope import Call, Family
-from agentcore.a2a_protocol.errors import InvalidParams, PushNotSupported
+from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.models.task import TaskState
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
@@ -26,7 +26,6 @@ def check_params(call: Call) -> None:
             _check_names(message)
             if call.family is Family.V1_0:
                 _check_parts(message.get("parts"))
-        _check_push(params.get("configuration"))
 
 
 def _check_names(holder: JsonObject) -> None:
@@ -49,11 +48,3 @@ def _check_parts(parts: JsonValue) -> None:
     for number, part in enumerate(parts if isinstance(parts, list) else ()):
         if isinstance(part, dict) and sum(name in part for name in CONTENT) != 1:
             raise InvalidParams(f"part {number} needs exactly one of: {', '.join(CONTENT)}")
-
-
-def _check_push(configuration: JsonValue) -> None:
-    asked = configuration if isinstance(configuration, dict) else {}
-    if asked.get("taskPushNotificationConfig") or asked.get("pushNotificationConfig"):
-        raise PushNotSupported(
-            "push notifications are not offered", hint="stream the task, or poll it"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.cards import Cards
@@ -11,7 +12,6 @@ from agentcore.a2a_protocol.dispatcher import Answer, Caller
 from agentcore.a2a_protocol.envelope import Call, Family, error_response, result_response
 from agentcore.a2a_protocol.errors import (
     InvalidParams,
-    PushNotSupported,
     UnknownMethod,
     UnsupportedOperation,
 )
@@ -19,7 +19,8 @@ from agentcore.a2a_protocol.late import LateWires, Wire
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import TERMINAL, TaskRecord
 from agentcore.a2a_protocol.models.turn import Sent
-from agentcore.a2a_protocol.task_manager import TaskManager
+from agentcore.a2a_protocol.push.configs import Hearing, PushConfigs
+from agentcore.a2a_protocol.task_manager import Begun, TaskManager
 from agentcore.a2a_protocol.tasks.snapshot import TASK
 from agentcore.a2a_protocol.views import history_of, listing, owner_of, paged
 from agentcore.kit import jsonvalue
@@ -28,6 +29,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.kit.server_events import HEARTBEAT, EventResponse, ServerEvent
 
 LAST_EVENT_ID = b"last-event-id"
+PUSH_OPTION = "taskPushNotificationConfig"
 
 Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
 
@@ -51,9 +53,16 @@ class ExtendedCards:
 
 class SpecMethods:
     def __init__(
-        self, manager: TaskManager, wires: LateWires, config: A2AConfig, cards: ExtendedCards
+        self,
+        manager: TaskManager,
+        wires: LateWires,
+        config: A2AConfig,
+        *,
+        cards: ExtendedCards,
+        pushes: PushConfigs,
     ) -> None:
         self._cards = cards
+        self._pushes = pushes
         self._manager = manager
         self._wires = wires
         self._config = config
@@ -62,10 +71,10 @@ class SpecMethods:
             "GetTask": self._get,
             "ListTasks": self._list,
             "CancelTask": self._cancel,
-            "CreateTaskPushNotificationConfig": self._push,
-            "GetTaskPushNotificationConfig": self._push,
-            "ListTaskPushNotificationConfigs": self._push,
-            "DeleteTaskPushNotificationConfig": self._push,
+            "CreateTaskPushNotificationConfig": self._create_push,
+            "GetTaskPushNotificationConfig": self._get_push,
+            "ListTaskPushNotificationConfigs": self._list_pushes,
+            "DeleteTaskPushNotificationConfig": self._delete_push,
             "GetExtendedAgentCard": self._card,
         }
         self._streams = {
@@ -80,6 +89,7 @@ class SpecMethods:
         if name is None:
             raise UnknownMethod(f"there is no method {call.method[:80]!r} in A2A {call.family}")
         request = wire.read(call.method, call.body)
+        caller = replace(caller, family=call.family.value)
         if name in self._streams:
             events = await self._streams[name](request, caller)
             return Answer(stream=EventResponse(_told(events, call, wire)))
@@ -92,7 +102,7 @@ class SpecMethods:
         sent = _sent(request, caller)
         if (message := await self._manager.reply(sent)) is not None:
             return {"message": message}
-        begun = await self._manager.send(sent)
+        begun = await self._begun(sent, options, caller)
         if options.get("returnImmediately") is True:
             return {"task": begun.snapshot.rendered(history=history)}
         snapshot = await self._manager.settled(begun, self._config.blocking_seconds)
@@ -120,10 +130,39 @@ class SpecMethods:
         owner = owner_of(caller.principal)
         return await self._manager.cancel(owner, str(request["id"]), caller.agent)
 
-    async def _push(self, _request: JsonObject, _caller: Caller) -> JsonValue:
-        raise PushNotSupported(
-            "push notifications are not offered", hint="stream the task, or poll it"
-        )
+    async def _begun(self, sent: Sent, options: JsonObject, caller: Caller) -> Begun:
+        """The message sent, and the webhook set that it brings along, if it brings one."""
+        config = object_of(options.get(PUSH_OPTION))
+        if config:
+            self._pushes.check(config)
+        begun = await self._manager.send(sent)
+        if config:
+            hearing = Hearing(begun.record.task_id, begun.record.version)
+            await self._pushes.create(hearing, config, caller.family)
+        return begun
+
+    async def _create_push(self, request: JsonObject, caller: Caller) -> JsonValue:
+        record = await self._pushed(request, caller)
+        hearing = Hearing(record.task_id, record.version)
+        return await self._pushes.create(hearing, request, caller.family)
+
+    async def _get_push(self, request: JsonObject, caller: Caller) -> JsonValue:
+        record = await self._pushed(request, caller)
+        return await self._pushes.get(record.task_id, str(request["id"]))
+
+    async def _list_pushes(self, request: JsonObject, caller: Caller) -> JsonValue:
+        return await self._pushes.list((await self._pushed(request, caller)).task_id)
+
+    async def _delete_push(self, request: JsonObject, caller: Caller) -> JsonValue:
+        record = await self._pushed(request, caller)
+        await self._pushes.delete(record.task_id, str(request["id"]))
+        return None
+
+    async def _pushed(self, request: JsonObject, caller: Caller) -> TaskRecord:
+        """The caller's own task that the request is about."""
+        self._pushes.check_offered()
+        owner = owner_of(caller.principal)
+        return (await self._manager.find(owner, str(request["taskId"]), caller.agent)).record
 
     async def _card(self, _request: JsonObject, caller: Caller) -> JsonValue:
         return await self._cards.of(caller)
@@ -132,11 +171,12 @@ class SpecMethods:
         self, request: JsonObject, caller: Caller
     ) -> AsyncGenerator[ServerEvent]:
         """The task, then its events; a repeated message takes the stream up where it is."""
-        history = history_of(object_of(request.get("configuration")))
+        options = object_of(request.get("configuration"))
+        history = history_of(options)
         sent = _sent(request, caller)
         if (message := await self._manager.reply(sent)) is not None:
             return _once(jsonvalue.dumps({"message": message}))
-        begun = await self._manager.send(sent)
+        begun = await self._begun(sent, options, caller)
         last = None if begun.turn is not None else _last_event(caller)
         if last is not None and await self._manager.resumable(begun.record, last):
             return self._events_behind(begun.record, last)

@@ -21,12 +21,15 @@ from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
 from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
+from agentcore.a2a_protocol.push.configs import PushConfigs
+from agentcore.a2a_protocol.push.sender import PushSender
+from agentcore.a2a_protocol.push.store import PushStore
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
 from agentcore.a2a_protocol.tasks.journal import Desk
 from agentcore.a2a_protocol.tasks.reports import Reporter
-from agentcore.a2a_protocol.tasks.signals import Channel, ChannelSignals, NoSignals, Signals
+from agentcore.a2a_protocol.tasks.signals import BothSignals, Channel, ChannelSignals, Signals
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.turns import Turns
 from agentcore.a2a_protocol.views import TaskViews
@@ -50,6 +53,7 @@ class A2ARuntime:
     dispatcher: Dispatcher
     cards: Cards
     wires: LateWires
+    sender: PushSender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,8 @@ async def open_runtime(
         cards.hosted.add(ConformanceAgent(on.clock).hosting())
     runtime = _runtime(on, cards, observers, listeners)
     on.supervisor.start("a2a-tasks", runtime.manager.watch)
+    if config.push:
+        on.supervisor.start("a2a-push", runtime.sender.watch)
     on.supervisor.start("a2a-wire", runtime.wires.warm)
     try:
         yield runtime
@@ -107,7 +113,15 @@ def _runtime(
     listeners: Sequence[LifecycleListener],
 ) -> A2ARuntime:
     config, registry, hosted = cards.config, cards.registry, cards.hosted
-    manager = _task_manager(config, on, hosted, observers)
+    wires, pushes = LateWires(on.clock), PushStore(on.database)
+    sender = PushSender(
+        pushes,
+        VersionedTaskStore(on.database),
+        wires,
+        clock=on.clock,
+        anywhere=config.push_anywhere,
+    )
+    manager = _task_manager(config, on, hosted, observers, sender)
     agents = AgentLifecycleManager(
         AgentStore(on.database),
         hosted=hosted,
@@ -116,7 +130,7 @@ def _runtime(
         clock=on.clock,
         ids=on.ids,
     )
-    tasks, wires = TaskViews(manager), LateWires(on.clock)
+    tasks = TaskViews(manager)
     register_methods(registry, agents, tasks)
     return A2ARuntime(
         config=config,
@@ -127,18 +141,31 @@ def _runtime(
         manager=manager,
         dispatcher=Dispatcher(
             registry,
-            SpecMethods(manager, wires, config, ExtendedCards(agents, cards)),
+            SpecMethods(
+                manager,
+                wires,
+                config,
+                cards=ExtendedCards(agents, cards),
+                pushes=PushConfigs(
+                    pushes, on.clock, offered=config.push, anywhere=config.push_anywhere
+                ),
+            ),
             config=config,
             metrics=on.metrics,
             clock=on.clock,
         ),
         cards=cards,
         wires=wires,
+        sender=sender,
     )
 
 
 def _task_manager(
-    config: A2AConfig, on: Surroundings, hosted: HostedAgents, observers: Sequence[TaskObserver]
+    config: A2AConfig,
+    on: Surroundings,
+    hosted: HostedAgents,
+    observers: Sequence[TaskObserver],
+    sender: PushSender,
 ) -> TaskManager:
     desk = Desk(
         store=VersionedTaskStore(on.database),
@@ -161,15 +188,16 @@ def _task_manager(
     def heard(task_id: str) -> None:
         manager.heard(task_id)
 
-    signals: Signals = NoSignals()
+    signals: Signals = sender
     if on.channel is not None:
-        signals = ChannelSignals(
+        channel = ChannelSignals(
             on.channel,
             heard,
             sender=desk.worker,
             supervisor=on.supervisor,
             clock=on.clock,
         )
+        signals = BothSignals(sender, channel)
     turns = Turns(
         desk,
         feeds=feeds,

@@ -138,11 +138,11 @@ CASES = [
     Case(
         "webhook inside",
         request("SendMessage", message=message(), configuration=WEBHOOK),
-        -32003,
+        -32602,
         1,
         V1,
     ),
-    Case("webhook", request("CreateTaskPushNotificationConfig", taskId="t", **PUSH), -32003, 1, V1),
+    Case("webhook", request("CreateTaskPushNotificationConfig", taskId="t", **PUSH), -32001, 1, V1),
     Case("unknown agent", send(metadata={"agent_id": "nobody"}), -32602, 1, V1),
     Case(
         "unknown tenant", request("SendMessage", message=message(), tenant="nobody"), -32602, 1, V1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agentcore.a2a_protocol.envelope import Call, family_of
-from agentcore.a2a_protocol.errors import InvalidParams, PushNotSupported
+from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.preflight import LONGEST_NAME, check_params
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
@@ -57,13 +57,3 @@ def test_params_that_the_sdk_would_take(method: str, params: JsonObject) -> None
 )
 def test_params_for_the_sdk_to_judge(method: str, params: JsonObject) -> None:
     check_params(call(method, params))
-
-
-@pytest.mark.parametrize(
-    ("method", "member"),
-    [("SendMessage", "taskPushNotificationConfig"), ("message/send", "pushNotificationConfig")],
-)
-def test_a_webhook_is_refused_and_not_ignored(method: str, member: str) -> None:
-    params: JsonObject = {"message": message(), "configuration": {member: {"url": "http://x"}}}
-    with pytest.raises(PushNotSupported):
-        check_params(call(method, params))

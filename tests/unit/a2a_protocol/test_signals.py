@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from agentcore.a2a_protocol.tasks.signals import CHANNEL, ChannelSignals, NoSignals
+from agentcore.a2a_protocol.tasks.signals import CHANNEL, BothSignals, ChannelSignals
 from agentcore.kit import jsonvalue
 from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
@@ -58,7 +58,6 @@ def test_what_is_no_word_of_ours_is_passed_over() -> None:
     assert heard == []
     wire.handlers[0](jsonvalue.dumps({"from": "x", "tasks": ["t"]}))
     assert heard == ["t"]
-    NoSignals().announce("t")
 
 
 async def test_over_the_real_channel(cache: Cache, supervisor: Supervisor) -> None:
@@ -73,3 +72,14 @@ async def test_over_the_real_channel(cache: Cache, supervisor: Supervisor) -> No
             one.announce("t")
             await asyncio.sleep(0.05)
     assert heard[0] == "t"
+
+
+def test_each_of_several_is_told() -> None:
+    told: list[str] = []
+
+    class Ear:
+        def announce(self, task_id: str) -> None:
+            told.append(task_id)
+
+    BothSignals(Ear(), Ear()).announce("t")
+    assert told == ["t", "t"]

@@ -14,6 +14,12 @@ class A2AConfig(BaseModel):
     protocol_0_3: bool = Field(
         default=True, description="Whether the card also lists the interface of A2A 0.3."
     )
+    push: bool = Field(
+        default=True, description="Whether callers may have webhooks told of their tasks."
+    )
+    push_anywhere: bool = Field(
+        default=False, description="Whether webhooks may be at private and loopback addresses."
+    )
     conformance_agent: bool = Field(
         default=False,
         description="Whether messages that name no agent go to the one that answers the official "

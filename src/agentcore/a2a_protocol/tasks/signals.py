@@ -32,11 +32,13 @@ class Signals(Protocol):
         ...
 
 
-class NoSignals:
-    """Of a process that has no others, or none that hear."""
+class BothSignals:
+    def __init__(self, *signals: Signals) -> None:
+        self._signals = signals
 
     def announce(self, task_id: str) -> None:
-        return None
+        for each in self._signals:
+            each.announce(task_id)
 
 
 class ChannelSignals:

@@ -1,0 +1,140 @@
+"""Telling webhooks what a task's log says: each event, in order, at least once.
+
+A webhook's place in the log is in the database, and one process at a time tells it; what dies
+meanwhile is taken up by the next. One that does not answer is tried again, ever more rarely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+import aiohttp
+import structlog
+
+from agentcore.a2a_protocol.late import LateWires
+from agentcore.a2a_protocol.models.task import TaskEvent
+from agentcore.a2a_protocol.push.store import Push, PushStore
+from agentcore.a2a_protocol.push.targets import open_session
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.kit import jsonvalue
+from agentcore.kit.clock import Clock
+from agentcore.kit.jsonvalue import JsonObject, object_of
+
+AT_ONCE = 16
+PAGE = 100
+LOOK_SECONDS = 1.0
+# For this long nobody else tells a webhook that somebody has begun to tell.
+CLAIM = timedelta(seconds=120)
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 600.0
+MOST_ATTEMPTS = 15
+MEDIA_TYPE = {"1.0": "application/a2a+json", "0.3": "application/json"}
+FAULTS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
+
+log = structlog.get_logger()
+
+
+class PushSender:
+    def __init__(
+        self,
+        pushes: PushStore,
+        tasks: VersionedTaskStore,
+        wires: LateWires,
+        *,
+        clock: Clock,
+        anywhere: bool,
+    ) -> None:
+        self._pushes = pushes
+        self._tasks = tasks
+        self._wires = wires
+        self._clock = clock
+        self._anywhere = anywhere
+        self._news = asyncio.Event()
+
+    def announce(self, task_id: str) -> None:
+        """A task of this process has news."""
+        self._news.set()
+
+    async def watch(self) -> None:
+        """Tell whoever has something to hear; runs until cancelled."""
+        async with open_session(anywhere=self._anywhere) as session:
+            busy = 0
+            while True:
+                if busy < AT_ONCE:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await self._news.wait()
+                self._news.clear()
+                busy = await self.tell_due(session)
+
+    async def tell_due(self, session: aiohttp.ClientSession) -> int:
+        """Tell those that are due; how many they were."""
+        now = self._clock.now()
+        due = await self._pushes.due(now, now + CLAIM, AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for push in due:
+                group.create_task(self._tell(session, push))
+        return len(due)
+
+    async def _tell(self, session: aiohttp.ClientSession, push: Push) -> None:
+        delivered = push.delivered
+        events = await self._tasks.events(push.task_id, delivered, PAGE)
+        for event in events:
+            fault = await self._posted(session, push, event)
+            if fault:
+                await self._failed(push, delivered, fault)
+                return
+            delivered = event.seq
+        if not events:  # the log has been let go since
+            record = await self._tasks.peek(push.task_id)
+            delivered = delivered if record is None else record.version
+        await self._pushes.told(push, delivered, attempts=0, next_at=self._clock.now())
+
+    async def _failed(self, push: Push, delivered: int, fault: str) -> None:
+        attempts = push.attempts + 1 if delivered == push.delivered else 1
+        wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (attempts - 1))
+        given_up = attempts >= MOST_ATTEMPTS
+        again = None if given_up else self._clock.now() + timedelta(seconds=wait)
+        if given_up:
+            log.warning("a webhook is given up", task_id=push.task_id, reason=fault)
+        await self._pushes.told(push, delivered, attempts=attempts, next_at=again)
+
+    async def _posted(self, session: aiohttp.ClientSession, push: Push, event: TaskEvent) -> str:
+        """Why the webhook has not taken the event; empty when it has."""
+        body = await self._body(push, event)
+        if body is None:
+            return ""
+        try:
+            async with session.post(
+                str(push.body["url"]),
+                data=body,
+                headers=_headers(push),
+                allow_redirects=False,
+            ) as response:
+                return "" if 200 <= response.status < 300 else f"status {response.status}"
+        except FAULTS as error:
+            return type(error).__name__
+
+    async def _body(self, push: Push, event: TaskEvent) -> bytes | None:
+        """1.0 tells the event; 0.3 tells the task, where its state has changed."""
+        if push.family != "0.3":
+            return event.body
+        record = await self._tasks.peek(push.task_id) if event.state is not None else None
+        if record is None:
+            return None
+        stored = await self._tasks.whole(push.task_id, record.owner)
+        if stored is None:
+            return None
+        wire = await self._wires.previous()
+        return jsonvalue.dumps(wire.write("GetTask", stored.snapshot.rendered()))
+
+
+def _headers(push: Push) -> dict[str, str]:
+    headers = {"content-type": MEDIA_TYPE.get(push.family, MEDIA_TYPE["1.0"])}
+    if token := push.body.get("token"):
+        headers["x-a2a-notification-token"] = str(token)
+    how: JsonObject = object_of(push.body.get("authentication"))
+    if how.get("scheme") and how.get("credentials"):
+        headers["authorization"] = f"{how['scheme']} {how['credentials']}"
+    return headers
