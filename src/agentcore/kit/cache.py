@@ -223,6 +223,8 @@ class Cache:
                 continue
             message = await pubsub.get_message(timeout=PROBE_SECONDS)
             if message is None:
+                # Nothing came: is nobody there to send it?
+                await redis.ping()
                 continue
             if message["type"] == "message":
                 self._deliver(names[message["channel"]], bytes(message["data"]))

@@ -106,6 +106,17 @@ async def test_what_was_deleted_while_redis_was_away_stays_deleted(
         assert await cache.get("kept") == b"kept"
 
 
+async def test_a_redis_that_falls_silent_is_noticed_though_nobody_asks_it(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    async with open_cache(CacheConfig(timeout=0.1), redis_server.url, supervisor) as cache:
+        cache.subscribe("news", lambda _: None)
+        await eventually(lambda: cache.era > 0, 20.0)
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        await eventually(lambda: cache.degraded, 20.0)
+        os.kill(redis_server.pid, signal.SIGCONT)
+
+
 async def test_losing_redis_for_good_costs_no_error(
     redis_server: RedisServer, supervisor: Supervisor
 ) -> None:
