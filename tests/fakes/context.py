@@ -8,7 +8,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.hosting import HostedAgents
@@ -165,18 +164,6 @@ class ContextWorld:
     def stamp_of(self, playbook_id: str, *bullets: str, version: int = 2) -> JsonObject:
         shown: JsonObject = {"version": version, "bullets": list(bullets)}
         return {"playbook": {"playbook_id": playbook_id, **shown}}
-
-
-class As:
-    """ASGI middleware that lets every request in as ``principal``."""
-
-    def __init__(self, app: ASGIApp, principal: Principal) -> None:
-        self._app = app
-        self._principal = principal
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["principal"] = self._principal
-        await self._app(scope, receive, send)
 
 
 def context_app(world: ContextWorld) -> FastAPI:

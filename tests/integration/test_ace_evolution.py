@@ -17,9 +17,9 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
 from agentcore.simulators.model import ScriptedModel as SimulatedModel
 from agentcore.simulators.prompt import Message
-from tests.fakes.asgi import client
+from tests.fakes.asgi import As, client
 from tests.fakes.clock import ManualClock
-from tests.fakes.context import ALICE, As, ContextWorld, context_app
+from tests.fakes.context import ALICE, ContextWorld, context_app
 from tests.fakes.language_model import ScriptedModel
 
 BASE = "/internal/context"

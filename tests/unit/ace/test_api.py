@@ -11,8 +11,8 @@ import pytest
 
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from tests.fakes.asgi import client
-from tests.fakes.context import ALICE, MALLORY, As, ContextWorld, context_app
+from tests.fakes.asgi import As, client
+from tests.fakes.context import ALICE, MALLORY, ContextWorld, context_app
 
 BASE = "/internal/context"
 NEW: JsonObject = {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.llm_gateway.admission import (
+    ASSUMED_SERVICE,
     LEAST_RESERVE,
     NO_QUEUE,
     RESERVE_SECONDS,
@@ -180,6 +181,21 @@ async def test_what_cannot_start_in_time_is_refused_now() -> None:
     with pytest.raises(Full):
         await door.enter(call(deadline=clock.monotonic() + waits / 2))
     assert door.queued["low"] == 0
+
+
+@pytest.mark.parametrize("limit", [1, 4])
+async def test_the_wait_is_that_of_all_ahead_shared_by_the_places(limit: int) -> None:
+    door = gate(limit)
+    line = Line(door)
+    for number in range(limit):
+        await line.ask(str(number), call("high"))
+    owner = call("high").owner
+    assert door.forecast("high", owner) == ASSUMED_SERVICE / limit
+    for number in range(2):
+        await line.ask(f"waiting {number}", call("high"))
+    assert door.forecast("high", owner) == 3 * ASSUMED_SERVICE / limit
+    await line.serve()
+    assert door.forecast("high", owner) == 0
 
 
 async def test_the_line_is_bounded_by_class() -> None:

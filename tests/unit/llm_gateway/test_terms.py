@@ -24,6 +24,12 @@ def test_models_are_allowed_by_globs(patterns: tuple[str, ...], model: str, allo
     assert Terms(models=patterns).allow(model) is allowed
 
 
+def test_any_rate_is_metered() -> None:
+    assert Terms(models=("m",), ceiling=2).unmetered
+    assert not Terms(requests_per_minute=0).unmetered
+    assert not Terms(tokens_per_minute=5).unmetered
+
+
 def test_only_keys_have_terms() -> None:
     assert terms_of(ANYBODY) is NO_TERMS
     holder = KeyHolder(subject="a", tenant="t", scopes=OPEN, terms=Terms(models=("m",)))
