@@ -128,7 +128,7 @@ FULL = refusal("CAPACITY_REACHED", "full", active_sessions=4, max_sessions=4)
 
 
 def client(url: str, **options: Any) -> OpenEnvClient:
-    return OpenEnvClient(url, **{"timeout": 5.0, "max_retries": 1, **options})
+    return OpenEnvClient(url, **{"timeout": 20.0, "max_retries": 1, **options})
 
 
 @dataclass

@@ -66,7 +66,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(kind: str) -> AsyncIterator[Gateway]:
+async def gateway(kind: str, seconds: float = 10.0) -> AsyncIterator[Gateway]:
     async with llm_upstream() as upstream:
         upstream.behaviour = SAYS[kind]
         config = ProviderConfig.model_validate(
@@ -75,7 +75,7 @@ async def gateway(kind: str) -> AsyncIterator[Gateway]:
                 "kind": kind,
                 "base_url": upstream.v1,
                 "models": {"m": "theirs"},
-                "timeouts": {"first_byte": 0.2, "idle": 0.2, "total": 0.2},
+                "timeouts": {"first_byte": seconds, "idle": seconds, "total": seconds},
             }
         )
         async with (
@@ -89,7 +89,9 @@ async def gateway(kind: str) -> AsyncIterator[Gateway]:
 
 @pytest.fixture(params=KINDS)
 async def over(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
-    async with gateway(request.param) as running:
+    # Only where nothing comes is the end of the time what is waited for.
+    seconds = 0.2 if "stalled" in request.node.name else 10.0
+    async with gateway(request.param, seconds) as running:
         yield running
 
 

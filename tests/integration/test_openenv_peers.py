@@ -115,10 +115,12 @@ async def test_our_client_plays_on_upstreams_server(any_upstream: str) -> None:
 
 
 async def test_our_client_gives_up_a_slow_step(any_upstream: str) -> None:
-    async with OpenEnvClient(any_upstream, timeout=0.2) as env:
+    async with OpenEnvClient(any_upstream, timeout=20.0) as env:
         await env.reset()
+        env.timeout = 0.2
         with pytest.raises(StepTimeout):
             await env.step(say("slow"))
+        env.timeout = 20.0
         with pytest.raises(SessionLost):
             await env.step(say("hello"))
         await env.reset()

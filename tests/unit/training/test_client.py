@@ -195,10 +195,12 @@ async def test_a_server_that_restarted_between_episodes_goes_unnoticed() -> None
 
 async def test_a_step_without_answer_times_out_and_gives_up_the_session() -> None:
     server = ScriptedServer(steps=[Hang])
-    async with server.running() as url, client(url, timeout=0.05) as env:
+    async with server.running() as url, client(url) as env:
         await env.reset()
+        env.timeout = 0.05
         with pytest.raises(StepTimeout):
             await env.step(SAY)
+        env.timeout = 10.0
         with pytest.raises(SessionLost):
             await env.step(SAY)
         await env.reset()

@@ -251,10 +251,12 @@ async def test_an_action_without_json_form_is_not_sent_and_the_episode_goes_on()
 async def test_a_timeout_of_the_state_leaves_no_answer_behind() -> None:
     server = ScriptedServer(states=[observation(), Hang])
     server.states[0] = {"type": "state", "data": {"step_count": 0}}
-    async with server.running() as url, client(url, timeout=0.05) as env:
+    async with server.running() as url, client(url) as env:
         await env.reset()
+        env.timeout = 0.05
         with pytest.raises(StepTimeout):
             await env.state()
+        env.timeout = 10.0
         with pytest.raises(SessionLost):
             await env.step(SAY)
         await env.reset()

@@ -102,10 +102,12 @@ async def test_another_call_waits_for_the_outcome_and_no_second_step_begins() ->
 )
 async def test_faults_are_those_of_a_step(reply: Reply, error: type[Exception], lost: bool) -> None:
     server = ScriptedServer(steps=[reply])
-    async with server.running() as url, client(url, timeout=0.1) as env:
+    async with server.running() as url, client(url) as env:
         await env.reset()
         events = env.subscribe_updates()
+        env.timeout = 0.1 if reply is Hang else 10.0
         coming = begun(env)
+        env.timeout = 10.0
         with pytest.raises(error):
             await env.finish_step(coming)
         assert env.phase == ("lost" if lost else "playing")

@@ -31,8 +31,11 @@ from tests.fakes.openenv_servers import (
 
 
 async def ask(reply: Reply, transcript: Transcript) -> None:
+    seconds = 0.2 if reply is Hang else 10.0
     async with ScriptedServer(steps=[reply]).running() as url:
-        async with talking(socket_url(url), headers={}, seconds=0.2, transcript=transcript) as talk:
+        async with talking(
+            socket_url(url), headers={}, seconds=seconds, transcript=transcript
+        ) as talk:
             await talk.ask("step", {"text": "a" * 400})
 
 

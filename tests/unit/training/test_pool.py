@@ -29,7 +29,7 @@ def guess(number: int) -> Action:
 
 
 def client(url: str) -> OpenEnvClient:
-    return OpenEnvClient(url, timeout=2.0, max_retries=1)
+    return OpenEnvClient(url, timeout=20.0, max_retries=1)
 
 
 def results(found: list[StepResult | SessionFailure | None]) -> list[StepResult]:

@@ -85,7 +85,7 @@ async def test_a_lost_session_is_told_once(
             envs,
             clock,
             watch=lambda served: metrics.watch(served.name, "client"),
-            step_seconds=0.2,
+            step_seconds=1.5 if reply is Hang else 10.0,
             **config,
         ) as sessions:
             session = await sessions.open(ADA, "far", seed=1)

@@ -233,7 +233,7 @@ async def test_an_open_that_fails_can_be_repeated(envs: str, clock: ManualClock)
     server = ScriptedServer(resets=[Hang])
     async with server.running() as url:
         remote = {"name": "far", "url": url}
-        async with sessions_at(envs, clock, environments=[remote], step_seconds=0.05) as sessions:
+        async with sessions_at(envs, clock, environments=[remote], step_seconds=1.5) as sessions:
             opening = [sessions.open(ADA, "far", session_id="s", seed=1) for _ in range(2)]
             failed, opened = await asyncio.gather(*opening, return_exceptions=True)
             assert isinstance(failed, OpenEnvResetError)

@@ -211,13 +211,9 @@ class LocalRuntime:
         path = _keeper_file(home, name)
         # Whoever only looks holds the lock for a moment.
         lock = await self._locked(path, name, end)
-        try:
-            os.ftruncate(lock, 0)
-            await asyncio.to_thread(
-                self._start_keeper, name, lock, before.port if before is not None else 0
-            )
-        finally:
-            os.close(lock)
+        os.ftruncate(lock, 0)
+        port = before.port if before is not None else 0
+        await asyncio.shield(asyncio.to_thread(self._start_keeper, name, lock, port))
         while not path.read_bytes():
             if not self._is_kept(home, name):
                 raise DeploymentFailed(
@@ -226,8 +222,9 @@ class LocalRuntime:
             await self._pause(name, end, "its keeper does not start")
 
     def _start_keeper(self, name: str, lock: int, port: int) -> None:
+        """Closes ``lock`` itself: whoever gives up waiting for this thread does not end it."""
         log = self.log(name)
-        with Path(f"{log}-keeper.log").open("ab") as output:
+        with os.fdopen(lock, "wb"), Path(f"{log}-keeper.log").open("ab") as output:
             subprocess.run(
                 [
                     *(sys.executable, "-m", KEEPER),
@@ -244,8 +241,10 @@ class LocalRuntime:
     async def _stop_keeper(self, home: Home, name: str) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
             end = self._clock.monotonic() + STOP_SECONDS
-            self._signal(home, name, number)
+            told = False
             while self._is_kept(home, name) and self._clock.monotonic() < end:
+                # One that is only starting has not written down who it is.
+                told = told or self._signal(home, name, number)
                 await self._clock.sleep(POLL_SECONDS)
         await self._clear(name)
 
