@@ -17,6 +17,7 @@ Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # As a part of a stream: long enough for the parts before it to arrive alone.
 PAUSE = b""
+PAUSE_SECONDS = 0.03
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 SERVING: dict[str, Any] = {
     "status": "available",
@@ -297,7 +298,7 @@ async def streamed(
     await response.prepare(request)
     for part in parts:
         if part == PAUSE:
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(PAUSE_SECONDS)
         else:
             await response.write(part)
     if end:

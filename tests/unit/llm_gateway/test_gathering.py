@@ -16,6 +16,7 @@ from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import (
     PAUSE,
+    PAUSE_SECONDS,
     Upstream,
     delta,
     event,
@@ -27,14 +28,20 @@ from tests.fakes.llm_upstream import (
 from tests.fakes.waiting import eventually
 
 HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
-QUICK = Timeouts(connect=1, first_byte=0.05, idle=0.05, total=20)
+SILENCE = 1.5
+PATIENT = Timeouts(connect=20, first_byte=20, idle=SILENCE, total=60)
+# Where nothing comes, so that the end of the time is what is waited for.
+QUICK = Timeouts(connect=20, first_byte=0.05, idle=0.05, total=20)
 
 
 @pytest.fixture
-def provider(upstream: Upstream, pool: ConnectionPool) -> ParallaxProvider:
+def provider(
+    upstream: Upstream, pool: ConnectionPool, request: pytest.FixtureRequest
+) -> ParallaxProvider:
     clock = SystemClock()
+    timeouts = QUICK if "silent" in request.node.name else PATIENT
     return ParallaxProvider(
-        upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
+        upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=timeouts
     )
 
 
@@ -52,7 +59,7 @@ async def test_a_server_that_fell_silent_is_not_waited_for_to_the_end(
 ) -> None:
     upstream.behaviour = streams(*parts, then=stalls())
     with pytest.raises(UpstreamTimeout):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             await provider.send(asked(provider))
     await eventually(lambda: upstream.cut_off)
     assert provider.gate.in_flight == 0
@@ -61,10 +68,11 @@ async def test_a_server_that_fell_silent_is_not_waited_for_to_the_end(
 async def test_a_slow_answer_may_take_longer_than_silence_may(
     provider: ParallaxProvider, upstream: Upstream
 ) -> None:
-    parts = [delta(role=True), *([delta("a"), PAUSE] * 3), delta(finish="stop"), usage_event()]
-    upstream.behaviour = streams(*parts, event("[DONE]"))
+    pauses = round(SILENCE / PAUSE_SECONDS) + 1
+    parts = [delta(role=True), *([delta("a"), PAUSE] * pauses), delta(finish="stop")]
+    upstream.behaviour = streams(*parts, usage_event(), event("[DONE]"))
     response = await provider.complete(HELLO)
-    assert response.content == "aaa"
+    assert response.content == "a" * pauses
     assert response.usage is not None
 
 

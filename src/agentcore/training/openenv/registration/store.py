@@ -252,10 +252,12 @@ class EnvironmentStore:
             .order_by(columns.next_check_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            # A plan may run a subquery once for each row, and so pass the limit: this runs once.
+            .cte("due")
         )
         statement = (
             update(environments)
-            .where(columns.id.in_(due.scalar_subquery()))
+            .where(columns.id == due.c.id)
             .values(next_check_at=until)
             .returning(environments)
         )
