@@ -83,6 +83,14 @@ async def test_what_is_not_there_is_refused_as_upstream_does(
     assert answer.json()["detail"]
 
 
+async def test_an_index_that_is_not_there_is_named_with_those_that_are(
+    http: httpx2.AsyncClient,
+) -> None:
+    told = (await http.post("/with_tasks/task", json={"split": "train", "index": 3})).json()
+    assert told["detail"] == "Invalid task index: 3"
+    assert told["hint"] == "the split 'train' has 3 tasks, the first is 0"
+
+
 async def test_splits_that_nobody_declares_are_501(http: httpx2.AsyncClient) -> None:
     answer = await http.get("/../plain/plain/splits")
     assert answer.status_code == 501

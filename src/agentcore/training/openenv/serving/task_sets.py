@@ -92,9 +92,11 @@ class TaskSets:
         asked = checked(OneTask, await json_body(request))
 
         def work(environment: AnyEnvironment) -> JsonValue:
-            if asked.index < 0:
-                raise InvalidTask("Invalid task index", hint="indexes begin at 0")
-            return {"task": _tasks(environment, asked.split)[asked.index]}
+            tasks = _tasks(environment, asked.split)
+            if not 0 <= asked.index < len(tasks):
+                hint = f"the split {asked.split!r} has {len(tasks)} tasks, the first is 0"
+                raise InvalidTask(f"Invalid task index: {asked.index}", hint=hint)
+            return {"task": tasks[asked.index]}
 
         return await self._asked(request, "get_task", work)
 
