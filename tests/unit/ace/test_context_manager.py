@@ -126,19 +126,26 @@ CALLS: dict[str, Callable[[ContextManager, ContextWorld, Principal], Awaitable[o
     "status": lambda c, w, p: c.evolution_status("agent-123", principal=p),
     "history": lambda c, w, p: c.history("agent-123", principal=p),
     "deltas": lambda c, w, p: c.deltas("agent-123", principal=p),
+    "content_at": lambda c, w, p: c.content_at("agent-123", 1, principal=p),
+    "difference": lambda c, w, p: c.difference("agent-123", 1, 1, principal=p),
 }
 
 
 async def test_no_cross_agent_leak(world: ContextWorld, playbook: ContextPlaybook) -> None:
-    for cached in (True, False):
-        if not cached:
-            await world.cache.delete("ace:playbook:agent-123")
+    uncached = ContextWorld(
+        world.database,
+        world.cache,
+        world.supervisor,
+        world.clock,
+        ACEConfig(ace_enable_cache=False),
+    )
+    for there in (world, uncached):
         for name, call in CALLS.items():
             with pytest.raises(NotFound) as caught:
-                await call(world.contexts, world, MALLORY)
+                await call(there.contexts, world, MALLORY)
             stranger = Principal(subject="x", tenant="nowhere", scopes=READ_WRITE)
             with pytest.raises(NotFound) as other:
-                await call(world.contexts, world, stranger)
+                await call(there.contexts, world, stranger)
             assert caught.value.detail == other.value.detail, name
     assert await world.contexts.get_playbook("agent-123", principal=ALICE) == playbook
 
@@ -251,6 +258,7 @@ async def test_a_removed_agent_leaves_the_cache(
     assert await world.contexts.get_playbook("agent-123") == playbook
     await world.contexts.forget("agent-123")
     assert await world.cache.get("ace:playbook:agent-123") is None
+    assert await world.playbooks.get("agent-123") is None
 
 
 async def test_a_delta_finds_its_playbook(world: ContextWorld, playbook: ContextPlaybook) -> None:
