@@ -23,7 +23,8 @@ class DeployedModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[\w][\w./:-]{0,127}$")
+    # Its length is no part of the pattern: so many repeats of all letters take 12 MiB.
+    name: str = Field(pattern=r"^\w[\w./:-]*$", max_length=128)
     model: str
     prompt: str
     max_tokens: int | None = Field(None, ge=1)
