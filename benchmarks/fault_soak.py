@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.llm_gateway.decisions import DecisionLog
 from agentcore.llm_gateway.models import ProviderConfig, Timeouts
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy
@@ -171,7 +172,7 @@ async def soak(seconds: float, *, parts: int = PARTS, least: int = 0) -> list[Sa
     async with raw_upstream(breaking) as broken, raw_upstream(answering) as healthy:
         known = providers(broken.url, healthy.url)
         async with llm_door(*known, breakers=never) as door:
-            door.router.decisions = DecisionLog(DECISIONS)
+            door.router.decisions = DecisionLog(SYSTEM_CLOCK, DECISIONS)
             running = Soak(door, (broken, healthy), random.Random(0))
             samples = []
             for _ in range(parts):

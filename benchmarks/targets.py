@@ -107,9 +107,10 @@ def served(
             "AGENTCORE_LLM_GATEWAY__PROVIDERS": json.dumps(providers),
         }
         command = [sys.executable, "-m", "agentcore", "serve", "--port", str(port)]
+        # Before it: who has just made the database is larger by what that takes.
+        key = _key(env)
         with running(command, port, core=core, env=env) as process:
             _ready(f"http://127.0.0.1:{port}/health/ready")
-            key = _key(env)
             yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})
         _gone(Path(home))
 

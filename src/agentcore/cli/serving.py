@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import signal
 import socket
@@ -33,6 +34,8 @@ BACKLOG = 2048
 # Young objects of which so many are new are looked through for cycles. Requests leave hardly any,
 # so the default of 700 looks often and finds nothing.
 YOUNG = 10_000
+M_MMAP_THRESHOLD = -3
+LARGE_BYTES = 128 * 1024
 
 
 class Server(uvicorn.Server):
@@ -114,6 +117,7 @@ def _serve_at(
     from agentcore.app import create_app, drain_of, reload_of, startup_error_of
 
     app = create_app(settings, reread)
+    return_large_memory()
     gc.freeze()
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     gc.enable()
@@ -128,6 +132,16 @@ def _serve_at(
             raise error from None
         raise
     return 0
+
+
+def return_large_memory() -> None:
+    """Have the C library give large buffers back when they are freed, as it does until the first.
+
+    From then on it keeps them, and what is small lies between them (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    with suppress(AttributeError, OSError):
+        # Other C libraries have no such call, or do not need it.
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
