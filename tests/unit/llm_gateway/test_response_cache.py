@@ -27,7 +27,8 @@ from agentcore.llm_gateway.traffic import CacheConfig
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
-from tests.fakes.llm_upstream import Upstream, delta, streams
+from tests.fakes.llm_upstream import Upstream, delta, stalls, streams
+from tests.fakes.waiting import eventually
 from tests.unit.llm_gateway.conftest import Build
 
 CALL = ChatCall(
@@ -211,6 +212,18 @@ async def test_small_answers_count_with_what_belongs_to_them(cached: Cached) -> 
     assert again.reply == answer.reply
 
 
+async def test_a_newer_answer_takes_the_place_of_the_old_one(
+    cached: Cached, clock: ManualClock
+) -> None:
+    await cached.ask()
+    size = cached.cache.size
+    clock.advance(61)
+    assert not (await cached.ask()).cached
+    assert cached.cache.size == size
+    clock.advance(60)
+    assert (await cached.ask()).cached, "it is as old as it may be, and no older"
+
+
 async def test_what_is_nested_too_deep_is_refused(cached: Cached) -> None:
     deep: JsonValue = []
     for _ in range(400):
@@ -268,6 +281,26 @@ async def test_a_stream_is_kept_when_it_is_whole(
     assert b"[DONE]" in whole
     assert len(upstream.bodies) == 2
     assert [line.status for line in lines] == ["upstream_truncated", "success", "cached"]
+
+
+async def test_who_leaves_a_stream_ends_it_and_keeps_nothing(
+    build: Build,
+    accounts: Accounts,
+    clock: ManualClock,
+    ids: Ids,
+    remote: OpenAIProvider,
+    upstream: Upstream,
+    lines: list[CallRecord],
+) -> None:
+    upstream.behaviour = streams(delta("Hel"), then=stalls())
+    cache = ResponseCache(CacheConfig(), build(remote), accounts=accounts, clock=clock, ids=ids)
+    answer = await cache.dispatch(CALL._replace(stream=True, body={**CALL.body, "stream": True}))
+    assert not isinstance(answer.reply, PlainReply)
+    assert b"Hel" in await answer.reply.next()
+    answer.reply.close()
+    await eventually(lambda: upstream.cut_off)
+    assert [line.status for line in lines] == ["cancelled"]
+    assert (remote.gate.in_flight, cache.size) == (0, 0)
 
 
 async def test_a_key_gets_no_answer_of_a_model_that_it_is_not_for(cached: Cached) -> None:
