@@ -141,6 +141,7 @@ FAULTS: dict[str, Fault] = {
     "refused": down(where="refused"),
     "no such host": down(where="nowhere"),
     "TLS handshake fails": down(where="no TLS"),
+    "a certificate that nobody signed": down(where="unknown"),
     "TLS handshake stalls": late(where="silent"),
     "stalls at connect": late(where="deaf"),
     # No answer begins.

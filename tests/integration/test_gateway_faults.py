@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import aiohttp
@@ -22,6 +23,7 @@ from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS
 from agentcore.llm_gateway.dialects.formats import FORMATS
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, Timeouts
 from tests.fakes.anthropic_speech import ANTHROPIC
+from tests.fakes.certificates import served_with, unknown_certificate
 from tests.fakes.llm_door import Door, llm_door
 from tests.fakes.llm_fault_table import FAULTS, WORDS, Fault, after, same
 from tests.fakes.llm_faults import (
@@ -33,6 +35,7 @@ from tests.fakes.llm_faults import (
     raw_upstream,
     well,
 )
+from tests.fakes.llm_holds import CountingGuard
 from tests.fakes.llm_speech import OPENAI
 from tests.fakes.responses_speech import RESPONSES
 
@@ -145,6 +148,7 @@ class Scene:
     door: Door
     broken: RawUpstream
     healthy: RawUpstream
+    guard: CountingGuard
     seen: dict[Asked, Seen] = field(default_factory=dict)
 
     async def play(self) -> None:
@@ -175,6 +179,7 @@ def providers(
         "": reached,
         "refused": f"http://127.0.0.1:{closed_port()}",
         "nowhere": "http://nobody.invalid",
+        "unknown": f"https://127.0.0.1:{odd_port}",
         "no TLS": f"https://127.0.0.1:{odd_port}",
         "silent": f"https://127.0.0.1:{odd_port}",
         "deaf": f"http://127.0.0.1:{odd_port}",
@@ -204,7 +209,7 @@ def _timeouts(fault: Fault) -> Timeouts:
 
 
 @asynccontextmanager
-async def odd_port(where: str) -> AsyncIterator[int]:
+async def odd_port(where: str, folder: Path) -> AsyncIterator[int]:
     """Where one can connect and no further, or not even that."""
 
     async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,13 +221,14 @@ async def odd_port(where: str) -> AsyncIterator[int]:
         with deaf_port() as port:
             yield port
         return
-    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    tls = served_with(unknown_certificate(folder)) if where == "unknown" else None
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=tls)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
-async def staged(fault: Fault) -> AsyncIterator[Scene]:
+async def staged(fault: Fault, folder: Path) -> AsyncIterator[Scene]:
     def breaking(path: str, body: dict[str, Any]) -> Script:
         return fault.script(SPEECHES[path], stream=body.get("stream") is True)
 
@@ -232,16 +238,18 @@ async def staged(fault: Fault) -> AsyncIterator[Scene]:
     async with (
         raw_upstream(breaking) as broken,
         raw_upstream(answering) as healthy,
-        odd_port(fault.where) as port,
+        odd_port(fault.where, folder) as port,
     ):
         known = providers(fault, reached=broken.url, healthy=healthy.url, odd_port=port)
         async with llm_door(*known) as door:
-            yield Scene(fault, door, broken, healthy)
+            guard = CountingGuard()
+            door.router.guarded_by(guard)
+            yield Scene(fault, door, broken, healthy, guard)
 
 
 @asynccontextmanager
-async def playing(fault: Fault) -> AsyncIterator[Scene]:
-    async with staged(fault) as scene:
+async def playing(fault: Fault, folder: Path) -> AsyncIterator[Scene]:
+    async with staged(fault, folder) as scene:
         async with asyncio.timeout(HANGING_SECONDS):
             await scene.play()
         yield scene
@@ -255,8 +263,8 @@ def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_what_callers_see(fault: Fault) -> None:
-    async with playing(fault) as scene:
+async def test_what_callers_see(fault: Fault, tmp_path: Path) -> None:
+    async with playing(fault, tmp_path) as scene:
         wrong = {asked.model: found for asked in scene.seen if (found := judged(scene, asked))}
         assert wrong == {}
         assert scene.seen
@@ -269,7 +277,12 @@ async def test_what_callers_see(fault: Fault) -> None:
 
 def judged(scene: Scene, asked: Asked) -> list[str]:
     """What is wrong with what one caller saw; nothing, it is to be hoped."""
-    found = [*_answer(scene, asked), *_elsewhere(scene, asked), *_line(scene, asked)]
+    found = [
+        *_answer(scene, asked),
+        *_elsewhere(scene, asked),
+        *_line(scene, asked),
+        *_money(scene, asked),
+    ]
     return [f"{each}: {scene.seen[asked]}" for each in found]
 
 
@@ -341,14 +354,23 @@ def _line(scene: Scene, asked: Asked) -> Iterator[str]:
         yield f"the ledger has {[line.status for line in lines]}"
 
 
-async def test_where_nothing_is_wrong_nobody_takes_over() -> None:
+def _money(scene: Scene, asked: Asked) -> Iterator[str]:
+    """What is held for an attempt is let go once: by what was answered, or because nothing was."""
+    begun = scene.fault.begins and asked.stream
+    first = ["settled"] if begun else ["released"]
+    due = [first, ["settled"]] if _rescued(scene, asked) else [first]
+    if (ends := scene.guard.ends(asked.model)) != due:
+        yield f"what was held became {ends}, not {due}"
+
+
+async def test_where_nothing_is_wrong_nobody_takes_over(tmp_path: Path) -> None:
     """The table's own foundation: its speeches are whole answers to the gateway."""
     fine = Fault(
         SUCCESS,
         plain=lambda speech: well(speech, WORDS, stream=False),
         stream=lambda speech: well(speech, WORDS, stream=True),
     )
-    async with playing(fine) as scene:
+    async with playing(fine, tmp_path) as scene:
         for asked, seen in scene.seen.items():
             assert seen.provider == f"broken-{asked.model}"
             assert (seen.status, seen.broken) == (200, False)
@@ -358,7 +380,7 @@ async def test_where_nothing_is_wrong_nobody_takes_over() -> None:
         assert len(scene.door.lines) == len(scene.seen)
 
 
-async def test_who_leaves_takes_the_upstream_call_along() -> None:
+async def test_who_leaves_takes_the_upstream_call_along(tmp_path: Path) -> None:
     """Each caller leaves when its answer has begun, or its call has arrived upstream."""
     endless = Fault("cancelled", plain=same(["stall"]), stream=after(end="stall"))
 
@@ -375,7 +397,7 @@ async def test_who_leaves_takes_the_upstream_call_along() -> None:
             await answer.content.readany()
 
     async with (
-        staged(endless) as scene,
+        staged(endless, tmp_path) as scene,
         asyncio.timeout(HANGING_SECONDS),
         aiohttp.ClientSession() as session,
     ):
@@ -389,3 +411,4 @@ async def test_who_leaves_takes_the_upstream_call_along() -> None:
         )
         assert {each.gate.in_flight for each in scene.door.router.providers.values()} == {0}
         assert scene.healthy.asked.total() == 0
+        assert [held.ends for held in scene.guard.holds] == [["settled"]] * len(callers)
