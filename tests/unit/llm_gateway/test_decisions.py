@@ -31,6 +31,7 @@ async def test_a_decision_is_kept_with_what_became_of_it(
 
 
 async def test_only_the_last_ones_are_kept_newest_first(build: Build, clock: ManualClock) -> None:
+    clock.advance(100)
     log = DecisionLog(clock, kept=3)
     states = build(FakeProvider("cheap", clock)).snapshot(CALL)
     decision = decide(CALL, states, CostOptimizer())

@@ -6,7 +6,11 @@ import pytest
 
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.models import ChatCall
-from agentcore.llm_gateway.providers.api import APIProvider
+from agentcore.llm_gateway.providers.api import (
+    CATALOG_RETRY_SECONDS,
+    CATALOG_SECONDS,
+    APIProvider,
+)
 from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
@@ -33,10 +37,12 @@ async def test_it_is_asked_again(
     provider: OpenAIProvider, upstream: Upstream, clock: ManualClock, supervisor: Supervisor
 ) -> None:
     supervisor.start("watch", provider.watch)
-    await eventually(lambda: provider.served_models() is not None)
+    await eventually(lambda: clock.slept == [CATALOG_SECONDS])
+    assert provider.served_models() == ("Qwen/Qwen3-8B",)
     upstream.models = ["new"]
-    clock.advance(301)
-    await eventually(lambda: provider.served_models() == ("new",))
+    clock.advance(CATALOG_SECONDS)
+    await eventually(lambda: len(clock.slept) == 2)
+    assert provider.served_models() == ("new",)
 
 
 async def test_a_provider_that_does_not_answer_is_its_own_trouble(
@@ -44,12 +50,14 @@ async def test_a_provider_that_does_not_answer_is_its_own_trouble(
 ) -> None:
     upstream.catalogue = fails(500)
     supervisor.start("watch", provider.watch)
-    await eventually(lambda: bool(provider.condition().why))
+    await eventually(lambda: clock.slept == [CATALOG_RETRY_SECONDS])
+    assert provider.condition().why
     assert provider.served_models() is None
     assert supervisor.health()["watch"].alive
     upstream.catalogue = None
-    clock.advance(6)
-    await eventually(lambda: provider.served_models() is not None)
+    clock.advance(CATALOG_RETRY_SECONDS)
+    await eventually(lambda: clock.slept == [CATALOG_RETRY_SECONDS, CATALOG_SECONDS])
+    assert provider.served_models() == ("Qwen/Qwen3-8B",)
     assert provider.condition().why == ""
 
 
