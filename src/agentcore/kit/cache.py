@@ -32,6 +32,8 @@ PROBE_SECONDS = 0.5
 # Long enough for readiness to be told first.
 QUIET_SECONDS = 0.3
 MOST_DIRTY = 10_000
+# The channel on which a process says that it has taken back what it could not while away.
+CAUGHT_UP = "kit:caught-up"
 
 log = structlog.get_logger()
 
@@ -144,6 +146,7 @@ class Cache:
 
     def subscribe(self, channel: str, handler: Handler) -> None:
         """Call ``handler`` with each message, once :meth:`watch` has noticed."""
+        self._handlers.setdefault(CAUGHT_UP, [self._start_anew])
         self._handlers.setdefault(channel, []).append(handler)
 
     async def watch(self) -> None:
@@ -199,10 +202,13 @@ class Cache:
             await redis.ping()
         if self._reachable:
             return
-        while self._dirty:
-            batch = list(self._dirty)[:500]
-            await redis.delete(*(self._name(key) for key in batch))
-            self._dirty.difference_update(batch)
+        if self._dirty:
+            while self._dirty:
+                batch = list(self._dirty)[:500]
+                await redis.delete(*(self._name(key) for key in batch))
+                self._dirty.difference_update(batch)
+            # Who was back before us has perhaps read what is deleted only now, and keeps it.
+            await redis.publish(self._name(CAUGHT_UP), b"")
         self._local.clear()
         self._reachable = True
         log.info("cache is back")
@@ -231,6 +237,9 @@ class Cache:
             else:
                 # Subscribed: what was published before this moment has not been heard.
                 self._era += 1
+
+    def _start_anew(self, _: bytes) -> None:
+        self._era += 1
 
     def _deliver(self, channel: str, message: bytes) -> None:
         for handler in self._handlers.get(channel, []):

@@ -106,6 +106,27 @@ async def test_what_was_deleted_while_redis_was_away_stays_deleted(
         assert await cache.get("kept") == b"kept"
 
 
+async def test_who_comes_back_late_has_others_start_anew(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    """They may keep what it could not delete in time."""
+    late, patient = CacheConfig(timeout=0.1), CacheConfig(timeout=60.0)
+    async with (
+        Supervisor() as elsewhere,
+        open_cache(late, redis_server.url, supervisor) as cache,
+        open_cache(patient, redis_server.url, elsewhere) as other,
+    ):
+        other.subscribe("news", lambda _: None)
+        # Two channels, of which each is heard of.
+        await eventually(lambda: other.era == 2, 20.0)
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        await cache.delete("stale")
+        assert cache.degraded
+        os.kill(redis_server.pid, signal.SIGCONT)
+        await eventually(lambda: other.era == 3, 20.0)
+        assert not other.degraded
+
+
 async def test_a_redis_that_falls_silent_is_noticed_though_nobody_asks_it(
     redis_server: RedisServer, supervisor: Supervisor
 ) -> None:
