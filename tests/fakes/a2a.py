@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -28,6 +28,7 @@ from agentcore.a2a_protocol.ports import (
     TaskOutcome,
 )
 from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.a2a_protocol.tasks.signals import Channel
 from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
@@ -54,6 +55,22 @@ def at(document: JsonValue, *path: str | int) -> JsonValue:
             assert isinstance(document, list), (step, document)
             document = document[step]
     return document
+
+
+class SharedChannel:
+    """Hands each message to all who listen, as Redis does between processes."""
+
+    def __init__(self) -> None:
+        self.handlers: list[Callable[[bytes], None]] = []
+        self.sent: list[bytes] = []
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        self.sent.append(message)
+        for handler in self.handlers:
+            handler(message)
+
+    def subscribe(self, channel: str, handler: Callable[[bytes], None]) -> None:
+        self.handlers.append(handler)
 
 
 class ScriptedAgent:
@@ -190,6 +207,7 @@ async def a2a(
     observers: tuple[TaskObserver, ...] = (),
     listeners: tuple[LifecycleListener, ...] = (),
     registry: CollectorRegistry | None = None,
+    channel: Channel | None = None,
 ) -> AsyncIterator[A2ARuntime]:
     """The A2A side as bootstrap opens it, with an agent "scripted" and an agent "second"."""
     async with Supervisor() as supervisor:
@@ -199,6 +217,7 @@ async def a2a(
             clock=clock or SystemClock(),
             ids=Ids(),
             metrics=A2AMetrics(registry or CollectorRegistry()),
+            channel=channel,
         )
         opened = open_runtime(
             config or A2AConfig.model_validate({}),

@@ -52,7 +52,7 @@ class Side:
         return task
 
     async def heard(self) -> None:
-        await asyncio.wait_for(self.observer.heard.wait(), 5)
+        await asyncio.wait_for(self.observer.heard.wait(), 30)
         self.observer.heard.clear()
 
 
@@ -196,6 +196,8 @@ async def test_a_blocking_send_has_its_limit(database: Database) -> None:
 @pytest.mark.parametrize("method", ["CancelTask", "tasks/cancel", "task.cancel"])
 async def test_cancelling_reaches_the_agent(side: Side, method: str) -> None:
     task = await side.send("wait", at_once=True)
+    while not scripted(side.runtime).seen:
+        await asyncio.sleep(0.001)
     old = Caller(principal=CALLER.principal, version="" if "/" in method else "1.0")
     params = {"task_id" if "." in method else "id": task["id"]}
     document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}

@@ -101,8 +101,8 @@ async def cancel_elsewhere(desk: Desktop) -> None:
 
 async def test_a_writer_that_was_overtaken_stops(database: Database) -> None:
     async with journal_of(database) as desk:
-        desk.journal.say(chunk(desk.journal, "mine", append=False))
         await cancel_elsewhere(desk)
+        desk.journal.say(chunk(desk.journal, "mine", append=False))
         await desk.journal.flush()
         assert (desk.owner.lost, desk.journal.overtaken) == (1, True)
         assert desk.feed.seq == 2, "followers hear what the other has written"

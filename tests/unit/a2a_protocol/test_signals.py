@@ -1,35 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from agentcore.a2a_protocol.tasks.signals import CHANNEL, BothSignals, ChannelSignals
+from agentcore.a2a_protocol.tasks.signals import BothSignals, ChannelSignals
 from agentcore.kit import jsonvalue
 from agentcore.kit.cache import Cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.supervisor import Supervisor
-
-
-class Wire:
-    """A channel that hands each message to all who listen."""
-
-    def __init__(self) -> None:
-        self.handlers: list[Callable[[bytes], None]] = []
-        self.sent: list[bytes] = []
-
-    async def publish(self, channel: str, message: bytes) -> None:
-        assert channel == CHANNEL
-        self.sent.append(message)
-        for handler in self.handlers:
-            handler(message)
-
-    def subscribe(self, channel: str, handler: Callable[[bytes], None]) -> None:
-        assert channel == CHANNEL
-        self.handlers.append(handler)
+from tests.fakes.a2a import SharedChannel
 
 
 def signals(
-    wire: Wire | Cache, sender: str, supervisor: Supervisor, heard: list[str]
+    wire: SharedChannel | Cache, sender: str, supervisor: Supervisor, heard: list[str]
 ) -> ChannelSignals:
     return ChannelSignals(
         wire, heard.append, sender=sender, supervisor=supervisor, clock=SystemClock()
@@ -37,7 +19,7 @@ def signals(
 
 
 async def test_others_hear_and_the_sender_does_not(supervisor: Supervisor) -> None:
-    wire, mine, theirs = Wire(), list[str](), list[str]()
+    wire, mine, theirs = SharedChannel(), list[str](), list[str]()
     one = signals(wire, "one", supervisor, mine)
     signals(wire, "two", supervisor, theirs)
     for task_id in ("a", "b", "a"):
@@ -51,7 +33,7 @@ async def test_others_hear_and_the_sender_does_not(supervisor: Supervisor) -> No
 
 
 def test_what_is_no_word_of_ours_is_passed_over() -> None:
-    wire, heard = Wire(), list[str]()
+    wire, heard = SharedChannel(), list[str]()
     signals(wire, "one", Supervisor(), heard)
     for message in (b"", b"[]", b'{"from":"x"}', b'{"from":"one","tasks":["t"]}'):
         wire.handlers[0](message)
