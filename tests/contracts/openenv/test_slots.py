@@ -153,11 +153,31 @@ async def test_a_session_is_its_tenants_and_has_one_socket(url: str) -> None:
         assert (await client.post("/mcp", json=request)).json()["error"]["code"] == -32602
     async with knock(subject(url, "player"), f"?session_id={session_id}") as first:
         assert (await first.ask("state"))["type"] == "state"
-        async with knock(subject(url, "second"), f"?session_id={session_id}") as second:
+        async with knock(subject(url, "boss"), f"?session_id={session_id}") as second:
             answer = (await second.next())["data"]
             assert (answer["code"], answer["reason"]) == ("SESSION_ERROR", "session_in_use")
-    async with session(subject(url, "second"), f"?session_id={session_id}") as again:
+    async with session(subject(url, "boss"), f"?session_id={session_id}") as again:
         assert (await again.ask("state"))["type"] == "state"
+
+
+async def test_two_orchestrators_never_share_a_session(url: str) -> None:
+    """Not even those of one tenant: what one resets is no other's episode."""
+    session_id = await created(url, "boss")
+    named = {"session_id": session_id}
+    async with knock(subject(url, "second"), f"?session_id={session_id}") as one:
+        assert "Unknown session_id" in (await one.next())["data"]["message"]
+    async with http(url, "second") as rival:
+        reset = await rival.post(f"/reset?session_id={session_id}", json={"seed": 1})
+        step = await rival.post(f"/step?session_id={session_id}", json={"action": GUESS})
+        assert (reset.status_code, step.status_code) == (404, 404)
+        for method, more in [
+            ("openenv/session/close", {}),
+            ("tools/call", {"name": "guess", "arguments": {"number": 1}}),
+        ]:
+            request = {**RESET, "method": method, "params": {**named, **more}}
+            assert (await rival.post("/mcp", json=request)).json()["error"]["code"] == -32602
+    async with session(subject(url, "boss"), f"?session_id={session_id}") as mine:
+        assert (await mine.ask("state"))["data"]["step_count"] == 0
 
 
 async def test_one_caller_does_not_take_every_slot(url: str, server: EnvironmentServer) -> None:
