@@ -63,7 +63,8 @@ async def test_jsonb_query_performance(database: Database) -> None:
                        WHERE content->'goals' @> '["goal 7"]'""")
         assert await connection.scalar(held) == 20
         times: dict[str, list[float]] = {"one": [], "held": []}
-        for _ in range(5):
+        # The best of many: a machine that has more to do says nothing about the query.
+        for _ in range(15):
             for name, query in (("one", one), ("held", held)):
                 began = time.perf_counter()
                 await connection.execute(query)

@@ -20,10 +20,10 @@ from tests.fakes.openenv_servers import ScriptedServer, observation, serving
 
 async def test_the_load_plays_with_every_session_and_checks_the_answers() -> None:
     async with serving(EnvironmentServer("echo", Echo)) as url:
-        outcome = await run(Job("agentcore", url, {"message": "hello"}, sessions=4, seconds=0.05))
+        outcome = await run(Job("agentcore", url, {"message": "hello"}, sessions=4, seconds=0.3))
     assert len(outcome.latencies) > 4
     assert outcome.cpu > 0
-    assert 0.05 <= outcome.elapsed < 5
+    assert 0.3 <= outcome.elapsed < 30
 
 
 async def test_a_server_that_answers_anything_is_not_the_fastest() -> None:

@@ -173,7 +173,7 @@ def watchdog_pid(home: Path, name: str) -> int:
     raise ProcessLookupError(name)
 
 
-def wait_until(condition: Callable[[], bool], message: str, seconds: float = 10) -> float:
+def wait_until(condition: Callable[[], bool], message: str, seconds: float = 30) -> float:
     """The seconds that it took."""
     start = time.monotonic()
     while not condition():

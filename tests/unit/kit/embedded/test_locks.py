@@ -72,7 +72,7 @@ def test_giving_up_from_another_thread_ends_a_long_wait() -> None:
     timer.start()
     started = time.monotonic()
     while patience.pause():
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
     timer.join()
 
 
