@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from agentcore.a2a_protocol.envelope import Call, Family
 from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.models.task import TaskState
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 SENDING = frozenset({"SendMessage", "SendStreamingMessage", "message/send", "message/stream"})
 CONTENT = ("text", "raw", "url", "data")
 # Longer names are no names, and PostgreSQL refuses to index them.
 LONGEST_NAME = 1024
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 NAMES = ("id", "taskId", "contextId", "messageId", "pageToken", "tenant")
 
 
@@ -24,8 +27,7 @@ def check_params(call: Call) -> None:
         message = params.get("message")
         if isinstance(message, dict):
             _check_names(message)
-            if call.family is Family.V1_0:
-                _check_parts(message.get("parts"))
+            _check_parts(message.get("parts"), call.family)
 
 
 def _check_names(holder: JsonObject) -> None:
@@ -44,7 +46,14 @@ def _check_state(status: JsonValue) -> None:
         )
 
 
-def _check_parts(parts: JsonValue) -> None:
-    for number, part in enumerate(parts if isinstance(parts, list) else ()):
-        if isinstance(part, dict) and sum(name in part for name in CONTENT) != 1:
-            raise InvalidParams(f"part {number} needs exactly one of: {', '.join(CONTENT)}")
+def _check_parts(parts: JsonValue, family: Family) -> None:
+    for number, part in enumerate(objects_of(parts)):
+        if family is Family.V1_0:
+            if sum(name in part for name in CONTENT) != 1:
+                raise InvalidParams(f"part {number} needs exactly one of: {', '.join(CONTENT)}")
+            raw = part.get("raw")
+        else:
+            raw = object_of(part.get("file")).get("bytes")
+        # The SDK would pass over the signs that are none of base64, and keep the rest.
+        if isinstance(raw, str) and not BASE64.fullmatch(raw):
+            raise InvalidParams(f"part {number}: its bytes are not base64")

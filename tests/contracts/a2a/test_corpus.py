@@ -7,8 +7,18 @@ import json
 from dataclasses import dataclass, field
 
 import httpx2
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agentcore.a2a_protocol.envelope import Refusal, parse
+from agentcore.a2a_protocol.errors import InvalidParams
+from agentcore.a2a_protocol.late import Wire
 from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.preflight import check_params
+from agentcore.a2a_protocol.sdk.current import REQUESTS, CurrentWire
+from agentcore.a2a_protocol.sdk.previous import METHODS as OLD_METHODS
+from agentcore.a2a_protocol.sdk.previous import PreviousWire
+from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.a2a import a2a, app_of, at, served
@@ -19,6 +29,8 @@ NOTHING = 0
 """In place of an error number: no body at all."""
 OK = 1
 """In place of an error number: a result."""
+MANY = 2
+"""In place of an error number: a list of errors of the numbers in ``to``."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,52 @@ CASES = [
     Case("id digits", request("a.b", call_id="7"), -32601, "7"),
     Case("params array", b'{"jsonrpc":"2.0","id":1,"method":"a.b","params":[1]}', -32602, 1),
     Case("params string", b'{"jsonrpc":"2.0","id":1,"method":"a.b","params":"x"}', -32600, 1),
+    Case("null", b"null", -32600),
+    Case("string", b'"a.b"', -32600),
+    Case("two documents", SEND + SEND, -32700),
+    Case("trailing comma", b'{"jsonrpc":"2.0","id":1,"method":"a.b",}', -32700),
+    Case("comment", b'{"jsonrpc":"2.0",/* x */"id":1,"method":"a.b"}', -32700),
+    Case("byte order mark", b"\xef\xbb\xbf" + SEND, -32700),
+    Case("control character", b'{"jsonrpc":"2.0","id":1,"method":"a\x01b"}', -32700),
+    Case("overlong UTF-8", b'{"jsonrpc":"2.0","id":1,"method":"\xc0\xaf"}', -32700),
+    Case("UTF-8 surrogate", b'{"jsonrpc":"2.0","id":1,"method":"\xed\xa0\x80"}', -32700),
+    Case("nothing but blanks", b" " * 1000, -32700),
+    Case("deep objects", b'{"a":' * 20_000 + b"1" + b"}" * 20_000, -32700),
+    Case("deep objects closed", b'{"a":' * 200 + b"1" + b"}" * 200, -32600),
+    Case("huge number", request("a.b").replace(b'"id": 1', b'"id": 1' + b"0" * 400), -32700),
+    Case("id of 64 bits", request("a.b", call_id=2**63), -32601, 2**63),
+    Case("id negative", request("a.b", call_id=-5), -32601, -5),
+    Case("id fraction", request("a.b", call_id=1.5), -32600),
+    Case("id array", request("a.b", call_id=[1]), -32600),
+    Case("id null", request("a.b", call_id=None), -32601),
+    Case(
+        "id with signs",
+        request("a.b", call_id='"\\/\n\u00fc\U0001f600'),
+        -32601,
+        '"\\/\n\u00fc\U0001f600',
+    ),
+    # Of a member that occurs twice, the last counts, whatever the first was.
+    Case(
+        "method twice", b'{"jsonrpc":"2.0","id":1,"method":"Fly","method":"agent.discover"}', OK, 1
+    ),
+    Case("id twice", b'{"jsonrpc":"2.0","id":{},"id":2,"method":"agent.discover"}', OK, 2),
+    Case(
+        "params twice",
+        b'{"jsonrpc":"2.0","id":1,"method":"agent.discover","params":1,"params":{"text":5}}',
+        -32602,
+        1,
+    ),
+    Case("params null", b'{"jsonrpc":"2.0","id":1,"method":"agent.discover","params":null}', OK, 1),
+    Case("unknown members", b'{"jsonrpc":"2.0","id":1,"method":"agent.discover","x":{}}', OK, 1),
+    Case("method null", request(None), -32600, 1),
+    Case("method array", request(["GetTask"]), -32600, 1),
+    Case("method empty", request(""), -32600, 1),
+    Case("method huge", request("a." + "b" * 10_000), -32601, 1),
+    Case("method of the runtime", request("rpc.discover"), -32601, 1),
+    Case("method in another case", request("sendmessage"), -32601, 1, V1),
+    Case("batch of nothings", json.dumps([None] * 3).encode(), MANY, [-32600] * 3),
+    Case("batch of batches", b"[[],[[]]]", MANY, [-32600] * 2),
+    Case("batch of 1000", json.dumps([{}] * 1000).encode(), -32600),
     # Methods
     Case("unknown", request("Fly"), -32601, 1, V1),
     Case("unknown 0.3", request("message/fly"), -32601, 1),
@@ -147,6 +205,34 @@ CASES = [
     Case(
         "unknown tenant", request("SendMessage", message=message(), tenant="nobody"), -32602, 1, V1
     ),
+    Case("message array", request("SendMessage", message=[]), -32602, 1, V1),
+    Case("message null", request("SendMessage", message=None), -32602, 1, V1),
+    Case("parts object", send(parts={}), -32602, 1, V1),
+    Case("part number", send(parts=[1]), -32602, 1, V1),
+    Case("text number", send({"text": 1}), -32602, 1, V1),
+    Case("raw no base64", send({"raw": "%%%"}), -32602, 1, V1),
+    Case("two contents", send({"text": "a", "url": "b"}), -32602, 1, V1),
+    Case("role unknown", send(role="ROLE_KING"), -32602, 1, V1),
+    Case(
+        "role missing",
+        request("SendMessage", message={"messageId": "m", "parts": [{"text": "a"}]}),
+        -32602,
+        1,
+        V1,
+    ),
+    Case("messageId number", send(messageId=7), -32602, 1, V1),
+    Case("messageId huge", send(messageId="m" * 3000), -32602, 1, V1),
+    Case("metadata array", send(metadata=[]), -32602, 1, V1),
+    Case("history negative", request("GetTask", id="x", historyLength=-1), -32602, 1, V1),
+    Case("history huge", request("GetTask", id="x", historyLength=2**40), -32602, 1, V1),
+    Case("history text", request("GetTask", id="x", historyLength="many"), -32602, 1, V1),
+    Case("id object in params", request("GetTask", id={}), -32602, 1, V1),
+    Case("id missing in params", request("GetTask"), -32602, 1, V1),
+    Case("time", request("ListTasks", statusTimestampAfter="yesterday"), -32602, 1, V1),
+    Case(
+        "last event", request("SubscribeToTask", id="none"), -32001, 1, {**V1, "last-event-id": "x"}
+    ),
+    Case("params of another method", request("GetTask", message=message()), -32602, 1, V1),
     # Tasks
     Case("unknown task", request("GetTask", id="none"), -32001, 1, V1),
     Case("unknown task 0.3", request("tasks/get", id="none"), -32001, 1),
@@ -166,6 +252,9 @@ def verdict(case: Case, response: httpx2.Response) -> str:
     if case.code == NOTHING:
         return "a body" if response.content else ""
     answer = response.json()
+    if case.code == MANY:
+        numbers = [at(each, "error", "code") for each in answer]
+        return "" if numbers == case.to else str(numbers)
     code = OK if "result" in answer else at(answer, "error", "code")
     found = (answer.get("jsonrpc"), code, answer.get("id", "none"))
     leaks = [word for word in LEAKS if word in response.text]
@@ -216,3 +305,42 @@ async def test_batches(database: Database) -> None:
         large = json.dumps([json.loads(request("agent.discover"))] * 6)
         refused = (await http.post("/a2a", content=large)).json()
         assert (at(refused, "error", "code"), at(refused, "id")) == (-32600, None)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_calls_or_refusals(raw: bytes) -> None:
+    for item in parse(raw, A2AConfig.model_validate({})).items:
+        if isinstance(item, Refusal):
+            assert item.error.rpc_code in {-32700, -32600, -32602}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+METHODS = st.sampled_from([*REQUESTS, *OLD_METHODS, "agent.discover", "task.query", "x"])
+NAMES = "id taskId message configuration metadata historyLength pageSize tenant status url"
+MEMBERS = st.sampled_from([*NAMES.split(), "pushNotificationConfig"])
+
+
+@given(METHODS, st.dictionaries(MEMBERS, VALUES, max_size=5), VALUES)
+def test_any_parameters_are_read_or_refused(
+    method: str, params: JsonObject, call_id: JsonValue
+) -> None:
+    document = {"jsonrpc": "2.0", "id": call_id, "method": method, "params": params}
+    raw = json.dumps(document).encode("utf-8", "surrogatepass")
+    for item in parse(raw, A2AConfig.model_validate({})).items:
+        if isinstance(item, Refusal):
+            assert item.error.rpc_code in {-32700, -32600, -32602}
+            continue
+        wires: dict[str, Wire] = {"1.0": CurrentWire(), "0.3": PreviousWire()}
+        wire = wires.get(item.family.value)
+        if wire is None or wire.method(item.method) is None:
+            continue
+        try:
+            check_params(item)
+            found = wire.read(item.method, item.body)
+        except InvalidParams:
+            continue
+        jsonvalue.dumps(found)
