@@ -80,7 +80,7 @@ async def test_waiting_ends_with_news_with_the_task_or_with_time() -> None:
 
 def test_a_feed_lives_as_long_as_somebody_holds_it() -> None:
     all_feeds = Feeds()
-    first = all_feeds.hold("t", 30)
+    first = all_feeds.hold("t", 5)
     assert all_feeds.hold("t", 9) is first
     assert first.seq == 5
     all_feeds.let_go("t", first)
