@@ -18,7 +18,7 @@ from tests.unit.kit.embedded.homes import client, fresh_home, processes_of, wait
 
 ROOT = os.geteuid() == 0
 ROOT_ONLY = pytest.mark.skipif(not ROOT, reason="only root can mount and give away")
-LIMITED = 'ulimit -f 1024; exec "$0" "$@"'
+LIMITED = 'export PYTHONDONTWRITEBYTECODE=1; ulimit -f 1024; exec "$0" "$@"'
 
 
 @pytest.fixture

@@ -36,7 +36,10 @@ def test_ctrl_c_leaves_a_recording_and_a_report(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_run_and_keeps_what_was_played(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.gz"
     play = f"{sys.executable} -m agentcore env run guess_number --episodes 100000 --sessions 3"
-    limited = f"ulimit -f 16; exec {play} --record {path} --json -"
+    # What it compiled would be cut, too, and break whoever loads it after this.
+    limited = (
+        f"export PYTHONDONTWRITEBYTECODE=1; ulimit -f 16; exec {play} --record {path} --json -"
+    )
     done = subprocess.run(
         ["sh", "-c", limited], capture_output=True, text=True, timeout=60, check=False
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -164,13 +165,15 @@ async def test_passwords_never_appear_in_errors() -> None:
 
 
 async def test_units_of_work_run_side_by_side(database: Database) -> None:
-    async with asyncio.timeout(5):
-        await asyncio.gather(
-            *(
-                database.run(lambda connection: connection.execute(text("SELECT pg_sleep(0.1)")))
-                for _ in range(5)
-            )
-        )
+    together = [asyncio.Event() for _ in range(5)]
+
+    async def work(number: int, connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT 1"))
+        together[number].set()
+        await asyncio.gather(*(each.wait() for each in together))
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(database.run(partial(work, number)) for number in range(5)))
 
 
 async def test_what_was_to_be_stored_never_appears_in_errors(database: Database) -> None:

@@ -83,7 +83,7 @@ async def test_another_call_waits_for_the_outcome_and_no_second_step_begins() ->
         await asyncio.sleep(0.02)
         assert not any(task.done() for task in later)
         await env.finish_step(coming)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.gather(*later)
 
 

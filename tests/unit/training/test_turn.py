@@ -101,7 +101,7 @@ async def test_one_at_a_time_in_order_and_free_in_the_end(
             await asyncio.sleep(0)
         if cancelled:
             tasks[number].cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await asyncio.gather(*tasks, return_exceptions=True)
     assert order == sorted(order)
     assert turn.take()

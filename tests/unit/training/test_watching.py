@@ -93,7 +93,7 @@ async def test_refusals_are_counted(counted: Counted) -> None:
 
 async def test_a_step_that_fails_is_no_step(counted: Counted) -> None:
     url = f"ws{counted.url.removeprefix('http')}/ws"
-    async with connect(url) as socket, asyncio.timeout(5):
+    async with connect(url) as socket, asyncio.timeout(20):
         await socket.send('{"type":"step","data":{"type":"guess","parameters":{"number":1}}}')
         assert b"environment_not_reset" in str(await socket.recv()).encode()
         await socket.send('{"type":"close"}')
