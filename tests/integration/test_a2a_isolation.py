@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx2
 import pytest
 
@@ -23,7 +25,9 @@ class Person:
     async def call(self, method: str, **params: JsonValue) -> JsonObject:
         headers = {**self.headers, "a2a-version": "" if "/" in method else "1.0"}
         document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer: JsonObject = (await self.http.post("/a2a", json=document, headers=headers)).json()
+        response = await self.http.post("/a2a", json=document, headers=headers)
+        data = [line for line in response.text.splitlines() if line.startswith("data: ")]
+        answer: JsonObject = json.loads(data[0].removeprefix("data: ") if data else response.text)
         return answer
 
     async def get(self, path: str) -> httpx2.Response:

@@ -32,6 +32,7 @@ LAST_EVENT_ID = b"last-event-id"
 PUSH_OPTION = "taskPushNotificationConfig"
 
 Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
+Begin = Callable[[JsonObject, Caller], Awaitable[AsyncGenerator[ServerEvent]]]
 
 
 class ExtendedCards:
@@ -77,7 +78,7 @@ class SpecMethods:
             "DeleteTaskPushNotificationConfig": self._delete_push,
             "GetExtendedAgentCard": self._card,
         }
-        self._streams = {
+        self._streams: dict[str, Begin] = {
             "SendStreamingMessage": self._send_streaming,
             "SubscribeToTask": self._subscribe,
         }
@@ -91,10 +92,22 @@ class SpecMethods:
         request = wire.read(call.method, call.body)
         caller = replace(caller, family=call.family.value)
         if name in self._streams:
-            events = await self._streams[name](request, caller)
-            return Answer(stream=EventResponse(_told(events, call, wire)))
+            return await self._streamed(self._streams[name], request, caller, call, wire)
         result = wire.write(name, await self._methods[name](request, caller))
         return Answer(body=result_response(call.id, result))
+
+    async def _streamed(
+        self, begin: Begin, request: JsonObject, caller: Caller, call: Call, wire: Wire
+    ) -> Answer:
+        try:
+            events = await begin(request, caller)
+        except AgentCoreError as error:
+            if call.family is not Family.V0_3:
+                raise
+            # Clients of 0.3 read nothing but a stream there.
+            refusal = EventResponse(_once(error_response(call.id, error)))
+            return Answer(stream=refusal, code=str(error.rpc_code))
+        return Answer(stream=EventResponse(_told(events, call, wire)))
 
     async def _send(self, request: JsonObject, caller: Caller) -> JsonValue:
         options = object_of(request.get("configuration"))

@@ -279,7 +279,7 @@ class TaskManager:
     ) -> StoredTask:
         stored = await self._store.whole(task_id, owner, history=history)
         if stored is None or (agent and stored.record.agent_id != agent):
-            raise TaskNotFound(f"there is no task {task_id!r}")
+            raise TaskNotFound(f"task not found: {task_id!r}")
         return stored
 
     async def _new(self, sent: Sent) -> Begun:

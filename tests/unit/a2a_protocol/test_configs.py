@@ -48,6 +48,7 @@ async def test_a_configuration_may_be_replaced_and_read(database: Database) -> N
     made = await kept.create(hearing, {"url": URL, "token": "s", "extra": 1}, "1.0")
     assert made == {"taskId": "t1", "id": "t1", "url": URL, "token": "s"}
     again = await kept.create(hearing, {"url": URL, "id": "t1"}, "1.0")
+    assert await kept.get("t1", "default") == again
     assert await kept.get("t1", "t1") == again == {"taskId": "t1", "id": "t1", "url": URL}
     await kept.delete("t1", "t1")
     with pytest.raises(TaskNotFound):

@@ -12,6 +12,8 @@ from agentcore.kit.jsonvalue import JsonObject, object_of
 
 MOST_CONFIGS = 20
 LONGEST_SECRET = 8192
+# How clients of 0.3 ask for the configuration that they have given no id.
+UNNAMED = "default"
 KEPT = ("url", "token", "authentication")
 
 
@@ -69,9 +71,11 @@ class PushConfigs:
         return _shown(push)
 
     async def get(self, task_id: str, config_id: str) -> JsonObject:
-        for push in await self._store.of(task_id):
-            if push.config_id == config_id:
-                return _shown(push)
+        kept = {push.config_id: push for push in await self._store.of(task_id)}
+        # The one that was set without an id has the task's.
+        found = kept.get(config_id) or (kept.get(task_id) if config_id == UNNAMED else None)
+        if found is not None:
+            return _shown(found)
         raise TaskNotFound(f"the task {task_id} has no webhook {config_id[:80]!r}")
 
     async def list(self, task_id: str) -> JsonObject:
