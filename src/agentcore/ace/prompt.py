@@ -13,13 +13,14 @@ from agentcore.ace.content import Draft, Place
 from agentcore.ace.counters import rendered_in
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.rendering import estimated_tokens
-from agentcore.ace.screening import scrubbed
+from agentcore.ace.screening import masked, scrubbed
 from agentcore.ace.trace_digest import TraceDigest, by_interest, digest
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
 PLAYBOOK_SHARE = 0.45
 # So many traces in a row that did not fit: the rest will not either.
 PATIENCE = 8
+LARGEST_OWNER_TEXT = 16_384
 
 DELTA_GENERATION_PROMPT = """\
 You maintain the context playbook of an AI agent. Compare its recent executions with what the \
@@ -119,12 +120,16 @@ def _shown_playbook(
         room -= estimated_tokens(dumps([place.section, item]).decode())
         if room < 0:
             break
-        section = sections.setdefault(place.section, [])
+        section = sections.setdefault(scrubbed(place.section), [])
         if isinstance(section, list):
             section.append(item)
     owner: JsonObject = {}
     for key, value in sorted(draft.owner.items()):
-        text = scrubbed(dumps(value).decode())
+        raw = dumps(masked(key, value)).decode()
+        # What is masked gets shorter, but nothing that large would fit.
+        if len(raw) > LARGEST_OWNER_TEXT:
+            continue
+        text = scrubbed(raw)
         room -= estimated_tokens(key + text)
         if room >= 0:
             owner[scrubbed(key)] = text

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import re
 
+from agentcore.kit.jsonvalue import JsonValue
+
 _SECRETS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?"
     r"(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     "JSON web token": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    "API key": r"\b(?:sk|pk|rk|ac|xox[abprs]|gh[pousr]|glpat|hf)[-_][A-Za-z0-9_-]{16,}",
+    "API key": r"\b(?:sk|pk|rk|ac|xox[abprs]|gh[pousr]|github_pat|glpat|npm|hf)[-_]"
+    r"[A-Za-z0-9_-]{16,}",
     "AWS key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     "Google key": r"\bAIza[A-Za-z0-9_-]{30,}",
     "bearer credential": r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9+/_=.-]{16,}",
     "password": r"(?i)\b(?:password|passwd|secret|api[_-]?key|access[_-]?token)\b\s*[=:]\s*"
     r"[\"']?[^\s\"',;]{6,}",
-    "credential in a URL": r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@",
+    "credential in a URL": r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]+:[^\s/@]+@",
 }
 _PERSONAL = {
-    "e-mail address": r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b",
+    "e-mail address": r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]+\.[A-Za-z]{2,}\b",
+    "bank account": r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b",
+    "social security number": r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])",
     "card number": r"\b(?:\d[ -]?){13,19}\b",
-    "telephone number": r"(?<![\w.])\+\d[\d ()/-]{7,}\d\b",
+    "telephone number": r"(?<![\w.])\+\d[\d ()/-]{7,}\d\b"
+    r"|(?<![\d-])(?:\(\d{3}\) ?|\d{3}-)\d{3}-\d{4}(?![\d-])",
 }
+_SECRET_NAME = re.compile(
+    r"(?i)pass(?:word|wd|phrase)|secret|credential|authori[sz]ation$|cookie|private[_-]?key"
+    r"|(?:api|access|account)[_-]?key|(?:access|auth|refresh|bearer|session|id)[_-]?token|^token$"
+    r"|^(?:e-?mail|phone|ssn|iban|card[_-]?number)"
+)
 _ORDERS = (
     (
         r"(?i)\b(?:ignore|disregard|forget|override)\b[^.]{0,40}"
@@ -51,6 +62,13 @@ def order_in(text: str) -> str | None:
         if found := pattern.search(text):
             return found.group()[:80]
     return None
+
+
+def masked(name: str, value: JsonValue) -> JsonValue:
+    """``value``, unless its ``name`` says that it is nobody's business; flags and gaps are."""
+    if value is None or isinstance(value, bool) or not _SECRET_NAME.search(name):
+        return value
+    return "[secret]"
 
 
 def scrubbed(text: str) -> str:

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import JsonValue
 
 from agentcore.ace.content import one_line
 from agentcore.ace.models import ExecutionTrace
-from agentcore.ace.screening import scrubbed
+from agentcore.ace.screening import masked, scrubbed
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
 LONGEST_STRING = 400
+# Of longer texts no more is even looked at: what is masked may make room for what comes behind it.
+LONGEST_LOOK = 10 * LONGEST_STRING
 MOST_ITEMS = 12
+MOST_VALUES = 120
 DEEPEST = 4
+# From so many digits on, a number may be a card or a telephone.
+LONG_NUMBER = 10**8
 # Kept out of prompts: what AgentCore itself wrote into the metadata, and what only costs tokens.
 OWN_KEYS = frozenset({"playbook", "tokens", "cost_usd", "tenant", "principal", "private"})
 FAILURES_PER_SUCCESS = 3
@@ -49,7 +55,7 @@ def digest(trace: ExecutionTrace, alias: str) -> TraceDigest:
         shown["error"] = _short(trace.error_message)
     metadata = {key: value for key, value in trace.metadata.items() if key not in OWN_KEYS}
     if metadata:
-        shown["metadata"] = _shrunk(metadata, 0)
+        shown["metadata"] = _Shrinking().shrunk(metadata)
     texts = tuple(_texts([shown.get("error"), shown.get("metadata")]))
     return TraceDigest(trace_id=trace.trace_id, shown=shown, texts=texts)
 
@@ -73,20 +79,42 @@ def _one(items: Iterator[ExecutionTrace]) -> Iterator[ExecutionTrace]:
         yield found
 
 
+@lru_cache(maxsize=2048)
 def _short(text: str) -> str:
-    clean = one_line(scrubbed(text))
+    clean = scrubbed(one_line(_beginning(text)))
     return clean if len(clean) <= LONGEST_STRING else f"{clean[:LONGEST_STRING]}…"
 
 
-def _shrunk(value: JsonValue, depth: int) -> JsonValue:
-    if isinstance(value, str):
-        return _short(value)
-    if isinstance(value, list):
-        return [_shrunk(item, depth + 1) for item in value[-MOST_ITEMS:]] if depth < DEEPEST else []
-    if isinstance(value, dict):
-        items = list(value.items())[:MOST_ITEMS] if depth < DEEPEST else []
-        return {_short(key): _shrunk(item, depth + 1) for key, item in items}
-    return value
+def _beginning(text: str) -> str:
+    """Without the last word, where it may be half a secret that nobody would know for one."""
+    if len(text) <= LONGEST_LOOK:
+        return text
+    return " ".join(text[:LONGEST_LOOK].split()[:-1])
+
+
+class _Shrinking:
+    """Of one trace: deep, wide and long ones alike cost no more than so many values."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def shrunk(self, value: JsonValue, depth: int = 0) -> JsonValue:
+        self._left -= 1
+        if isinstance(value, str):
+            return _short(value)
+        if isinstance(value, list):
+            inner = value[-MOST_ITEMS:] if depth < DEEPEST else []
+            return [self.shrunk(item, depth + 1) for item in inner if self._left > 0]
+        if isinstance(value, dict):
+            items = list(value.items())[:MOST_ITEMS] if depth < DEEPEST else []
+            return {
+                _short(key): self.shrunk(masked(key, item), depth + 1)
+                for key, item in items
+                if self._left > 0
+            }
+        if isinstance(value, int | float) and abs(value) >= LONG_NUMBER:
+            return _short(str(value))
+        return value
 
 
 def _texts(values: Iterable[JsonValue]) -> Iterator[str]:

@@ -71,12 +71,15 @@ def test_bullets_that_the_traces_were_shown_come_first() -> None:
     assert '"id":"b200"' not in prompt.text
 
 
-@pytest.mark.parametrize("where", ["error", "goal", "bullet"])
+@pytest.mark.parametrize("where", ["error", "goal", "key", "section", "bullet"])
 def test_no_pii_in_prompts(where: str) -> None:
     mail = "jane@example.com"
-    said = {"error": "boom", "goal": "win", "bullet": "go"} | {where: f"ask {mail} now"}
-    book = playbook({"goals": [said["goal"]]})
-    content = apply(book.content, [Add(section="a", text=said["bullet"])], version=2).content
+    said = dict.fromkeys(("error", "goal", "key", "section", "bullet"), "go")
+    said[where] = f"ask {mail} now"
+    book = playbook({said["key"]: [said["goal"]], "password": "geheim"})
+    content = apply(
+        book.content, [Add(section=said["section"], text=said["bullet"])], version=2
+    ).content
     prompt = compose(
         book.model_copy(update={"content": content}),
         traces(1, error=said["error"]),
@@ -84,6 +87,7 @@ def test_no_pii_in_prompts(where: str) -> None:
         max_deltas=5,
     )
     assert mail not in prompt.text
+    assert "geheim" not in prompt.text
     assert "[e-mail address]" in prompt.text
 
 

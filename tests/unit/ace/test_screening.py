@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentcore.ace.screening import order_in, scrubbed, secret_in
+from agentcore.ace.screening import masked, order_in, scrubbed, secret_in
 
 # In two pieces, so that nothing that looks for leaked secrets takes them for some.
 SECRETS = {
@@ -18,6 +18,10 @@ SECRETS = {
     "write to jane.doe+x@example.co.uk": "e-mail address",
     "call +49 (0)30 1234567": "telephone number",
     "card 4111 1111 1111 1111": "card number",
+    "call (555) 123-4567 now": "telephone number",
+    "ssn 078-05-1120": "social security number",
+    "pay to DE89 3704 0044 0532 0130 00": "bank account",
+    "github_pat" + "_11ABCDEFG0abcdefghij": "API key",
 }
 
 
@@ -60,3 +64,13 @@ def test_ordinary_lessons_pass(text: str) -> None:
 )
 def test_orders_to_the_reader_are_found(text: str) -> None:
     assert order_in(text) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [("db_password", True), ("API-Key", True), ("token", True), ("tokens", False), ("goal", False)],
+)
+def test_a_name_that_says_secret_hides_its_value(name: str, hidden: bool) -> None:
+    assert (masked(name, "value") == "[secret]") is hidden
+    assert masked(name, None) is None
+    assert masked(name, value=True) is True

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from agentcore.ace.models import ExecutionTrace
 from agentcore.ace.trace_digest import by_interest, digest
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,3 +67,29 @@ def test_failures_come_first_the_newest_before_with_successes_among_them() -> No
     traces = [trace(n, success=n % 2 == 0, quality=1 - n / 10) for n in range(10)]
     order = [one.trace_id for one in by_interest(traces)]
     assert order == [f"id-{n}" for n in (9, 7, 5, 8, 3, 1, 6, 4, 2, 0)]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"password": "hunter2"},
+        {"user": {"api_key": 1234567}},
+        {"Authorization": ["Basic", "abc"]},
+        {"card": 4111111111111111},
+        {"card": "4111 1111\n1111    1111"},
+        {"jane@example.com": 1},
+        {"said": "x " * 1990 + "sk-" + "abcdefghijklmnopqrst" * 3},
+    ],
+)
+def test_what_hides_in_names_numbers_and_line_breaks_stays_out_too(metadata: JsonObject) -> None:
+    line = digest(trace(1, success=True, metadata=metadata), "t1").line
+    for secret in ("hunter2", "1234567", "abc", "4111", "jane"):
+        assert secret not in line
+
+
+def test_a_huge_trace_costs_no_more_than_a_large_one() -> None:
+    wide: JsonValue = "a." * 40_000
+    for _ in range(4):
+        wide = {f"k{n}": wide for n in range(40)}
+    one = digest(trace(1, success=True, metadata={"wide": wide}), "t1")
+    assert len(one.texts) <= 2 * 120
