@@ -241,7 +241,8 @@ async def test_an_unknown_environment_names_the_known_ones(
     here = world(database, clock)
     with pytest.raises(EnvironmentNotFoundError) as caught:
         await here.registry.unregister("chess")
-    assert caught.value.hint == "registered: none"
+    assert caught.value.detail == "no environment 'chess' is registered or discovered"
+    assert caught.value.hint.startswith("registered: none; `agentcore env list --discovered`")
     await here.registry.register(spec(), validate=False)
     with pytest.raises(EnvironmentNotFoundError) as caught:
         await here.registry.check("chess")

@@ -191,10 +191,12 @@ class EnvironmentRegistry:
         open_ = [record for record in fitting if record.state == "registered"]
         record = choose(reference, open_) or choose(reference, fitting)
         if record is None:
-            known = ", ".join(self.environments) or "none"
-            raise EnvironmentNotFoundError(
-                f"no environment {reference[:200]!r} is registered", hint=f"registered: {known}"
-            )
+            hint = f"registered: {', '.join(self.environments) or 'none'}"
+            if not registered:
+                hint += "; `agentcore env list --discovered` shows what was found"
+            state = "registered" if registered else "registered or discovered"
+            detail = f"no environment {reference[:200]!r} is {state}"
+            raise EnvironmentNotFoundError(detail, hint=hint)
         return record
 
     async def discovered(
