@@ -63,6 +63,8 @@ QUIET_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 QUIET_LOOKS = 40
+# How long leaving waits for observers.
+TOLD_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -273,6 +275,7 @@ class TaskManager:
             self._clock.now(), lambda record: self._failed(record, reason), worker=worker
         )
         await self._reporter.tell_unreported(worker=worker)
+        await self._reporter.told(TOLD_SECONDS)
 
     async def _owned(
         self, owner: Owner, task_id: str, agent: str = "", *, history: int | None = None

@@ -110,3 +110,11 @@ async def test_runs_that_wait_are_not_kept_for_ever(
     desk.reporter.begin("t2", "poet")
     desk.reporter.begin("t3", "poet")
     assert desk.reporter.begin("t1", "poet") is not first
+
+
+async def test_leaving_waits_for_those_who_are_being_told(desk: Desk) -> None:
+    await desk.reporter.told(1)
+    desk.reporter.ended(record(state=TaskState.COMPLETED, reported_at=NOW))
+    assert desk.observer.outcomes == []
+    await desk.reporter.told(30)
+    assert len(desk.observer.outcomes) == 1

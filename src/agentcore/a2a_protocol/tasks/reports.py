@@ -6,7 +6,7 @@ It is claimed in the database before anybody hears of it: of any number of proce
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 
 from agentcore.a2a_protocol.metrics import A2AMetrics
@@ -40,6 +40,7 @@ class Reporter:
         self._clock = clock
         self._metrics = metrics
         self._runs: dict[str, Run] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     def begin(self, task_id: str, agent_id: str) -> Run:
         """The agent starts to work on the task, or takes it up again."""
@@ -66,7 +67,7 @@ class Reporter:
         if record.reported_at is None:
             self.settle(record.task_id)
         elif self._observers:
-            self._supervisor.spawn(f"report {record.task_id}", self._tell(record))
+            self._spawn(record.task_id, self._tell(record))
         else:
             self._runs.pop(record.task_id, None)
 
@@ -75,7 +76,17 @@ class Reporter:
 
     def settle(self, task_id: str) -> None:
         """Report the task in the background if it has ended and nobody has reported it."""
-        self._supervisor.spawn(f"report {task_id}", self._settle(task_id))
+        self._spawn(task_id, self._settle(task_id))
+
+    async def told(self, seconds: float) -> None:
+        """Wait for those who are being told, at most that long."""
+        if self._telling:
+            await asyncio.wait(self._telling, timeout=seconds)
+
+    def _spawn(self, task_id: str, telling: Coroutine[None, None, None]) -> None:
+        task = self._supervisor.spawn(f"report {task_id}", telling)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def tell_unreported(self, *, worker: str | None = None) -> None:
         """Tell the ends that nobody else is going to tell, or those of ``worker``."""
