@@ -16,6 +16,8 @@ from decimal import Decimal
 import structlog
 from pydantic import BaseModel, ConfigDict
 
+from agentcore.ace.calibration import Calibration, outcomes
+from agentcore.ace.content import Draft
 from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
 from agentcore.ace.delta_generator import CALL_SECONDS, DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost
@@ -44,6 +46,9 @@ MOST_TRACES = 1000
 # Longer than any evolution that is still alive: call, two transactions and their retries.
 LEASE = timedelta(seconds=CALL_SECONDS + 60)
 MARK = "evolution"
+# Outcomes that tell how far a model's confidence goes; older ones may be another model's.
+REMEMBERED = timedelta(days=90)
+MOST_OUTCOMES = 200
 
 log = structlog.get_logger()
 
@@ -213,7 +218,10 @@ class Evolution:
         if current is None or EvolutionMark.of(current).claim != claim.token:
             raise EvolutionClaimLost(agent_id)
         texts = await _shown(unit, current, claim.traces)
-        after, entries = self.settle(current, claim.traces, texts, proposals, generation)
+        calibration = await self._calibration(unit, current)
+        after, entries = self.settle(
+            current, claim.traces, texts, proposals, generation, calibration=calibration
+        )
         for entry in entries:
             await unit.deltas.insert(entry)
         if after.version != current.version:
@@ -243,6 +251,14 @@ class Evolution:
             more=left >= self._config.ace_evolution_interval,
         )
 
+    async def _calibration(self, unit: Unit, playbook: ContextPlaybook) -> Calibration:
+        since = self._clock.now() - REMEMBERED
+        proposed = await unit.deltas.proposed(
+            playbook.playbook_id, since=since, limit=MOST_OUTCOMES
+        )
+        bullets = {place.bullet.id: place.bullet for place in Draft.of(playbook.content).bullets()}
+        return Calibration(outcomes(proposed, bullets))
+
     def settle(
         self,
         playbook: ContextPlaybook,
@@ -250,6 +266,8 @@ class Evolution:
         texts: Texts,
         proposals: Sequence[ContextDelta],
         generation: Generation,
+        *,
+        calibration: Calibration,
     ) -> tuple[ContextPlaybook, list[Entry]]:
         """The playbook after counting and judging, and the entries that led there.
 
@@ -261,7 +279,11 @@ class Evolution:
         provenance = generation.provenance.model_copy(update={"cost_usd": Decimal(0)})
         for proposal in proposals:
             decision = self._curator.judge(
-                proposal, after, threshold=self._config.ace_confidence_threshold, base=base
+                proposal,
+                after,
+                threshold=self._config.ace_confidence_threshold,
+                base=base,
+                calibration=calibration,
             )
             if not decision.accepted:
                 entries.append(pending(after, proposal, decision.as_json(), provenance))

@@ -173,6 +173,8 @@ class CurationDecision:
     detail: str
     delta: ContextDelta
     threshold: float
+    # The delta's own confidence, as it was given, stays in ``delta``.
+    calibrated: float
 
     def as_json(self) -> JsonObject:
         return {
@@ -180,6 +182,7 @@ class CurationDecision:
             "reason": self.reason,
             "detail": self.detail,
             "confidence": self.delta.confidence,
+            "calibrated": round(self.calibrated, 4),
             "threshold": self.threshold,
         }
 

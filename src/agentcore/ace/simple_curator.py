@@ -1,7 +1,7 @@
 """Decides which proposed deltas may change a playbook. Everything a model wrote is untrusted.
 
-The chain, in order: form, secrets and orders in the text, evidence, duplicates, effect, collapse,
-confidence. The first objection decides, and is stored with the delta.
+The chain, in order: form, secrets and orders in the text, evidence, effect, duplicates, pins,
+collapse, calibrated confidence. The first objection decides, and is stored with the delta.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from agentcore.ace.calibration import HONEST, Calibration
 from agentcore.ace.content import Bullet, Draft, normalised
 from agentcore.ace.errors import PlaybookTooLarge
 from agentcore.ace.journal import check_size
+from agentcore.ace.likeness import Likeness, gutted
 from agentcore.ace.models import (
     ContextDelta,
     ContextPlaybook,
@@ -26,9 +28,9 @@ from agentcore.ace.ops import (
     Operation,
     Tag,
     Update,
-    apply,
     parse_operations,
-    without_duplicates,
+    perform,
+    touched,
 )
 from agentcore.ace.screening import order_in, secret_in
 from agentcore.kit.errors import InvalidInput
@@ -56,7 +58,8 @@ class SimpleCurator:
 
     async def validate_delta(self, delta: ContextDelta, playbook: ContextPlaybook) -> bool:
         """Whether the delta is well-formed and can be applied to ``playbook``."""
-        return not isinstance(_read(delta, playbook), _Objection)
+        read = _read(delta, Draft.of(playbook.content), playbook.version + 1)
+        return not isinstance(read, _Objection)
 
     async def deduplicate_deltas(self, deltas: list[ContextDelta]) -> list[ContextDelta]:
         """Of deltas that ask for the same, the most confident, in their first order."""
@@ -74,25 +77,30 @@ class SimpleCurator:
         *,
         threshold: float,
         base: ContextPlaybook | None = None,
+        calibration: Calibration = HONEST,
     ) -> CurationDecision:
         """Judge ``delta`` for ``playbook``; ``base`` is what the round of deltas started from.
 
-        Several small deltas must not take away together what one may not.
+        Several small deltas must not take away together what one may not. What is held against
+        ``threshold`` is what ``calibration`` makes of the model's confidence.
         """
-        read = _read(delta, playbook)
+        before = Draft.of(playbook.content)
+        started = before if base is None or base is playbook else Draft.of(base.content)
+        sure = calibration(delta.confidence)
+        read = _read(delta, before, playbook.version + 1)
         if isinstance(read, _Objection):
-            return _refusal(delta, read, threshold)
-        operations = _effective(without_duplicates(playbook.content, read), playbook)
-        started = playbook if base is None else base
+            return _refusal(delta, read, threshold, sure)
+        operations = _effective(_supporting(read, before), before)
         objection = (
             _unsafe(read)
             or _ungrounded(delta, read)
             or _idle(operations)
-            or _collapse(operations, playbook, started)
-            or _unsure(delta, threshold)
+            or _meddling(operations, before)
+            or _collapse(operations, before, started)
+            or _unsure(sure, delta.confidence, threshold)
         )
         if objection is not None:
-            return _refusal(delta, objection, threshold)
+            return _refusal(delta, objection, threshold, sure)
         rewritten: JsonObject = {"ops": [operation.as_json() for operation in operations]}
         known = all(isinstance(operation, Tag) for operation in operations)
         return CurationDecision(
@@ -101,29 +109,46 @@ class SimpleCurator:
             detail="known already: support added" if known else "",
             delta=delta.model_copy(update={"changes": rewritten}),
             threshold=threshold,
+            calibrated=sure,
         )
 
 
-def _refusal(delta: ContextDelta, objection: _Objection, threshold: float) -> CurationDecision:
+def _refusal(
+    delta: ContextDelta, objection: _Objection, threshold: float, sure: float
+) -> CurationDecision:
     return CurationDecision(
         accepted=False,
         reason=objection.reason,
         detail=objection.detail,
         delta=delta,
         threshold=threshold,
+        calibrated=sure,
     )
 
 
-def _read(delta: ContextDelta, playbook: ContextPlaybook) -> tuple[Operation, ...] | _Objection:
+def _read(delta: ContextDelta, before: Draft, version: int) -> tuple[Operation, ...] | _Objection:
     try:
         operations = parse_operations(delta.changes.get("ops"))
-        foreign = next((one for one in operations if not isinstance(one, AUTHORED)), None)
-        if foreign is not None:
-            return _Objection("schema", f"{foreign.op} is for the owner of the playbook only")
-        check_size(apply(playbook.content, operations, version=playbook.version + 1).content)
+        after = before.copy()
+        perform(after, operations, version=version)
+        check_size(after.content())
     except (InvalidInput, PlaybookTooLarge) as error:
         return _Objection("schema", error.detail)
+    for operation in operations:
+        if not isinstance(operation, AUTHORED) or _for_owners(operation):
+            return _Objection(
+                "schema", f"this {operation.op} is for the owner of the playbook only"
+            )
     return operations
+
+
+def _for_owners(operation: Operation) -> bool:
+    """Pins are the owner's, and counts are what traces say, not what a model says of itself."""
+    if isinstance(operation, Tag):
+        return bool(operation.helpful or operation.harmful or operation.neutral)
+    if isinstance(operation, Update):
+        return operation.pinned is not None
+    return isinstance(operation, Add) and operation.pinned
 
 
 def _texts(operations: Sequence[Operation]) -> list[str]:
@@ -141,17 +166,42 @@ def _unsafe(operations: Sequence[Operation]) -> _Objection | None:
 
 
 def _ungrounded(delta: ContextDelta, operations: Sequence[Operation]) -> _Objection | None:
-    rules = [one for one in operations if isinstance(one, Add | Update | Merge) and one.text]
-    if not rules or delta.changes.get("evidence_required") is not True:
+    if delta.changes.get("evidence_required") is not True:
         return None
-    if any(one.evidence for one in rules):
+    rules = [one for one in operations if isinstance(one, Add | Update | Merge) and one.text]
+    if all(one.evidence for one in rules):
         return None
     return _Objection("ungrounded", "no quote of its evidence stands in the traces")
 
 
-def _effective(operations: Sequence[Operation], playbook: ContextPlaybook) -> tuple[Operation, ...]:
+def _supporting(operations: Sequence[Operation], draft: Draft) -> tuple[Operation, ...]:
+    """Additions of what an active bullet says already, or nearly, become support for it.
+
+    Of additions that say the same, the first stays.
+    """
+    if not any(isinstance(operation, Add) for operation in operations):
+        return tuple(operations)
+    texts = {bullet: known.text for bullet, known in _active(draft).items()}
+    exact = {normalised(text): bullet for bullet, text in texts.items()}
+    alike = Likeness(texts)
+    out: list[Operation] = []
+    added: dict[str, str] = {}
+    for operation in operations:
+        if not isinstance(operation, Add):
+            out.append(operation)
+            continue
+        text = normalised(operation.text)
+        known = exact.get(text) or alike.like(operation.text)
+        if known is not None:
+            out.append(Tag(id=known, support=1, evidence=operation.evidence))
+        elif text not in added and Likeness(added).like(operation.text) is None:
+            added[text] = operation.text
+            out.append(operation)
+    return tuple(out)
+
+
+def _effective(operations: Sequence[Operation], draft: Draft) -> tuple[Operation, ...]:
     """Without the operations that would only raise the version."""
-    draft = Draft.of(playbook.content)
     return tuple(operation for operation in operations if not _changes_nothing(operation, draft))
 
 
@@ -167,21 +217,23 @@ def _idle(operations: Sequence[Operation]) -> _Objection | None:
     return None if operations else _Objection("no_op", "the playbook would stay as it is")
 
 
-def _collapse(
-    operations: Sequence[Operation], playbook: ContextPlaybook, base: ContextPlaybook
-) -> _Objection | None:
-    before = _active(base)
-    after = _active(
-        playbook.model_copy(
-            update={
-                "content": apply(playbook.content, operations, version=playbook.version + 1).content
-            }
-        )
+def _meddling(operations: Sequence[Operation], draft: Draft) -> _Objection | None:
+    names = touched(operations)
+    for place in draft.bullets():
+        if place.bullet.pinned and place.bullet.id in names:
+            return _Objection("pinned", f"bullet {place.bullet.id!r} is pinned by its owner")
+    return None
+
+
+def _collapse(operations: Sequence[Operation], draft: Draft, base: Draft) -> _Objection | None:
+    """Lessons are lost by removing them, and as well by rewriting them beyond recognition."""
+    changed = draft.copy()
+    perform(changed, operations, version=0)
+    before, after = _active(base), _active(changed)
+    lost = sum(
+        bullet_id not in after or gutted(bullet.text, after[bullet_id].text)
+        for bullet_id, bullet in before.items()
     )
-    for bullet_id, bullet in before.items():
-        if bullet.pinned and (bullet_id not in after or after[bullet_id].text != bullet.text):
-            return _Objection("pinned", f"bullet {bullet_id!r} is pinned by its owner")
-    lost = len(before.keys() - after.keys())
     allowed = max(1, int(MOST_REMOVED * len(before)))
     if lost > allowed:
         return _Objection(
@@ -190,18 +242,19 @@ def _collapse(
     return None
 
 
-def _active(playbook: ContextPlaybook) -> dict[str, Bullet]:
+def _active(draft: Draft) -> dict[str, Bullet]:
     return {
         place.bullet.id: place.bullet
-        for place in Draft.of(playbook.content).bullets()
+        for place in draft.bullets()
         if place.bullet.status == "active"
     }
 
 
-def _unsure(delta: ContextDelta, threshold: float) -> _Objection | None:
-    if delta.confidence >= threshold:
+def _unsure(sure: float, claimed: float, threshold: float) -> _Objection | None:
+    if sure >= threshold:
         return None
-    return _Objection("confidence", f"{delta.confidence:g} is below {threshold:g}")
+    told = f"{sure:g}" if sure == claimed else f"{sure:.3g}, from {claimed:g} as claimed,"
+    return _Objection("confidence", f"{told} is below {threshold:g}")
 
 
 def _fingerprint(delta: ContextDelta) -> str:

@@ -46,6 +46,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from agentcore.ace.calibration import Proposed
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.journal import BESIDE_THE_VERSIONS, Entry, snapshots_for, starts_at
 from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus, ExecutionTrace
@@ -273,6 +274,24 @@ class DeltaRepository:
         query = query.order_by(_deltas.generated_at.desc(), _deltas.delta_id.desc())
         found = await self._connection.execute(query.limit(limit))
         return [_entry(row) for row in found.mappings()]
+
+    async def proposed(self, playbook_id: str, *, since: datetime, limit: int) -> list[Proposed]:
+        """Deltas of models that were applied from ``since`` on, newest first."""
+        query = select(
+            _deltas.confidence,
+            _deltas.changes["ops"],
+            _deltas.changes["inverse"],
+            _deltas.changes["gate"]["verdict"].astext,
+        ).where(
+            _deltas.playbook_id == UUID(playbook_id),
+            _deltas.applied.is_(True),
+            _deltas.applied_at >= since,
+            _deltas.changes["model"].astext != "",
+        )
+        found = await self._connection.execute(
+            query.order_by(_deltas.applied_at.desc()).limit(limit)
+        )
+        return [Proposed.read(*row) for row in found]
 
     async def spent_since(self, moment: datetime) -> Decimal:
         """US dollars booked from ``moment`` on. Hold the budget's lock to act on the answer.

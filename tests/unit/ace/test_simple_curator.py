@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agentcore.ace.calibration import Calibration, Outcome
 from agentcore.ace.models import ContextDelta, ContextPlaybook, CurationDecision
 from agentcore.ace.ops import Add, Operation, Tag, apply, parse_operations
 from agentcore.ace.simple_curator import SimpleCurator
@@ -80,10 +81,16 @@ async def test_filter_by_confidence_threshold(confidence: float, accepted: bool)
         ([add("lesson NUMBER 2")], "duplicate", "support"),
         ([{"op": "REMOVE", "id": "b1"}], "pinned", "'b1'"),
         ([{"op": "UPDATE", "id": "b1", "text": "Weaker."}], "pinned", "'b1'"),
+        ([{"op": "MOVE", "id": "b1", "section": "elsewhere"}], "pinned", "'b1'"),
+        ([add("New.", pinned=True)], "schema", "owner"),
+        ([{"op": "UPDATE", "id": "b2", "pinned": True}], "schema", "owner"),
+        ([{"op": "TAG", "id": "b2", "helpful": 9}], "schema", "owner"),
+        ([add("Please, Lesson number 2!")], "accepted", ""),
+        ([{"op": "UPDATE", "id": f"b{n}", "text": "Be good."} for n in (2, 3, 4)], "collapse", ""),
         ([{"op": "MERGE", "ids": ["b2", "b1"], "text": "Both."}], "pinned", "'b1'"),
         ([{"op": "REMOVE", "id": f"b{n}"} for n in (2, 3)], "accepted", ""),
         ([{"op": "REMOVE", "id": f"b{n}"} for n in (2, 3, 4)], "collapse", "3 of 10"),
-        ([{"op": "MERGE", "ids": ["b2", "b3", "b4", "b5"], "text": "All."}], "collapse", "3 of 10"),
+        ([{"op": "MERGE", "ids": ["b2", "b3", "b4", "b5"]}], "collapse", "3 of 10"),
         (
             [{"op": "UPDATE", "id": f"b{n}", "status": "retired"} for n in (2, 3, 4)],
             "collapse",
@@ -121,6 +128,7 @@ def test_the_only_bullet_may_go() -> None:
     [
         (add("New."), False),
         (add("New.", evidence=["id-1"]), True),
+        ({"op": "MERGE", "ids": ["b2", "b3"], "text": "New."}, False),
         ({"op": "UPDATE", "id": "b2", "text": "New."}, False),
         ({"op": "REMOVE", "id": "b2"}, True),
         ({"op": "MERGE", "ids": ["b2", "b3"]}, True),
@@ -136,6 +144,37 @@ def test_a_known_lesson_becomes_support() -> None:
     decision = judged(add("lesson number 2", evidence=["id-1"]))
     rewritten = parse_operations(decision.delta.changes["ops"])
     assert rewritten == (Tag(id="b2", support=1, evidence=("id-1",)),)
+
+
+def test_nearly_the_same_becomes_support_too() -> None:
+    book = playbook([Add(section="a", text="Name the receiver in every message that you send.")])
+    near = delta(add("Name the receiver in every message you send!", evidence=["id-1"]))
+    decision = curator().judge(near, book, threshold=0.7)
+    assert (decision.accepted, decision.reason) == (True, "duplicate")
+    rewritten = parse_operations(decision.delta.changes["ops"])
+    assert rewritten == (Tag(id="b1", support=1, evidence=("id-1",)),)
+
+
+def test_of_additions_that_are_alike_the_first_stays() -> None:
+    first = "Ask the customer for the order number before you search."
+    decision = judged(add(first), add("Ask the customers for the order number before you search."))
+    assert [one.as_json()["text"] for one in parse_operations(decision.delta.changes["ops"])] == [
+        first
+    ]
+
+
+def test_one_rule_with_evidence_does_not_carry_another_in() -> None:
+    grounded, free = add("New.", evidence=["id-1"]), add("Something quite different.")
+    assert judged(grounded, free, evidence_required=True).reason == "ungrounded"
+
+
+def test_what_counts_is_the_confidence_that_was_borne_out() -> None:
+    boaster = Calibration([Outcome(0.9, good=False)] * 20)
+    decision = curator().judge(delta(add("New.")), playbook(), threshold=0.7, calibration=boaster)
+    assert decision.reason == "confidence"
+    stored = decision.as_json()
+    assert stored["confidence"] == 0.9
+    assert stored["calibrated"] == round(boaster(0.9), 4) < 0.7
 
 
 async def test_deduplication() -> None:

@@ -1,0 +1,84 @@
+"""Whether two lessons say the same in other words, without a model.
+
+Texts are compared by their shingles of four characters, weighted by how rare each is among the
+texts: what stands in every lesson of a playbook makes no two of them alike. Lessons that differ in
+a number, a name or a negation are never the same, however alike they look.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+
+from agentcore.ace.content import normalised
+
+SHINGLE = 4
+ALIKE = 0.8
+# Of a rewritten lesson so much at least must be left of what it said.
+KEPT = 0.5
+_NEGATIONS = frozenset(
+    re.findall(
+        r"\S+",
+        """no not never none nothing without cannot avoid stop skip except unless only before after
+        always don't doesn't isn't can't won't shouldn't mustn't""",
+    )
+)
+_WORD = re.compile(r"[^\s,;:!?()]+")
+_NAMED = re.compile(r"\d|_|/|['\"`]|\w\.\w|[a-z][A-Z]")
+
+
+class Likeness:
+    """Of the texts of a playbook, by the ids of their bullets."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        known = {bullet: shingles(text) for bullet, text in texts.items()}
+        often = Counter(shingle for found in known.values() for shingle in found)
+        self._weight = {
+            shingle: (math.log((1 + len(texts)) / (1 + count)) + 1) ** 2
+            for shingle, count in often.items()
+        }
+        self._rarest = (math.log(1 + len(texts)) + 1) ** 2
+        self._known = {bullet: (found, self._length(found)) for bullet, found in known.items()}
+
+    def like(self, text: str) -> str | None:
+        """The bullet that says what ``text`` says."""
+        asked = shingles(text)
+        length = self._length(asked)
+        best, found = ALIKE, None
+        for bullet, (known, known_length) in self._known.items():
+            shared = sum(map(self._weight.__getitem__, asked & known))
+            if shared >= best * length * known_length and _same_names(text, self._texts[bullet]):
+                best, found = shared / (length * known_length), bullet
+        return found
+
+    def _length(self, found: frozenset[str]) -> float:
+        return math.sqrt(sum(self._weight.get(shingle, self._rarest) for shingle in found))
+
+
+def gutted(before: str, after: str) -> bool:
+    """Whether a rewritten text has lost most of what it said."""
+    old = shingles(before)
+    return len(old & shingles(after)) < KEPT * len(old)
+
+
+@lru_cache(maxsize=8192)
+def shingles(text: str) -> frozenset[str]:
+    flat = f" {normalised(text)} "
+    return frozenset(flat[at : at + SHINGLE] for at in range(max(1, len(flat) - SHINGLE + 1)))
+
+
+def _same_names(one: str, other: str) -> bool:
+    return _names(one) == _names(other)
+
+
+@lru_cache(maxsize=8192)
+def _names(text: str) -> Counter[str]:
+    """What a lesson cannot exchange without becoming another one."""
+    words = [word.rstrip(".") for word in _WORD.findall(text)]
+    return Counter(
+        word.casefold() for word in words if word.casefold() in _NEGATIONS or _NAMED.search(word)
+    )
