@@ -14,6 +14,9 @@ from agentcore.cli.turns import Turns
 
 LARGEST_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
+# Clients keep idle connections for a while (httpx 5 s, aiohttp 15, load balancers 60). A request
+# that is sent while the server closes its connection is lost: the client has to be the first.
+KEEP_ALIVE_SECONDS = 75
 REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
+from agentcore.cli.request_heads import KEEP_ALIVE_SECONDS
 from agentcore.cli.upgrades import PlainHttp
 from agentcore.cli.websockets import LeanWebSockets
 from agentcore.kit.drain import Drain
@@ -155,6 +156,7 @@ def build_server(app: ASGIApp, drain: Drain, settings: Settings) -> Server:
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         http=PlainHttp,
         ws=LeanWebSockets,
         ws_max_size=16 * 1024 * 1024,

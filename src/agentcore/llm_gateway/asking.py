@@ -97,7 +97,8 @@ def _cache_seconds(headers: MutableMapping[bytes, bytes]) -> float | None:
     seconds = _number(given)
     if not 0 < seconds <= LONGEST_SECONDS:
         raise InvalidChatRequest(
-            f"the header x-agentcore-cache must be a number of seconds above 0, not {given!r:.40}"
+            f"the header x-agentcore-cache must be a number of seconds, above 0 and at most "
+            f"{LONGEST_SECONDS:g}, not {given!r:.40}"
         )
     return seconds
 
@@ -144,6 +145,7 @@ def _deadline(headers: MutableMapping[bytes, bytes], clock: Clock) -> float | No
     seconds = _number(given)
     if not 0 < seconds <= LONGEST_SECONDS:
         raise InvalidChatRequest(
-            f"the header x-agentcore-timeout must be a number of seconds above 0, not {given!r:.40}"
+            f"the header x-agentcore-timeout must be a number of seconds, above 0 and at most "
+            f"{LONGEST_SECONDS:g}, not {given!r:.40}"
         )
     return clock.monotonic() + seconds

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from agentcore.cli.request_heads import KEEP_ALIVE_SECONDS
 from agentcore.cli.websockets import LeanWebSockets
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ async def served_on_loopback(
         ws=LeanWebSockets,
         ws_per_message_deflate=False,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     config.load()
     server = uvicorn.Server(config)
