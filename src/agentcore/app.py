@@ -26,6 +26,7 @@ from starlette.staticfiles import StaticFiles
 from agentcore.a2a_protocol import api as a2a_api
 from agentcore.a2a_protocol.door import A2ADoor
 from agentcore.ace import api as context_api
+from agentcore.ace.door import PlaybookDoor
 from agentcore.bootstrap import Services, bootstrap, environment_servers
 from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.bodies import BodyLimit
@@ -196,6 +197,7 @@ def _doors(
     entrance: ASGIApp = BodyLimit(
         framework, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse
     )
+    entrance = PlaybookDoor(entrance, contexts=lambda: holder.services.contexts, refuse=refuse)
     entrance = A2ADoor(
         entrance,
         runtime=lambda: holder.services.a2a,
