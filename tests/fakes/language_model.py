@@ -76,6 +76,14 @@ def proposing(*deltas: JsonObject) -> str:
     return dumps({"deltas": list(deltas)}).decode()
 
 
+def reflecting(*findings: str, quote: str = "", neutral: str | None = None) -> str:
+    """One reflection for each of ``findings``, all borne out by ``quote``."""
+    evidence: list[JsonValue] = [{"trace_id": "t1", "quote": quote}] if quote else []
+    found: list[JsonValue] = [{"key_insight": one, "evidence": evidence} for one in findings]
+    tags: list[JsonValue] = [{"id": neutral, "tag": "neutral"}] if neutral else []
+    return dumps({"reflections": found, "bullet_tags": tags}).decode()
+
+
 def adding(
     text: str, *, quote: str = "", section: str = "strategies", confidence: float = 0.9
 ) -> JsonObject:

@@ -1,57 +1,58 @@
-"""Asks a language model what a playbook should learn from recent executions."""
+"""Asks a language model what a playbook should learn from recent executions.
+
+Two calls: a reflector says what went wrong and shows where, a curator turns that into operations.
+Where there is nothing to learn, or the first answer holds proposals already, there is no second.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import structlog
 from pydantic import JsonValue, ValidationError
 
+from agentcore.ace.counters import rendered_in
 from agentcore.ace.grounding import grounded
-from agentcore.ace.journal import Entry, Provenance
+from agentcore.ace.journal import Provenance
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
-from agentcore.ace.ports import Completion, LanguageModel, PromptMessage
+from agentcore.ace.paid_model import Dialogue, PaidModel
+from agentcore.ace.ports import LanguageModel
 from agentcore.ace.privacy import is_private
-from agentcore.ace.prompt import DELTA_GENERATION_PROMPT, ComposedPrompt, compose
+from agentcore.ace.prompt import (
+    DELTA_GENERATION_PROMPT,
+    ComposedPrompt,
+    compose,
+    compose_reflection,
+)
+from agentcore.ace.reflection import Reflection, neutral_in, reflections_in
 from agentcore.ace.salvage import deltas_in
 from agentcore.ace.screening import scrubbed
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import (
-    AgentCoreError,
-    DeadlineExceeded,
-    InvalidInput,
-    NotFound,
-    TooManyRequests,
-)
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import CircuitBreaker
 
 __all__ = ["DELTA_GENERATION_PROMPT", "DeltaGenerator", "Generation"]
 
-CALL_SECONDS = 60.0
-LONGEST_ANSWER_TOKENS = 1024
 LONGEST_REASONING = 2000
-# An output token costs about four input ones (gpt-4o-mini: 0.60 and 0.15 USD per million).
-OUTPUT_PRICE = 4
-# Answers about our own request, which say nothing about the health of the model.
-NO_FAULT_OF_THE_MODEL = (InvalidInput, NotFound, TooManyRequests)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """The proposals of one call, unjudged; ``readable`` is false where the answer held none."""
+    """The proposals of one evolution, unjudged; ``readable`` is false where the answer held none.
+
+    ``neutral`` are bullets that made no difference, as the model says.
+    """
 
     deltas: tuple[ContextDelta, ...]
     provenance: Provenance
     readable: bool
+    neutral: frozenset[str] = frozenset()
 
 
 class DeltaGenerator:
@@ -66,23 +67,14 @@ class DeltaGenerator:
         metrics: ACEMetrics,
     ) -> None:
         self._config = config
-        self._llm = llm
-        self._budget = budget
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
-        self._breaker = CircuitBreaker(
-            "the model for context evolution",
-            failure_threshold=config.ace_cb_failure_threshold,
-            recovery_seconds=config.ace_cb_recovery_timeout,
-            clock=clock,
-        )
-        self._underestimate = Decimal(1)
-        metrics.watch(self._breaker)
+        self._model = PaidModel(config, llm, budget, clock=clock, metrics=metrics)
 
     @property
     def breaker(self) -> CircuitBreaker:
-        return self._breaker
+        return self._model.breaker
 
     async def generate_delta(
         self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]
@@ -94,51 +86,54 @@ class DeltaGenerator:
     async def generate(
         self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]
     ) -> Generation:
-        """One model call about ``traces``, paid from the month's budget.
+        """What the model proposes about ``traces``, paid from the month's budget.
 
         Raises:
-            EvolutionBudgetExhausted: the call might exceed the budget; it was not made.
+            EvolutionBudgetExhausted: the calls might exceed the budget; none was made.
+            EvolutionRateLimited: too many calls were made just now; none was made.
             CircuitOpen: the model failed repeatedly; it was not called.
             AgentCoreError: the model failed.
         """
-        prompt = self._build_prompt(playbook, traces)
+        asking = compose_reflection(playbook, traces, token_budget=self._model.prompt_tokens)
         provenance = Provenance(
             model=self._config.ace_llm_model,
-            prompt_hash=prompt.hash,
-            trace_ids=tuple(one.trace_id for one in prompt.digests),
-            cost_usd=self._bound(prompt.tokens),
+            prompt_hash=asking.hash,
+            trace_ids=tuple(one.trace_id for one in asking.digests),
         )
-        if self._breaker.state == "open":
-            self._breaker.admit()
-        booking = await self._budget.reserve(playbook, provenance)
         private = is_private(playbook, traces)
-        completion = await self._call(prompt, booking, playbook.agent_id, private=private)
-        cost = self._cost(completion, provenance.cost_usd)
-        items = self._parse_llm_response(completion.text)
-        outcome: JsonObject = {
-            "prompt_tokens": completion.prompt_tokens,
-            "completion_tokens": completion.completion_tokens,
-            "deltas": None if items is None else len(items),
-        }
-        await self._budget.settle(booking, playbook.agent_id, cost, outcome=outcome)
+        dialogue = await self._model.booked(playbook, provenance, private=private)
+        first = await self._asked(dialogue, asking)
+        items, seen = self._parse_llm_response(first), asking
+        found = reflections_in(first, asking.digests)
+        if items is None and found:
+            seen = self._build_prompt(playbook, traces, found)
+            items = self._parse_llm_response(await self._asked(dialogue, seen))
+        elif items is None and found is not None:
+            items = []
+        await dialogue.close({"reflections": len(found or ()), "deltas": _counted(items)})
         if items is None:
             self._metrics.llm_errors.inc()
             log.warning("the model's answer holds no deltas", model=provenance.model)
-        deltas = self._deltas(items or [], playbook, prompt)
+        deltas = self._deltas(items or [], playbook, seen)
         self._metrics.deltas_generated.inc(len(deltas))
         return Generation(
             deltas=deltas,
-            provenance=provenance.model_copy(update={"cost_usd": cost}),
+            provenance=provenance.model_copy(update={"cost_usd": dialogue.cost}),
             readable=items is not None,
+            neutral=neutral_in(first, _rendered(playbook, traces)),
         )
 
     def _build_prompt(
-        self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]
+        self,
+        playbook: ContextPlaybook,
+        traces: Sequence[ExecutionTrace],
+        reflections: Sequence[Reflection],
     ) -> ComposedPrompt:
         return compose(
             playbook,
             traces,
-            token_budget=self._config.ace_max_tokens_per_request - self._answer_tokens,
+            reflections,
+            token_budget=self._model.prompt_tokens,
             max_deltas=self._config.ace_max_deltas_per_evolution,
         )
 
@@ -147,42 +142,14 @@ class DeltaGenerator:
         items = deltas_in(response)
         return None if items is None else items[: self._config.ace_max_deltas_per_evolution]
 
-    def _track_token_usage(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """Count the tokens; returns what they cost by the configured price."""
+    def _track_token_usage(self, prompt_tokens: int, completion_tokens: int) -> None:
         self._metrics.llm_tokens.labels(type="prompt").inc(prompt_tokens)
         self._metrics.llm_tokens.labels(type="completion").inc(completion_tokens)
-        return self._price(prompt_tokens, completion_tokens)
 
-    async def _call(
-        self, prompt: ComposedPrompt, booking: Entry, agent_id: str, *, private: bool
-    ) -> Completion:
-        self._metrics.llm_requests.inc()
-        try:
-            async with self._breaker.guard(ignoring=NO_FAULT_OF_THE_MODEL):
-                return await self._complete(prompt, booking.delta.delta_id, private=private)
-        except AgentCoreError as error:
-            self._metrics.llm_errors.inc()
-            if not isinstance(error, DeadlineExceeded):
-                outcome: JsonObject = {"error": error.code}
-                await self._budget.settle(booking, agent_id, Decimal(0), outcome=outcome)
-            raise
-
-    async def _complete(
-        self, prompt: ComposedPrompt, trace_id: str, *, private: bool
-    ) -> Completion:
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await self._llm.complete(
-                    [PromptMessage("user", prompt.text)],
-                    model=self._config.ace_llm_model,
-                    max_tokens=self._answer_tokens,
-                    trace_id=trace_id,
-                    private=private,
-                )
-        except TimeoutError as exc:
-            raise DeadlineExceeded(
-                f"the model gave no answer within {CALL_SECONDS:.0f} seconds"
-            ) from exc
+    async def _asked(self, dialogue: Dialogue, prompt: ComposedPrompt) -> str:
+        answer = await dialogue.ask(prompt.text)
+        self._track_token_usage(answer.prompt_tokens, answer.completion_tokens)
+        return answer.text
 
     def _deltas(
         self, items: Sequence[JsonObject], playbook: ContextPlaybook, prompt: ComposedPrompt
@@ -204,25 +171,13 @@ class DeltaGenerator:
                 made.append(delta)
         return tuple(made)
 
-    def _cost(self, completion: Completion, bound: Decimal) -> Decimal:
-        """What the call cost; a bound that it exceeded raises the bounds of later calls."""
-        priced = self._track_token_usage(completion.prompt_tokens, completion.completion_tokens)
-        cost = priced if completion.cost_usd is None else completion.cost_usd
-        self._metrics.llm_cost.inc(float(cost))
-        if cost > bound > 0:
-            self._underestimate *= cost / bound
-        return cost
 
-    def _bound(self, prompt_tokens: int) -> Decimal:
-        return self._price(prompt_tokens, self._answer_tokens) * self._underestimate
+def _counted(items: Sequence[JsonObject] | None) -> int | None:
+    return None if items is None else len(items)
 
-    def _price(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        per_million = Decimal(str(self._config.ace_cost_per_1m_tokens))
-        return per_million * (prompt_tokens + OUTPUT_PRICE * completion_tokens) / 1_000_000
 
-    @property
-    def _answer_tokens(self) -> int:
-        return min(LONGEST_ANSWER_TOKENS, self._config.ace_max_tokens_per_request // 4)
+def _rendered(playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]) -> frozenset[str]:
+    return frozenset().union(*(rendered_in(trace, playbook.playbook_id) for trace in traces))
 
 
 def _confidence(given: JsonValue) -> float:

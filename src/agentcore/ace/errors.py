@@ -149,6 +149,19 @@ class EvolutionBudgetExhausted(AgentCoreError):
         )
 
 
+class EvolutionRateLimited(TooManyRequests):
+    """The installation has asked the model as often as it may within a minute."""
+
+    code, http_status, rpc_code, retryable = "evolution_rate_limited", 429, RPC_TOO_MANY, True
+
+    def __init__(self, most: int, retry_after: float) -> None:
+        super().__init__(
+            f"evolution has made {most} model calls in a minute, as many as it may",
+            hint="it goes on by itself; raise ACE_MAX_LLM_CALLS_PER_MINUTE to go faster",
+            retry_after=retry_after,
+        )
+
+
 class EvolutionModelUnknown(NotFound):
     """No provider serves the model that evolution asks."""
 

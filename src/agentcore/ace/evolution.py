@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from agentcore.ace.calibration import Calibration, outcomes
 from agentcore.ace.content import Draft
 from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
-from agentcore.ace.delta_generator import CALL_SECONDS, DeltaGenerator, Generation
-from agentcore.ace.errors import EvolutionClaimLost
+from agentcore.ace.delta_generator import DeltaGenerator, Generation
+from agentcore.ace.errors import EvolutionClaimLost, EvolutionRateLimited
 from agentcore.ace.journal import Entry, advance, pending, seed
 from agentcore.ace.ledger import keep_snapshot
 from agentcore.ace.metrics import ACEMetrics
@@ -33,6 +33,7 @@ from agentcore.ace.models import (
     ExecutionTrace,
 )
 from agentcore.ace.ops import parse_operations
+from agentcore.ace.paid_model import CALL_SECONDS, MOST_CALLS
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.simple_curator import SimpleCurator
@@ -43,8 +44,8 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 
 MOST_TRACES = 1000
-# Longer than any evolution that is still alive: call, two transactions and their retries.
-LEASE = timedelta(seconds=CALL_SECONDS + 60)
+# Longer than any evolution that is still alive: calls, transactions and their retries.
+LEASE = timedelta(seconds=MOST_CALLS * CALL_SECONDS + 60)
 MARK = "evolution"
 # Outcomes that tell how far a model's confidence goes; older ones may be another model's.
 REMEMBERED = timedelta(days=90)
@@ -128,6 +129,10 @@ class Evolution:
             try:
                 return await self._carry_out(claim)
             except asyncio.CancelledError:
+                await self._let_go(claim, "idle", None)
+                raise
+            except EvolutionRateLimited:
+                # Nothing has failed: it is due as before.
                 await self._let_go(claim, "idle", None)
                 raise
             except Exception as error:
@@ -273,7 +278,7 @@ class Evolution:
 
         ``texts`` are what the bullets said in the versions that the traces were shown.
         """
-        after, entries = self._counted(playbook, traces, texts)
+        after, entries = self._counted(playbook, traces, texts, generation.neutral)
         base = after
         # What the call cost is booked once, in its own entry.
         provenance = generation.provenance.model_copy(update={"cost_usd": Decimal(0)})
@@ -301,9 +306,16 @@ class Evolution:
         return after, entries
 
     def _counted(
-        self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace], texts: Texts
+        self,
+        playbook: ContextPlaybook,
+        traces: Sequence[ExecutionTrace],
+        texts: Texts,
+        neutral: frozenset[str],
     ) -> tuple[ContextPlaybook, list[Entry]]:
-        tags = folded(playbook, traces, texts)
+        tags = tuple(
+            tag.model_copy(update={"neutral": 1}) if tag.id in neutral else tag
+            for tag in folded(playbook, traces, texts)
+        )
         if not tags:
             return playbook, []
         now = self._clock.now()

@@ -65,19 +65,27 @@ def _known_fields(item: Mapping[str, JsonValue]) -> JsonObject:
     return {"op": name, **kept}
 
 
+def evidence_in(
+    given: JsonValue, digests: Sequence[TraceDigest]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The quotes among ``given`` that stand in traces, and the ids of those traces."""
+    held: list[str] = []
+    backing: list[str] = []
+    for quote in list(_quotes(given))[:MOST_QUOTES]:
+        holders = [one.trace_id for one in digests if one.holds(quote)][:TRACES_PER_QUOTE]
+        if holders:
+            held.append(quote)
+            backing += holders
+    return tuple(dict.fromkeys(held)), tuple(dict.fromkeys(backing))
+
+
 def _evidence(
     operation: JsonObject, given: JsonValue, digests: Sequence[TraceDigest]
 ) -> JsonObject:
     if operation["op"] not in BACKED_BY_EVIDENCE:
         return {}
-    quotes = list(_quotes(given))[:MOST_QUOTES]
-    backing = [
-        one.trace_id
-        for quote in quotes
-        for one in [one for one in digests if one.holds(quote)][:TRACES_PER_QUOTE]
-    ]
-    unique: list[JsonValue] = list(dict.fromkeys(backing))
-    return {"evidence": unique}
+    _, trace_ids = evidence_in(given, digests)
+    return {"evidence": list(trace_ids)}
 
 
 def _quotes(given: JsonValue) -> Iterator[str]:

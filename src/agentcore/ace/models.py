@@ -77,6 +77,12 @@ class ACEConfig(BaseModel):
     ace_max_tokens_per_request: int = Field(
         default=4096, ge=512, description="Tokens of one model call, prompt and answer together."
     )
+    ace_max_llm_calls_per_minute: int = Field(
+        default=600,
+        ge=2,
+        description="Most model calls of evolution in a minute, over all replicas; "
+        "one evolution counts as two.",
+    )
     ace_cache_ttl_seconds: int = Field(
         default=300, ge=1, description="Seconds a cached playbook may live."
     )

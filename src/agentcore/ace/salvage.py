@@ -18,20 +18,24 @@ _THINKING = re.compile(
 )
 # A chat template may have opened the block in the prompt.
 _THOUGHT_ENDS = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
-_LIST = re.compile(r'"deltas"\s*:\s*\[')
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _CONTROL = re.compile(r"[\x00-\x1f]")
 
 
 def deltas_in(answer: str) -> list[JsonObject] | None:
-    """The items of the last complete ``"deltas": [...]``; None where the answer holds none.
+    """The proposals in ``answer``, as :func:`items_in` finds them."""
+    return items_in(answer, "deltas")
+
+
+def items_in(answer: str, name: str) -> list[JsonObject] | None:
+    """The items of the last complete ``"name": [...]``; None where the answer holds none.
 
     Of an answer that breaks off inside its only list, the items that were complete.
     """
     text = _THOUGHT_ENDS.sub("", _THINKING.sub("", answer))[-LONGEST_ANSWER:]
     found: list[JsonObject] | None = None
-    for opened in list(_LIST.finditer(text))[-MOST_LISTS:][::-1]:
+    for opened in list(re.finditer(rf'"{name}"\s*:\s*\[', text))[-MOST_LISTS:][::-1]:
         items, closed = _items(text, opened.end())
         if closed and items:
             return items

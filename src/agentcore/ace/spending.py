@@ -2,16 +2,17 @@
 
 Bookings are ``call`` entries of the log. They are made one at a time under a lock that spans the
 installation, so any number of workers together never book more than the budget. A booking whose
-process died, or whose call timed out, stays at its upper bound: it may have been billed.
+process died, or whose call timed out, stays at its upper bound: it may have been billed. The same
+lock makes the number of calls in a minute exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from agentcore.ace.errors import EvolutionBudgetExhausted
+from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionRateLimited
 from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
 from agentcore.ace.store import ContextStore, Unit
@@ -19,19 +20,26 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 
+MINUTE = timedelta(minutes=1)
+SHORTEST_WAIT = 0.1
+
 
 class MonthlyBudget:
     def __init__(self, config: ACEConfig, store: ContextStore, *, clock: Clock, ids: Ids) -> None:
         self._budget = Decimal(str(config.ace_monthly_budget_usd))
+        self._calls_per_minute = config.ace_max_llm_calls_per_minute
         self._store = store
         self._clock = clock
         self._ids = ids
 
-    async def reserve(self, playbook: ContextPlaybook, provenance: Provenance) -> Entry:
-        """Book ``provenance.cost_usd`` for one call about ``playbook``.
+    async def reserve(
+        self, playbook: ContextPlaybook, provenance: Provenance, *, calls: int = 1
+    ) -> Entry:
+        """Book ``provenance.cost_usd`` for ``calls`` calls about ``playbook``.
 
         Raises:
             EvolutionBudgetExhausted: the month's budget does not cover it.
+            EvolutionRateLimited: the last minute has seen as many calls as are allowed.
         """
         now = self._clock.now()
         booking = Entry(
@@ -51,6 +59,10 @@ class MonthlyBudget:
 
         async def work(unit: Unit) -> None:
             await unit.deltas.lock_budget()
+            recent, oldest = await unit.deltas.booked_since(now - MINUTE)
+            if oldest is not None and (recent + 1) * calls > self._calls_per_minute:
+                wait = (oldest + MINUTE - now).total_seconds()
+                raise EvolutionRateLimited(self._calls_per_minute, max(wait, SHORTEST_WAIT))
             spent = await unit.deltas.spent_since(_month_of(now))
             if spent + provenance.cost_usd > self._budget:
                 raise EvolutionBudgetExhausted(

@@ -305,6 +305,16 @@ class DeltaRepository:
         )
         return Decimal(0) if found is None else Decimal(found)
 
+    async def booked_since(self, moment: datetime) -> tuple[int, datetime | None]:
+        """How many bookings were made after ``moment``, and when the first of them."""
+        found = await self._connection.execute(
+            select(func.count(), func.min(_deltas.applied_at)).where(
+                _deltas.applied.is_(False), _deltas.applied_at > moment
+            )
+        )
+        count, oldest = found.one()
+        return int(count), oldest
+
     async def lock_budget(self) -> None:
         """One booking at a time, installation-wide, until the unit ends."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(BUDGET_LOCK)))

@@ -1,5 +1,7 @@
 """REFLECT: read execution traces, find the most frequent failure no rule covers yet, write a rule.
 
+Asked for reflections it says what went wrong, asked for deltas what to change.
+
 Nothing is known beyond the prompt: the failures are counted in the traces that it shows, and a
 lesson already taught by one of its playbook bullets is not learned twice.
 """
@@ -16,10 +18,12 @@ from agentcore.simulators.lessons import LESSONS, Lesson, Mistake, knowledge_of
 from agentcore.simulators.prompt import Prompt, objects
 
 MAX_DELTAS = 2
+MAX_QUOTES = 10
 SECTION = "strategies"
 # A lesson seen in one trace stays below the customary threshold of 0.7.
 BASE_CONFIDENCE, CONFIDENCE_PER_TRACE, TOP_CONFIDENCE = 0.6, 0.05, 0.95
 
+NO_RULES = frozenset({"success", "deltas", "reflections", "key_insight"})
 _TRACE_ID_KEYS = ("trace_id", "id")
 _PLAIN_QUOTE = re.compile(r'^[^"\\\x00-\x1f]{1,200}$')
 
@@ -31,8 +35,8 @@ class _Support:
 
 
 def traces_in(prompt: Prompt) -> list[JsonObject] | None:
-    """The traces of a prompt that asks for deltas; None when it does not ask."""
-    if "deltas" not in prompt.text:
+    """The traces of a prompt that asks for lessons; None when it does not ask."""
+    if "deltas" not in prompt.text and "reflections" not in prompt.text:
         return None
     traces = [
         found
@@ -51,6 +55,12 @@ def reflect(prompt: Prompt, traces: list[JsonObject]) -> JsonObject:
         lesson for lesson in LESSONS if lesson.mistake in support and lesson.mistake not in known
     ]
     missing.sort(key=lambda lesson: -support[lesson.mistake].occurrences)
+    if "deltas" not in prompt.text:
+        return {
+            "reflections": [
+                _reflection(lesson, support[lesson.mistake]) for lesson in missing[:MAX_DELTAS]
+            ]
+        }
     as_ops = '"ops"' in prompt.text
     return {
         "deltas": [
@@ -72,8 +82,8 @@ def _texts_beside_traces(value: JsonValue) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts_beside_traces(item)
-    # An object with "deltas" is the prompt's example of an answer, not a rule.
-    elif isinstance(value, dict) and not value.keys() & {"success", "deltas"}:
+    # Findings, and the prompt's examples of an answer, are no rules.
+    elif isinstance(value, dict) and not value.keys() & NO_RULES:
         yield from _texts_beside_traces(list(value.values()))
 
 
@@ -105,6 +115,20 @@ def _count(value: JsonValue, notes: Counter[str]) -> Counter[str]:
             else:
                 _count(member, notes)
     return notes
+
+
+def _reflection(lesson: Lesson, support: _Support) -> JsonObject:
+    evidence: list[JsonValue] = [
+        {"trace_id": trace_id, "quote": quote}
+        for trace_id, quote in sorted(support.quotes.items())[:MAX_QUOTES]
+    ]
+    return {
+        "error_identification": f"{support.occurrences} failures share one cause.",
+        "root_cause_analysis": "No rule of the playbook covers it yet.",
+        "correct_approach": lesson.rule,
+        "key_insight": lesson.rule,
+        "evidence": evidence,
+    }
 
 
 def _delta(lesson: Lesson, support: _Support, *, as_ops: bool) -> JsonObject:

@@ -6,12 +6,16 @@ from decimal import Decimal
 import pytest
 
 from agentcore.ace.delta_generator import DeltaGenerator
-from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionModelUnknown
+from agentcore.ace.errors import (
+    EvolutionBudgetExhausted,
+    EvolutionModelUnknown,
+    EvolutionRateLimited,
+)
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.kit.errors import DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.resilience import CircuitOpen
 from tests.fakes.context import ContextWorld
-from tests.fakes.language_model import ScriptedModel, adding, proposing
+from tests.fakes.language_model import ScriptedModel, adding, proposing, reflecting
 
 
 @pytest.fixture
@@ -213,3 +217,74 @@ async def test_a_silent_model_is_given_up(
     world.model.answers = [TimeoutError()]
     with pytest.raises(DeadlineExceeded, match="60 seconds"):
         await world.generator.generate(playbook, traces)
+
+
+async def test_a_finding_is_turned_into_operations_by_a_second_call(
+    world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
+) -> None:
+    insight = "The receiver is left out; write to jane@example.com."
+    world.model.answers = [
+        reflecting(insight, quote="missing field", neutral="b9"),
+        proposing(adding("Name the receiver.", quote="missing field")),
+    ]
+    generation = await world.generator.generate(playbook, traces)
+    assert [delta.confidence for delta in generation.deltas] == [0.9]
+    first, second = world.model.asked
+    assert '"deltas"' not in first.prompt
+    assert "The receiver is left out; write to [e-mail address]." in second.prompt
+    assert "missing field 'to'" in second.prompt
+    assert first.trace_id == second.trace_id
+    for asked in world.model.asked:
+        assert len(asked.prompt) / 4 + asked.max_tokens <= 4096
+    assert generation.provenance.cost_usd == Decimal("0.002")
+    status = await world.contexts.evolution_status("agent-123")
+    assert status.total_cost == 0.002
+    # A bullet that no trace was shown cannot be tagged.
+    assert generation.neutral == frozenset()
+
+
+@pytest.mark.parametrize("quote", ["", "said nowhere"])
+async def test_a_finding_that_no_trace_bears_out_costs_no_second_call(
+    world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace], quote: str
+) -> None:
+    world.model.answers = [reflecting("Trust me.", quote=quote)]
+    generation = await world.generator.generate(playbook, traces)
+    assert (generation.deltas, generation.readable) == ((), True)
+    assert len(world.model.asked) == 1
+
+
+async def test_a_second_call_that_fails_leaves_the_first_one_paid(
+    world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
+) -> None:
+    world.model.answers = [reflecting("x", quote="missing field"), Unavailable("down")]
+    with pytest.raises(Unavailable):
+        await world.generator.generate(playbook, traces)
+    spent = await world.store.run(lambda unit: unit.deltas.spent_since(playbook.created_at))
+    assert spent == Decimal("0.001")
+
+
+async def test_no_two_processes_together_call_more_often_than_allowed(
+    world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
+) -> None:
+    slow = ACEConfig(ace_max_llm_calls_per_minute=6)
+    worlds = [
+        ContextWorld(world.database, world.cache, world.supervisor, world.clock, slow)
+        for _ in range(2)
+    ]
+
+    async def called(generator: DeltaGenerator) -> bool:
+        try:
+            await generator.generate(playbook, traces)
+        except EvolutionRateLimited:
+            return False
+        return True
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(called(worlds[n % 2].generator)) for n in range(8)]
+    assert sum(task.result() for task in tasks) == 3
+    assert sum(len(one.model.asked) for one in worlds) == 3
+    with pytest.raises(EvolutionRateLimited) as limited:
+        await worlds[0].generator.generate(playbook, traces)
+    assert limited.value.retry_after == 60
+    world.clock.advance(60)
+    assert await called(worlds[0].generator)

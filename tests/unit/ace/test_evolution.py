@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from agentcore.ace.content import Bullet, Draft
-from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionClaimLost
+from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionClaimLost, EvolutionRateLimited
 from agentcore.ace.evolution import LEASE, EvolutionMark
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ALICE, ContextWorld
-from tests.fakes.language_model import adding, proposing
+from tests.fakes.language_model import adding, proposing, reflecting
 
 ERROR = "missing field 'to'"
 
@@ -235,6 +235,58 @@ async def test_a_spent_budget_stops_evolution(
     with pytest.raises(EvolutionBudgetExhausted):
         await poor.evolution.evolve("agent-123")
     assert poor.model.asked == []
+
+
+async def test_who_asks_too_often_waits_and_has_not_failed(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    slow = ACEConfig(ace_max_llm_calls_per_minute=2)
+    waiting = ContextWorld(world.database, world.cache, world.supervisor, world.clock, slow)
+    await waiting.captured(100)
+    assert await waiting.evolution.evolve("agent-123") is not None
+    await waiting.captured(100)
+    with pytest.raises(EvolutionRateLimited):
+        await waiting.evolution.evolve("agent-123")
+    assert (await waiting.contexts.evolution_status("agent-123")).status == "idle"
+    assert await waiting.evolution.waiting(10) == ["agent-123"]
+
+
+async def test_a_bullet_that_made_no_difference_is_counted_as_neutral(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await with_bullet(world)
+    await world.captured(10, success=True, metadata=world.stamp_of(playbook.playbook_id, "b1"))
+    world.model.answers = [reflecting(neutral="b1")]
+    evolved = await world.evolution.evolve("agent-123")
+    assert evolved is not None
+    bullet = bullets(evolved.playbook)["b1"]
+    assert (bullet.helpful, bullet.harmful, bullet.neutral) == (10, 0, 1)
+
+
+async def test_a_model_whose_lessons_were_bad_is_believed_less(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    nouns = ("invoice", "refund", "parcel", "voucher", "complaint", "contract")
+    for noun in nouns:
+        await world.captured(10, error_message=ERROR)
+        world.model.answers = [proposing(adding(f"Archive each {noun}.", quote=ERROR))]
+        evolved = await world.evolution.evolve("agent-123")
+        assert evolved is not None
+    applied = [
+        entry for entry in await world.contexts.history("agent-123") if entry.kind == "delta"
+    ]
+    assert len(applied) == len(nouns)
+    await world.contexts.rollback("agent-123", 1)
+    await world.captured(10, error_message=ERROR)
+    world.model.answers = [proposing(adding("Sort by date.", quote=ERROR))]
+    evolved = await world.evolution.evolve("agent-123")
+    assert evolved is not None
+    assert (evolved.generated, evolved.applied) == (1, 0)
+    refused = [one for one in await world.contexts.deltas("agent-123") if not one.delta.applied]
+    assert [(one.delta.confidence, one.gate["reason"]) for one in refused] == [(0.9, "confidence")]
+    calibrated = refused[0].gate["calibrated"]
+    assert isinstance(calibrated, float)
+    assert calibrated < 0.7
 
 
 async def test_a_claim_that_fell_silent_is_taken_over(

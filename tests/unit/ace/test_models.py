@@ -25,10 +25,11 @@ SPECIFIED = {
     "ace_cb_failure_threshold": 5,
     "ace_cb_recovery_timeout": 60,
 }
+OURS = {"ace_max_llm_calls_per_minute": 600}
 
 
 def test_the_settings_and_defaults_are_those_specified() -> None:
-    assert ACEConfig().model_dump() == SPECIFIED
+    assert ACEConfig().model_dump() == SPECIFIED | OURS
 
 
 def test_settings_are_known_by_the_short_name_too() -> None:

@@ -143,3 +143,17 @@ def test_traces_in_lines_and_in_members_are_read_too() -> None:
     found = traces_in(Prompt((Message("user", f"{lines}\n{wrapped}\n{ASK}"),)))
     assert found is not None
     assert [t["trace_id"] for t in found] == [f"trace-{n}" for n in range(5)]
+
+
+def test_asked_for_reflections_it_says_where_it_saw_them() -> None:
+    traces = [trace(n, capabilities=2) for n in range(3)]
+    text = f'{json.dumps(traces)} Answer with {{"reflections": []}}'
+    prompt = Prompt((Message("user", text),))
+    found = traces_in(prompt)
+    assert found is not None
+    said: dict[str, Any] = reflect(prompt, found)
+    (reflection,) = said["reflections"]
+    assert reflection["key_insight"] == BY_MISTAKE["bare_discovery"].rule
+    assert reflection["evidence"] == [
+        {"trace_id": f"trace-{n}", "quote": CAPABILITIES} for n in range(3)
+    ]
