@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -171,6 +172,7 @@ WRITE = text(
 
 
 NUL = "\\u0000"
+AT_ONCE = 50
 
 
 class CallStore:
@@ -187,10 +189,10 @@ class CallStore:
         Raises:
             UnwritableCalls: the database refuses what one of them holds.
         """
-        rows = _written(records)
+        rows = await _written(records)
         if NUL in rows:
             # PostgreSQL's text cannot hold it: one such name must not block the whole batch.
-            rows = _written([_clean(record) for record in records])
+            rows = await _written([_clean(record) for record in records])
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(WRITE, {"rows": rows})
@@ -283,8 +285,14 @@ class KeyStore:
         return await self._database().run(work)
 
 
-def _written(records: Sequence[CallRecord]) -> str:
-    return orjson.dumps([_row(record) for record in records], default=str).decode()
+async def _written(records: Sequence[CallRecord]) -> str:
+    """As one JSON list, a part at a time: nobody is answered while a part is written."""
+    parts: list[bytes] = []
+    for begin in range(0, len(records), AT_ONCE):
+        part = [_row(record) for record in records[begin : begin + AT_ONCE]]
+        parts.append(orjson.dumps(part, default=str)[1:-1])
+        await asyncio.sleep(0)
+    return f"[{b','.join(parts).decode()}]"
 
 
 def _row(record: CallRecord) -> dict[str, object]:
