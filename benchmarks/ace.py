@@ -24,7 +24,6 @@ from sqlalchemy import text
 
 from agentcore.ace.content import Draft
 from agentcore.ace.journal import advance
-from agentcore.ace.ledger import keep_snapshot
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
 from agentcore.ace.ops import Add, Move, Operation, Remove, Tag, Update, parse_operations, replay
 from agentcore.ace.store import Unit
@@ -276,7 +275,7 @@ async def _written(
         )
         after, entry = advance(before, delta, operations, now=world.clock.now())
         await unit.deltas.insert(entry)
-        await keep_snapshot(unit, before, after)
+        await unit.deltas.keep_snapshot(before, after)
         before = after
     await unit.playbooks.advance(before, expected=playbook.version)
 

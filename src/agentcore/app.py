@@ -314,7 +314,12 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
         gateway_api.router(lambda: holder.services.gateway, clock, reread=holder.gateway_config)
     )
     app.include_router(
-        context_api.router(lambda: holder.services.contexts, clock=lambda: clock, ids=Ids)
+        context_api.router(
+            lambda: holder.services.contexts,
+            lambda: holder.services.experiments,
+            clock=lambda: clock,
+            ids=Ids,
+        )
     )
     app.include_router(
         a2a_api.router(lambda: holder.services.a2a, public_url=settings.server.public_url)

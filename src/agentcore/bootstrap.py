@@ -22,6 +22,8 @@ from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.evolution_worker import EvolutionWorker
+from agentcore.ace.experiments import Experiments
+from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.gateway_model import GatewayLanguageModel
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
@@ -120,6 +122,7 @@ class Contexts:
     manager: ContextManager
     worker: EvolutionWorker
     directory: Directory
+    experiments: Experiments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +131,7 @@ class Services:
     authenticator: Authenticator
     gateway: Gateway
     contexts: ContextManager
+    experiments: Experiments
     a2a: A2ARuntime
     environments: EnvironmentSessions
     registry: EnvironmentRegistry
@@ -246,6 +250,7 @@ async def bootstrap(
             authenticator=_authenticator(settings, gateway.limits.keys),
             gateway=gateway,
             contexts=contexts.manager,
+            experiments=contexts.experiments,
             a2a=a2a,
             environments=environments,
             registry=known,
@@ -289,10 +294,11 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
         config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
     )
     cache = PlaybookCache(config, ground.cache, clock=clock, ids=ids, metrics=metrics)
+    gate = Gate(config, clock=clock, ids=ids)
     manager = ContextManager(
         config,
         store,
-        PlaybookLedger(config, store, clock=clock, ids=ids),
+        PlaybookLedger(config, store, gate, clock=clock, ids=ids),
         cache,
         directory,
         queue=queue,
@@ -311,20 +317,15 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
         config,
         store,
         generator,
-        SimpleCurator(manager.playbook_of),
+        Admission(SimpleCurator(manager.playbook_of), gate),
         cache=cache,
         clock=clock,
         ids=ids,
         metrics=metrics,
     )
-    worker = EvolutionWorker(
-        config,
-        queue,
-        evolution,
-        supervisor=ground.supervisor,
-        clock=clock,
-    )
-    return Contexts(manager=manager, worker=worker, directory=directory)
+    worker = EvolutionWorker(config, queue, evolution, supervisor=ground.supervisor, clock=clock)
+    experiments = Experiments(store, cache, directory, gate)
+    return Contexts(manager=manager, worker=worker, directory=directory, experiments=experiments)
 
 
 @asynccontextmanager

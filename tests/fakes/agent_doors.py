@@ -55,7 +55,9 @@ class FixedPlaybooks:
     def __init__(self, text: str = "") -> None:
         self._text = text
         self.asked: list[str] = []
+        self.tasks: list[str] = []
 
-    async def render(self, agent_id: str, task: str) -> Rendered:
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
         self.asked.append(agent_id)
+        self.tasks.append(task_id)
         return Rendered(text=self._text, stamp={"version": 3})

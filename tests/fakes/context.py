@@ -19,8 +19,10 @@ from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.evolution_worker import EvolutionWorker
+from agentcore.ace.experiments import Experiments
+from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.journal import advance
-from agentcore.ace.ledger import PlaybookLedger, keep_snapshot
+from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
@@ -61,7 +63,8 @@ class ContextWorld:
         self.ids = ids
         self.metrics = ACEMetrics(self.registry)
         self.store = ContextStore(self.database)
-        self.ledger = PlaybookLedger(config, self.store, clock=clock, ids=ids)
+        self.gate = Gate(config, clock=clock, ids=ids)
+        self.ledger = PlaybookLedger(config, self.store, self.gate, clock=clock, ids=ids)
         self.playbooks = PlaybookCache(
             config, self.cache, clock=clock, ids=ids, metrics=self.metrics
         )
@@ -84,6 +87,7 @@ class ContextWorld:
             clock=clock,
             metrics=self.metrics,
         )
+        self.experiments = Experiments(self.store, self.playbooks, self.agents, self.gate)
         self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
         self.generator = DeltaGenerator(
             config, self.model, self.budget, clock=clock, ids=ids, metrics=self.metrics
@@ -93,7 +97,7 @@ class ContextWorld:
             config,
             self.store,
             self.generator,
-            self.curator,
+            Admission(self.curator, self.gate),
             cache=self.playbooks,
             clock=clock,
             ids=ids,
@@ -153,7 +157,7 @@ class ContextWorld:
                 lesson = Add(section="checks", text=f"Lesson {playbook.version + 1}.")
                 after, entry = advance(playbook, delta, [lesson], now=self.clock.now())
                 await unit.deltas.insert(entry)
-                await keep_snapshot(unit, playbook, after)
+                await unit.deltas.keep_snapshot(playbook, after)
                 playbook = after
                 made.append(after)
             await unit.playbooks.advance(playbook, expected=start.version)
@@ -170,7 +174,12 @@ def context_app(world: ContextWorld) -> FastAPI:
     """The context routes with the real application's rendering of our errors."""
     app = FastAPI()
     app.include_router(
-        router(lambda: world.contexts, clock=lambda: world.clock, ids=lambda: world.ids)
+        router(
+            lambda: world.contexts,
+            lambda: world.experiments,
+            clock=lambda: world.clock,
+            ids=lambda: world.ids,
+        )
     )
 
     @app.exception_handler(AgentCoreError)

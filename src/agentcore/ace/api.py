@@ -17,6 +17,9 @@ from agentcore.ace.api_models import (
     DeltaResult,
     EvolutionEnqueued,
     EvolutionReport,
+    ExperimentPage,
+    ExperimentReport,
+    ExperimentRequest,
     PlaybookCreated,
     PlaybookDifference,
     PlaybookRead,
@@ -29,6 +32,7 @@ from agentcore.ace.api_models import (
     TriggerRequest,
 )
 from agentcore.ace.context_manager import DEFAULT_RENDER_TOKENS, ContextManager
+from agentcore.ace.experiments import Experiments
 from agentcore.ace.models import ContextDelta, ExecutionTrace, Identifier
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
@@ -38,6 +42,15 @@ from agentcore.kit.security import principal_of
 AgentId = Annotated[Identifier, Path(description="The agent's id.", examples=["agent-123"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
 Version = Annotated[int, Path(ge=1, le=LAST_VERSION, description="A version of the playbook.")]
+ExperimentId = Annotated[Identifier, Path(description="The experiment's id.")]
+TaskId = Annotated[
+    str,
+    Query(
+        max_length=255,
+        description="The task_id of the trace to come: lets the task take part in an experiment. "
+        "Without it, the playbook as it is.",
+    ),
+]
 IfMatch = Annotated[
     str | None,
     Header(description="The ETag of what was read; the same as ``expected_version``."),
@@ -47,12 +60,17 @@ _ETAG = re.compile(r'(?:W/)?"([1-9]\d{0,8})"')
 
 
 def router(
-    contexts: Callable[[], ContextManager], *, clock: Callable[[], Clock], ids: Callable[[], Ids]
+    contexts: Callable[[], ContextManager],
+    experiments: Callable[[], Experiments],
+    *,
+    clock: Callable[[], Clock],
+    ids: Callable[[], Ids],
 ) -> APIRouter:
     api = APIRouter(prefix="/internal/context", tags=["context"])
     _playbook_routes(api, contexts, clock)
     _reading_routes(api, contexts)
     _version_routes(api, contexts)
+    _experiment_routes(api, experiments)
     _evolution_routes(api, contexts, clock, ids)
     return api
 
@@ -119,10 +137,11 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         budget: Annotated[
             int, Query(ge=16, le=200_000, description="Most tokens of the text.")
         ] = DEFAULT_RENDER_TOKENS,
+        task_id: TaskId = "",
     ) -> Rendered:
         """The playbook as text for the agent's context; report ``stamp`` with the trace."""
         rendered = await contexts().render(
-            agent_id, task, budget, principal=principal_of(request.scope)
+            agent_id, task, budget, task_id=task_id, principal=principal_of(request.scope)
         )
         return Rendered(text=rendered.text, tokens=rendered.tokens, stamp=rendered.stamp.as_json())
 
@@ -198,6 +217,59 @@ def _version_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
             after = (await contexts().get_playbook(agent_id, principal=principal)).version
         found = await contexts().difference(agent_id, before, after, principal=principal)
         return PlaybookDifference.of(agent_id, before, after, found)
+
+
+def _experiment_routes(api: APIRouter, experiments: Callable[[], Experiments]) -> None:
+    @api.get("/playbooks/{agent_id}/experiments")
+    async def list_experiments(
+        agent_id: AgentId,
+        request: Request,
+        limit: Limit = 50,
+        cursor: Annotated[
+            UUID | None, Query(description="The next_cursor of the page before.")
+        ] = None,
+    ) -> ExperimentPage:
+        """What was tried beside the playbook and what came of it, newest first."""
+        found = await experiments().of(
+            agent_id,
+            after=None if cursor is None else str(cursor),
+            limit=limit,
+            principal=principal_of(request.scope),
+        )
+        full = len(found) == limit
+        return ExperimentPage(
+            items=[ExperimentReport.of(agent_id, one) for one in found],
+            next_cursor=found[-1].experiment_id if full else None,
+        )
+
+    @api.get("/playbooks/{agent_id}/experiments/{experiment_id}")
+    async def get_experiment(
+        agent_id: AgentId, experiment_id: ExperimentId, request: Request
+    ) -> ExperimentReport:
+        found = await experiments().get(
+            agent_id, experiment_id, principal=principal_of(request.scope)
+        )
+        return ExperimentReport.of(agent_id, found)
+
+    @api.post("/playbooks/{agent_id}/experiments", status_code=201)
+    async def start_experiment(
+        agent_id: AgentId, body: ExperimentRequest, request: Request
+    ) -> ExperimentReport:
+        """Try a delta that was kept and not applied on 5, 10, then 25 percent of the tasks."""
+        begun = await experiments().start(
+            agent_id, body.delta_id, principal=principal_of(request.scope)
+        )
+        return ExperimentReport.of(agent_id, begun)
+
+    @api.post("/playbooks/{agent_id}/experiments/{experiment_id}/stop")
+    async def stop_experiment(
+        agent_id: AgentId, experiment_id: ExperimentId, request: Request
+    ) -> ExperimentReport:
+        """End it: the playbook stays as it is, and every task sees it so."""
+        ended = await experiments().stop(
+            agent_id, experiment_id, principal=principal_of(request.scope)
+        )
+        return ExperimentReport.of(agent_id, ended)
 
 
 def _evolution_routes(

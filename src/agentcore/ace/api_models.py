@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from agentcore.ace.content import Place
 from agentcore.ace.difference import Change, ChangeKind, Difference
+from agentcore.ace.experiment import Experiment, Outcome, Phase
 from agentcore.ace.journal import Entry
 from agentcore.ace.models import ContextPlaybook, DeltaOutcome, EvolutionState, Identifier
+from agentcore.ace.sequential import Evidence, Tally
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.storable import StorableObject, StorableText
 
@@ -193,6 +195,85 @@ class PlaybookDifference(BaseModel):
             bullets=[BulletChange.of(change) for change in found.bullets],
             owner=[OwnerChange.of(change) for change in found.owner],
         )
+
+
+class Estimate(BaseModel):
+    """A mean with its 95 % interval, which holds at all times at once; null without outcomes."""
+
+    count: int
+    mean: float | None
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, tally: Tally) -> Self:
+        interval = tally.interval()
+        return cls(count=tally.count, mean=tally.mean, low=interval.low, high=interval.high)
+
+
+class Comparison(BaseModel):
+    """With the delta against without it; ``evidence_*`` decides at 20, that is 1 / 0.05."""
+
+    with_delta: Estimate
+    without_delta: Estimate
+    difference_low: float
+    difference_high: float
+    evidence_better: float
+    evidence_worse: float
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> Self:
+        difference = evidence.difference()
+        return cls(
+            with_delta=Estimate.of(evidence.treated),
+            without_delta=Estimate.of(evidence.control),
+            difference_low=difference.low,
+            difference_high=difference.high,
+            evidence_better=evidence.better.peak,
+            evidence_worse=evidence.worse.peak,
+        )
+
+
+class ExperimentRequest(_Request):
+    delta_id: Identifier = Field(
+        examples=["delta-789"], description="A delta of this playbook that is not applied."
+    )
+
+
+class ExperimentReport(BaseModel):
+    """``stage``: percent of the tasks that see the delta; at 100, five are held out."""
+
+    experiment_id: str
+    agent_id: str
+    delta_id: str
+    phase: Phase
+    stage: int
+    outcome: Outcome | None
+    canary: Comparison
+    watch: Comparison | None
+    started_at: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, agent_id: str, experiment: Experiment) -> Self:
+        watched = None if experiment.canary is None else Comparison.of(experiment.evidence)
+        return cls(
+            experiment_id=experiment.experiment_id,
+            agent_id=agent_id,
+            delta_id=experiment.delta_id,
+            phase=experiment.phase,
+            stage=experiment.stage,
+            outcome=experiment.outcome,
+            canary=Comparison.of(experiment.canary or experiment.evidence),
+            watch=watched,
+            started_at=experiment.started_at,
+            ended_at=experiment.ended_at,
+        )
+
+
+class ExperimentPage(BaseModel):
+    items: list[ExperimentReport]
+    next_cursor: str | None
 
 
 class TraceCaptured(BaseModel):

@@ -12,12 +12,14 @@ from pydantic import JsonValue
 from agentcore.ace.difference import Difference, difference
 from agentcore.ace.errors import (
     EvolutionQueueFull,
+    InvalidOperation,
     PlaybookNotFound,
     TraceIdReused,
     UnknownAgent,
 )
 from agentcore.ace.evolution import MARK, EvolutionMark
 from agentcore.ace.evolution_queue import EvolutionQueue
+from agentcore.ace.experiment import arm_of, names_experiment
 from agentcore.ace.journal import Entry
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
@@ -163,11 +165,23 @@ class ContextManager:
         task_text: str = "",
         token_budget: int = DEFAULT_RENDER_TOKENS,
         *,
+        task_id: str = "",
         principal: Principal | None = None,
     ) -> RenderedContext:
-        """The playbook as text for a task. Report its stamp with the task: the trace needs it."""
+        """The playbook as text for a task. Report its stamp with the task: the trace needs it.
+
+        With ``task_id``, the name under which the task will be reported, it takes part in the
+        experiment that is running, always in the same arm.
+        """
         playbook = await self.get_playbook(agent_id, principal=principal)
-        return self._renderer.render(playbook, task_text=task_text, token_budget=token_budget)
+        arm = arm_of(playbook, task_id)
+        try:
+            return self._renderer.render(
+                playbook, task_text=task_text, token_budget=token_budget, arm=arm
+            )
+        except InvalidOperation:
+            # The owner has changed what the other arm would change: nothing is compared any more.
+            return self._renderer.render(playbook, task_text=task_text, token_budget=token_budget)
 
     async def capture_execution_trace(
         self, agent_id: str, trace: ExecutionTrace, *, principal: Principal | None = None
@@ -181,7 +195,7 @@ class ContextManager:
             update={"agent_id": agent_id, "trace_id": _trace_id(agent_id, trace.trace_id)}
         )
         try:
-            stored, pending = await self._store.run(lambda unit: self._capture(unit, stored))
+            stored, pending = await self._captured(stored)
         except _Known:
             return await self._captured_before(stored)
         if pending % self._config.ace_evolution_interval == 0:
@@ -295,6 +309,20 @@ class ContextManager:
         if playbook is None:
             raise PlaybookNotFound(agent_id)
         return await self._cache.fill(owner.tenant, playbook)
+
+    async def _captured(self, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
+        if not names_experiment(trace):
+            return await self._store.run(lambda unit: self._capture(unit, trace))
+
+        async def work(unit: Unit) -> tuple[ExecutionTrace, int, ContextPlaybook | None]:
+            stored, pending = await self._capture(unit, trace)
+            return stored, pending, await self._ledger.gate.learn(unit, stored)
+
+        with self._cache.writing(trace.agent_id):
+            stored, pending, decided = await self._store.run(work)
+            if decided is not None:
+                await self._cache.overtaken(decided)
+        return stored, pending
 
     async def _capture(self, unit: Unit, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
         pending = await unit.status.count_trace(trace.agent_id)

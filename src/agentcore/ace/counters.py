@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pydantic import JsonValue
 
 from agentcore.ace.content import Draft
+from agentcore.ace.experiment import CHAMPION
 from agentcore.ace.journal import Entry
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Tag, perform
@@ -72,7 +73,12 @@ def folded(
 
 def _stamp(trace: ExecutionTrace, playbook_id: str) -> Mapping[str, JsonValue]:
     stamp = trace.metadata.get("playbook")
-    ours = isinstance(stamp, dict) and stamp.get("playbook_id") == playbook_id
+    ours = (
+        isinstance(stamp, dict)
+        and stamp.get("playbook_id") == playbook_id
+        # The other arm of an experiment showed what no version held.
+        and stamp.get("arm", CHAMPION) == CHAMPION
+    )
     return stamp if ours and isinstance(stamp, dict) else {}
 
 

@@ -181,3 +181,42 @@ class EvolutionClaimLost(Conflict):
 
     def __init__(self, agent_id: str) -> None:
         super().__init__(f"the evolution of {agent_id!r} was taken over by another worker")
+
+
+class ExperimentRunning(Conflict):
+    code, http_status, rpc_code, retryable = "experiment_running", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str, experiment_id: str) -> None:
+        super().__init__(
+            f"experiment {experiment_id!r} of {agent_id!r} is not over",
+            hint="wait for it or stop it: one delta is tried at a time",
+        )
+
+
+class ExperimentNotFound(NotFound):
+    code, http_status, rpc_code, retryable = "experiment_not_found", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, agent_id: str, experiment_id: str) -> None:
+        super().__init__(
+            f"there is no experiment {experiment_id!r} of {agent_id!r}",
+            hint="`agentcore ace experiment` lists those that there are",
+        )
+
+
+class ExperimentOver(Conflict):
+    code, http_status, rpc_code, retryable = "experiment_over", 409, RPC_CONFLICT, False
+
+    def __init__(self, experiment_id: str, outcome: str) -> None:
+        super().__init__(f"experiment {experiment_id!r} is over: {outcome}")
+
+
+class NothingToTry(Conflict):
+    """The delta is applied or has no effect on the playbook."""
+
+    code, http_status, rpc_code, retryable = "nothing_to_try", 409, RPC_CONFLICT, False
+
+    def __init__(self, delta_id: str, reason: str) -> None:
+        super().__init__(
+            f"delta {delta_id!r} cannot be tried: {reason}",
+            hint="the playbook's deltas with applied false are those that can be",
+        )

@@ -21,8 +21,8 @@ from agentcore.ace.content import Draft
 from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
 from agentcore.ace.delta_generator import DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost, EvolutionRateLimited
+from agentcore.ace.gate import CANDIDATE, Admission
 from agentcore.ace.journal import Entry, advance, pending, seed
-from agentcore.ace.ledger import keep_snapshot
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import (
     ACEConfig,
@@ -36,7 +36,6 @@ from agentcore.ace.ops import parse_operations
 from agentcore.ace.paid_model import CALL_SECONDS, MOST_CALLS
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
-from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
@@ -100,7 +99,7 @@ class Evolution:
         config: ACEConfig,
         store: ContextStore,
         generator: DeltaGenerator,
-        curator: SimpleCurator,
+        admission: Admission,
         *,
         cache: PlaybookCache,
         clock: Clock,
@@ -110,7 +109,8 @@ class Evolution:
         self._config = config
         self._store = store
         self._generator = generator
-        self._curator = curator
+        self._curator = admission.curator
+        self._gate = admission.gate
         self._cache = cache
         self._clock = clock
         self._ids = ids
@@ -231,7 +231,8 @@ class Evolution:
             await unit.deltas.insert(entry)
         if after.version != current.version:
             await unit.playbooks.advance(after, expected=current.version)
-            await keep_snapshot(unit, current, after)
+            await unit.deltas.keep_snapshot(current, after)
+        after = await self._gate.start_next(unit, after)
         await unit.playbooks.annotate(after, **{MARK: _asked_meanwhile(current).as_json()})
         if is_private(claim.playbook, claim.traces):
             await unit.playbooks.annotate(after, **MARKED)
@@ -294,6 +295,10 @@ class Evolution:
                 entries.append(pending(after, proposal, decision.as_json(), provenance))
                 continue
             operations = parse_operations(decision.delta.changes["ops"])
+            if self._gate.tries_proposals and decision.reason == "accepted":
+                gate = decision.as_json() | {"reason": CANDIDATE}
+                entries.append(pending(after, proposal, gate, provenance, operations))
+                continue
             after, entry = advance(
                 after,
                 proposal,

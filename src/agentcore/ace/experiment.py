@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -130,6 +131,38 @@ class Split(BaseModel):
         return dumped
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """What a task is shown of a playbook, as its stamp says."""
+
+    name: str = CHAMPION
+    experiment: str = ""
+    stage: int = 0
+    split: Split | None = None
+
+    def content(self, playbook: ContextPlaybook) -> JsonObject:
+        if self.split is None or self.name == CHAMPION:
+            return playbook.content
+        return self.split.other(playbook.content, version=playbook.version)
+
+
+THE_CHAMPION = Arm()
+
+
+def arm_of(playbook: ContextPlaybook, task_id: str) -> Arm:
+    """The arm of a task. Without a name it is no part of any experiment and sees the champion."""
+    split = Split.of(playbook)
+    if split is None or not task_id:
+        return THE_CHAMPION
+    treated = split.treats(playbook.agent_id, task_id)
+    return Arm(
+        name=split.arm(treated=treated),
+        experiment=split.experiment_id,
+        stage=split.stage,
+        split=split,
+    )
+
+
 def share_of(stage: int) -> int:
     """Percent of the tasks that see the delta."""
     return stage if stage in STAGES else PROMOTED - HELD_OUT
@@ -143,6 +176,11 @@ def drawn(experiment_id: str, agent_id: str, task_id: str) -> float:
 
 def outcome_of(trace: ExecutionTrace) -> float:
     return float(trace.success) if trace.output_quality is None else trace.output_quality
+
+
+def names_experiment(trace: ExecutionTrace) -> bool:
+    stamp = trace.metadata.get("playbook")
+    return isinstance(stamp, dict) and bool(stamp.get("experiment"))
 
 
 def treated_by(trace: ExecutionTrace, split: Split) -> bool | None:

@@ -2,9 +2,10 @@
 
 Entry one of a playbook is its ``seed``; each applied entry after it raised the version by one.
 ``counters`` entries fold what traces say about bullets, ``rollback`` entries lead back to an
-earlier content. Two kinds stand beside the versions: ``call`` entries book the cost of a model
-call, which is what the monthly budget adds up, and ``snapshot`` entries hold a whole content, so
-that rebuilding a version reads a few entries and not all.
+earlier content, ``stage`` entries change nothing but who sees an experiment's other arm. Three
+kinds stand beside the versions: ``call`` entries book the cost of a model call, which is what the
+monthly budget adds up, ``snapshot`` entries hold a whole content, so that rebuilding a version
+reads a few entries and not all, and ``experiment`` entries hold what is known of a challenger.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ LARGEST_CONTENT = 1 << 20
 # So many versions at most lie between a snapshot and the next, unless one evolution made more.
 SNAPSHOT_EVERY = 50
 
-Kind = Literal["seed", "delta", "counters", "rollback", "call", "snapshot"]
-BESIDE_THE_VERSIONS: tuple[Kind, ...] = ("call", "snapshot")
+Kind = Literal["seed", "delta", "counters", "rollback", "stage", "call", "snapshot", "experiment"]
+BESIDE_THE_VERSIONS: tuple[Kind, ...] = ("call", "snapshot", "experiment")
 
 
 class Provenance(BaseModel):
@@ -158,12 +159,17 @@ def pending(
     delta: ContextDelta,
     gate: Mapping[str, JsonValue],
     provenance: Provenance = OWNER,
+    operations: Sequence[Operation] = (),
 ) -> Entry:
-    """An entry that is kept and not applied; ``gate`` says why."""
+    """An entry that is kept and not applied; ``gate`` says why.
+
+    ``operations`` are what it would do, where that has been settled.
+    """
     return Entry(
         delta=delta.model_copy(update={"applied": False, "applied_at": None}),
         kind="delta",
         base_version=playbook.version,
+        operations=tuple(operations),
         provenance=provenance,
         gate=dict(gate),
     )

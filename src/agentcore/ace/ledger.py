@@ -25,6 +25,7 @@ from agentcore.ace.errors import (
     PlaybookVersionConflict,
     VersionNotFound,
 )
+from agentcore.ace.gate import Gate
 from agentcore.ace.journal import (
     Entry,
     advance,
@@ -32,7 +33,6 @@ from agentcore.ace.journal import (
     pending,
     rebuilt,
     seed,
-    snapshot_due,
     undone,
 )
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, DeltaOutcome
@@ -50,8 +50,11 @@ class _Overtaken(Exception):
 
 
 class PlaybookLedger:
-    def __init__(self, config: ACEConfig, store: ContextStore, *, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, config: ACEConfig, store: ContextStore, gate: Gate, *, clock: Clock, ids: Ids
+    ) -> None:
         self._config = config
+        self.gate = gate
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -124,7 +127,7 @@ class PlaybookLedger:
             after, entry = advance(playbook, delta, back, now=now, kind="rollback")
             await unit.deltas.insert(entry)
             await unit.playbooks.advance(after, expected=playbook.version)
-            await keep_snapshot(unit, playbook, after)
+            await unit.deltas.keep_snapshot(playbook, after)
             return DeltaOutcome(playbook=after, applied=True, reason="accepted")
 
         return await self._store.run(work)
@@ -171,7 +174,7 @@ class PlaybookLedger:
             after, expected=playbook.version
         ):
             raise _Overtaken
-        await keep_snapshot(unit, playbook, after)
+        await unit.deltas.keep_snapshot(playbook, after)
         return _outcome(after, entry)
 
     def _decided(
@@ -186,13 +189,6 @@ class PlaybookLedger:
             detail = f"{delta.confidence:g} is below {threshold:g}, the ACE_CONFIDENCE_THRESHOLD"
             return playbook, pending(playbook, delta, {"reason": "confidence", "detail": detail})
         return applied
-
-
-async def keep_snapshot(unit: Unit, before: ContextPlaybook, after: ContextPlaybook) -> None:
-    """Call in each unit that raises a version, behind the entries that did it."""
-    due = snapshot_due(before, after)
-    if due is not None:
-        await unit.deltas.insert(due)
 
 
 async def _content_at(

@@ -41,6 +41,21 @@ class ACEConfig(BaseModel):
         le=1,
         description="Confidence below which a delta is kept but not applied.",
     )
+    ace_gate: Literal["curator", "canary"] = Field(
+        default="curator",
+        description=(
+            "What lets a proposed delta in: the curator alone, or a canary after it, which needs "
+            "agents that name their tasks when they render."
+        ),
+    )
+    ace_canary_stage_outcomes: int = Field(
+        default=20, ge=1, description="Outcomes with the delta that each stage of a canary needs."
+    )
+    ace_canary_max_outcomes: int = Field(
+        default=2000,
+        ge=10,
+        description="Outcomes after which a canary is given up, and after which a hold-out ends.",
+    )
     ace_max_deltas_per_evolution: int = Field(
         default=5, ge=1, le=50, description="Most deltas taken from one answer of the model."
     )
@@ -202,15 +217,21 @@ class PlaybookStamp:
     bullets: tuple[str, ...]
     hash: str
     arm: str = "champion"
+    # Empty outside experiments; else the stage says with what probability the task got its arm.
+    experiment: str = ""
+    stage: int = 0
 
     def as_json(self) -> JsonObject:
-        return {
+        shown: JsonObject = {
             "playbook_id": self.playbook_id,
             "version": self.version,
             "bullets": list(self.bullets),
             "hash": self.hash,
             "arm": self.arm,
         }
+        if self.experiment:
+            shown |= {"experiment": self.experiment, "stage": self.stage}
+        return shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from agentcore.ace.content import Bullet, Draft, Place, one_line
+from agentcore.ace.experiment import THE_CHAMPION, Arm
 from agentcore.ace.models import ContextPlaybook, PlaybookStamp, RenderedContext
 from agentcore.ace.relevance import Index
 from agentcore.kit.jsonvalue import dumps
@@ -79,15 +80,20 @@ class Renderer:
         """``most``: bullets that are kept prepared, over all playbooks."""
         self._most = most
         self._kept = 0
-        self._shelves: OrderedDict[tuple[str, int], Shelf] = OrderedDict()
+        self._shelves: OrderedDict[tuple[str, int, str], Shelf] = OrderedDict()
 
     def render(
-        self, playbook: ContextPlaybook, *, task_text: str, token_budget: int
+        self,
+        playbook: ContextPlaybook,
+        *,
+        task_text: str,
+        token_budget: int,
+        arm: Arm = THE_CHAMPION,
     ) -> RenderedContext:
-        key = (playbook.playbook_id, playbook.version)
+        key = (playbook.playbook_id, playbook.version, f"{arm.name} {arm.experiment}")
         shelf = self._shelves.pop(key, None)
         if shelf is None:
-            shelf = Shelf(playbook)
+            shelf = Shelf(playbook, arm)
             self._kept += shelf.size
         self._shelves[key] = shelf
         while self._kept > self._most:
@@ -96,12 +102,13 @@ class Renderer:
 
 
 class Shelf:
-    """One version of a playbook, made ready for any task."""
+    """One version of a playbook in one of its arms, made ready for any task."""
 
-    def __init__(self, playbook: ContextPlaybook) -> None:
-        draft = Draft.of(playbook.content)
+    def __init__(self, playbook: ContextPlaybook, arm: Arm = THE_CHAMPION) -> None:
+        draft = Draft.of(arm.content(playbook))
         places = [place for place in draft.bullets() if place.bullet.status == "active"]
         self._playbook = (playbook.playbook_id, playbook.version)
+        self._arm = arm
         self._order = _section_order(draft.owner, places)
         self._fixed = [
             *_owner_lines(draft.owner),
@@ -138,6 +145,9 @@ class Shelf:
             version=version,
             bullets=tuple(line.bullet for line in shown),
             hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+            arm=self._arm.name,
+            experiment=self._arm.experiment,
+            stage=self._arm.stage,
         )
         return RenderedContext(text=text, tokens=estimated_tokens(text), stamp=stamp)
 

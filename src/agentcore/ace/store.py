@@ -1,7 +1,6 @@
-"""The four tables of the context layer and their queries.
+"""Queries of the context layer.
 
-Tables, defaults, constraints and indexes are the specification's; ``agents`` belongs to the A2A
-side. All repositories of a unit share one transaction: :meth:`ContextStore.run`.
+All repositories of a unit share one transaction: :meth:`ContextStore.run`.
 """
 
 from __future__ import annotations
@@ -16,21 +15,11 @@ from uuid import UUID
 
 from pydantic import JsonValue
 from sqlalchemy import (
-    Boolean,
-    CheckConstraint,
-    Column,
     DateTime,
     Executable,
-    Float,
-    ForeignKey,
-    Index,
     Integer,
     Numeric,
     RowMapping,
-    String,
-    Table,
-    Text,
-    Uuid,
     cast,
     delete,
     func,
@@ -48,95 +37,26 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.ace.calibration import Proposed
 from agentcore.ace.errors import UnknownAgent
-from agentcore.ace.journal import BESIDE_THE_VERSIONS, Entry, snapshots_for, starts_at
+from agentcore.ace.journal import (
+    BESIDE_THE_VERSIONS,
+    Entry,
+    Kind,
+    snapshot_due,
+    snapshots_for,
+    starts_at,
+)
 from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus, ExecutionTrace
-from agentcore.kit.db import Database, metadata
+from agentcore.ace.tables.store import (
+    context_deltas,
+    context_playbooks,
+    evolution_status,
+    execution_traces,
+)
+from agentcore.kit.db import Database
 
 T = TypeVar("T")
 BUDGET_LOCK = 0x_ACE_B0D6E7
 EVOLUTION_LOCK = 0x_ACE_E701
-
-context_playbooks = Table(
-    "context_playbooks",
-    metadata,
-    Column(
-        "playbook_id",
-        Uuid,
-        primary_key=True,
-        server_default=text("gen_random_uuid()"),
-    ),
-    Column(
-        "agent_id",
-        String(255),
-        ForeignKey("agents.agent_id", ondelete="CASCADE"),
-        unique=True,
-        nullable=False,
-    ),
-    Column("version", Integer, nullable=False, server_default=text("1")),
-    Column("content", JSONB, nullable=False),
-    Column("created_at", DateTime(timezone=True), server_default=text("now()")),
-    Column("updated_at", DateTime(timezone=True), server_default=text("now()")),
-    Column("metadata", JSONB, server_default=text("'{}'::jsonb")),
-    Index("idx_playbooks_agent", "agent_id"),
-    Index("idx_playbooks_updated", text("updated_at DESC")),
-)
-
-context_deltas = Table(
-    "context_deltas",
-    metadata,
-    Column("delta_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
-    Column(
-        "playbook_id",
-        Uuid,
-        ForeignKey("context_playbooks.playbook_id", ondelete="CASCADE"),
-        nullable=False,
-    ),
-    Column("changes", JSONB, nullable=False),
-    Column("confidence", Float, nullable=False),
-    Column("reasoning", Text, nullable=False),
-    Column("generated_at", DateTime(timezone=True), server_default=text("now()")),
-    Column("applied", Boolean, server_default=text("false")),
-    Column("applied_at", DateTime(timezone=True)),
-    CheckConstraint("confidence >= 0.0 AND confidence <= 1.0", name="confidence"),
-    Index("idx_deltas_playbook", "playbook_id"),
-    Index("idx_deltas_confidence", text("confidence DESC")),
-    Index("idx_deltas_applied", "applied", text("applied_at DESC")),
-)
-
-execution_traces = Table(
-    "execution_traces",
-    metadata,
-    Column("trace_id", Uuid, primary_key=True, server_default=text("gen_random_uuid()")),
-    Column(
-        "agent_id", String(255), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False
-    ),
-    Column("task_id", String(255)),
-    Column("execution_time", Float, nullable=False),
-    Column("success", Boolean, nullable=False),
-    Column("output_quality", Float),
-    Column("error_message", Text),
-    Column("metadata", JSONB, server_default=text("'{}'::jsonb")),
-    Column("captured_at", DateTime(timezone=True), server_default=text("now()")),
-    CheckConstraint("output_quality >= 0.0 AND output_quality <= 1.0", name="output_quality"),
-    Index("idx_traces_agent", "agent_id", text("captured_at DESC")),
-    Index("idx_traces_success", "success", text("captured_at DESC")),
-)
-
-evolution_status = Table(
-    "evolution_status",
-    metadata,
-    Column(
-        "agent_id", String(255), ForeignKey("agents.agent_id", ondelete="CASCADE"), primary_key=True
-    ),
-    Column("last_evolution", DateTime(timezone=True)),
-    Column("pending_traces", Integer, server_default=text("0")),
-    Column("deltas_generated", Integer, server_default=text("0")),
-    Column("deltas_applied", Integer, server_default=text("0")),
-    Column("total_cost", Float, server_default=text("0.0")),
-    Column("status", String(50), server_default=text("'idle'")),
-    CheckConstraint("status IN ('idle', 'processing', 'failed')", name="status"),
-    Index("idx_evolution_status", "status", text("last_evolution DESC")),
-)
 
 _playbooks, _deltas = context_playbooks.c, context_deltas.c
 _traces, _status = execution_traces.c, evolution_status.c
@@ -220,11 +140,17 @@ class DeltaRepository:
         return None if row is None else _entry(row)
 
     async def replace(self, entry: Entry) -> None:
-        """Rewrite a row of this id: what was booked ahead, or a seed that had been empty."""
+        """Rewrite a row of this id: a booking, an experiment, a delta that was decided about."""
+        delta = entry.delta
         await self._connection.execute(
             update(context_deltas)
-            .where(_deltas.delta_id == UUID(entry.delta.delta_id))
-            .values(changes=entry.as_changes(), reasoning=entry.delta.reasoning)
+            .where(_deltas.delta_id == UUID(delta.delta_id))
+            .values(
+                changes=entry.as_changes(),
+                reasoning=delta.reasoning,
+                applied=delta.applied,
+                applied_at=delta.applied_at,
+            )
         )
 
     async def versions(
@@ -259,11 +185,16 @@ class DeltaRepository:
         later = await self.versions(playbook_id, above=starts_at(start), below=version + 1)
         return [start, *later[::-1]]
 
-    async def page(self, playbook_id: str, *, after: str | None, limit: int) -> list[Entry]:
-        """All deltas, newest first, behind the delta ``after``; bookings and snapshots left out."""
+    async def page(
+        self, playbook_id: str, *, after: str | None, limit: int, kind: Kind | None = None
+    ) -> list[Entry]:
+        """Newest first, behind the entry ``after``: those of ``kind``, or all but those that
+        stand beside the versions.
+        """
+        found_kind = func.coalesce(_deltas.changes["kind"].astext, "")
         query = select(context_deltas).where(
             _deltas.playbook_id == UUID(playbook_id),
-            func.coalesce(_deltas.changes["kind"].astext, "").not_in(BESIDE_THE_VERSIONS),
+            found_kind.not_in(BESIDE_THE_VERSIONS) if kind is None else found_kind == kind,
         )
         if after is not None:
             edge = select(_deltas.generated_at, _deltas.delta_id).where(
@@ -292,6 +223,22 @@ class DeltaRepository:
             query.order_by(_deltas.applied_at.desc()).limit(limit)
         )
         return [Proposed.read(*row) for row in found]
+
+    async def keep_snapshot(self, before: ContextPlaybook, after: ContextPlaybook) -> None:
+        """Call in each unit that raises a version, behind the entries that did it."""
+        if (due := snapshot_due(before, after)) is not None:
+            await self.insert(due)
+
+    async def waiting(self, playbook_id: str) -> Entry | None:
+        """The oldest delta that waits for its experiment."""
+        query = select(context_deltas).where(
+            _deltas.playbook_id == UUID(playbook_id),
+            _deltas.applied.is_(False),
+            _deltas.changes["gate"]["reason"].astext == "candidate",
+        )
+        query = query.order_by(_deltas.generated_at, _deltas.delta_id).limit(1)
+        row = (await self._connection.execute(query)).mappings().first()
+        return None if row is None else _entry(row)
 
     async def spent_since(self, moment: datetime) -> Decimal:
         """US dollars booked from ``moment`` on. Hold the budget's lock to act on the answer.
@@ -353,6 +300,15 @@ class TraceRepository:
         query = select(execution_traces).where(*_newer(agent_id, moment))
         found = await self._connection.execute(query.order_by(_traces.captured_at).limit(limit))
         return [_trace(row) for row in found.mappings()]
+
+    async def met_before(self, trace: ExecutionTrace, *, since: datetime) -> bool:
+        """Whether another trace of the same task was captured after ``since``."""
+        query = select(_traces.trace_id).where(
+            *_newer(trace.agent_id, since),
+            _traces.task_id == trace.task_id,
+            _traces.trace_id != UUID(trace.trace_id),
+        )
+        return (await self._connection.execute(query.limit(1))).first() is not None
 
     async def count_since(self, agent_id: str, moment: datetime | None) -> int:
         query = select(func.count()).where(*_newer(agent_id, moment))

@@ -40,6 +40,8 @@ class EpisodePlan:
     environment: str
     seed: int | None = None
     max_steps: int = MOST_STEPS
+    # What the trace will call the task.
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ class EpisodePlayer:
     async def play(self, plan: EpisodePlan, report: EpisodeReport) -> AsyncGenerator[StepReport]:
         """Play one episode, filling ``report`` as it goes; the session is closed at the end."""
         task = f"Play an episode of {plan.environment}."
-        rendered = await self._playbooks.render(plan.agent_id, task)
+        rendered = await self._playbooks.render(plan.agent_id, task, task_id=plan.task_id)
         report.stamp = rendered.stamp
         opened = await self._world.call("environment.open", {"environment": plan.environment})
         session_id = str(opened["session_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
@@ -29,6 +30,7 @@ class Contexts(Protocol):
         task_text: str = "",
         token_budget: int = 2000,
         *,
+        task_id: str = "",
         principal: Principal | None = None,
     ) -> RenderedContext: ...
 
@@ -92,10 +94,13 @@ class OwnPlaybooks:
         self._contexts = contexts
         self._principal = principal
 
-    async def render(self, agent_id: str, task: str) -> Rendered:
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
+        look = partial(
+            self._contexts.render, agent_id, task, task_id=task_id, principal=self._principal
+        )
         try:
-            found = await self._contexts.render(agent_id, task, principal=self._principal)
+            found = await look()
         except PlaybookNotFound:
             await self._contexts.create_playbook(agent_id, {}, principal=self._principal)
-            found = await self._contexts.render(agent_id, task, principal=self._principal)
+            found = await look()
         return Rendered(text=found.text, stamp=found.stamp.as_json())

@@ -87,6 +87,7 @@ class PlaybookAgent:
             environment=request.environment,
             seed=request.seed,
             max_steps=request.max_steps,
+            task_id=task.task_id,
         )
         report = EpisodeReport(plan)
         try:
@@ -107,7 +108,9 @@ class PlaybookAgent:
 
     async def _answer(self, message: InboundMessage, task: TaskHandle) -> None:
         agent_id = own_id(message.principal.tenant)
-        rendered = await self._playbooks(message.principal).render(agent_id, message.text)
+        rendered = await self._playbooks(message.principal).render(
+            agent_id, message.text, task_id=task.task_id
+        )
         # What was shown is on record before it is used: a task that fails later has seen it, too.
         task.report(playbook=rendered.stamp)
         thought = await self._minds(message.principal).think(

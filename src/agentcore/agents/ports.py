@@ -47,6 +47,9 @@ class Rendered:
 
 
 class Playbooks(Protocol):
-    async def render(self, agent_id: str, task: str) -> Rendered:
-        """The agent's playbook for ``task``; empty text when it has none."""
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
+        """The agent's playbook for ``task``; empty text when it has none.
+
+        ``task_id`` is what the task's trace will name: it decides the arm of an experiment.
+        """
         ...

@@ -413,6 +413,36 @@ async def test_what_is_no_json_is_refused(alice: httpx2.AsyncClient, raw: bytes)
 async def test_every_route_is_documented_with_examples(alice: httpx2.AsyncClient) -> None:
     document = (await alice.get("/openapi.json")).json()
     paths = {path for path in document["paths"] if path.startswith(BASE)}
-    assert len(paths) == 11
+    assert len(paths) == 14
     schemas = document["components"]["schemas"]
     assert schemas["DeltaRequest"]["properties"]["delta_id"]["examples"] == ["delta-789"]
+
+
+async def test_experiments_are_started_shown_with_intervals_and_stopped(
+    alice: httpx2.AsyncClient, mallory: httpx2.AsyncClient
+) -> None:
+    await alice.post(f"{BASE}/playbooks", json=NEW)
+    await alice.patch(f"{BASE}/playbooks/agent-123", json=DELTA | {"confidence": 0.2})
+    path = f"{BASE}/playbooks/agent-123/experiments"
+    begun = await alice.post(path, json={"delta_id": "delta-789"})
+    assert begun.status_code == 201
+    report = begun.json()
+    assert (report["phase"], report["stage"], report["watch"]) == ("canary", 5, None)
+    render = f"{BASE}/playbooks/agent-123/render"
+    stamp = (await alice.get(render, params={"task_id": "task-999"})).json()["stamp"]
+    assert (stamp["experiment"], stamp["stage"]) == (report["experiment_id"], 5)
+    traced = TRACE | {"metadata": {"playbook": stamp}}
+    assert (await alice.post(f"{BASE}/traces", json=traced)).status_code == 201
+    one = (await alice.get(f"{path}/{report['experiment_id']}")).json()
+    counts = [one["canary"][arm]["count"] for arm in ("with_delta", "without_delta")]
+    assert sum(counts) == 1
+    assert -1 <= one["canary"]["difference_low"] <= one["canary"]["difference_high"] <= 1
+    refused = await alice.post(path, json={"delta_id": "delta-789"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "experiment_running")
+    ended = (await alice.post(f"{path}/{report['experiment_id']}/stop")).json()
+    assert (ended["phase"], ended["outcome"]) == ("ended", "stopped")
+    listed = (await alice.get(path, params={"limit": 1})).json()
+    assert [item["experiment_id"] for item in listed["items"]] == [report["experiment_id"]]
+    assert (await alice.get(path, params={"cursor": listed["next_cursor"]})).json()["items"] == []
+    assert (await mallory.get(path)).status_code == 404
+    assert (await alice.get(f"{path}/nothing")).json()["code"] == "experiment_not_found"

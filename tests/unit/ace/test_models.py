@@ -25,7 +25,12 @@ SPECIFIED = {
     "ace_cb_failure_threshold": 5,
     "ace_cb_recovery_timeout": 60,
 }
-OURS = {"ace_max_llm_calls_per_minute": 600}
+OURS = {
+    "ace_max_llm_calls_per_minute": 600,
+    "ace_gate": "curator",
+    "ace_canary_stage_outcomes": 20,
+    "ace_canary_max_outcomes": 2000,
+}
 
 
 def test_the_settings_and_defaults_are_those_specified() -> None:

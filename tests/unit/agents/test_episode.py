@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.agents.episode import (
+    MOST_STEPS,
     MOST_UNREADABLE,
     EpisodePlan,
     EpisodePlayer,
@@ -35,9 +36,10 @@ def result(reward: float, *, done: bool = False, **info: JsonValue) -> JsonObjec
 
 
 async def play(
-    mind: ScriptedMind, world: ScriptedWorld, playbook: str = "", **plan: int
+    mind: ScriptedMind, world: ScriptedWorld, playbook: str = "", max_steps: int = MOST_STEPS
 ) -> EpisodeReport:
-    report = EpisodeReport(EpisodePlan(agent_id="agent", environment="test", seed=0, **plan))
+    plan = EpisodePlan(agent_id="agent", environment="test", seed=0, max_steps=max_steps)
+    report = EpisodeReport(plan)
     player = EpisodePlayer(mind, world, FixedPlaybooks(playbook))
     async for _ in player.play(report.plan, report):
         pass

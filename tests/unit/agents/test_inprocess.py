@@ -92,11 +92,12 @@ class OneContext:
         task_text: str = "",
         token_budget: int = 2000,
         *,
+        task_id: str = "",
         principal: Principal | None = None,
     ) -> RenderedContext:
         if not self.made:
             raise PlaybookNotFound(agent_id)
-        stamp = PlaybookStamp(playbook_id="p", version=1, bullets=(), hash="h")
+        stamp = PlaybookStamp(playbook_id="p", version=1, bullets=(), hash="h", arm=task_id)
         return RenderedContext(text="text", tokens=1, stamp=stamp)
 
     async def create_playbook(
@@ -118,8 +119,8 @@ class OneContext:
 
 async def test_the_first_look_makes_the_callers_playbook() -> None:
     contexts = OneContext()
-    rendered = await OwnPlaybooks(contexts, PRIVATE).render("agent.acme", "task")
+    rendered = await OwnPlaybooks(contexts, PRIVATE).render("agent.acme", "task", task_id="task-1")
     assert contexts.made == [("agent.acme", PRIVATE)]
     assert rendered.text == "text"
     assert rendered.stamp is not None
-    assert rendered.stamp["version"] == 1
+    assert (rendered.stamp["version"], rendered.stamp["arm"]) == (1, "task-1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from agentcore.agents.episode import EpisodeReport
 from agentcore.agents.ports import Messages, Rendered, Thought
@@ -114,8 +115,10 @@ class ContextPlaybooks:
     def __init__(self, service: AgentCoreApi) -> None:
         self._service = service
 
-    async def render(self, agent_id: str, task: str) -> Rendered:
-        answer = await self._service.get(f"/internal/context/playbooks/{agent_id}/render")
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
+        answer = await self._service.get(
+            f"/internal/context/playbooks/{agent_id}/render?task_id={quote(task_id)}"
+        )
         stamp = answer.get("stamp")
         return Rendered(
             text=str(answer.get("text", "")), stamp=stamp if isinstance(stamp, dict) else None

@@ -154,14 +154,15 @@ class Learners:
         async with self._gate:
             mind = GatewayMind(self._service, MODEL, self._clock)
             player = EpisodePlayer(mind, RpcWorld(self._service), self._playbooks)
+            task_id = f"round-{number}-seed-{seed}"
             report = EpisodeReport(
-                EpisodePlan(agent_id=agent_id, environment=ENVIRONMENT, seed=seed)
+                EpisodePlan(agent_id=agent_id, environment=ENVIRONMENT, seed=seed, task_id=task_id)
             )
             began = self._clock.monotonic()
             async for _ in player.play(report.plan, report):
                 pass
             seconds = self._clock.monotonic() - began
-            await self._playbooks.record(f"round-{number}-seed-{seed}", seconds, report)
+            await self._playbooks.record(task_id, seconds, report)
             advance()
             return report
 

@@ -1,0 +1,294 @@
+"""The gate: challengers are tried beside the champion, promoted or taken back, by what they did.
+
+Everything happens in the transaction that stores an outcome, under the lock of the playbook's row:
+an outcome counts exactly if its trace is stored, and of several replicas one decides. Each change
+of who sees what is a version of the playbook, so that no cache can show what is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import JsonValue
+
+from agentcore.ace.difference import between
+from agentcore.ace.errors import InvalidOperation, PlaybookTooLarge
+from agentcore.ace.experiment import (
+    MARK,
+    Experiment,
+    Outcome,
+    Split,
+    Step,
+    outcome_of,
+    treated_by,
+)
+from agentcore.ace.journal import Entry, Kind, advance
+from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
+from agentcore.ace.ops import Operation, Tag, apply, without_duplicates
+from agentcore.ace.sequential import Evidence
+from agentcore.ace.simple_curator import SimpleCurator
+from agentcore.ace.store import Unit
+from agentcore.kit.clock import Clock
+from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
+
+CANDIDATE = "candidate"
+IN_TRIAL = "in_trial"
+REASONS: dict[Step, Outcome] = {"discard": "worse", "give_up": "futile", "keep": "kept"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A running experiment as it stands in the database."""
+
+    playbook: ContextPlaybook
+    split: Split
+    experiment: Experiment
+
+
+class Gate:
+    """Everything it does is part of the unit that it is given."""
+
+    def __init__(self, config: ACEConfig, *, clock: Clock, ids: Ids) -> None:
+        self._config = config
+        self._clock = clock
+        self._ids = ids
+
+    @property
+    def tries_proposals(self) -> bool:
+        return self._config.ace_gate == "canary"
+
+    async def start_next(self, unit: Unit, playbook: ContextPlaybook) -> ContextPlaybook:
+        """Try the oldest candidate, if there is one and nothing else is tried."""
+        while Split.of(playbook) is None:
+            candidate = await unit.deltas.waiting(playbook.playbook_id)
+            if candidate is None:
+                return playbook
+            playbook = await self.start(unit, playbook, candidate)
+        return playbook
+
+    async def start(
+        self, unit: Unit, playbook: ContextPlaybook, candidate: Entry
+    ) -> ContextPlaybook:
+        """Try ``candidate``; where it no longer fits the playbook, it is decided about at once.
+
+        Hold the playbook's lock; nothing else may be in trial.
+        """
+        operations = without_duplicates(playbook.content, candidate.operations)
+        if all(isinstance(operation, Tag) for operation in operations):
+            await unit.deltas.replace(_judged(candidate, "duplicate", "known by now"))
+            return playbook
+        try:
+            apply(playbook.content, operations, version=playbook.version)
+        except InvalidOperation as exc:
+            await unit.deltas.replace(_judged(candidate, "conflict", exc.detail))
+            return playbook
+        candidate = replace(candidate, operations=operations)
+        horizon = self._config.ace_canary_max_outcomes
+        experiment = Experiment(
+            experiment_id=str(self._ids.new()),
+            delta_id=candidate.delta.delta_id,
+            evidence=Evidence.none(horizon),
+            started_at=self._clock.now(),
+        )
+        await unit.deltas.insert(_kept(experiment, playbook))
+        await unit.deltas.replace(_judged(candidate, IN_TRIAL, experiment.experiment_id))
+        split = Split(
+            experiment_id=experiment.experiment_id,
+            delta_id=experiment.delta_id,
+            stage=experiment.stage,
+            operations=tuple(operation.as_json() for operation in candidate.operations),
+        )
+        return await self._staged(unit, playbook, experiment, split, f"{experiment.stage} percent")
+
+    async def learn(self, unit: Unit, trace: ExecutionTrace) -> ContextPlaybook | None:
+        """Count the outcome of a trace that this unit has stored, and do what follows.
+
+        Returns the playbook where it has a new version. A task counts once, by its first trace.
+        """
+        playbook = await unit.playbooks.of(trace.agent_id, lock=True)
+        trial = None if playbook is None else await running(unit, playbook)
+        if trial is None:
+            return None
+        treated = treated_by(trace, trial.split)
+        if treated is None:
+            return None
+        if not _fits(trial):
+            return await self._ended(unit, trial, "conflict")
+        if await unit.traces.met_before(trace, since=trial.experiment.started_at):
+            return None
+        experiment = trial.experiment.observed(outcome_of(trace), treated=treated)
+        await unit.deltas.replace(_kept(experiment, trial.playbook))
+        step = experiment.next_step(
+            stage_outcomes=self._config.ace_canary_stage_outcomes,
+            most_outcomes=self._config.ace_canary_max_outcomes,
+        )
+        return await self._act(unit, replace(trial, experiment=experiment), step)
+
+    async def stop(self, unit: Unit, trial: Trial) -> ContextPlaybook:
+        """End it where it stands, as the owner wishes: nothing changes but who sees what."""
+        return await self._ended(unit, trial, "stopped")
+
+    async def _act(self, unit: Unit, trial: Trial, step: Step) -> ContextPlaybook | None:
+        match step:
+            case "stay":
+                return None
+            case "widen":
+                wider = trial.experiment.widened()
+                split = trial.split.model_copy(update={"stage": wider.stage})
+                told = f"{wider.stage} percent"
+                return await self._staged(unit, trial.playbook, wider, split, told)
+            case "promote":
+                return await self._promoted(unit, trial)
+            case "revert":
+                return await self._reverted(unit, trial)
+            case _:
+                return await self._ended(unit, trial, REASONS[step])
+
+    async def _promoted(self, unit: Unit, trial: Trial) -> ContextPlaybook:
+        candidate = await _candidate(unit, trial)
+        try:
+            after, entry = advance(
+                trial.playbook,
+                candidate.delta,
+                candidate.operations,
+                now=self._clock.now(),
+                provenance=candidate.provenance,
+                gate={**candidate.gate, "reason": "accepted", "detail": "better in its canary"},
+            )
+        except PlaybookTooLarge:
+            return await self._ended(unit, trial, "conflict")
+        await unit.deltas.replace(entry)
+        watched = trial.experiment.promoted(horizon=self._config.ace_canary_max_outcomes)
+        split = trial.split.model_copy(
+            update={
+                "stage": watched.stage,
+                "operations": tuple(operation.as_json() for operation in entry.inverse),
+            }
+        )
+        status = await unit.status.get(after.agent_id)
+        applied = status.model_copy(update={"deltas_applied": status.deltas_applied + 1})
+        await unit.status.write(applied)
+        return await self._published(unit, trial.playbook, after, watched, split)
+
+    async def _reverted(self, unit: Unit, trial: Trial) -> ContextPlaybook:
+        """Without the delta again, as a new version; what came after it stays."""
+        playbook = trial.playbook
+        without = trial.split.other(playbook.content, version=playbook.version)
+        back = between(playbook.content, without)
+        after = await self._entered(unit, playbook, back, "rollback", "worse than the hold-out")
+        return await self._ended(unit, replace(trial, playbook=after), "regressed")
+
+    async def _ended(self, unit: Unit, trial: Trial, outcome: Outcome) -> ContextPlaybook:
+        ended = trial.experiment.ended(outcome, self._clock.now())
+        if trial.experiment.phase == "canary":
+            candidate = await _candidate(unit, trial)
+            await unit.deltas.replace(_judged(candidate, outcome, "decided by its canary"))
+        after = await self._staged(unit, trial.playbook, ended, None, outcome)
+        return await self.start_next(unit, after)
+
+    async def _staged(
+        self,
+        unit: Unit,
+        playbook: ContextPlaybook,
+        experiment: Experiment,
+        split: Split | None,
+        told: str,
+    ) -> ContextPlaybook:
+        """A version that differs in who sees what, and in nothing else."""
+        reason = f"experiment {experiment.experiment_id}: {told}"
+        after = await self._entered(unit, playbook, (), "stage", reason)
+        return await self._published(unit, after, after, experiment, split)
+
+    async def _entered(
+        self,
+        unit: Unit,
+        playbook: ContextPlaybook,
+        operations: Sequence[Operation],
+        kind: Kind,
+        reasoning: str,
+    ) -> ContextPlaybook:
+        now = self._clock.now()
+        delta = ContextDelta(
+            delta_id=str(self._ids.new()),
+            playbook_id=playbook.playbook_id,
+            changes={"ops": [operation.as_json() for operation in operations]},
+            confidence=1.0,
+            reasoning=reasoning,
+            generated_at=now,
+        )
+        after, entry = advance(playbook, delta, operations, now=now, kind=kind)
+        await unit.deltas.insert(entry)
+        await unit.playbooks.advance(after, expected=playbook.version)
+        await unit.deltas.keep_snapshot(playbook, after)
+        return after
+
+    async def _published(
+        self,
+        unit: Unit,
+        before: ContextPlaybook,
+        after: ContextPlaybook,
+        experiment: Experiment,
+        split: Split | None,
+    ) -> ContextPlaybook:
+        if after.version != before.version:
+            await unit.playbooks.advance(after, expected=before.version)
+            await unit.deltas.keep_snapshot(before, after)
+        noted: JsonValue = None if split is None else split.as_json()
+        await unit.playbooks.annotate(after, **{MARK: noted})
+        await unit.deltas.replace(_kept(experiment, after))
+        return after.model_copy(update={"metadata": {**after.metadata, MARK: noted}})
+
+
+async def running(unit: Unit, playbook: ContextPlaybook) -> Trial | None:
+    split = Split.of(playbook)
+    entry = None if split is None else await unit.deltas.get(split.experiment_id)
+    if split is None or entry is None:
+        return None
+    return Trial(playbook=playbook, split=split, experiment=experiment_in(entry))
+
+
+def experiment_in(entry: Entry) -> Experiment:
+    return Experiment.model_validate(entry.delta.changes)
+
+
+async def _candidate(unit: Unit, trial: Trial) -> Entry:
+    found = await unit.deltas.get(trial.split.delta_id)
+    if found is None:
+        raise AssertionError(f"unreachable: deltas go with their playbook, {trial.split} does not")
+    return found
+
+
+def _fits(trial: Trial) -> bool:
+    """Whether the other arm can still be shown: the owner may have changed what it changes."""
+    try:
+        trial.split.other(trial.playbook.content, version=trial.playbook.version)
+    except InvalidOperation:
+        return False
+    return True
+
+
+def _kept(experiment: Experiment, playbook: ContextPlaybook) -> Entry:
+    known: JsonObject = experiment.model_dump(mode="json")
+    delta = ContextDelta(
+        delta_id=experiment.experiment_id,
+        playbook_id=playbook.playbook_id,
+        changes=known,
+        confidence=1.0,
+        reasoning=f"trial of delta {experiment.delta_id}",
+        generated_at=experiment.started_at,
+    )
+    return Entry(delta=delta, kind="experiment", base_version=playbook.version)
+
+
+def _judged(candidate: Entry, reason: str, detail: str) -> Entry:
+    return replace(candidate, gate={**candidate.gate, "reason": reason, "detail": detail})
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a proposed delta has to pass: the curator, and the gate where that tries proposals."""
+
+    curator: SimpleCurator
+    gate: Gate

@@ -1,0 +1,1 @@
+"""The tables themselves, apart from their queries."""
