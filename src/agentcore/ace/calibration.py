@@ -23,8 +23,8 @@ FEWEST_OBSERVATIONS = 5
 # One-sided, 95 %.
 FAR_BELOW = 1.645
 
-# What a test in traffic writes into the gate of an entry, under ``verdict``.
-VERDICTS = {"promoted": True, "rolled_back": False}
+# Why a delta was not applied that a canary has tried.
+WORSE = "worse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Outcome:
 class Proposed:
     """A delta of a model that was applied, as the log has it.
 
-    ``bullets`` are those it added, ``absorbed`` those that it merged into others. ``verdict`` is
-    that of a test in traffic, where there was one.
+    ``bullets`` are those it added, ``absorbed`` those that it merged into others; ``refused``: a
+    canary found it worse than what there was.
     """
 
     confidence: float
     bullets: tuple[str, ...] = ()
     absorbed: tuple[str, ...] = ()
-    verdict: bool | None = None
+    refused: bool = False
 
     @classmethod
     def read(
-        cls, confidence: float, operations: JsonValue, inverse: JsonValue, verdict: str | None
+        cls, confidence: float, operations: JsonValue, inverse: JsonValue, reason: str | None
     ) -> Proposed:
         """From the columns of the log: what takes an addition back names the bullet."""
         merges = [one["ids"] for one in _objects(operations) if one.get("op") == "MERGE"]
@@ -60,7 +60,7 @@ class Proposed:
             absorbed=tuple(
                 str(name) for ids in merges if isinstance(ids, list) for name in ids[1:]
             ),
-            verdict=VERDICTS.get(verdict or ""),
+            refused=reason == WORSE,
         )
 
 
@@ -87,7 +87,7 @@ class Calibration:
 def outcomes(proposed: Sequence[Proposed], bullets: Mapping[str, Bullet]) -> list[Outcome]:
     """What became of deltas, where that is known, by the ``bullets`` as they are now.
 
-    Bad is what a test refused, what is gone or retired again, and what fails clearly more often
+    Bad is what a canary refused, what is gone or retired again, and what fails clearly more often
     than the playbook as a whole. What was seen too rarely or merged is no outcome.
     """
     merged = {bullet for delta in proposed for bullet in delta.absorbed}
@@ -97,7 +97,7 @@ def outcomes(proposed: Sequence[Proposed], bullets: Mapping[str, Bullet]) -> lis
     found: list[Outcome] = []
     for delta in proposed:
         own = [bullets.get(bullet) for bullet in delta.bullets if bullet not in merged]
-        good = delta.verdict if delta.verdict is not None or not own else _fared(own, usual)
+        good = False if delta.refused else _fared(own, usual) if own else None
         if good is not None:
             found.append(Outcome(delta.confidence, good))
     return found

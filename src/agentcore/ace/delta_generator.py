@@ -103,25 +103,32 @@ class DeltaGenerator:
         private = is_private(playbook, traces)
         dialogue = await self._model.booked(playbook, provenance, private=private)
         first = await self._asked(dialogue, asking)
-        items, seen = self._parse_llm_response(first), asking
+        deltas = self.proposals(first, playbook, asking)
         found = reflections_in(first, asking.digests)
-        if items is None and found:
-            seen = self._build_prompt(playbook, traces, found)
-            items = self._parse_llm_response(await self._asked(dialogue, seen))
-        elif items is None and found is not None:
-            items = []
-        await dialogue.close({"reflections": len(found or ()), "deltas": _counted(items)})
-        if items is None:
+        if deltas is None and found:
+            prompt = self._build_prompt(playbook, traces, found)
+            deltas = self.proposals(await self._asked(dialogue, prompt), playbook, prompt)
+        elif deltas is None and found is not None:
+            deltas = ()
+        outcome = None if deltas is None else len(deltas)
+        await dialogue.close({"reflections": len(found or ()), "deltas": outcome})
+        if deltas is None:
             self._metrics.llm_errors.inc()
             log.warning("the model's answer holds no deltas", model=provenance.model)
-        deltas = self._deltas(items or [], playbook, seen)
-        self._metrics.deltas_generated.inc(len(deltas))
+        self._metrics.deltas_generated.inc(outcome or 0)
         return Generation(
-            deltas=deltas,
+            deltas=deltas or (),
             provenance=provenance.model_copy(update={"cost_usd": dialogue.cost}),
-            readable=items is not None,
+            readable=deltas is not None,
             neutral=neutral_in(first, _rendered(playbook, traces)),
         )
+
+    def proposals(
+        self, answer: str, playbook: ContextPlaybook, prompt: ComposedPrompt
+    ) -> tuple[ContextDelta, ...] | None:
+        """What ``answer`` proposes, its evidence looked up in ``prompt``; None where it is none."""
+        items = self._parse_llm_response(answer)
+        return None if items is None else self._deltas(items, playbook, prompt)
 
     def _build_prompt(
         self,
@@ -170,10 +177,6 @@ class DeltaGenerator:
             else:
                 made.append(delta)
         return tuple(made)
-
-
-def _counted(items: Sequence[JsonObject] | None) -> int | None:
-    return None if items is None else len(items)
 
 
 def _rendered(playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]) -> frozenset[str]:

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from agentcore.kit.errors import (
     RPC_CONFLICT,
+    RPC_DEADLINE,
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
     RPC_TOO_MANY,
+    RPC_UNAVAILABLE,
     AgentCoreError,
     Conflict,
+    DeadlineExceeded,
     InvalidInput,
     NotFound,
     RequestTooLarge,
@@ -171,6 +174,27 @@ class EvolutionModelUnknown(NotFound):
         super().__init__(
             f"no provider serves {model!r}, which evolution asks",
             hint="set ACE_LLM_MODEL to a model that `agentcore models` lists",
+        )
+
+
+class EvolutionDisturbed(AgentCoreError):
+    """A passing fault: the evolution is worth a repetition soon."""
+
+    code, http_status, rpc_code, retryable = "evolution_disturbed", 503, RPC_UNAVAILABLE, True
+
+    def __init__(self, fault: AgentCoreError) -> None:
+        super().__init__(f"{fault.code}: {fault.detail}", hint=fault.hint, **fault.context)
+
+
+class EvolutionAnswerLost(DeadlineExceeded):
+    """The model was asked and no whole answer came back, so the call may have been billed."""
+
+    code, http_status, rpc_code, retryable = "evolution_answer_lost", 504, RPC_DEADLINE, True
+
+    def __init__(self, cause: AgentCoreError) -> None:
+        super().__init__(
+            f"the model's answer was lost: {cause.detail}",
+            hint="the call stays booked at its upper price; evolution is tried again later",
         )
 
 

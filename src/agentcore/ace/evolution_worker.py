@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
-from agentcore.ace.errors import EvolutionQueueFull
-from agentcore.ace.evolution import Evolution
+from agentcore.ace.errors import (
+    EvolutionClaimLost,
+    EvolutionDisturbed,
+    EvolutionQueueFull,
+    EvolutionRateLimited,
+)
+from agentcore.ace.evolution import Evolution, Evolved
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.models import ACEConfig
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
+from agentcore.kit.resilience import CircuitOpen, retry
 from agentcore.kit.supervisor import Supervisor
 
 TASK = "ace-evolution"
 # How often the database is asked for agents that this process was never told about.
 RESCAN_SECONDS = 30.0
 DRAIN_SECONDS = 20.0
+# Of one evolution. What still fails then is on record and rests before it is taken up again.
+ATTEMPTS = 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+# Said to be worth a repetition, but not at once: somebody else is at it, or the limit is ours, or
+# the call may have been billed.
+NOT_AT_ONCE = (EvolutionClaimLost, EvolutionRateLimited, CircuitOpen, DeadlineExceeded)
 
 log = structlog.get_logger()
 
@@ -41,6 +54,8 @@ class EvolutionWorker:
         self._evolution = evolution
         self._supervisor = supervisor
         self._clock = clock
+        self._group = asyncio.TaskGroup()
+        self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._stopped = asyncio.Event()
         self._next_scan = 0.0
@@ -71,13 +86,16 @@ class EvolutionWorker:
         return self._queue.put(agent_id)
 
     async def _run(self) -> None:
-        while not self._stopping or len(self._queue):
-            if self._clock.monotonic() >= self._next_scan and not self._stopping:
-                await self._scan()
-            batch = await self._queue.take(
-                self._config.ace_worker_batch_size, timeout=self._config.ace_worker_batch_timeout
-            )
-            await self._process_batch(batch)
+        self._running = set()
+        async with asyncio.TaskGroup() as self._group:
+            while not self._stopping or len(self._queue):
+                if self._clock.monotonic() >= self._next_scan and not self._stopping:
+                    await self._scan()
+                places = self._config.ace_worker_batch_size - len(self._running)
+                batch = await self._queue.take(
+                    places, timeout=self._config.ace_worker_batch_timeout
+                )
+                await self._process_batch(batch)
         self._stopped.set()
 
     async def _scan(self) -> None:
@@ -87,20 +105,42 @@ class EvolutionWorker:
         self._next_scan = self._clock.monotonic() + RESCAN_SECONDS
 
     async def _process_batch(self, requests: Sequence[str]) -> None:
-        """All of them at once; one that fails is on record and does not disturb the others."""
-        async with asyncio.TaskGroup() as group:
-            for agent_id in requests:
-                group.create_task(self._handle_evolution_request(agent_id))
+        """Start all of them, and wait for a free place.
+
+        One that fails is on record and does not disturb the others; one that is slow does not
+        keep the next from starting.
+        """
+        for agent_id in requests:
+            task = self._group.create_task(self._handle_evolution_request(agent_id))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if len(self._running) >= self._config.ace_worker_batch_size:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     async def _handle_evolution_request(self, agent_id: str) -> None:
         try:
-            evolved = await self._evolution.evolve(agent_id)
+            evolved = await retry(
+                partial(self._evolved, agent_id),
+                on=(EvolutionDisturbed,),
+                attempts=1 if self._stopping else ATTEMPTS,
+                base=FIRST_PAUSE,
+                cap=LONGEST_PAUSE,
+                clock=self._clock,
+            )
         except AgentCoreError as error:
             # Its status says so, too; a later scan takes it up again when it has cooled down.
             log.warning("evolution failed", agent_id=agent_id, code=error.code, detail=error.detail)
             return
         if evolved is not None and evolved.more and not self._stopping:
             self._remember(agent_id)
+
+    async def _evolved(self, agent_id: str) -> Evolved | None:
+        try:
+            return await self._evolution.evolve(agent_id)
+        except AgentCoreError as error:
+            if error.retryable and not isinstance(error, NOT_AT_ONCE):
+                raise EvolutionDisturbed(error) from error
+            raise
 
     def _remember(self, agent_id: str) -> None:
         """Queue the agent if there is room: a later scan finds it anyway."""

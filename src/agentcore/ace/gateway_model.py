@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from agentcore.ace.errors import EvolutionModelUnknown
+from agentcore.ace.errors import EvolutionAnswerLost, EvolutionModelUnknown
 from agentcore.ace.ports import Completion, PromptMessage
-from agentcore.llm_gateway.errors import UnknownModel
+from agentcore.llm_gateway.errors import (
+    UnknownModel,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 
 SUBJECT = "context-evolution"
@@ -51,6 +56,8 @@ class GatewayLanguageModel:
             )
         except UnknownModel as exc:
             raise EvolutionModelUnknown(model) from exc
+        except (UpstreamTimeout, UpstreamTruncated, UpstreamMalformed) as exc:
+            raise EvolutionAnswerLost(exc) from exc
         usage = answer.usage
         return Completion(
             text=answer.content,

@@ -35,7 +35,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
-from agentcore.ace.calibration import Proposed
+from agentcore.ace.calibration import WORSE, Proposed
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.journal import (
     BESIDE_THE_VERSIONS,
@@ -207,20 +207,21 @@ class DeltaRepository:
         return [_entry(row) for row in found.mappings()]
 
     async def proposed(self, playbook_id: str, *, since: datetime, limit: int) -> list[Proposed]:
-        """Deltas of models that were applied from ``since`` on, newest first."""
+        """Deltas of models from ``since`` on that were applied or found worse, newest first."""
+        decided = _deltas.changes["gate"]["reason"].astext
         query = select(
             _deltas.confidence,
             _deltas.changes["ops"],
             _deltas.changes["inverse"],
-            _deltas.changes["gate"]["verdict"].astext,
+            decided,
         ).where(
             _deltas.playbook_id == UUID(playbook_id),
-            _deltas.applied.is_(True),
-            _deltas.applied_at >= since,
+            or_(_deltas.applied.is_(True), decided == WORSE),
+            _deltas.generated_at >= since,
             _deltas.changes["model"].astext != "",
         )
         found = await self._connection.execute(
-            query.order_by(_deltas.applied_at.desc()).limit(limit)
+            query.order_by(_deltas.generated_at.desc()).limit(limit)
         )
         return [Proposed.read(*row) for row in found]
 

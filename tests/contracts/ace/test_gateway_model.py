@@ -8,11 +8,17 @@ from decimal import Decimal
 
 import pytest
 
-from agentcore.ace.errors import EvolutionModelUnknown
+from agentcore.ace.errors import EvolutionAnswerLost, EvolutionModelUnknown
 from agentcore.ace.gateway_model import GatewayLanguageModel
 from agentcore.ace.ports import Completion, LanguageModel, PromptMessage
 from agentcore.kit.errors import AgentCoreError, Unavailable
-from agentcore.llm_gateway.errors import UnknownModel
+from agentcore.llm_gateway.errors import (
+    UnknownModel,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, TokenUsage
 from tests.fakes.language_model import ScriptedModel
 
@@ -106,3 +112,9 @@ async def test_a_model_that_nobody_serves_is_named_with_the_setting() -> None:
     with pytest.raises(EvolutionModelUnknown, match="'m'") as caught:
         await ask(through_the_gateway(UnknownModel("no provider serves the model 'm'"), None))
     assert "ACE_LLM_MODEL" in caught.value.hint
+
+
+@pytest.mark.parametrize("lost", [UpstreamTimeout, UpstreamTruncated, UpstreamMalformed])
+async def test_an_answer_that_was_lost_may_have_been_billed(lost: type[UpstreamError]) -> None:
+    with pytest.raises(EvolutionAnswerLost, match="half an answer"):
+        await ask(through_the_gateway(lost("half an answer"), None))

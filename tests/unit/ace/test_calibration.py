@@ -65,7 +65,7 @@ def test_outcomes_are_what_became_of_the_bullets() -> None:
         Proposed(confidence=0.85, bullets=("b5",)),
         Proposed(confidence=0.86, bullets=("b6",)),
         Proposed(confidence=0.87, absorbed=("b6",)),
-        Proposed(confidence=0.88, bullets=("b1",), verdict=False),
+        Proposed(confidence=0.88, bullets=("b1",), refused=True),
     ]
     assert [(one.confidence, one.good) for one in outcomes(proposed, bullets)] == [
         (0.81, True),
@@ -79,6 +79,6 @@ def test_outcomes_are_what_became_of_the_bullets() -> None:
 def test_a_row_of_the_log_tells_what_was_added_and_merged() -> None:
     inverse: list[JsonValue] = [{"op": "REMOVE", "id": "b7"}, {"op": "RESERVE", "next_id": 7}]
     merge: JsonObject = {"op": "MERGE", "ids": ["b1", "b2", "b3"]}
-    assert Proposed.read(0.9, [{"op": "ADD"}, merge], inverse, "promoted") == Proposed(
-        confidence=0.9, bullets=("b7",), absorbed=("b2", "b3"), verdict=True
+    assert Proposed.read(0.9, [{"op": "ADD"}, merge], inverse, "worse") == Proposed(
+        confidence=0.9, bullets=("b7",), absorbed=("b2", "b3"), refused=True
     )

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from agentcore.ace.errors import EvolutionQueueFull
-from agentcore.ace.evolution_worker import RESCAN_SECONDS, TASK
+from agentcore.ace.errors import EvolutionModelUnknown, EvolutionQueueFull
+from agentcore.ace.evolution_worker import FIRST_PAUSE, LONGEST_PAUSE, RESCAN_SECONDS, TASK
 from agentcore.ace.models import ACEConfig
-from agentcore.kit.errors import Unavailable
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.language_model import NOTHING, ScriptedModel, adding, proposing
@@ -74,6 +74,47 @@ async def test_one_failing_agent_does_not_disturb_the_others(fast: ContextWorld)
     await fast.worker.stop()
     found = [(await fast.contexts.evolution_status(name)).status for name in ("a", "b", "c")]
     assert sorted(found) == ["failed", "idle", "idle"]
+
+
+async def test_passing_faults_are_tried_again_with_growing_pauses(fast: ContextWorld) -> None:
+    await agents(fast, "a")
+    fast.model.answers = [Unavailable("down"), Unavailable("down"), NOTHING]
+    await fast.worker.start()
+    await fast.contexts.trigger_evolution("a")
+    for tried in (1, 2):
+        await until(lambda tried=tried: len(fast.clock.slept) == tried)  # type: ignore[misc]  # bound
+        fast.clock.advance(LONGEST_PAUSE)
+    await until(lambda: len(fast.model.asked) == 3)
+    await fast.worker.stop()
+    assert (await fast.contexts.evolution_status("a")).status == "idle"
+    assert all(0 <= pause <= FIRST_PAUSE * 4 for pause in fast.clock.slept)
+
+
+@pytest.mark.parametrize(
+    "fault", [InvalidInput("too long"), DeadlineExceeded("slow"), EvolutionModelUnknown("m")]
+)
+async def test_other_faults_are_not(fast: ContextWorld, fault: AgentCoreError) -> None:
+    await agents(fast, "a")
+    fast.model.answers = [fault]
+    await fast.worker.start()
+    await fast.contexts.trigger_evolution("a")
+    async with asyncio.timeout(10):
+        while (await fast.contexts.evolution_status("a")).status != "failed":
+            await asyncio.sleep(0.005)
+    await fast.worker.stop()
+    assert (len(fast.model.asked), fast.clock.slept) == (1, [])
+
+
+async def test_a_slow_evolution_does_not_keep_the_next_from_starting(fast: ContextWorld) -> None:
+    await agents(fast, "slow", "next")
+    fast.model.gate = asyncio.Event()
+    await fast.worker.start()
+    await fast.contexts.trigger_evolution("slow")
+    await until(lambda: fast.model.running == 1)
+    await fast.contexts.trigger_evolution("next")
+    await until(lambda: fast.model.running == 2)
+    fast.model.gate.set()
+    await fast.worker.stop()
 
 
 async def test_graceful_shutdown(fast: ContextWorld) -> None:

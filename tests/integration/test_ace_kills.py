@@ -1,0 +1,152 @@
+"""kill -9 in each step of an evolution: nothing is lost, and nothing is counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from agentcore.ace.content import Draft
+from agentcore.ace.evolution import LEASE
+from agentcore.ace.models import ContextDelta
+from agentcore.kit.cache import Cache
+from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.clock import ManualClock
+from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.language_model import adding, proposing, reflecting
+
+ERROR = "missing field 'to'"
+ANSWERS = [
+    reflecting("Name it.", quote=ERROR),
+    proposing(adding("Name the receiver.", quote=ERROR)),
+]
+STEPS = ("first_call", "second_call", "after_the_calls", "before_the_commit", "after_the_commit")
+# One process that forks: what it imports is imported once.
+MORTAL = """
+import asyncio, os, signal, sys
+from agentcore.ace.evolution import Evolution
+from agentcore.ace.gate import Admission
+from agentcore.ace.playbook_cache import PlaybookCache
+from agentcore.ace.delta_generator import DeltaGenerator
+from agentcore.kit.cache import open_cache
+from agentcore.kit.db import open_database
+from agentcore.kit.models import CacheConfig, DatabaseConfig
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.context import ContextWorld
+from tests.fakes.language_model import ScriptedModel
+from tests.integration.test_ace_kills import ANSWERS, STEPS
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class MortalGenerator(DeltaGenerator):
+    async def generate(self, *given):
+        await super().generate(*given)
+        die()
+
+class MortalEvolution(Evolution):
+    async def _commit(self, *given):
+        await super()._commit(*given)
+        die()
+
+class MortalCache(PlaybookCache):
+    async def overtaken(self, playbook):
+        die()
+
+async def main(step):
+    async with (
+        Supervisor() as supervisor,
+        open_database(DatabaseConfig(pool_size=1), sys.argv[1]) as database,
+        open_cache(CacheConfig(), None, supervisor) as cache,
+    ):
+        answers = {"first_call": [die], "second_call": [ANSWERS[0], die]}.get(step, ANSWERS)
+        world = ContextWorld(database, cache, supervisor, model=ScriptedModel(list(answers)))
+        given = (world.config, world.store)
+        common = {"clock": world.clock, "ids": world.ids, "metrics": world.metrics}
+        generator, kept, kind = world.generator, world.playbooks, Evolution
+        if step == "after_the_calls":
+            generator.__class__ = MortalGenerator
+        if step == "before_the_commit":
+            kind = MortalEvolution
+        if step == "after_the_commit":
+            kept.__class__ = MortalCache
+        admission = Admission(world.curator, world.gate)
+        await kind(*given, generator, admission, cache=kept, **common).evolve(step)
+
+for step in STEPS:
+    child = os.fork()
+    if not child:
+        asyncio.run(main(step))
+        os._exit(1)
+    print(step, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.fixture
+def world(
+    database: Database, cache: Cache, supervisor: Supervisor, clock: ManualClock
+) -> ContextWorld:
+    return ContextWorld(database, cache, supervisor, clock)
+
+
+async def lived(world: ContextWorld, agent_id: str) -> None:
+    """A playbook with one bullet, and ten traces that were shown it."""
+    made = await world.contexts.create_playbook(agent_id, {}, principal=ALICE)
+    lesson: JsonObject = {"op": "ADD", "section": "checks", "text": "Check twice."}
+    delta = ContextDelta(
+        delta_id="first",
+        playbook_id=made.playbook_id,
+        changes={"ops": [lesson]},
+        confidence=1.0,
+        reasoning="",
+        generated_at=world.clock.now(),
+    )
+    await world.contexts.update_playbook(agent_id, delta)
+    stamp = world.stamp_of(made.playbook_id, "b1")
+    await world.captured(10, agent_id=agent_id, error_message=ERROR, metadata=stamp)
+
+
+async def test_kill_9_in_any_step_loses_nothing_and_counts_nothing_twice(
+    world: ContextWorld, database_url: str
+) -> None:
+    for step in STEPS:
+        await lived(world, step)
+        await world.contexts.trigger_evolution(step)
+    killed = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", MORTAL, database_url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert killed.stdout.split() == [word for step in STEPS for word in (step, "-9")], killed.stderr
+    assert await world.evolution.evolve("first_call") is None, "the claim of the dead still holds"
+    world.clock.advance(LEASE.total_seconds() + 1)
+    assert sorted(await world.evolution.waiting(10)) == sorted(STEPS[:-1])
+    for step in STEPS:
+        world.model.answers = list(ANSWERS)
+        evolved = await world.evolution.evolve(step)
+        assert (evolved is None) is (step == "after_the_commit")
+        await check_learned_once(world, step)
+
+
+async def check_learned_once(world: ContextWorld, step: str) -> None:
+    # Not from the cache: the dead could not tell us of what it had written.
+    playbook = await world.store.run(lambda unit: unit.playbooks.of(step))
+    assert playbook is not None
+    bullets = {place.bullet.id: place.bullet for place in Draft.of(playbook.content).bullets()}
+    assert (bullets["b1"].helpful, bullets["b1"].harmful) == (0, 10)
+    assert [one.text for one in bullets.values()] == ["Check twice.", "Name the receiver."]
+    assert playbook.version == 4
+    assert await world.ledger.content_at(step, 4) == playbook.content
+    status = await world.contexts.evolution_status(step)
+    assert (status.status, status.pending_traces, status.deltas_applied) == ("idle", 0, 1)
+    # What the dead had booked stays booked, what they had paid is known.
+    paid = 0.002 if step in {"after_the_commit", "first_call", "second_call"} else 0.004
+    assert status.total_cost == pytest.approx(paid)
