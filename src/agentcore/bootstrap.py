@@ -59,6 +59,7 @@ from agentcore.observability.api import Check, Probe
 from agentcore.observability.tracing import Tracer, open_tracing
 from agentcore.settings import (
     Settings,
+    foreign_tokens,
     secret_at,
     server_variables,
     signing_secret,
@@ -493,4 +494,4 @@ def _playbook_agent(
 def _authenticator(settings: Settings, keys: ApiKeys) -> Authenticator:
     if not settings.security.auth:
         return OpenDoor()
-    return CredentialAuthenticator(token_authority(settings), keys)
+    return CredentialAuthenticator(token_authority(settings), keys, foreign_tokens(settings))

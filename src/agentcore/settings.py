@@ -24,6 +24,7 @@ from agentcore.kit.errors import StartupError
 from agentcore.kit.http import origin
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.security import TokenAuthority, generated_secret
+from agentcore.kit.security_jwks import IdentityProvider, identity_provider
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.observability.logs import LogFormat, LogLevel
 from agentcore.observability.models import ObservabilityConfig
@@ -82,6 +83,17 @@ class SecurityConfig(BaseModel):
         SecretStr(""),
         description="Secret that signs tokens (HS256), 32 characters or more; empty: one is made "
         "in the home directory.",
+    )
+    jwks: str = Field(
+        "",
+        description="Keys of an identity provider whose tokens are accepted beside the own ones: "
+        "an https URL, or the path of a JWKS file; empty: own tokens only.",
+    )
+    jwt_issuer: str = Field(
+        "", description="What `iss` of that provider's tokens must be; empty: anything."
+    )
+    jwt_audience: str = Field(
+        "", description="What `aud` of that provider's tokens must be or hold; empty: anything."
     )
     token_hours: float = Field(
         12.0, gt=0, le=876_000, description="Lifetime of an issued token in hours."
@@ -193,6 +205,18 @@ def _nested(steps: tuple[str, ...], value: Any) -> dict[str, Any]:
 def token_authority(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> TokenAuthority:
     """Signs and verifies tokens of this installation."""
     return TokenAuthority(signing_secret(settings), clock)
+
+
+def foreign_tokens(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> IdentityProvider | None:
+    """Verifies the tokens of the configured identity provider; None where there is none.
+
+    Raises:
+        StartupError: its keys cannot be where the settings say, or the library is missing.
+    """
+    security = settings.security
+    return identity_provider(
+        security.jwks, issuer=security.jwt_issuer, audience=security.jwt_audience, clock=clock
+    )
 
 
 def signing_secret(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from agentcore.kit.drain import Drain
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.errors import StartupError
 from agentcore.settings import Settings, load_settings
+from tests.fakes.identity_provider import key_set, signing_key
 
 
 @pytest.fixture
@@ -67,3 +68,16 @@ async def test_a_weak_secret_stops_the_start(
     with pytest.raises(StartupError, match="4 characters"):
         async with bootstrap(weak, registry):
             pass
+
+
+async def test_an_identity_providers_tokens_open_the_same_doors(
+    settings: Settings, registry: CollectorRegistry, tmp_path: Path
+) -> None:
+    key, path = signing_key(), tmp_path / "keys.json"
+    path.write_bytes(key_set(key))
+    security = settings.security.model_copy(update={"jwks": str(path), "jwt_audience": "our-api"})
+    told = settings.model_copy(update={"security": security})
+    async with bootstrap(told, registry) as services:
+        token = key.token(aud="our-api").encode()
+        found = await services.authenticator.authenticate({b"authorization": b"Bearer " + token})
+        assert (found.subject, found.tenant) == ("ann", "acme")

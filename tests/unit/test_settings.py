@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agentcore.kit.errors import StartupError
-from agentcore.settings import load_container_settings, load_settings
+from agentcore.settings import foreign_tokens, load_container_settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +155,26 @@ def test_a_token_of_its_own_lets_a_container_listen_everywhere() -> None:
     assert load_container_settings(environ={}, overrides=given).server.host == "0.0.0.0"
     with pytest.raises(StartupError, match="authentication is off"):
         load_container_settings(environ={}, overrides={**given, "security.auth": False})
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"AGENTCORE_SECURITY__JWKS": "http://login.example/keys"}, "security.jwks cannot be"),
+        ({"AGENTCORE_SECURITY__JWKS": "/nowhere/keys.json"}, "/nowhere/keys.json cannot be read"),
+        ({"AGENTCORE_SECURITY__JWT_ISSUER": "https://login.example"}, "without security.jwks"),
+        ({"AGENTCORE_SECURITY__JWT_AUDIENCE": "our-api"}, "without security.jwks"),
+    ],
+)
+def test_an_identity_provider_that_cannot_be_is_named(
+    environ: dict[str, str], message: str
+) -> None:
+    with pytest.raises(StartupError, match=message) as caught:
+        foreign_tokens(load_settings(environ=environ))
+    assert "\n" not in caught.value.detail
+
+
+def test_an_identity_provider_that_is_away_stops_no_start() -> None:
+    environ = {"AGENTCORE_SECURITY__JWKS": "https://127.0.0.1:1/keys.json"}
+    assert foreign_tokens(load_settings(environ=environ)) is not None
+    assert foreign_tokens(load_settings(environ={})) is None

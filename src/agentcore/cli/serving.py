@@ -25,7 +25,7 @@ from agentcore.kit.errors import StartupError
 from agentcore.kit.http import origin
 from agentcore.kit.servers import open_servers
 from agentcore.observability.logs import configure_logs, quiet_logger
-from agentcore.settings import Settings, load_settings, token_authority
+from agentcore.settings import Settings, foreign_tokens, load_settings, token_authority
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -75,6 +75,8 @@ def run_service(config: Path | None, overrides: Mapping[str, Any]) -> int:
     if settings.security.auth and settings.security.jwt_secret.get_secret_value():
         # One that is too weak is refused before servers are started for nothing.
         token_authority(settings)
+    if settings.security.auth:
+        foreign_tokens(settings)
     listening = bind(settings)
     host, port = listening.getsockname()[:2]
     settings = settings.model_copy(

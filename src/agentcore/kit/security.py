@@ -97,6 +97,16 @@ class Authenticator(Protocol):
     async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal: ...
 
 
+class ForeignTokens(Protocol):
+    """Tokens that somebody else issued."""
+
+    def signs(self, token: str) -> bool:
+        """Whether ``token`` is theirs to judge, as far as it says."""
+        ...
+
+    async def verify(self, token: str) -> Principal: ...
+
+
 class OpenDoor:
     """``serve --no-auth``: everybody on this loopback address is the administrator."""
 
@@ -107,9 +117,12 @@ class OpenDoor:
 class CredentialAuthenticator:
     """Accepts ``Authorization: Bearer`` (JWT or API key) and ``x-api-key``."""
 
-    def __init__(self, tokens: TokenAuthority, keys: KeyLookup) -> None:
+    def __init__(
+        self, tokens: TokenAuthority, keys: KeyLookup, foreign: ForeignTokens | None = None
+    ) -> None:
         self._tokens = tokens
         self._keys = keys
+        self._foreign = foreign
 
     async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
         presented = presented_credential(headers)
@@ -118,17 +131,23 @@ class CredentialAuthenticator:
             if principal is None:
                 raise Unauthenticated("the API key is unknown or revoked", hint=_HINT)
             return principal
+        if self._foreign is not None and self._foreign.signs(presented):
+            return await self._foreign.verify(presented)
         return self._tokens.verify(presented)
 
 
 class TokensOnly:
     """Accepts JWTs alone: for a server without a database of keys."""
 
-    def __init__(self, tokens: TokenAuthority) -> None:
+    def __init__(self, tokens: TokenAuthority, foreign: ForeignTokens | None = None) -> None:
         self._tokens = tokens
+        self._foreign = foreign
 
     async def authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
-        return self._tokens.verify(presented_credential(headers))
+        presented = presented_credential(headers)
+        if self._foreign is not None and self._foreign.signs(presented):
+            return await self._foreign.verify(presented)
+        return self._tokens.verify(presented)
 
 
 class TokenAuthority:
@@ -173,7 +192,7 @@ class TokenAuthority:
         principal, expiry = known
         if expiry <= self._clock.now().timestamp():
             self._verified.pop(token, None)
-            raise Unauthenticated("the token has expired", hint=_HINT)
+            raise expired()
         return principal
 
     def _judged(self, token: str) -> tuple[Principal, float]:
@@ -181,20 +200,33 @@ class TokenAuthority:
         try:
             claims = verified(token, self._secret)
         except ValueError as exc:
-            raise _invalid(str(exc)) from exc
-        if "nbf" in claims and _moment(claims, "nbf") > self._clock.now().timestamp():
-            raise _invalid("it is not valid yet (nbf)")
-        return _principal(claims), _moment(claims, "exp")
+            raise invalid_token(str(exc)) from exc
+        return judged(claims, self._clock)
 
 
-def _invalid(why: str) -> Unauthenticated:
+def judged(claims: JsonObject, clock: Clock) -> tuple[Principal, float]:
+    """Whose token has these claims, and when it expires, which is the caller's to compare.
+
+    Raises:
+        Unauthenticated: nobody's, or not yet.
+    """
+    if "nbf" in claims and _moment(claims, "nbf") > clock.now().timestamp():
+        raise invalid_token("it is not valid yet (nbf)")
+    return _principal(claims), _moment(claims, "exp")
+
+
+def invalid_token(why: str) -> Unauthenticated:
     return Unauthenticated(f"the token is not valid: {why}", hint=_HINT)
+
+
+def expired() -> Unauthenticated:
+    return Unauthenticated("the token has expired", hint=_HINT)
 
 
 def _moment(claims: JsonObject, name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _invalid(f"{name} is no number")
+        raise invalid_token(f"{name} is no number")
     return float(value)
 
 
@@ -202,11 +234,11 @@ def _principal(claims: JsonObject) -> Principal:
     subject, tenant = claims.get("sub"), claims.get("tenant", "default")
     scopes = claims.get("scope", "")
     if not isinstance(subject, str):
-        raise _invalid("sub is no text")
+        raise invalid_token("sub is no text")
     if not isinstance(tenant, str):
-        raise _invalid("tenant is no text")
+        raise invalid_token("tenant is no text")
     if not isinstance(scopes, str):
-        raise _invalid("scope is no text: names, with blanks between them")
+        raise invalid_token("scope is no text: names, with blanks between them")
     try:
         check_name("subject", subject)
         check_name("tenant", tenant)

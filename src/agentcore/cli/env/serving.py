@@ -108,9 +108,11 @@ def _serve_at(
 def authenticator(settings: Settings) -> Authenticator:
     """Who is let in: everybody, the holders of the given tokens, or of the service's own."""
     from agentcore.kit.security import OpenDoor, TokensOnly
-    from agentcore.settings import token_authority
+    from agentcore.settings import foreign_tokens, token_authority
     from agentcore.training.openenv.serving.standalone import given_tokens
 
     if not settings.security.auth:
         return OpenDoor()
-    return given_tokens(settings.training.server) or TokensOnly(token_authority(settings))
+    return given_tokens(settings.training.server) or TokensOnly(
+        token_authority(settings), foreign_tokens(settings)
+    )
