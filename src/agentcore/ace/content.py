@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from agentcore.ace.errors import InvalidContent
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, dumps, loads
 
 RESERVED = "playbook"
 LONGEST_TEXT = 2000
@@ -37,6 +37,7 @@ LONGEST_SECTION = 64
 MOST_EVIDENCE = 20
 # Bullets that are kept as read: some 10 MiB.
 MOST_READ = 16_384
+MOST_PLAYBOOKS_READ, LARGEST_KEPT = 64, 65_536
 
 # Control characters, lone surrogates, and those that reorder or hide text from a human reader.
 UNREADABLE = re.compile(
@@ -177,8 +178,15 @@ class Draft:
         owner = {key: copy.deepcopy(value) for key, value in content.items() if key != RESERVED}
         if RESERVED not in content:
             return cls(owner)
+        draft = _itemised(content[RESERVED]).copy()
+        draft.owner = owner
+        return draft
+
+    @classmethod
+    def read(cls, given: JsonValue) -> Draft:
+        """Of what stands under the reserved key alone."""
         try:
-            read = _Itemised.model_validate(content[RESERVED])
+            itemised = _Itemised.model_validate(given)
         except ValidationError as exc:
             fault = exc.errors(include_url=False)[0]
             where = ".".join(str(step) for step in (RESERVED, *fault["loc"]))
@@ -186,8 +194,8 @@ class Draft:
                 f"the content's {where}: {fault['msg']}",
                 hint=f"the key {RESERVED!r} is reserved for bullets of the schema ace/1",
             ) from exc
-        draft = cls(owner, next_id=read.next_id)
-        for section, bullets in read.sections.items():
+        draft = cls({}, next_id=itemised.next_id)
+        for section, bullets in itemised.sections.items():
             for bullet in bullets:
                 draft._append_known(section, bullet)
         return draft
@@ -263,3 +271,17 @@ class Draft:
                 hint="ids are unique within a playbook",
             )
         self.append(section, bullet)
+
+
+@lru_cache(maxsize=MOST_PLAYBOOKS_READ)
+def _read_whole(raw: bytes) -> Draft:
+    return Draft.read(loads(raw))
+
+
+def _itemised(given: JsonValue) -> Draft:
+    """To be copied: each step of an evolution reads what the step before has written."""
+    with suppress(TypeError):
+        raw = dumps(given)
+        if len(raw) <= LARGEST_KEPT:
+            return _read_whole(raw)
+    return Draft.read(given)

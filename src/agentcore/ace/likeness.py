@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from agentcore.ace.content import normalised
 
 SHINGLE = 4
 ALIKE = 0.8
+# Of the shingles of either, unweighted, alike texts share so many at least.
+NEAR = 0.5
 # Of a rewritten lesson so much at least must be left of what it said.
 KEPT = 0.5
 _NEGATIONS = frozenset(
@@ -35,28 +37,42 @@ class Likeness:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
-        known = {bullet: shingles(text) for bullet, text in texts.items()}
-        often = Counter(shingle for found in known.values() for shingle in found)
-        self._weight = {
-            shingle: (math.log((1 + len(texts)) / (1 + count)) + 1) ** 2
-            for shingle, count in often.items()
-        }
-        self._rarest = (math.log(1 + len(texts)) + 1) ** 2
-        self._known = {bullet: (found, self._length(found)) for bullet, found in known.items()}
+        self._known = {bullet: shingles(text) for bullet, text in texts.items()}
 
     def like(self, text: str) -> str | None:
         """The bullet that says what ``text`` says."""
         asked = shingles(text)
-        length = self._length(asked)
+        # Weighing takes longer than counting, and hardly any text comes near another.
+        near = [
+            bullet
+            for bullet, known in self._known.items()
+            if len(asked & known) >= NEAR * max(len(asked), len(known))
+        ]
         best, found = ALIKE, None
-        for bullet, (known, known_length) in self._known.items():
-            shared = sum(map(self._weight.__getitem__, asked & known))
-            if shared >= best * length * known_length and _same_names(text, self._texts[bullet]):
-                best, found = shared / (length * known_length), bullet
+        for bullet in near:
+            if not _same_names(text, self._texts[bullet]):
+                continue
+            likeness = self._cosine(asked, self._known[bullet])
+            if likeness >= best:
+                best, found = likeness, bullet
         return found
 
-    def _length(self, found: frozenset[str]) -> float:
-        return math.sqrt(sum(self._weight.get(shingle, self._rarest) for shingle in found))
+    def _cosine(self, one: frozenset[str], other: frozenset[str]) -> float:
+        lengths = self._weighed(one) * self._weighed(other)
+        return self._weighed(one & other) / math.sqrt(lengths) if lengths else 0.0
+
+    def _weighed(self, found: frozenset[str]) -> float:
+        return sum(map(self._weight.__getitem__, found))
+
+    @cached_property
+    def _weight(self) -> Mapping[str, float]:
+        """Rarity, squared as it stands in both factors of a product."""
+        often = Counter(shingle for known in self._known.values() for shingle in known)
+        total = 1 + len(self._known)
+        weights: defaultdict[str, float] = defaultdict(lambda: (math.log(total) + 1) ** 2)
+        for shingle, count in often.items():
+            weights[shingle] = (math.log(total / (1 + count)) + 1) ** 2
+        return weights
 
 
 def gutted(before: str, after: str) -> bool:

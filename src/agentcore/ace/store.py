@@ -436,7 +436,9 @@ def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:
 
 
 def _playbook(row: RowMapping) -> ContextPlaybook:
-    return ContextPlaybook.model_validate({**row, "playbook_id": str(row["playbook_id"])})
+    """Unchecked: the columns have types, and checking each value of a large content takes long."""
+    known = {**row, "playbook_id": str(row["playbook_id"]), "metadata": row["metadata"] or {}}
+    return ContextPlaybook.model_construct(**known)
 
 
 def _entry(row: RowMapping) -> Entry:
@@ -445,4 +447,6 @@ def _entry(row: RowMapping) -> Entry:
 
 
 def _trace(row: RowMapping) -> ExecutionTrace:
-    return ExecutionTrace.model_validate({**row, "trace_id": str(row["trace_id"])})
+    """Unchecked, as playbooks are: an evolution reads up to a thousand of them."""
+    known = {**row, "trace_id": str(row["trace_id"]), "metadata": row["metadata"] or {}}
+    return ExecutionTrace.model_construct(**known)
