@@ -14,9 +14,17 @@ from typing import TYPE_CHECKING, Any
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import StartupError, Unavailable
 from agentcore.kit.hs256 import NOT_UNDERSTOOD, OWN_HEADER, header_of
-from agentcore.kit.jsonvalue import JsonObject, list_of, loads, object_in, objects_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_in, objects_of
 from agentcore.kit.key_sets import KeySet, KeySource, key_source
-from agentcore.kit.security import SERVICE, Principal, expired, invalid_token, judged
+from agentcore.kit.security import (
+    LONGEST_KEPT_TOKEN,
+    MOST_KEPT_TOKENS,
+    SERVICE,
+    Principal,
+    expired,
+    invalid_token,
+    judged,
+)
 
 if TYPE_CHECKING:
     from jwt import PyJWS
@@ -56,6 +64,8 @@ class IdentityProvider:
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
+        self._judges: Sequence[Key] = ()
+        self._accepted: dict[str, tuple[Principal, float]] = {}
 
     def signs(self, token: str) -> bool:
         """Whether ``token`` says that it is signed as providers do; it proves nothing."""
@@ -74,6 +84,26 @@ class IdentityProvider:
             Unauthenticated: nobody.
             Unavailable: the keys cannot be had now.
         """
+        keys = await self._keys.held()
+        if keys is not self._judges:
+            # What a key vouched for that was withdrawn since is judged anew.
+            self._accepted.clear()
+            self._judges = keys
+        known = self._accepted.get(token)
+        if known is None:
+            known = await self._judged(token, keys)
+            if len(token) <= LONGEST_KEPT_TOKEN:
+                if len(self._accepted) >= MOST_KEPT_TOKENS:
+                    del self._accepted[next(iter(self._accepted))]
+                self._accepted[token] = known
+        principal, expiry = known
+        if expiry <= self._clock.now().timestamp():
+            self._accepted.pop(token, None)
+            raise expired()
+        return principal
+
+    async def _judged(self, token: str, keys: Sequence[Key]) -> tuple[Principal, float]:
+        """Whose it is, and when it expires."""
         if len(token) > LONGEST_TOKEN:
             raise invalid_token(f"it has more than {LONGEST_TOKEN} characters")
         try:
@@ -82,19 +112,16 @@ class IdentityProvider:
             raise invalid_token(str(exc)) from exc
         if header.keys() & NOT_UNDERSTOOD:
             raise invalid_token("its header asks for more than a signature")
-        key = await self._key(header)
-        claims = self._claims(token, key, str(header["alg"]))
+        algorithm = str(header.get("alg"))
+        key = await self._key(header.get("kid"), algorithm, keys)
+        claims = self._claims(token, key, algorithm)
         self._check_party(claims)
         principal, expiry = judged(claims, self._clock)
-        if expiry <= self._clock.now().timestamp():
-            raise expired()
         if principal.tenant == SERVICE:
             raise invalid_token(f"the tenant {SERVICE!r} is the service's own")
-        return principal
+        return principal, expiry
 
-    async def _key(self, header: JsonObject) -> Key:
-        kid, algorithm = header.get("kid"), header.get("alg")
-        keys = await self._keys.held()
+    async def _key(self, kid: JsonValue, algorithm: str, keys: Sequence[Key]) -> Key:
         if kid is None:
             if len(keys) != 1:
                 raise invalid_token(f"it names no key (kid), and its issuer has {len(keys)}")
@@ -108,7 +135,7 @@ class IdentityProvider:
         for key in named:
             if algorithm in key.algorithms:
                 return key
-        raise invalid_token(f"its key is not for {str(algorithm)[:20]!r}")
+        raise invalid_token(f"its key is not for {algorithm[:20]!r}")
 
     def _claims(self, token: str, key: Key, algorithm: str) -> JsonObject:
         from jwt import PyJWTError

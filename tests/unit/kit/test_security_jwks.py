@@ -21,7 +21,13 @@ from hypothesis import strategies as st
 
 from agentcore.kit.errors import StartupError, Unauthenticated, Unavailable
 from agentcore.kit.key_sets import PAUSE_SECONDS, KeyAddress, KeyFile
-from agentcore.kit.security import CredentialAuthenticator, Principal, TokenAuthority, TokensOnly
+from agentcore.kit.security import (
+    MOST_KEPT_TOKENS,
+    CredentialAuthenticator,
+    Principal,
+    TokenAuthority,
+    TokensOnly,
+)
 from agentcore.kit.security_jwks import (
     ALGORITHMS,
     LONGEST_TOKEN,
@@ -244,6 +250,24 @@ async def test_a_token_that_was_accepted_expires_by_the_clock(key: SigningKey) -
         await door.verify(token)
 
 
+async def test_accepted_tokens_are_remembered_up_to_a_bound() -> None:
+    key = signing_key("EdDSA")
+    door = provider(key)
+    tokens = [key.token(sub=f"s{number}") for number in range(MOST_KEPT_TOKENS + 2)]
+    for token in tokens:
+        await door.verify(token)
+    for number in (0, 1, 2, len(tokens) - 1):
+        assert (await door.verify(tokens[number])).subject == f"s{number}"
+
+
+async def test_an_algorithm_that_is_no_text_is_refused(key: SigningKey) -> None:
+    signed = f"{encoded({'alg': ['ES256'], 'kid': 'k1'})}.{encoded({'sub': 'a'})}"
+    door, token = provider(key), f"{signed}.{encoded(b'x' * 64)}"
+    assert not door.signs(token)
+    with pytest.raises(Unauthenticated, match="its key is not for"):
+        await door.verify(token)
+
+
 async def test_a_token_without_kid_is_for_the_only_key() -> None:
     nameless = signing_key("ES256", None)
     for shown in (nameless, SigningKey("k1", nameless.private, "ES256")):
@@ -279,7 +303,8 @@ async def test_new_keys_are_fetched_once_a_minute_at_most() -> None:
     clock, fake = ManualClock(), FakeIdentityProvider([old])
     async with fake.running() as url:
         door = IdentityProvider(KeyAddress(url), clock=clock)
-        assert (await authenticated(door, old.token())).subject == "ann"
+        accepted = old.token()
+        assert (await authenticated(door, accepted)).subject == "ann"
         fake.keys = [new]
         for _ in range(5):
             with pytest.raises(Unauthenticated, match="'new' is not one of its issuer's"):
@@ -288,7 +313,7 @@ async def test_new_keys_are_fetched_once_a_minute_at_most() -> None:
         clock.advance(PAUSE_SECONDS)
         assert (await authenticated(door, new.token())).subject == "ann"
         with pytest.raises(Unauthenticated, match="'old' is not one"):
-            await authenticated(door, old.token())
+            await authenticated(door, accepted)
         assert fake.asked == 2
 
 
