@@ -45,6 +45,7 @@ from agentcore.kit.jsonvalue import JsonObject
 MOST_TRACES = 1000
 # Longer than any evolution that is still alive: calls, transactions and their retries.
 LEASE = timedelta(seconds=MOST_CALLS * CALL_SECONDS + 60)
+LONGEST_REST = timedelta(hours=1)
 MARK = "evolution"
 # Outcomes that tell how far a model's confidence goes; older ones may be another model's.
 REMEMBERED = timedelta(days=90)
@@ -63,11 +64,25 @@ class EvolutionMark(BaseModel):
     claim: str | None = None
     claimed_at: datetime | None = None
     failed_at: datetime | None = None
+    failures: int = 0
+    resting_until: datetime | None = None
     error: str | None = None
 
     @classmethod
     def of(cls, playbook: ContextPlaybook) -> EvolutionMark:
         return cls.model_validate(playbook.metadata.get(MARK, {}))
+
+    def failed(self, error: str, now: datetime, rest: timedelta) -> EvolutionMark:
+        """Once more: what fails again and again is tried less and less often."""
+        longer = min(rest * 2 ** min(self.failures, 20), max(rest, LONGEST_REST))
+        return self.model_copy(
+            update={
+                "failed_at": now,
+                "failures": self.failures + 1,
+                "resting_until": now + longer,
+                "error": error,
+            }
+        )
 
     def as_json(self) -> JsonObject:
         dumped: JsonObject = self.model_dump(mode="json", exclude_none=True)
@@ -115,6 +130,7 @@ class Evolution:
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
+        self._rest = timedelta(seconds=config.ace_cb_recovery_timeout)
 
     async def evolve(self, agent_id: str) -> Evolved | None:
         """None when there was nothing to do, or somebody else is at it.
@@ -143,12 +159,11 @@ class Evolution:
     async def waiting(self, limit: int) -> list[str]:
         """The agents that the database says are due, whoever knew of them before."""
         now = self._clock.now()
-        rest = timedelta(seconds=self._config.ace_cb_recovery_timeout)
         return await self._store.run(
             lambda unit: unit.status.waiting(
                 interval=self._config.ace_evolution_interval,
                 stale=now - LEASE,
-                cooled=now - rest,
+                now=now,
                 limit=limit,
             )
         )
@@ -345,11 +360,10 @@ class Evolution:
             if current is None or (mark := EvolutionMark.of(current)).claim != claim.token:
                 return
             left = EvolutionMark(
-                requested_at=mark.requested_at,
-                force=mark.force,
-                failed_at=None if error is None else self._clock.now(),
-                error=error,
+                requested_at=mark.requested_at, force=mark.force, failures=mark.failures
             )
+            if error is not None:
+                left = left.failed(error, self._clock.now(), self._rest)
             await unit.playbooks.annotate(current, **{MARK: left.as_json()})
             status = await unit.status.get(agent_id)
             await unit.status.write(status.model_copy(update={"status": state}))

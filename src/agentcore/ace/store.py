@@ -369,23 +369,22 @@ class StatusRepository:
         return bool(await self._connection.scalar(select(func.pg_try_advisory_xact_lock(key))))
 
     async def waiting(
-        self, *, interval: int, stale: datetime, cooled: datetime, limit: int
+        self, *, interval: int, stale: datetime, now: datetime, limit: int
     ) -> list[str]:
         """Agents with enough new traces or a request, longest unevolved first.
 
-        Those claimed after ``stale`` are in somebody's hands; those that failed after ``cooled``
-        get some rest.
+        Those claimed after ``stale`` are in somebody's hands; those that failed get some rest.
         """
         mark = _playbooks.metadata["evolution"]
         claimed = cast(mark["claimed_at"].astext, DateTime(timezone=True))
-        failed = cast(mark["failed_at"].astext, DateTime(timezone=True))
+        resting = cast(mark["resting_until"].astext, DateTime(timezone=True))
         query = (
             select(_status.agent_id)
             .outerjoin(context_playbooks, _playbooks.agent_id == _status.agent_id)
             .where(
                 or_(_status.pending_traces >= interval, mark["requested_at"].astext.is_not(None)),
                 or_(claimed.is_(None), claimed < stale),
-                or_(failed.is_(None), failed < cooled),
+                or_(resting.is_(None), resting < now),
             )
             .order_by(_status.last_evolution.asc().nulls_first())
         )

@@ -146,12 +146,15 @@ async def test_monthly_budget_stops_requests(
 ) -> None:
     poor = ACEConfig(ace_monthly_budget_usd=0.0025)
     model = ScriptedModel(cost_usd=Decimal("0.0005"))
-    small = ContextWorld(world.database, world.cache, world.supervisor, world.clock, poor, model)
+    rest = (world.database, world.cache, world.supervisor, world.clock, poor, model)
+    replicas = [ContextWorld(*rest) for _ in range(3)]
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_paid(small.generator, playbook, traces)) for _ in range(8)]
+        tasks = [
+            group.create_task(_paid(replicas[n % 3].generator, playbook, traces)) for n in range(12)
+        ]
     paid = sum(task.result() for task in tasks)
-    assert paid == len(small.model.asked)
-    assert 0 < paid < 8
+    assert paid == len(model.asked)
+    assert 0 < paid < 12
     assert paid * Decimal("0.0005") <= Decimal("0.0025")
 
 

@@ -208,6 +208,31 @@ async def test_a_failure_is_on_record_and_tried_again_after_a_rest(
     assert (await world.contexts.evolution_status("agent-123")).status == "idle"
 
 
+async def test_what_fails_again_and_again_rests_longer_each_time(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await world.captured(100)
+    world.model.answers = [Unavailable("down")]
+    rests: list[float] = []
+    for _ in range(8):
+        world.clock.advance(3601)
+        # The breaker has a rest of its own, which is over by then.
+        with pytest.raises(Unavailable):
+            await world.evolution.evolve("agent-123")
+        stored = await world.store.run(lambda unit: unit.playbooks.of("agent-123"))
+        assert stored is not None
+        mark = EvolutionMark.of(stored)
+        assert mark.resting_until is not None
+        rests.append((mark.resting_until - world.clock.now()).total_seconds())
+    assert rests == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    world.clock.advance(3601)
+    world.model.answers = [proposing()]
+    assert await world.evolution.evolve("agent-123") is not None
+    stored = await world.store.run(lambda unit: unit.playbooks.of("agent-123"))
+    assert stored is not None
+    assert EvolutionMark.of(stored) == EvolutionMark()
+
+
 async def test_a_fault_of_our_own_is_on_record_too_and_raised(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
