@@ -103,7 +103,7 @@ class KeyAddress:
                     if len(data) > MOST_BYTES:
                         raise Unavailable(f"{self._url} sends more than {MOST_BYTES} bytes")
                 return bytes(data)
-        except TimeoutError as exc:
+        except (TimeoutError, httpx2.TimeoutException) as exc:
             raise Unavailable(f"{self._url} took longer than {self._seconds:g} s") from exc
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise Unavailable(f"{self._url} cannot be reached: {first_line(exc)}") from exc
