@@ -1,4 +1,4 @@
-"""``python -m benchmarks gateway|openenv|admission|failover|ace``: measure, print, save."""
+"""``python -m benchmarks gateway|openenv|admission|failover|ace|playbooks``: measure and print."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks import (
     openenv,
     openenv_report,
     openenv_soak,
+    playbook_world,
     report,
 )
 
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     suites.add_parser("failover", help="what a provider's failure costs the caller")
     suite = suites.add_parser("ace", help="reads, replay and evolution of playbooks")
     suite.add_argument("--quick", action="store_true", help="a tenth of everything")
+    suite = suites.add_parser("playbooks", help="what the gate is worth, simulated")
+    suite.add_argument("--quick", action="store_true", help="one seed and fewer steps")
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given or ["gateway"])
     if getattr(options, "soak", None):
@@ -59,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
         return fault_soak.run(options.faults)
     if options.suite == "ace":
         ace.run(quick=options.quick)
+        return 0
+    if options.suite == "playbooks":
+        playbook_world.run(quick=options.quick)
         return 0
     if options.suite == "failover":
         failover.run()

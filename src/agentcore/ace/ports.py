@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from agentcore.ace.models import ContextPlaybook
 from agentcore.kit.security import Principal
 
 
@@ -58,4 +59,20 @@ class LanguageModel(Protocol):
 
         Messages that are ``private`` reach private providers only.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """What both made of one seed, in [0, 1]."""
+
+    champion: float
+    challenger: float
+
+
+class PairedTrials(Protocol):
+    async def play(
+        self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
+    ) -> Sequence[Pair]:
+        """Let both play each seed under the same conditions; in the order of ``seeds``."""
         ...

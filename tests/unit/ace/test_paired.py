@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from agentcore.ace.models import ContextPlaybook
+from agentcore.ace.paired import BATCH, compared
+from agentcore.ace.ports import Pair
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def playbook(version: int) -> ContextPlaybook:
+    return ContextPlaybook(
+        playbook_id="p",
+        agent_id="a",
+        version=version,
+        content={},
+        created_at=NOW,
+        updated_at=NOW,
+    )
+
+
+class Rewards:
+    """Each seed's reward is fixed; the challenger gains ``gain`` on every second one."""
+
+    def __init__(self, gain: float) -> None:
+        self._gain = gain
+        self.played: list[int] = []
+
+    async def play(
+        self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
+    ) -> list[Pair]:
+        assert (champion.version, challenger.version) == (1, 2)
+        self.played += seeds
+        return [
+            Pair(champion=0.5, challenger=0.5 + (self._gain if seed % 2 else 0.0)) for seed in seeds
+        ]
+
+
+async def test_trials_end_when_it_is_sure_who_is_better() -> None:
+    for gain, outcome in ((0.5, "better"), (-0.5, "worse")):
+        rewards = Rewards(gain)
+        verdict = await compared(rewards, playbook(1), playbook(2), range(400))
+        assert verdict.outcome == outcome
+        assert len(rewards.played) == verdict.evidence.treated.count < 80
+        assert rewards.played == list(range(len(rewards.played)))
+
+
+async def test_what_makes_no_difference_uses_up_the_seeds() -> None:
+    rewards = Rewards(0.0)
+    verdict = await compared(rewards, playbook(1), playbook(2), range(3 * BATCH + 1))
+    assert (verdict.outcome, len(rewards.played)) == ("futile", 3 * BATCH + 1)
