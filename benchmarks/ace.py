@@ -35,11 +35,13 @@ from agentcore.kit.jsonvalue import JsonObject, dumps, loads
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ALICE, ContextWorld
-from tests.fakes.language_model import ScriptedModel, adding, proposing
+from tests.fakes.language_model import ScriptedModel, adding, proposing, reflecting
 
 DELTAS = 5_000
 READERS = 100
 ERROR = "the order had no id"
+# Its minute never passes here: the clock stands still.
+CONFIG = ACEConfig(ace_max_llm_calls_per_minute=1_000_000)
 AGENTS = """
 INSERT INTO agents (agent_id, tenant, owner, name, version, status, description, capabilities,
                     skills, metadata, created_at, updated_at, last_seen)
@@ -291,15 +293,22 @@ async def open_world(*, agents: int = 0, traces: int = 0) -> AsyncIterator[Conte
             open_cache(CacheConfig(), servers.redis_url, supervisor) as cache,
         ):
             await migrate(database)
-            model = ScriptedModel([proposing(adding("Ask for the id first.", quote=ERROR))])
+            model = ScriptedModel([_answer])
             model.cost_usd = None
-            world = ContextWorld(database, cache, supervisor, config=ACEConfig(), model=model)
+            world = ContextWorld(database, cache, supervisor, config=CONFIG, model=model)
             async with database.begin() as connection:
                 numbers = {"agents": agents, "traces": traces}
                 await connection.execute(text(AGENTS), {"agents": agents})
                 await connection.execute(text(TRACES), {**numbers, "error": ERROR})
                 await connection.execute(text(PENDING), numbers)
             yield world
+
+
+def _answer(prompt: str) -> str:
+    """Of the reflector, then of the curator."""
+    if '"deltas"' in prompt:
+        return proposing(adding("Ask for the id first.", quote=ERROR))
+    return reflecting("The id is not asked for.", quote=ERROR)
 
 
 def _grown() -> JsonObject:
