@@ -252,7 +252,9 @@ async def lived(setting: Setting, policy: str, seed: int, steps: int = STEPS) ->
     )
 
 
-def tried(world: World, experiment: Experiment, arms: tuple[Shelf, Shelf], seed: int) -> Experiment:
+def tried(
+    world: World, experiment: Experiment, arms: tuple[Shelf, Shelf], tasks: range
+) -> Experiment:
     """Live tasks, each in the arm that it is drawn into, until something is decided.
 
     ``arms`` are the playbooks without and with the delta.
@@ -264,7 +266,7 @@ def tried(world: World, experiment: Experiment, arms: tuple[Shelf, Shelf], seed:
         operations=(),
     )
     trials = Trials(world)
-    for task in range(seed * 10**6, seed * 10**6 + MOST_TASKS):
+    for task in tasks:
         treated = split.treats("world", f"task-{task}")
         experiment = experiment.observed(trials.one(arms[treated], task), treated=treated)
         step = experiment.next_step(stage_outcomes=20, most_outcomes=MOST_TASKS)
@@ -283,14 +285,18 @@ def planted(setting: Setting, seed: int) -> Experiment:
     wrong = [world.wrong_rule(topic) for topic in range(5)]
     bad = good.model_copy(update={"content": apply(good.content, wrong, version=2).content})
     begun = begin(f"planted {seed}").promoted(horizon=MOST_TASKS)
-    return tried(world, begun, (Shelf(good), Shelf(bad)), seed)
+    return tried(world, begun, (Shelf(good), Shelf(bad)), live(seed))
 
 
-def null(setting: Setting, seed: int) -> Experiment:
+def null(setting: Setting, seed: int, most: int = MOST_TASKS) -> Experiment:
     """A canary of a lesson that changes nothing."""
     world = World(setting, seed)
     shelf = Shelf(world.oracle())
-    return tried(world, begin(f"null {seed}"), (shelf, shelf), seed)
+    return tried(world, begin(f"null {seed}"), (shelf, shelf), live(seed, most))
+
+
+def live(seed: int, most: int = MOST_TASKS) -> range:
+    return range(seed * 10**6, seed * 10**6 + most)
 
 
 def begin(name: str) -> Experiment:

@@ -31,4 +31,4 @@ def test_planted_rules_are_taken_back() -> None:
 
 
 def test_what_changes_nothing_is_not_promoted() -> None:
-    assert not null(SETTINGS[0], 1).evidence.better.has_won()
+    assert not null(SETTINGS[0], 1, most=300).evidence.better.has_won()
