@@ -7,10 +7,12 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
 _PROC = Path("/proc")
+_LOOKS, _LOOK_SECONDS = 50, 0.002
 # SO_PEERCRED gives pid, uid and gid; macOS has LOCAL_PEERPID on the level SOL_LOCAL.
 _PEER = (socket.SOL_SOCKET, 17, "3i") if sys.platform == "linux" else (0, 2, "i")
 
@@ -36,14 +38,21 @@ def exists(pid: int) -> bool:
 
 
 def runs_by_proc(pid: int, words: tuple[str, ...]) -> bool:
-    try:
-        stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
-        command = (_PROC / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return False
-    state = stat.rpartition(")")[2].split()[0]
+    command = b""
+    for _ in range(_LOOKS):
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+            command = (_PROC / str(pid) / "cmdline").read_bytes()
+        except OSError:
+            return False
+        if stat.rpartition(")")[2].split()[0] in "ZX":
+            return False
+        if command:
+            break
+        # A new program has no words for a moment.
+        time.sleep(_LOOK_SECONDS)
     found = command.split(b"\0")
-    return state not in "ZX" and all(os.fsencode(word) in found for word in words)
+    return all(os.fsencode(word) in found for word in words)
 
 
 def runs_by_ps(pid: int, words: tuple[str, ...]) -> bool:

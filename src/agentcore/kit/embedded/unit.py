@@ -122,7 +122,7 @@ class Unit:
 
     def pid(self) -> int | None:
         """The running server's process, if a note still names it."""
-        for noted in (_number_in(self._alive), self._server.noted_pid()):
+        for noted in (number_in(self._alive), self._server.noted_pid()):
             if noted is not None and self._server.is_process(noted):
                 return noted
         return None
@@ -241,8 +241,9 @@ class Unit:
         return self._log.stat().st_size
 
 
-def _number_in(path: Path) -> int | None:
+def number_in(path: Path) -> int | None:
     try:
-        return int(path.read_text())
+        # What is behind the first line is left of a note before.
+        return int(path.read_text().partition("\n")[0])
     except (OSError, ValueError):
         return None

@@ -96,10 +96,11 @@ def _stop_after_clients(server: Child | Adopted, clients: int, steps: str) -> No
             time.sleep(float(seconds))
 
 
-def _note(alive: int, pid: int) -> None:
-    """Write down whom the next watchdog may adopt."""
-    os.ftruncate(alive, 0)
-    os.pwrite(alive, f"{pid}\n".encode(), 0)
+def note(alive: int, pid: int) -> None:
+    """Write down whom the next watchdog may adopt; there is a whole number at every moment."""
+    line = f"{pid}\n".encode()
+    os.pwrite(alive, line, 0)
+    os.ftruncate(alive, len(line))
 
 
 def watch(arguments: list[str]) -> None:
@@ -116,7 +117,7 @@ def watch(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with suppress(OSError):
-        _note(int(alive), server.pid)
+        note(int(alive), server.pid)
     # Two blocking waits, two threads: a signal handler could miss what happens between them.
     _thread.start_new_thread(_stop_after_clients, (server, clients, steps))
     server.wait()

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from agentcore.kit.embedded import watchdog
+from agentcore.kit.embedded import unit, watchdog
 from agentcore.kit.embedded.locks import try_lock
 from agentcore.kit.embedded.processes import open_pidfd, runs
 from tests.fakes.process_table import living, parent_of
@@ -227,3 +229,25 @@ def test_no_room_for_notes_or_words_does_not_end_it(watched: Watched) -> None:
 
 def _commands_with(word: str) -> int:
     return sum(word in row.command for row in living())
+
+
+def test_a_note_names_a_server_at_every_moment(tmp_path: Path) -> None:
+    path = tmp_path / "alive"
+    path.write_text("123456\n")
+    descriptor = os.open(path, os.O_RDWR)
+    over = threading.Event()
+    seen: set[int | None] = set()
+
+    def read() -> None:
+        while not over.is_set():
+            seen.add(unit.number_in(path))
+
+    with ThreadPoolExecutor() as reader:
+        reading = reader.submit(read)
+        for pid in [410, 123456] * 2000:
+            watchdog.note(descriptor, pid)
+        over.set()
+        reading.result()
+    os.close(descriptor)
+    assert seen == {410, 123456}
+    assert path.read_text() == "123456\n"
