@@ -147,8 +147,12 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-def remote(upstream: Upstream, pool: ConnectionPool) -> OpenAIProvider:
-    timeouts = Timeouts(connect=1, first_byte=0.2, idle=0.2, total=1)
+def remote(
+    upstream: Upstream, pool: ConnectionPool, request: pytest.FixtureRequest
+) -> OpenAIProvider:
+    # Patience costs nothing but where a test waits for its end.
+    idle = 0.2 if "falls_silent" in request.node.name else 5
+    timeouts = Timeouts(connect=5, first_byte=5, idle=idle, total=20)
     models = {"m": "theirs"}
     return api_at(OpenAIProvider, upstream, pool, SystemClock(), models=models, timeouts=timeouts)
 
