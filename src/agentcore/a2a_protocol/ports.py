@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from agentcore.a2a_protocol.discovery import Wish
+from agentcore.a2a_protocol.models.agent_card import AgentHealth, AgentStatus
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -50,6 +53,48 @@ class LifecycleListener(Protocol):
         ...
 
     async def agent_terminated(self, event: AgentEvent) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An agent that a task could be given to.
+
+    ``open_tasks`` are those that it works on now, of all callers. A ``hosted`` one runs inside the
+    service; the others are at ``endpoint``, if it is known.
+    """
+
+    agent_id: str
+    name: str
+    status: AgentStatus
+    health: AgentHealth
+    score: int
+    open_tasks: int
+    capabilities: tuple[str, ...] = ()
+    skills: tuple[JsonObject, ...] = ()
+    hosted: bool = False
+    endpoint: JsonObject | None = None
+    card: JsonObject | None = None
+
+
+class AgentDirectory(Protocol):
+    """Agents as a caller may see them: those of the tenant, and those that the service hosts."""
+
+    async def candidates(
+        self, wish: Wish, principal: Principal, *, limit: int = 20
+    ) -> Sequence[Candidate]:
+        """Agents that fit and take new tasks, best match first; none is no error.
+
+        Health and load are told, not judged: of equal matches the caller chooses.
+        """
+        ...
+
+    async def candidate(self, agent_id: str, principal: Principal) -> Candidate:
+        """The agent as it stands, whether or not it takes tasks; its score is 0.
+
+        Raises:
+            AgentNotFound: there is none, or it is another tenant's.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

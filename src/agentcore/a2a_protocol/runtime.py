@@ -13,13 +13,14 @@ import structlog
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.cards import Cards, Signer
 from agentcore.a2a_protocol.conformance import ConformanceAgent
+from agentcore.a2a_protocol.directory import TenantDirectory
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.late import LateWires, load_signer
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
-from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
+from agentcore.a2a_protocol.ports import AgentDirectory, LifecycleListener, TaskObserver
 from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.push.configs import PushConfigs
 from agentcore.a2a_protocol.push.sender import PushSender
@@ -47,6 +48,7 @@ class A2ARuntime:
     config: A2AConfig
     agents: AgentLifecycleManager
     hosted: HostedAgents
+    directory: AgentDirectory
     registry: MethodRegistry
     tasks: Tasks
     manager: TaskManager
@@ -122,8 +124,9 @@ def _runtime(
         anywhere=config.push_anywhere,
     )
     manager = _task_manager(config, on, hosted, observers, sender)
+    store = AgentStore(on.database)
     agents = AgentLifecycleManager(
-        AgentStore(on.database),
+        store,
         hosted=hosted,
         listeners=listeners,
         supervisor=on.supervisor,
@@ -136,6 +139,7 @@ def _runtime(
         config=config,
         agents=agents,
         hosted=hosted,
+        directory=TenantDirectory(store, hosted),
         registry=registry,
         tasks=tasks,
         manager=manager,

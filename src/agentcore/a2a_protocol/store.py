@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    func,
     select,
     tuple_,
     update,
@@ -25,9 +27,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.a2a_protocol.errors import AgentIdTaken
 from agentcore.a2a_protocol.models.agent_card import AgentRecord, AgentStatus
-from agentcore.a2a_protocol.models.task import (
-    Owner,
-)
+from agentcore.a2a_protocol.models.task import RUNNING, Owner
+from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database, metadata
 
 agents = Table(
@@ -115,6 +116,18 @@ class AgentStore:
             .returning(agents)
         )
         return None if row is None else _agent(row)
+
+    async def load(self, agent_ids: Collection[str]) -> dict[str, int]:
+        """How many tasks each of these works on now, if any."""
+        # Tasks that run are unreported: the index of those few is all that is read.
+        running = and_(
+            tasks.c.reported_at.is_(None),
+            tasks.c.state.in_(RUNNING),
+            tasks.c.agent_id.in_(agent_ids),
+        )
+        query = select(tasks.c.agent_id, func.count().label("open")).where(running)
+        rows = await self._database.rows(query.group_by(tasks.c.agent_id))
+        return {row["agent_id"]: row["open"] for row in rows}
 
     async def _agents(self, query: Executable) -> list[AgentRecord]:
         return [_agent(row) for row in await self._database.rows(query)]

@@ -23,6 +23,15 @@ class AgentStatus(StrEnum):
     TERMINATED = "terminated"
 
 
+class AgentHealth(StrEnum):
+    """What is known of an agent's answering; hosted agents are always healthy."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    SILENT = "silent"
+
+
 class AgentSkill(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
