@@ -12,12 +12,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import aiohttp
 
 from agentcore.llm_gateway.models import ProviderConfig
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy
+from tests.fakes.llm_apis import Heard
 from tests.fakes.llm_door import llm_door
 from tests.fakes.llm_fault_table import FAULTS
 from tests.fakes.llm_faults import Script, closed_port, raw_upstream, well
@@ -68,10 +68,10 @@ def providers(fault: str, broken: str, healthy: str) -> Iterator[ProviderConfig]
 async def delay(name: str, calls: int) -> Delay:
     fault = FAULTS[name]
 
-    def breaking(_path: str, _body: dict[str, Any]) -> Script:
+    def breaking(_asked: Heard) -> Script:
         return fault.script(OPENAI, stream=True)
 
-    def answering(_path: str, _body: dict[str, Any]) -> Script:
+    def answering(_asked: Heard) -> Script:
         return well(OPENAI, WORDS, stream=True)
 
     seconds: dict[str, list[float]] = {"faulty": [], "fine": []}

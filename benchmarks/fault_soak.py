@@ -20,15 +20,14 @@ import aiohttp
 
 from agentcore.kit.clock import SYSTEM_CLOCK
 from agentcore.llm_gateway.decisions import DecisionLog
-from agentcore.llm_gateway.models import ProviderConfig, Timeouts
+from agentcore.llm_gateway.models import ProviderConfig, ProviderKind, Timeouts
 from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy
 from benchmarks.processes import resident_mib
-from tests.fakes.anthropic_speech import ANTHROPIC
+from tests.fakes.llm_apis import Heard
 from tests.fakes.llm_door import Door, llm_door
 from tests.fakes.llm_fault_table import FAULTS
-from tests.fakes.llm_faults import EMBEDDINGS, RawUpstream, Script, raw_upstream, well
-from tests.fakes.llm_speech import OPENAI, Speech
-from tests.fakes.responses_speech import RESPONSES
+from tests.fakes.llm_faults import RawUpstream, Script, raw_upstream, well
+from tests.fakes.llm_speech import Speech
 
 CALLERS = 16
 PARTS = 10
@@ -41,15 +40,28 @@ GOOD = 3
 # Of so many the router remembers why: the log is to be full in the first part.
 DECISIONS = 50
 WORDS = ("well ", "done ", "all")
-ASKED: dict[str, tuple[str, Speech, dict[str, Any]]] = {
-    "/chat/completions": ("openai", OPENAI, {"messages": [{"role": "user", "content": "Hi"}]}),
-    "/responses": ("openai", RESPONSES, {"input": "Hi"}),
-    "/messages": (
-        "anthropic",
-        ANTHROPIC,
-        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9},
-    ),
-    "/embeddings": ("openai", EMBEDDINGS, {"input": "Hi"}),
+CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}
+
+
+class Way(NamedTuple):
+    """How callers ask, and of which kind of provider; ``body`` names no model yet."""
+
+    path: str
+    kind: ProviderKind
+    body: dict[str, Any]
+
+
+WAYS = {
+    f"{way.path[1:].replace('/', '-')}-{way.kind}": way
+    for way in (
+        Way("/chat/completions", "openai", CHAT),
+        Way("/chat/completions", "gemini", CHAT),
+        Way("/chat/completions", "parallax", CHAT),
+        Way("/responses", "openai", {"input": "Hi"}),
+        Way("/messages", "anthropic", CHAT),
+        Way("/embeddings", "openai", {"input": "Hi"}),
+        Way("/embeddings", "gemini", {"input": "Hi"}),
+    )
 }
 SHORT = Timeouts(connect=1, first_byte=0.1, idle=0.1, total=0.2)
 
@@ -88,8 +100,9 @@ class Soak:
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
         self.calls += 1
-        path = self.dice.choice([*ASKED])
-        body = {**ASKED[path][2], "model": path[1:].replace("/", "-")}
+        model = self.dice.choice([*WAYS])
+        path = WAYS[model].path
+        body = {**WAYS[model].body, "model": model}
         if path != "/embeddings":
             body["stream"] = self.dice.random() < 0.7
         patience = LEAVE_SECONDS if self.dice.random() < LEAVING else 30.0
@@ -127,14 +140,13 @@ class Soak:
         return sum(each.gate.in_flight for each in self.door.router.providers.values())
 
 
-def scripts(path: str) -> Iterator[tuple[Script, Script]]:
+def scripts(kind: ProviderKind, speech: Speech) -> Iterator[tuple[Script, Script]]:
     """Plain and streamed, good ones between the faults; saturation would end the variety."""
-    speech = ASKED[path][1]
     good = (well(speech, WORDS, stream=False), well(speech, WORDS, stream=True))
     for fault in FAULTS.values():
         if not fault.where and fault.status != 429:
             plain, streamed = (
-                fault.script(speech, stream=way) if fault.met_by(stream=way) else good[way]
+                fault.script(speech, stream=way) if fault.met_by(kind, stream=way) else good[way]
                 for way in (False, True)
             )
             yield plain, streamed
@@ -142,31 +154,33 @@ def scripts(path: str) -> Iterator[tuple[Script, Script]]:
 
 
 def providers(broken: str, healthy: str) -> Iterator[ProviderConfig]:
-    for path, (kind, _, _) in ASKED.items():
-        model = path[1:].replace("/", "-")
-        for name, url, own in ((f"own-{model}", broken, True), (f"api-{model}", healthy, False)):
-            yield ProviderConfig.model_validate(
-                {
-                    "name": name,
-                    "kind": kind,
-                    "base_url": f"{url}/v1",
-                    "self_hosted": own,
-                    "models": {model: model},
-                    "timeouts": (SHORT if own else Timeouts()).model_dump(),
-                }
-            )
+    for model, way in WAYS.items():
+        own = ProviderConfig(
+            name=f"own-{model}",
+            kind=way.kind,
+            base_url=broken if way.kind == "parallax" else f"{broken}/v1",
+            self_hosted=True,
+            models={model: model},
+            timeouts=SHORT,
+        )
+        yield own
+        api: dict[str, Any] = {"name": f"api-{model}", "base_url": f"{healthy}/v1"}
+        if way.kind == "parallax":
+            api["kind"] = "compatible"
+        yield own.model_copy(update={**api, "self_hosted": False, "timeouts": Timeouts()})
 
 
 async def soak(seconds: float, *, parts: int = PARTS, least: int = 0) -> list[Sample]:
     """``parts`` samples of all that takes ``seconds``, or as many calls for each part."""
-    turns = {f"/v1{path}": cycle([*scripts(path)]) for path in ASKED}
+    turns: dict[str, Iterator[tuple[Script, Script]]] = {}
 
-    def breaking(path: str, body: dict[str, Any]) -> Script:
-        return next(turns[path])[body.get("stream") is True]
+    def breaking(asked: Heard) -> Script:
+        if asked.model not in turns:
+            turns[asked.model] = cycle([*scripts(WAYS[asked.model].kind, asked.speech)])
+        return next(turns[asked.model])[asked.stream]
 
-    def answering(path: str, body: dict[str, Any]) -> Script:
-        speech = ASKED[path.removeprefix("/v1")][1]
-        return well(speech, WORDS, stream=body.get("stream") is True)
+    def answering(asked: Heard) -> Script:
+        return well(asked.speech, WORDS, stream=asked.stream)
 
     never = BreakerPolicy(failures=1_000_000_000)
     async with raw_upstream(breaking) as broken, raw_upstream(answering) as healthy:

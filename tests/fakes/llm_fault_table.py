@@ -50,6 +50,10 @@ def failing(kind: Any) -> Callable[[Speech], bytes]:
     return lambda speech: speech.failing(kind, "boom")
 
 
+def listed(kind: Any) -> Callable[[Speech], bytes]:
+    return lambda speech: b"[%b]" % saying(kind)(speech)
+
+
 def sending(body: Callable[[Speech], bytes], status: int = 200) -> Callable[[Speech], Script]:
     return lambda speech: [document(body(speech), status)]
 
@@ -78,6 +82,7 @@ def opened(*tail: Step | Callable[[Speech], bytes], end: Step = LAST_CHUNK) -> A
 class Fault:
     """``says`` is the error's code. What happens: to ``both`` kinds of callers, those of ``plain``
     answers, those of ``stream``s, which may have begun; or nobody gets as far as asking ``where``.
+    ``only``: the kind of provider that does so.
     """
 
     says: str
@@ -88,6 +93,7 @@ class Fault:
     status: int = 502
     ours: bool = True
     where: str = ""
+    only: str = ""
 
     @property
     def stalls(self) -> bool:
@@ -98,9 +104,10 @@ class Fault:
         assert chosen is not None, "nobody gets as far as asking"
         return chosen(speech)
 
-    def met_by(self, *, stream: bool) -> bool:
+    def met_by(self, kind: str, *, stream: bool) -> bool:
+        """``stream``: whether a provider of ``kind`` is asked for one."""
         met = self.stream if stream else self.plain
-        return bool(met or self.both or self.where)
+        return self.only in ("", kind) and bool(met or self.both or self.where)
 
 
 def down(**more: Any) -> Fault:
@@ -136,6 +143,10 @@ GARBAGE = raw(b"data: {broken\n\n")
 HALF = raw(b'data: {"id": "x", ')
 LARGE = raw(b"data: " + b"x" * 40_000)
 PAGE = b"<html><body>502 Bad Gateway</body></html>"
+BAD_KEY = (
+    b'{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",'
+    b' "details": [{"reason": "API_KEY_INVALID", "domain": "googleapis.com"}]}}'
+)
 FAULTS: dict[str, Fault] = {
     # Nobody is reached.
     "refused": down(where="refused"),
@@ -200,7 +211,14 @@ FAULTS: dict[str, Fault] = {
     "an error and an end": down(
         stream=after(failing("down"), lambda speech: speech.ending + speech.last), begins=True
     ),
-    "a rejection": Fault("upstream_rejected", stream=after(failing("theirs")), begins=True),
+    # Who asked for a plain answer of a provider that streams is refused all the same.
+    "a rejection": Fault(
+        "upstream_rejected",
+        stream=after(failing("theirs")),
+        begins=True,
+        status=400,
+        ours=False,
+    ),
     "stalls": late(stream=after(end="stall"), begins=True),
     "a malformed event": odd(
         stream=after(GARBAGE, lambda speech: speech.ending + speech.last), begins=True
@@ -208,4 +226,32 @@ FAULTS: dict[str, Fault] = {
     "half an event": odd(stream=after(HALF), begins=True),
     "an event too large": odd(stream=after(LARGE, end="stall"), begins=True),
     "no chunk": odd(stream=after(b"zz\r\n"), begins=True),
+    # As only a Parallax scheduler does it: no event before the first chunk, and after it an end
+    # behind the error; a node that dies is silence.
+    "a bare error as a stream": down(
+        stream=lambda speech: [document(saying("down")(speech), kind="text/event-stream")],
+        only="parallax",
+    ),
+    "a bare rate limit as a stream": busy(
+        stream=lambda speech: [document(saying("busy")(speech), kind="text/event-stream")],
+        only="parallax",
+    ),
+    "an error and [DONE]": down(
+        stream=after(failing("down"), lambda speech: speech.last), begins=True, only="parallax"
+    ),
+    "signs of life, then silence": late(
+        stream=opened(raw(b": keepalive 1/2\n\n"), end="stall"), only="parallax"
+    ),
+    # As only Google does it.
+    "500 in a list": down(both=sending(listed("down"), 500), only="gemini"),
+    "a bare error in a list as a stream": down(
+        stream=lambda speech: [document(listed("down")(speech))], only="gemini"
+    ),
+    "400 for the gateway's key": Fault(
+        "upstream_credential_refused", sending(lambda speech: BAD_KEY, 400), only="gemini"
+    ),
+    "a bare error among the events": down(
+        stream=after(lambda speech: saying("down")(speech) + b"\n\n"), begins=True, only="gemini"
+    ),
+    "no candidates": odd(plain=sending(lambda speech: b"{}"), only="gemini"),
 }

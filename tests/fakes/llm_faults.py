@@ -12,10 +12,10 @@ import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
 from typing import Any, Literal
 
-from tests.fakes.llm_speech import OPENAI, Speech
+from tests.fakes.llm_apis import Heard, heard
+from tests.fakes.llm_speech import Speech
 
 Step = bytes | Literal["pause", "stall", "reset", "close"]
 Script = Sequence[Step]
@@ -27,7 +27,7 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 class RawUpstream:
     """``asked`` counts the requests that were read, by model; ``script`` gives their answers."""
 
-    def __init__(self, script: Callable[[str, dict[str, Any]], Script]) -> None:
+    def __init__(self, script: Callable[[Heard], Script]) -> None:
         self.url = ""
         self.asked: Counter[str] = Counter()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -60,9 +60,9 @@ class RawUpstream:
         lines = head.split("\r\n")
         length = next(line for line in lines if line.lower().startswith("content-length:"))
         raw = await reader.readexactly(int(length.split(":")[1]))
-        body = json.loads(raw)
-        self.asked[str(body["model"])] += 1
-        for step in self._script(lines[0].split(" ")[1], body):
+        asked = heard(lines[0].split(" ")[1], json.loads(raw))
+        self.asked[asked.model] += 1
+        for step in self._script(asked):
             if isinstance(step, bytes):
                 writer.write(step)
                 await writer.drain()
@@ -82,7 +82,7 @@ class RawUpstream:
 
 @asynccontextmanager
 async def raw_upstream(
-    script: Callable[[str, dict[str, Any]], Script],
+    script: Callable[[Heard], Script],
 ) -> AsyncIterator[RawUpstream]:
     upstream = RawUpstream(script)
     server = await asyncio.start_server(upstream.meet, "127.0.0.1", 0)
@@ -148,17 +148,3 @@ def well(speech: Speech, words: Sequence[str], *, stream: bool) -> Script:
         return [document(written(speech.whole("".join(words))))]
     ends = [chunk(part) for part in (speech.ending, speech.last) if part]
     return [*begun(speech, words), *ends, LAST_CHUNK]
-
-
-def _vectors(said: str) -> dict[str, Any]:
-    numbers = [float(len(word)) for word in said.split()]
-    return {
-        "object": "list",
-        "model": "Qwen/Qwen3-8B",
-        "data": [{"object": "embedding", "index": 0, "embedding": numbers}],
-        "usage": {"prompt_tokens": 12, "total_tokens": 12},
-    }
-
-
-# Embeddings are never streamed.
-EMBEDDINGS = replace(OPENAI, opening=b"", ending=b"", last=b"", whole=_vectors)

@@ -21,13 +21,20 @@ import pytest
 from agentcore.llm_gateway import connection, endpoint, sse
 from agentcore.llm_gateway.accounts import CANCELLED, SUCCESS
 from agentcore.llm_gateway.dialects.formats import FORMATS
+from agentcore.llm_gateway.errors import (
+    ParallaxCapacityError,
+    ParallaxClusterUnavailableError,
+    ParallaxTimeoutError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, Timeouts
-from tests.fakes.anthropic_speech import ANTHROPIC
 from tests.fakes.certificates import served_with, unknown_certificate
+from tests.fakes.llm_apis import Heard
 from tests.fakes.llm_door import Door, llm_door
 from tests.fakes.llm_fault_table import FAULTS, WORDS, Fault, after, same
 from tests.fakes.llm_faults import (
-    EMBEDDINGS,
     RawUpstream,
     Script,
     closed_port,
@@ -36,16 +43,8 @@ from tests.fakes.llm_faults import (
     well,
 )
 from tests.fakes.llm_holds import CountingGuard
-from tests.fakes.llm_speech import OPENAI
-from tests.fakes.responses_speech import RESPONSES
 
 RESCUE = ("all ", "is ", "well")
-SPEECHES = {
-    "/v1/chat/completions": OPENAI,
-    "/v1/responses": RESPONSES,
-    "/v1/messages": ANTHROPIC,
-    "/v1/embeddings": EMBEDDINGS,
-}
 PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
 # Of a provider that stalls; where it is not at connecting, that has all the time it needs.
 SHORT = Timeouts(connect=5, first_byte=0.25, idle=0.25, total=0.25)
@@ -54,6 +53,12 @@ HANGING_SECONDS = 5.0
 ENDS = (b"[DONE]", b"message_stop", b"response.completed")
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
 SECRET = "only for our own ears"
+# What a cluster's failures are called until its answer has begun.
+PARALLAX = {
+    UpstreamRateLimited.code: ParallaxCapacityError,
+    UpstreamTimeout.code: ParallaxTimeoutError,
+    UpstreamUnavailable.code: ParallaxClusterUnavailableError,
+}
 
 Place = Literal["fallback", "alone", "private"]
 PLACES: tuple[Place, ...] = ("fallback", "alone", "private")
@@ -73,6 +78,11 @@ class Asked(NamedTuple):
         return f"{self.path.rpartition('/')[2]}-{self.kind}-{way}-{self.place}"
 
     @property
+    def streamed(self) -> bool:
+        """The provider is asked for a stream; Parallax always is."""
+        return self.stream or self.kind == "parallax"
+
+    @property
     def body(self) -> dict[str, Any]:
         said = {"role": "user", "content": SECRET}
         asked: dict[str, Any] = {"model": self.model, "stream": self.stream}
@@ -87,11 +97,14 @@ class Asked(NamedTuple):
 ROUTES = (
     ("/v1/chat/completions", "openai", (False, True)),
     ("/v1/chat/completions", "anthropic", (False, True)),
+    ("/v1/chat/completions", "gemini", (False, True)),
+    ("/v1/chat/completions", "parallax", (False, True)),
     ("/v1/responses", "openai", (False, True)),
     ("/v1/responses", "compatible", (False, True)),
     ("/v1/messages", "anthropic", (False, True)),
     ("/v1/messages", "compatible", (False, True)),
     ("/v1/embeddings", "openai", (False,)),
+    ("/v1/embeddings", "gemini", (False,)),
 )
 ALL = [
     Asked(path, kind, stream, place)
@@ -100,6 +113,10 @@ ALL = [
     for stream in ways
     for place in PLACES
 ]
+
+
+def meeting(fault: Fault) -> list[Asked]:
+    return [each for each in ALL if fault.met_by(each.kind, stream=each.streamed)]
 
 
 class Seen(NamedTuple):
@@ -153,9 +170,8 @@ class Scene:
 
     async def play(self) -> None:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            for asked in ALL:
-                if self.fault.met_by(stream=asked.stream):
-                    group.create_task(self._ask(session, asked))
+            for asked in meeting(self.fault):
+                group.create_task(self._ask(session, asked))
 
     async def _ask(self, session: aiohttp.ClientSession, asked: Asked) -> None:
         url = self.door.url + asked.path.removeprefix("/v1")
@@ -184,11 +200,12 @@ def providers(
         "silent": f"https://127.0.0.1:{odd_port}",
         "deaf": f"http://127.0.0.1:{odd_port}",
     }[fault.where]
-    for asked in ALL:
+    for asked in meeting(fault):
+        version = "" if asked.kind == "parallax" else "/v1"
         base = ProviderConfig(
             name=f"broken-{asked.model}",
             kind=asked.kind,  # type: ignore[arg-type]  # of the table's few
-            base_url=f"{broken}/v1",
+            base_url=broken + version,
             self_hosted=True,
             private=True,
             models={asked.model: asked.model},
@@ -199,6 +216,8 @@ def providers(
         if asked.place != "alone":
             named = {"name": f"healthy-{asked.model}", "base_url": f"{healthy}/v1"}
             api = {"self_hosted": False, "private": False, "timeouts": PATIENT}
+            if asked.kind == "parallax":
+                api["kind"] = "compatible"
             yield base.model_copy(update={**named, **api})
 
 
@@ -229,11 +248,11 @@ async def odd_port(where: str, folder: Path) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def staged(fault: Fault, folder: Path) -> AsyncIterator[Scene]:
-    def breaking(path: str, body: dict[str, Any]) -> Script:
-        return fault.script(SPEECHES[path], stream=body.get("stream") is True)
+    def breaking(asked: Heard) -> Script:
+        return fault.script(asked.speech, stream=asked.stream)
 
-    def answering(path: str, body: dict[str, Any]) -> Script:
-        return well(SPEECHES[path], RESCUE, stream=body.get("stream") is True)
+    def answering(asked: Heard) -> Script:
+        return well(asked.speech, RESCUE, stream=asked.stream)
 
     async with (
         raw_upstream(breaking) as broken,
@@ -286,9 +305,19 @@ def judged(scene: Scene, asked: Asked) -> list[str]:
     return [f"{each}: {scene.seen[asked]}" for each in found]
 
 
+def _begun(fault: Fault, asked: Asked) -> bool:
+    return fault.begins and asked.stream
+
+
+def _told(fault: Fault, asked: Asked) -> tuple[int, str]:
+    """The status and the code of the failure."""
+    own = None if asked.kind != "parallax" or _begun(fault, asked) else PARALLAX.get(fault.says)
+    return (fault.status, fault.says) if own is None else (own.http_status, own.code)
+
+
 def _rescued(scene: Scene, asked: Asked) -> bool:
     fault = scene.fault
-    return asked.place == "fallback" and fault.ours and not (fault.begins and asked.stream)
+    return asked.place == "fallback" and fault.ours and not _begun(fault, asked)
 
 
 def _answer(scene: Scene, asked: Asked) -> Iterator[str]:
@@ -297,7 +326,7 @@ def _answer(scene: Scene, asked: Asked) -> Iterator[str]:
         yield "its framing is broken"
     elif _rescued(scene, asked):
         yield from _whole(seen, asked)
-    elif fault.begins:
+    elif _begun(fault, asked):
         yield from _part(seen)
     else:
         yield from _refusal(seen, fault, asked)
@@ -328,14 +357,15 @@ def _part(seen: Seen) -> Iterator[str]:
 def _refusal(seen: Seen, fault: Fault, asked: Asked) -> Iterator[str]:
     # Who may go nowhere else is told so, where it is not for want of room or the caller's mistake.
     held = asked.place == "private" and fault.ours and fault.status != 429
-    if seen.status != (503 if held else fault.status):
+    status, code = (503, "private_provider_unavailable") if held else _told(fault, asked)
+    if seen.status != status:
         yield "another status was due"
     elif len(seen.documents) != 1 or not failure_of(seen.documents[0]):
         yield "it is no error of that API"
-    elif fault.ours and asked.path != "/v1/messages":
-        code = "private_provider_unavailable" if held else fault.says
-        if seen.documents[0]["error"].get("code") != code:
-            yield "another code was due"
+    elif asked.path == "/v1/messages" or not fault.ours:
+        return  # Anthropic's errors have no code, and a provider's own words are passed on.
+    elif seen.documents[0]["error"].get("code") != code:
+        yield "another code was due"
 
 
 def _elsewhere(scene: Scene, asked: Asked) -> Iterator[str]:
@@ -349,15 +379,14 @@ def _elsewhere(scene: Scene, asked: Asked) -> Iterator[str]:
 
 def _line(scene: Scene, asked: Asked) -> Iterator[str]:
     lines = [line for line in scene.door.lines if line.model == asked.model]
-    status = SUCCESS if _rescued(scene, asked) else scene.fault.says
+    status = SUCCESS if _rescued(scene, asked) else _told(scene.fault, asked)[1]
     if [line.status for line in lines] != [status]:
         yield f"the ledger has {[line.status for line in lines]}"
 
 
 def _money(scene: Scene, asked: Asked) -> Iterator[str]:
     """What is held for an attempt is let go once: by what was answered, or because nothing was."""
-    begun = scene.fault.begins and asked.stream
-    first = ["settled"] if begun else ["released"]
+    first = ["settled"] if _begun(scene.fault, asked) else ["released"]
     due = [first, ["settled"]] if _rescued(scene, asked) else [first]
     if (ends := scene.guard.ends(asked.model)) != due:
         yield f"what was held became {ends}, not {due}"
