@@ -125,6 +125,7 @@ class Connection:
     async def answer(self, kind: str, coming: Coming) -> JsonObject:
         """The ``data`` of the answer to what was asked last; raises as ``call`` does."""
         try:
+            self._socket.look(coming)
             answer = _parsed(await coming)
             content = answer.get("data")
             if answer.get("type") == ANSWERS[kind] and isinstance(content, dict):

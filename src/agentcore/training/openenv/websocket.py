@@ -22,6 +22,7 @@ from websockets.protocol import Event, State
 from websockets.uri import parse_uri
 
 from agentcore.training.openenv.framing import FrameCutter, text_frame
+from agentcore.training.openenv.glance import Glance
 
 LARGEST_MESSAGE = 100 * 1024 * 1024
 # Answers come one per question: whoever sends more than this unasked is not to be listened to.
@@ -66,6 +67,7 @@ class WebSocket(asyncio.BufferedProtocol):
         self._tail = b""
         self._headers = headers
         self._transport: asyncio.Transport
+        self._glance: Glance | None = None
         self._shaken: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._messages: deque[bytes] = deque()
@@ -125,7 +127,16 @@ class WebSocket(asyncio.BufferedProtocol):
             # One timer watches many reads: to make and cancel one for each costs more than a read.
             if self._watch is None or self._watch.when() > deadline:
                 self._rearm(deadline)
+            if self._glance is not None:
+                self._glance.expect(reader)
         return reader
+
+    def look(self, coming: Coming) -> None:
+        """Take what comes for ``coming`` within microseconds; whoever awaits it does so at once."""
+        if self._glance is not None and self._open and not coming.done():
+            size = self._glance.read(coming, self._buffer)
+            if size:
+                self.buffer_updated(size)
 
     async def receive(self, seconds: float) -> bytes:
         """The next message, as ``expect`` has it."""
@@ -150,6 +161,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._glance = Glance.at(self._transport)
         request = self._protocol.connect()
         request.headers.update(self._headers)
         self._protocol.send_request(request)
