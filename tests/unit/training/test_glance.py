@@ -98,7 +98,8 @@ def passed_over(patience: Patience) -> int:
 
 
 def test_looking_in_vain_is_given_up_and_tried_again_ever_more_rarely() -> None:
-    patience, pauses = Patience(), []
+    patience = Patience()
+    pauses: list[int] = []
     while not pauses or pauses[-1] < MOST_PASSED_OVER:
         patience.found(0)
         pauses.append(passed_over(patience))
