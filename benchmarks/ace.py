@@ -36,19 +36,13 @@ from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.language_model import ScriptedModel, adding, proposing, reflecting
+from tests.fakes.playbooks import MANY_AGENTS, MANY_PLAYBOOKS
 
 DELTAS = 5_000
 READERS = 100
 ERROR = "the order had no id"
 # Its minute never passes here: the clock stands still.
 CONFIG = ACEConfig(ace_max_llm_calls_per_minute=1_000_000)
-AGENTS = """
-INSERT INTO agents (agent_id, tenant, owner, name, version, status, description, capabilities,
-                    skills, metadata, created_at, updated_at, last_seen)
-SELECT 'agent-' || n, 'north', 'alice', 'a', '1', 'active', '', '[]', '[]', '{}',
-       now(), now(), now()
-FROM generate_series(1, :agents) n
-"""
 TRACES = """
 INSERT INTO execution_traces (agent_id, task_id, execution_time, success, error_message,
                               captured_at)
@@ -59,15 +53,6 @@ FROM generate_series(1, :agents) a, generate_series(1, :traces) t
 PENDING = """
 INSERT INTO evolution_status (agent_id, pending_traces)
 SELECT 'agent-' || a, :traces FROM generate_series(1, :agents) a
-"""
-PLAYBOOKS = """
-INSERT INTO context_playbooks (agent_id, content)
-SELECT 'agent-' || n, jsonb_build_object(
-  'goals', jsonb_build_array('goal ' || n % 500),
-  'playbook', jsonb_build_object('schema', 'ace/1', 'next_id', 21, 'sections', jsonb_build_object(
-    'checks', (SELECT jsonb_agg(jsonb_build_object('id', 'b' || k, 'text', repeat('word ', 12)))
-               FROM generate_series(1, 20) k))))
-FROM generate_series(1, :agents) n
 """
 QUERIES = {
     "one": "SELECT content FROM context_playbooks WHERE agent_id = 'agent-7'",
@@ -181,7 +166,7 @@ async def querying(share: float) -> list[Measured]:
     agents = int(10_000 * share)
     async with open_world(agents=agents) as world:
         async with world.database.begin() as connection:
-            await connection.execute(text(PLAYBOOKS), {"agents": agents})
+            await connection.execute(text(MANY_PLAYBOOKS), {"agents": agents})
         async with world.database.begin() as connection:
             await connection.execute(text("ANALYZE context_playbooks"))
             told = []
@@ -298,7 +283,7 @@ async def open_world(*, agents: int = 0, traces: int = 0) -> AsyncIterator[Conte
             world = ContextWorld(database, cache, supervisor, config=CONFIG, model=model)
             async with database.begin() as connection:
                 numbers = {"agents": agents, "traces": traces}
-                await connection.execute(text(AGENTS), {"agents": agents})
+                await connection.execute(text(MANY_AGENTS), {"agents": agents})
                 await connection.execute(text(TRACES), {**numbers, "error": ERROR})
                 await connection.execute(text(PENDING), numbers)
             yield world

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -21,10 +20,10 @@ from typing import Any
 
 from benchmarks.load import Job
 from benchmarks.processes import (
-    CORES,
     LOAD_CORE,
     cpu_seconds,
     free_port,
+    machine,
     resident_mib,
     running,
 )
@@ -133,12 +132,7 @@ def run(targets: Sequence[Target], *, seconds: float, rounds: int) -> dict[str, 
     load.append(os.getloadavg()[0])
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": len(CORES),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "load": [round(each, 1) for each in load],
-        },
+        "machine": machine() | {"load": [round(each, 1) for each in load]},
         "seconds": seconds,
         "rounds": rounds,
         "results": [asdict(result) for result in results],

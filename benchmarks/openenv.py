@@ -8,7 +8,6 @@ what is compared are ratios within a run.
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,10 +22,10 @@ from typing import Any
 from benchmarks import openenv_pool
 from benchmarks.openenv_load import MESSAGE, Job
 from benchmarks.processes import (
-    CORES,
     LOAD_CORE,
     TARGET_CORE,
     free_port,
+    machine,
     resident_mib,
     running,
 )
@@ -127,11 +126,7 @@ def run(*, seconds: float, rounds: int, peers: Path = PEERS) -> dict[str, Any]:
     }
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": len(CORES),
-            "python": platform.python_version(),
-            "system": platform.platform(),
-        },
+        "machine": machine(),
         "seconds": seconds,
         "rounds": rounds,
         "rss_mib": {"idle": idle, "loaded": loaded},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,14 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 # The target has a core of its own where there are two; load and upstream share the other one.
 TARGET_CORE = CORES[-1]
 LOAD_CORE = CORES[0]
+
+
+def machine() -> dict[str, object]:
+    return {
+        "cores": len(CORES),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
 
 
 def free_port() -> int:

@@ -26,6 +26,7 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.deployment import checkouts_folder, migrations_digest
 from tests.fakes.emptied_database import EmptiedDatabase, emptied_database
+from tests.fakes.redis_server import RedisServer
 
 LOCK = 4711
 HEAD = head()
@@ -162,6 +163,13 @@ async def cache(servers: EmbeddedServers, supervisor: Supervisor) -> AsyncIterat
     async with open_cache(config, servers.redis_url, supervisor, SystemClock()) as opened:
         assert not opened.degraded, "the embedded Valkey did not start"
         yield opened
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RedisServer]:
+    """A server that the test may stop and kill."""
+    async with RedisServer.running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from agentcore.ace.gateway_model import GatewayLanguageModel
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.observer import ContextObserver
+from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentOwner
 from agentcore.ace.simple_curator import SimpleCurator
@@ -306,14 +307,14 @@ def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
         clock=clock,
         metrics=metrics,
     )
-    generator = DeltaGenerator(
+    model = PaidModel(
         config,
         GatewayLanguageModel(gateway.router, private=False),
         MonthlyBudget(config, store, clock=clock, ids=ids),
         clock=clock,
-        ids=ids,
         metrics=metrics,
     )
+    generator = DeltaGenerator(config, model, clock=clock, ids=ids, metrics=metrics)
     evolution = Evolution(
         config,
         store,

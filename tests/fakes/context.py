@@ -24,8 +24,9 @@ from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.journal import advance
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
-from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
+from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
+from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
@@ -39,6 +40,7 @@ from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
+from tests.fakes.playbooks import made_delta
 
 READ_WRITE = frozenset({"context:read", "context:write"})
 ALICE = Principal(subject="alice", tenant="north", scopes=READ_WRITE)
@@ -89,8 +91,9 @@ class ContextWorld:
         )
         self.experiments = Experiments(self.store, self.playbooks, self.agents, self.gate)
         self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
+        self.paid = PaidModel(config, self.model, self.budget, clock=clock, metrics=self.metrics)
         self.generator = DeltaGenerator(
-            config, self.model, self.budget, clock=clock, ids=ids, metrics=self.metrics
+            config, self.paid, clock=clock, ids=ids, metrics=self.metrics
         )
         self.curator = SimpleCurator(self.contexts.playbook_of)
         self.evolution = Evolution(
@@ -137,6 +140,18 @@ class ContextWorld:
         made = [self.trace(success=success, **given) for _ in range(count)]  # type: ignore[arg-type]  # passed on
         return [await self.contexts.capture_execution_trace(one.agent_id, one) for one in made]
 
+    async def taught(
+        self, *operations: JsonObject, agent_id: str = "agent-123", **given: object
+    ) -> ContextPlaybook:
+        """The agent's playbook after a delta of its owner's."""
+        delta = made_delta(
+            {"ops": [*operations]},
+            playbook_id="pb-456",
+            generated_at=self.clock.now(),
+            **given,
+        )
+        return await self.contexts.update_playbook(agent_id, delta)
+
     async def aged(self, agent_id: str, version: int) -> list[ContextPlaybook]:
         """Versions up to ``version``, each with one more lesson, all written at once."""
 
@@ -146,12 +161,9 @@ class ContextWorld:
             assert playbook is not None
             made: list[ContextPlaybook] = []
             while playbook.version < version:
-                delta = ContextDelta(
+                delta = made_delta(
                     delta_id=str(self.ids.new()),
                     playbook_id=playbook.playbook_id,
-                    changes={},
-                    confidence=1.0,
-                    reasoning="aged",
                     generated_at=self.clock.now(),
                 )
                 lesson = Add(section="checks", text=f"Lesson {playbook.version + 1}.")

@@ -210,68 +210,56 @@ class Desk:
         return push
 
 
-async def test_a_webhook_that_fails_is_tried_again_ever_more_rarely(
-    database: Database, clock: ManualClock
-) -> None:
+@pytest.fixture
+async def desk(database: Database, clock: ManualClock) -> AsyncIterator[Desk]:
     async with listening() as webhook:
-        desk = Desk(database, clock, webhook)
-        await desk.set()
-        webhook.refusing = 3
-        waits = []
-        for _ in range(3):
-            assert await desk.tell() == 1
-            push = await desk.now()
-            assert push.next_at is not None
-            waits.append((push.next_at - clock.now()).total_seconds())
-            assert await desk.tell() == 0, "not before its time"
-            clock.advance(waits[-1])
-        assert waits == [1, 2, 4]
+        made = Desk(database, clock, webhook)
+        await made.set()
+        yield made
+
+
+async def test_a_webhook_that_fails_is_tried_again_ever_more_rarely(desk: Desk) -> None:
+    desk.webhook.refusing = 3
+    waits = []
+    for _ in range(3):
         assert await desk.tell() == 1
-        assert len(webhook.bodies) == 1
-        assert (await desk.now()).delivered == 1
-        assert await desk.tell() == 0, "it knows everything"
+        push = await desk.now()
+        assert push.next_at is not None
+        waits.append((push.next_at - desk.clock.now()).total_seconds())
+        assert await desk.tell() == 0, "not before its time"
+        desk.clock.advance(waits[-1])
+    assert waits == [1, 2, 4]
+    assert await desk.tell() == 1
+    assert len(desk.webhook.bodies) == 1
+    assert (await desk.now()).delivered == 1
+    assert await desk.tell() == 0, "it knows everything"
 
 
-async def test_a_webhook_that_never_answers_is_given_up(
-    database: Database, clock: ManualClock
-) -> None:
-    async with listening() as webhook:
-        desk = Desk(database, clock, webhook)
-        await desk.set()
-        webhook.refusing = 1000
-        for _ in range(MOST_ATTEMPTS):
-            assert await desk.tell() == 1
-            clock.advance(3600)
-        assert (await desk.now()).next_at is None
-        assert await desk.tell() == 0
-
-
-async def test_what_one_process_had_begun_to_tell_another_one_tells(
-    database: Database, clock: ManualClock
-) -> None:
-    async with listening() as webhook:
-        desk = Desk(database, clock, webhook)
-        await desk.set()
-        lost = await desk.pushes.due(clock.now(), clock.now() + timedelta(seconds=60), 10)
-        assert len(lost) == 1
-        assert await desk.tell() == 0
-        clock.advance(61)
+async def test_a_webhook_that_never_answers_is_given_up(desk: Desk) -> None:
+    desk.webhook.refusing = 1000
+    for _ in range(MOST_ATTEMPTS):
         assert await desk.tell() == 1
-        assert len(webhook.bodies) == 1
-        # The lost one comes back to life: too late to say anything.
-        await desk.pushes.told(lost[0], 0, attempts=9, next_at=None)
-        assert (await desk.now()).attempts == 0
+        desk.clock.advance(3600)
+    assert (await desk.now()).next_at is None
+    assert await desk.tell() == 0
 
 
-async def test_a_webhook_of_a_forgotten_task_is_gone(
-    database: Database, clock: ManualClock
-) -> None:
-    async with listening() as webhook:
-        desk = Desk(database, clock, webhook)
-        await desk.set()
-        waiting = record(state=TaskState.INPUT_REQUIRED, version=2, lease_owner=None)
-        event = status_event(waiting.body, TaskState.INPUT_REQUIRED, clock.now())
-        assert await desk.tasks.append(Change(record=waiting, events=[numbered(2, event)]))
-        later = clock.now() + timedelta(days=1)
-        assert await desk.tasks.prune(tasks_before=later, events_before=later) == 1
-        assert await desk.pushes.of("t1") == []
+async def test_what_one_process_had_begun_to_tell_another_one_tells(desk: Desk) -> None:
+    lost = await desk.pushes.due(desk.clock.now(), desk.clock.now() + timedelta(seconds=60), 10)
+    assert len(lost) == 1
+    assert await desk.tell() == 0
+    desk.clock.advance(61)
+    assert await desk.tell() == 1
+    assert len(desk.webhook.bodies) == 1
+    # The lost one comes back to life: too late to say anything.
+    await desk.pushes.told(lost[0], 0, attempts=9, next_at=None)
+    assert (await desk.now()).attempts == 0
+
+
+async def test_a_webhook_of_a_forgotten_task_is_gone(desk: Desk) -> None:
+    waiting = record(state=TaskState.INPUT_REQUIRED, version=2, lease_owner=None)
+    event = status_event(waiting.body, TaskState.INPUT_REQUIRED, desk.clock.now())
+    assert await desk.tasks.append(Change(record=waiting, events=[numbered(2, event)]))
+    later = desk.clock.now() + timedelta(days=1)
+    assert await desk.tasks.prune(tasks_before=later, events_before=later) == 1
+    assert await desk.pushes.of("t1") == []

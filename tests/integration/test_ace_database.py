@@ -9,24 +9,9 @@ from agentcore.kit.db import Database
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.playbooks import MANY_AGENTS, MANY_PLAYBOOKS
 
 TABLES = ("context_playbooks", "context_deltas", "execution_traces", "evolution_status")
-MANY = """
-INSERT INTO agents (agent_id, tenant, owner, name, version, status, description, capabilities,
-                    skills, metadata, created_at, updated_at, last_seen)
-SELECT 'agent-' || n, 'north', 'alice', 'a', '1', 'active', '', '[]', '[]', '{}',
-       now(), now(), now()
-FROM generate_series(1, 10000) n
-"""
-PLAYBOOKS = """
-INSERT INTO context_playbooks (agent_id, content)
-SELECT 'agent-' || n, jsonb_build_object(
-  'goals', jsonb_build_array('goal ' || n % 500),
-  'playbook', jsonb_build_object('schema', 'ace/1', 'next_id', 21, 'sections', jsonb_build_object(
-    'checks', (SELECT jsonb_agg(jsonb_build_object('id', 'b' || k, 'text', repeat('word ', 12)))
-               FROM generate_series(1, 20) k))))
-FROM generate_series(1, 10000) n
-"""
 
 
 async def test_cascade_delete_on_agent_removal(
@@ -54,8 +39,8 @@ async def test_cascade_delete_on_agent_removal(
 
 async def test_jsonb_query_performance(database: Database) -> None:
     async with database.begin() as connection:
-        await connection.execute(text(MANY))
-        await connection.execute(text(PLAYBOOKS))
+        await connection.execute(text(MANY_AGENTS), {"agents": 10_000})
+        await connection.execute(text(MANY_PLAYBOOKS), {"agents": 10_000})
     async with database.begin() as connection:
         await connection.execute(text("ANALYZE context_playbooks"))
         one = text("SELECT content FROM context_playbooks WHERE agent_id = 'agent-7'")

@@ -10,7 +10,6 @@ import pytest
 
 from agentcore.ace.content import Draft
 from agentcore.ace.evolution import LEASE
-from agentcore.ace.models import ContextDelta
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
@@ -98,15 +97,7 @@ async def lived(world: ContextWorld, agent_id: str) -> None:
     """A playbook with one bullet, and ten traces that were shown it."""
     made = await world.contexts.create_playbook(agent_id, {}, principal=ALICE)
     lesson: JsonObject = {"op": "ADD", "section": "checks", "text": "Check twice."}
-    delta = ContextDelta(
-        delta_id="first",
-        playbook_id=made.playbook_id,
-        changes={"ops": [lesson]},
-        confidence=1.0,
-        reasoning="",
-        generated_at=world.clock.now(),
-    )
-    await world.contexts.update_playbook(agent_id, delta)
+    await world.taught(lesson, agent_id=agent_id)
     stamp = world.stamp_of(made.playbook_id, "b1")
     await world.captured(10, agent_id=agent_id, error_message=ERROR, metadata=stamp)
 

@@ -41,6 +41,7 @@ from agentcore.kit.security import principal_of
 
 AgentId = Annotated[Identifier, Path(description="The agent's id.", examples=["agent-123"])]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most items of one page.")]
+Cursor = Annotated[UUID | None, Query(description="The next_cursor of the page before.")]
 Version = Annotated[int, Path(ge=1, le=LAST_VERSION, description="A version of the playbook.")]
 ExperimentId = Annotated[Identifier, Path(description="The experiment's id.")]
 TaskId = Annotated[
@@ -167,19 +168,11 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
 
     @api.get("/playbooks/{agent_id}/deltas")
     async def deltas(
-        agent_id: AgentId,
-        request: Request,
-        limit: Limit = 50,
-        cursor: Annotated[
-            UUID | None, Query(description="The next_cursor of the page before.")
-        ] = None,
+        agent_id: AgentId, request: Request, limit: Limit = 50, cursor: Cursor = None
     ) -> DeltaPage:
         """All deltas of the playbook with what was decided about them, newest first."""
         entries = await contexts().deltas(
-            agent_id,
-            after=None if cursor is None else str(cursor),
-            limit=limit,
-            principal=principal_of(request.scope),
+            agent_id, after=_text(cursor), limit=limit, principal=principal_of(request.scope)
         )
         full = len(entries) == limit
         return DeltaPage(
@@ -222,19 +215,11 @@ def _version_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
 def _experiment_routes(api: APIRouter, experiments: Callable[[], Experiments]) -> None:
     @api.get("/playbooks/{agent_id}/experiments")
     async def list_experiments(
-        agent_id: AgentId,
-        request: Request,
-        limit: Limit = 50,
-        cursor: Annotated[
-            UUID | None, Query(description="The next_cursor of the page before.")
-        ] = None,
+        agent_id: AgentId, request: Request, limit: Limit = 50, cursor: Cursor = None
     ) -> ExperimentPage:
         """What was tried beside the playbook and what came of it, newest first."""
         found = await experiments().of(
-            agent_id,
-            after=None if cursor is None else str(cursor),
-            limit=limit,
-            principal=principal_of(request.scope),
+            agent_id, after=_text(cursor), limit=limit, principal=principal_of(request.scope)
         )
         full = len(found) == limit
         return ExperimentPage(
@@ -301,6 +286,10 @@ def _evolution_routes(
     async def evolution_status(agent_id: AgentId, request: Request) -> EvolutionReport:
         status = await contexts().evolution_status(agent_id, principal=principal_of(request.scope))
         return EvolutionReport(**status.model_dump(exclude={"total_cost"}))
+
+
+def _text(cursor: UUID | None) -> str | None:
+    return None if cursor is None else str(cursor)
 
 
 def _expected(in_body: int | None, if_match: str | None) -> int | None:

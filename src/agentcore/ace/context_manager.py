@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
-from uuid import UUID
 
 from pydantic import JsonValue
 
@@ -192,7 +191,10 @@ class ContextManager:
         """
         await self._owner(agent_id, principal, UnknownAgent)
         stored = marked(trace, principal).model_copy(
-            update={"agent_id": agent_id, "trace_id": _trace_id(agent_id, trace.trace_id)}
+            update={
+                "agent_id": agent_id,
+                "trace_id": str(stable_uuid(trace.trace_id, within=agent_id)),
+            }
         )
         try:
             stored, pending = await self._captured(stored)
@@ -356,11 +358,3 @@ class ContextManager:
         position = self._queue.put(agent_id)
         self._metrics.evolution_requests.inc()
         return position
-
-
-def _trace_id(agent_id: str, given: str) -> str:
-    """A UUID as it is; a caller's own name means a trace of this agent only."""
-    try:
-        return str(UUID(given))
-    except ValueError:
-        return str(stable_uuid(f"{agent_id}/{given}"))

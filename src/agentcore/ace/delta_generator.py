@@ -18,7 +18,6 @@ from agentcore.ace.journal import Provenance
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, ExecutionTrace
 from agentcore.ace.paid_model import Dialogue, PaidModel
-from agentcore.ace.ports import LanguageModel
 from agentcore.ace.privacy import is_private
 from agentcore.ace.prompt import (
     DELTA_GENERATION_PROMPT,
@@ -29,7 +28,6 @@ from agentcore.ace.prompt import (
 from agentcore.ace.reflection import Reflection, neutral_in, reflections_in
 from agentcore.ace.salvage import deltas_in
 from agentcore.ace.screening import scrubbed
-from agentcore.ace.spending import MonthlyBudget
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -59,18 +57,17 @@ class DeltaGenerator:
     def __init__(
         self,
         config: ACEConfig,
-        llm: LanguageModel,
-        budget: MonthlyBudget,
+        model: PaidModel,
         *,
         clock: Clock,
         ids: Ids,
         metrics: ACEMetrics,
     ) -> None:
         self._config = config
+        self._model = model
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
-        self._model = PaidModel(config, llm, budget, clock=clock, metrics=metrics)
 
     @property
     def breaker(self) -> CircuitBreaker:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import UUID
 
 from agentcore.ace.changes import operations_of
 from agentcore.ace.errors import (
@@ -20,7 +19,7 @@ from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentDirectory
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.visibility import sees
-from agentcore.kit.ids import stable_uuid
+from agentcore.kit.ids import parsed_uuid, stable_uuid
 from agentcore.kit.security import Principal
 
 
@@ -79,8 +78,8 @@ class Experiments:
             split = Split.of(playbook)
             if split is not None:
                 raise ExperimentRunning(agent_id, split.experiment_id)
-            own = delta_id if _is_uuid(delta_id) else f"{playbook.playbook_id}/{delta_id}"
-            entry = await unit.deltas.get(str(stable_uuid(own)))
+            own = stable_uuid(delta_id, within=playbook.playbook_id)
+            entry = await unit.deltas.get(str(own))
             if entry is None or entry.delta.playbook_id != playbook.playbook_id:
                 raise NothingToTry(delta_id, "there is none of this id")
             if entry.kind != "delta" or entry.delta.applied:
@@ -126,7 +125,7 @@ class Experiments:
         self, unit: Unit, agent_id: str, experiment_id: str, *, lock: bool
     ) -> Experiment:
         playbook = await _found(unit, agent_id, lock=lock)
-        entry = await unit.deltas.get(experiment_id) if _is_uuid(experiment_id) else None
+        entry = await unit.deltas.get(experiment_id) if parsed_uuid(experiment_id) else None
         ours = entry is not None and entry.delta.playbook_id == playbook.playbook_id
         if entry is None or not ours or entry.kind != "experiment":
             raise ExperimentNotFound(agent_id, experiment_id)
@@ -143,11 +142,3 @@ async def _found(unit: Unit, agent_id: str, *, lock: bool = False) -> ContextPla
     if playbook is None:
         raise PlaybookNotFound(agent_id)
     return playbook
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

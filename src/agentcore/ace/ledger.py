@@ -39,7 +39,7 @@ from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, Delta
 from agentcore.ace.ops import Operation, touched
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
-from agentcore.kit.ids import Ids, stable_uuid
+from agentcore.kit.ids import Ids, parsed_uuid, stable_uuid
 from agentcore.kit.jsonvalue import JsonObject
 
 EMPTY: JsonObject = {}
@@ -242,12 +242,11 @@ def _adopted(delta: ContextDelta, playbook: ContextPlaybook) -> ContextDelta:
     """With ids as the tables keep them. A name that is no UUID is the caller's own, and means
     a delta of this playbook only.
     """
-    if _is_uuid(delta.playbook_id) and UUID(delta.playbook_id) != UUID(playbook.playbook_id):
+    named = parsed_uuid(delta.playbook_id)
+    if named is not None and named != UUID(playbook.playbook_id):
         raise DeltaForOtherPlaybook(delta.playbook_id, playbook.playbook_id)
-    own = delta.delta_id if _is_uuid(delta.delta_id) else f"{playbook.playbook_id}/{delta.delta_id}"
-    return delta.model_copy(
-        update={"delta_id": str(stable_uuid(own)), "playbook_id": playbook.playbook_id}
-    )
+    delta_id = stable_uuid(delta.delta_id, within=playbook.playbook_id)
+    return delta.model_copy(update={"delta_id": str(delta_id), "playbook_id": playbook.playbook_id})
 
 
 def _repeated(
@@ -262,11 +261,3 @@ def _repeated(
 def _outcome(playbook: ContextPlaybook, entry: Entry) -> DeltaOutcome:
     reason = entry.gate.get("reason")
     return DeltaOutcome(playbook=playbook, applied=entry.delta.applied, reason=str(reason))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -9,6 +9,7 @@ EXTEND change the owner's keys. PUT and RESERVE are written by inverses only.
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -67,55 +68,55 @@ class Add(_Operation):
         return [Remove(id=bullet.id), Reserve(next_id=before)]
 
 
-class Update(_Operation):
-    op: Literal["UPDATE"] = "UPDATE"
+class _Change(_Operation):
+    """Changes one bullet where it stands."""
+
     id: BulletId
-    text: BulletText | None = None
-    status: BulletStatus | None = None
-    pinned: bool | None = None
     evidence: Evidence = ()
 
     def perform(self, draft: Draft, version: int) -> list[Operation]:
         place = draft.place(self.id)
         old = place.bullet
-        changed = old.model_copy(
-            update={
-                "text": old.text if self.text is None else self.text,
-                "status": old.status if self.status is None else self.status,
-                "pinned": old.pinned if self.pinned is None else self.pinned,
-                "evidence": _joined(old.evidence, self.evidence),
-                "updated_v": version,
-            }
-        )
-        draft.replace(place, changed)
+        evidence = _joined(old.evidence, self.evidence)
+        changed = {**self._changes(old, version), "evidence": evidence}
+        draft.replace(place, old.model_copy(update=changed))
         return [Put.back(place.section, place.position, old)]
 
+    @abstractmethod
+    def _changes(self, old: Bullet, version: int) -> Mapping[str, object]: ...
 
-class Tag(_Operation):
+
+class Update(_Change):
+    op: Literal["UPDATE"] = "UPDATE"
+    text: BulletText | None = None
+    status: BulletStatus | None = None
+    pinned: bool | None = None
+
+    def _changes(self, old: Bullet, version: int) -> Mapping[str, object]:
+        return {
+            "text": old.text if self.text is None else self.text,
+            "status": old.status if self.status is None else self.status,
+            "pinned": old.pinned if self.pinned is None else self.pinned,
+            "updated_v": version,
+        }
+
+
+class Tag(_Change):
     """Counts how the bullet fared; ``support`` counts that it was proposed again."""
 
     op: Literal["TAG"] = "TAG"
-    id: BulletId
     helpful: Count = 0
     harmful: Count = 0
     neutral: Count = 0
     support: Count = 0
-    evidence: Evidence = ()
 
-    def perform(self, draft: Draft, version: int) -> list[Operation]:
-        place = draft.place(self.id)
-        old = place.bullet
-        changed = old.model_copy(
-            update={
-                "helpful": old.helpful + self.helpful,
-                "harmful": old.harmful + self.harmful,
-                "neutral": old.neutral + self.neutral,
-                "support": old.support + self.support,
-                "evidence": _joined(old.evidence, self.evidence),
-            }
-        )
-        draft.replace(place, changed)
-        return [Put.back(place.section, place.position, old)]
+    def _changes(self, old: Bullet, version: int) -> Mapping[str, object]:
+        return {
+            "helpful": old.helpful + self.helpful,
+            "harmful": old.harmful + self.harmful,
+            "neutral": old.neutral + self.neutral,
+            "support": old.support + self.support,
+        }
 
 
 class Remove(_Operation):

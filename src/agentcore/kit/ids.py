@@ -73,9 +73,16 @@ def _uuid(value: int) -> UUID:
     return made
 
 
-def stable_uuid(text: str) -> UUID:
-    """``text`` where it is a UUID, else its UUIDv5: callers may use names of their own as ids."""
+def parsed_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
-        return uuid5(NAMESPACE, text)
+        return None
+
+
+def stable_uuid(text: str, *, within: str = "") -> UUID:
+    """``text`` where it is a UUID, else a UUIDv5: callers may use names of their own as ids.
+
+    The same name means something else ``within`` something else.
+    """
+    return parsed_uuid(text) or uuid5(NAMESPACE, f"{within}/{text}" if within else text)

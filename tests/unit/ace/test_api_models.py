@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from agentcore.ace.api_models import DeltaRequest, PlaybookDifference, PlaybookRead
 from agentcore.ace.difference import difference
-from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.ops import Add, Move, apply
+from tests.fakes.playbooks import NOW, made_playbook
 
 
 def test_a_difference_shows_both_sides_of_what_moved() -> None:
@@ -25,10 +23,7 @@ def test_the_specification_s_delta_needs_no_reasoning() -> None:
 
 
 def test_what_is_written_at_once_is_what_the_model_would_have_written() -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    playbook = ContextPlaybook(
-        playbook_id="p", agent_id="a", version=3, content={"ü": [1]}, created_at=now, updated_at=now
-    )
+    playbook = made_playbook({"ü": [1]}, version=3)
     read = PlaybookRead.model_validate_json(PlaybookRead.written(playbook))
     assert (read.playbook_id, read.agent_id, read.version) == ("p", "a", 3)
-    assert (read.content, read.last_updated) == ({"ü": [1]}, now)
+    assert (read.content, read.last_updated) == ({"ü": [1]}, NOW)

@@ -21,15 +21,15 @@ from agentcore.kit.cache import Cache
 from agentcore.kit.errors import NotFound
 from agentcore.kit.security import Principal
 from tests.fakes.context import ALICE, MALLORY, READ_WRITE, ContextWorld
+from tests.fakes.playbooks import made_delta
 
 
 def delta(world: ContextWorld, *goals: str, delta_id: str = "delta-789") -> ContextDelta:
-    return ContextDelta(
+    return made_delta(
+        {"goals": list(goals)},
         delta_id=delta_id,
         playbook_id="pb-456",
-        changes={"goals": list(goals)},
         confidence=0.85,
-        reasoning="",
         generated_at=world.clock.now(),
     )
 

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from agentcore.ace.counters import Texts, folded, rendered_in, texts_at, version_of
 from agentcore.ace.journal import Entry, advance
-from agentcore.ace.models import ContextDelta, ContextPlaybook, ExecutionTrace
+from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add, Operation, Remove, Tag, Update
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.playbooks import NOW, made_delta, made_playbook
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = range(100)
 
 
@@ -32,19 +30,10 @@ def stamp(*bullets: JsonValue, playbook: str = "p", version: JsonValue = 2) -> J
 
 def lived(*batches: list[Operation]) -> tuple[ContextPlaybook, list[Entry]]:
     """The playbook after the batches, and its entries, the newest first."""
-    playbook = ContextPlaybook(
-        playbook_id="p", agent_id="a", version=1, content={}, created_at=NOW, updated_at=NOW
-    )
+    playbook = made_playbook()
     entries: list[Entry] = []
     for number, batch in enumerate(batches):
-        delta = ContextDelta(
-            delta_id=f"d{number}",
-            playbook_id="p",
-            changes={},
-            confidence=1.0,
-            reasoning="",
-            generated_at=NOW,
-        )
+        delta = made_delta(delta_id=f"d{number}")
         playbook, entry = advance(playbook, delta, batch, now=NOW)
         entries.insert(0, entry)
     return playbook, entries

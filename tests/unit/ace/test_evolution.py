@@ -7,7 +7,7 @@ import pytest
 from agentcore.ace.content import Bullet, Draft
 from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionClaimLost, EvolutionRateLimited
 from agentcore.ace.evolution import LEASE, EvolutionMark
-from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ALICE, ContextWorld
@@ -22,15 +22,7 @@ def bullets(playbook: ContextPlaybook) -> dict[str, Bullet]:
 
 async def with_bullet(world: ContextWorld) -> ContextPlaybook:
     operation: JsonObject = {"op": "ADD", "section": "checks", "text": "Check twice."}
-    delta = ContextDelta(
-        delta_id="first",
-        playbook_id="pb-456",
-        changes={"ops": [operation]},
-        confidence=1.0,
-        reasoning="",
-        generated_at=world.clock.now(),
-    )
-    return await world.contexts.update_playbook("agent-123", delta)
+    return await world.taught(operation)
 
 
 async def test_what_a_bullet_said_before_it_was_rewritten_is_not_counted(
@@ -39,15 +31,7 @@ async def test_what_a_bullet_said_before_it_was_rewritten_is_not_counted(
     first = await with_bullet(world)
     await world.captured(6, metadata=world.stamp_of(playbook.playbook_id, "b1"))
     rewriting: JsonObject = {"op": "UPDATE", "id": "b1", "text": "Check three times."}
-    delta = ContextDelta(
-        delta_id="second",
-        playbook_id=playbook.playbook_id,
-        changes={"ops": [rewriting]},
-        confidence=1.0,
-        reasoning="",
-        generated_at=world.clock.now(),
-    )
-    await world.contexts.update_playbook("agent-123", delta)
+    await world.taught(rewriting, delta_id="second")
     stamp = world.stamp_of(playbook.playbook_id, "b1", version=3)
     await world.captured(4, success=True, metadata=stamp)
     evolved = await world.evolution.evolve("agent-123")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import cast
 
 from hypothesis import example, given
@@ -18,7 +17,8 @@ from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.journal import Entry, Provenance, rebuilt, seed, undone
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
-from agentcore.ace.ops import Add, apply
+from agentcore.ace.ops import Add
+from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.prompt import compose_reflection
 from agentcore.ace.reflection import reflections_in
@@ -32,17 +32,12 @@ from agentcore.kit.jsonvalue import JsonValue, dumps, loads
 from agentcore.kit.storable import check_storable
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
+from tests.fakes.playbooks import NOW, made_playbook
 from tests.unit.ace import strategies
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LESSONS = [Add(section="checks", text=f"Lesson number {n}.", pinned=n == 1) for n in range(1, 11)]
-BEFORE = ContextPlaybook(
-    playbook_id="00000000-0000-0000-0000-000000000001",
-    agent_id="a",
-    version=1,
-    content=apply({"goals": ["win"]}, LESSONS, version=1).content,
-    created_at=NOW,
-    updated_at=NOW,
+BEFORE = made_playbook(
+    {"goals": ["win"]}, LESSONS, playbook_id="00000000-0000-0000-0000-000000000001"
 )
 TRACE = ExecutionTrace(
     trace_id="id-1",
@@ -124,9 +119,8 @@ def unreachable() -> tuple[DeltaGenerator, Evolution]:
     ids, metrics = Ids(clock), ACEMetrics(CollectorRegistry())
     store = ContextStore(cast("Database", None))
     budget = MonthlyBudget(config, store, clock=clock, ids=ids)
-    generator = DeltaGenerator(
-        config, ScriptedModel(), budget, clock=clock, ids=ids, metrics=metrics
-    )
+    model = PaidModel(config, ScriptedModel(), budget, clock=clock, metrics=metrics)
+    generator = DeltaGenerator(config, model, clock=clock, ids=ids, metrics=metrics)
 
     async def playbook_of(_: object) -> ContextPlaybook:
         return BEFORE

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from agentcore.ace.experiment import (
@@ -14,11 +12,11 @@ from agentcore.ace.experiment import (
     share_of,
     treated_by,
 )
-from agentcore.ace.models import ContextPlaybook, ExecutionTrace
+from agentcore.ace.models import ExecutionTrace
 from agentcore.ace.sequential import Evidence
 from agentcore.kit.jsonvalue import JsonObject
+from tests.fakes.playbooks import NOW, made_playbook
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TASKS = [f"task-{number}" for number in range(2000)]
 
 
@@ -99,9 +97,7 @@ def test_the_playbook_as_it_is_is_the_champion_in_each_phase() -> None:
 
 
 def test_a_split_is_kept_with_the_playbook() -> None:
-    playbook = ContextPlaybook(
-        playbook_id="p", agent_id="a", version=2, content={}, created_at=NOW, updated_at=NOW
-    )
+    playbook = made_playbook(version=2)
     assert Split.of(playbook) is None
     marked = playbook.model_copy(update={"metadata": {MARK: split(5).as_json()}})
     found = Split.of(marked)

@@ -10,7 +10,7 @@ from agentcore.ace.errors import (
     PlaybookNotFound,
 )
 from agentcore.ace.experiment import Split
-from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.models import ContextPlaybook
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ALICE, MALLORY, ContextWorld
 
@@ -20,15 +20,7 @@ AGENT = "agent-123"
 async def unsure(world: ContextWorld, text: str = "Ask first.", delta_id: str = "unsure") -> None:
     """A delta that the confidence threshold keeps out."""
     operation: JsonObject = {"op": "ADD", "section": "checks", "text": text}
-    delta = ContextDelta(
-        delta_id=delta_id,
-        playbook_id="pb-456",
-        changes={"ops": [operation]},
-        confidence=0.3,
-        reasoning="perhaps",
-        generated_at=world.clock.now(),
-    )
-    await world.contexts.apply_delta(AGENT, delta)
+    await world.taught(operation, delta_id=delta_id, confidence=0.3)
 
 
 async def test_an_owner_tries_what_confidence_kept_out_and_stops_it(

@@ -7,7 +7,7 @@ import pytest
 
 from agentcore.ace.content import Draft
 from agentcore.ace.experiment import Experiment, Split
-from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ContextWorld
 from tests.fakes.language_model import adding, proposing
@@ -146,15 +146,8 @@ async def test_a_late_regression_is_rolled_back_and_what_came_later_stays(
 ) -> None:
     await proposed(canaries, LESSON)
     await until_over(canaries, with_delta=True, without=False)
-    delta = ContextDelta(
-        delta_id="later",
-        playbook_id=playbook.playbook_id,
-        changes={"ops": [{"op": "ADD", "section": "checks", "text": "Check twice."}]},
-        confidence=1.0,
-        reasoning="",
-        generated_at=canaries.clock.now(),
-    )
-    await canaries.contexts.apply_delta(AGENT, delta)
+    lesson: JsonObject = {"op": "ADD", "section": "checks", "text": "Check twice."}
+    await canaries.taught(lesson, delta_id="later")
     found = await until_over(canaries, with_delta=False, without=True)
     assert (found.phase, found.outcome) == ("ended", "regressed")
     now = await canaries.contexts.get_playbook(AGENT)
@@ -214,15 +207,7 @@ async def test_what_no_longer_fits_is_not_tried(
     for delta_id, operation, confidence in (("unsure", changing, 0.1), ("sure", removing, 1.0)):
         if delta_id == "sure":
             await canaries.experiments.start(AGENT, "unsure")
-        delta = ContextDelta(
-            delta_id=delta_id,
-            playbook_id=playbook.playbook_id,
-            changes={"ops": [operation]},
-            confidence=confidence,
-            reasoning="",
-            generated_at=canaries.clock.now(),
-        )
-        await canaries.contexts.apply_delta(AGENT, delta)
+        await canaries.taught(operation, delta_id=delta_id, confidence=confidence)
     (task,) = await tasks(canaries, treated=True, count=1)
     shown = await canaries.contexts.render(AGENT, task_id=task)
     assert (shown.stamp.arm, shown.stamp.experiment) == ("champion", "")

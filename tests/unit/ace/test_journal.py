@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -24,26 +23,16 @@ from agentcore.ace.journal import (
 from agentcore.ace.models import ContextDelta, ContextPlaybook
 from agentcore.ace.ops import Operation, apply
 from agentcore.kit.jsonvalue import JsonObject
+from tests.fakes.playbooks import NOW, made_delta, made_playbook
 from tests.unit.ace import strategies
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def first(content: JsonObject) -> ContextPlaybook:
-    return ContextPlaybook(
-        playbook_id="p", agent_id="a", version=1, content=content, created_at=NOW, updated_at=NOW
-    )
+    return made_playbook(content)
 
 
 def delta(number: int) -> ContextDelta:
-    return ContextDelta(
-        delta_id=f"d{number}",
-        playbook_id="p",
-        changes={"n": number},
-        confidence=0.8,
-        reasoning="why",
-        generated_at=NOW,
-    )
+    return made_delta({"n": number}, delta_id=f"d{number}", confidence=0.8, reasoning="why")
 
 
 def stored(entry: Entry) -> Entry:

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.nearby import CachedPlaybook, Nearby
 from tests.fakes.clock import ManualClock
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.fakes.playbooks import made_playbook
 
 
 def cached(agent_id: str, clock: ManualClock, *, seconds: float = 60) -> CachedPlaybook:
-    playbook = ContextPlaybook(
-        playbook_id="p", agent_id=agent_id, version=1, content={}, created_at=NOW, updated_at=NOW
-    )
+    playbook = made_playbook(agent_id=agent_id)
     until = clock.now() + timedelta(seconds=seconds)
     return CachedPlaybook(tenant="north", playbook=playbook, until=until)
 

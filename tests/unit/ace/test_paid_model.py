@@ -15,9 +15,7 @@ from tests.fakes.context import ContextWorld
 
 @pytest.fixture
 def model(world: ContextWorld) -> PaidModel:
-    return PaidModel(
-        world.config, world.model, world.budget, clock=world.clock, metrics=world.metrics
-    )
+    return world.paid
 
 
 async def spent(world: ContextWorld, playbook: ContextPlaybook) -> Decimal:

@@ -1,24 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.paired import BATCH, compared
 from agentcore.ace.ports import Pair
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def playbook(version: int) -> ContextPlaybook:
-    return ContextPlaybook(
-        playbook_id="p",
-        agent_id="a",
-        version=version,
-        content={},
-        created_at=NOW,
-        updated_at=NOW,
-    )
+from tests.fakes.playbooks import made_playbook
 
 
 class Rewards:
@@ -41,7 +28,9 @@ class Rewards:
 async def test_trials_end_when_it_is_sure_who_is_better() -> None:
     for gain, outcome in ((0.5, "better"), (-0.5, "worse")):
         rewards = Rewards(gain)
-        verdict = await compared(rewards, playbook(1), playbook(2), range(400))
+        verdict = await compared(
+            rewards, made_playbook(version=1), made_playbook(version=2), range(400)
+        )
         assert verdict.outcome == outcome
         assert len(rewards.played) == verdict.evidence.treated.count < 80
         assert rewards.played == list(range(len(rewards.played)))
@@ -49,5 +38,7 @@ async def test_trials_end_when_it_is_sure_who_is_better() -> None:
 
 async def test_what_makes_no_difference_uses_up_the_seeds() -> None:
     rewards = Rewards(0.0)
-    verdict = await compared(rewards, playbook(1), playbook(2), range(3 * BATCH + 1))
+    verdict = await compared(
+        rewards, made_playbook(version=1), made_playbook(version=2), range(3 * BATCH + 1)
+    )
     assert (verdict.outcome, len(rewards.played)) == ("futile", 3 * BATCH + 1)

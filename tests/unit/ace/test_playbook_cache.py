@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -17,21 +16,14 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
+from tests.fakes.playbooks import made_playbook
 from tests.fakes.wired_cache import Wire, WiredCache
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = 20.0
 
 
 def version(number: int, playbook_id: str = "p") -> ContextPlaybook:
-    return ContextPlaybook(
-        playbook_id=playbook_id,
-        agent_id="a",
-        version=number,
-        content={"v": number},
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    return made_playbook({"v": number}, version=number, playbook_id=playbook_id)
 
 
 def process(cache: Cache, clock: ManualClock, *, enabled: bool = True) -> PlaybookCache:
@@ -43,6 +35,13 @@ def process(cache: Cache, clock: ManualClock, *, enabled: bool = True) -> Playbo
 async def seen(cache: PlaybookCache) -> ContextPlaybook | None:
     found = await cache.get("a")
     return None if found is None else found.playbook
+
+
+async def refused(cache: PlaybookCache, playbook: ContextPlaybook) -> None:
+    """What ``cache`` knows to be old does not come back into it."""
+    assert await seen(cache) is None
+    await cache.fill("north", playbook)
+    assert await seen(cache) is None
 
 
 @pytest.fixture
@@ -116,9 +115,7 @@ async def test_other_processes_hear_of_writes(
     assert await seen(other) == version(5)
     await one.overtaken(version(6))
     wire.deliver()
-    assert await seen(other) is None
-    await other.fill("north", version(5))
-    assert await seen(other) is None
+    await refused(other, version(5))
 
 
 async def test_a_late_echo_of_a_deletion_changes_nothing(
@@ -143,9 +140,7 @@ async def test_a_deleted_playbook_does_not_come_back(
     await one.written("north", version(5))
     await one.deleted("a")
     await other.fill("north", version(5))
-    assert await seen(one) is None
-    await one.fill("north", version(5))
-    assert await seen(one) is None
+    await refused(one, version(5))
 
 
 async def test_late_news_do_not_lower_what_this_process_has_acknowledged(
@@ -157,9 +152,7 @@ async def test_late_news_do_not_lower_what_this_process_has_acknowledged(
     wire.deliver()
     # A slow process puts back what was there before.
     wire.kept.update(stale)
-    assert await seen(one) is None
-    await one.fill("north", version(7))
-    assert await seen(one) is None
+    await refused(one, version(7))
 
 
 async def test_news_of_a_predecessor_do_not_keep_a_new_playbook_out(

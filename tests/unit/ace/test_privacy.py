@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from agentcore.a2a_protocol.ports import TaskOutcome
-from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.observer import ContextObserver
 from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.playbooks import made_delta
 
 SECRETIVE = replace(ALICE, private=True)
 
@@ -67,14 +68,7 @@ async def test_what_a_private_caller_writes_makes_the_playbook_private(
 async def test_a_private_change_makes_the_playbook_private(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
-    delta = ContextDelta(
-        delta_id="d1",
-        playbook_id=playbook.playbook_id,
-        changes={"goals": ["win quietly"]},
-        confidence=0.9,
-        reasoning="told so",
-        generated_at=world.clock.now(),
-    )
+    delta = made_delta({"goals": ["win quietly"]}, playbook_id=playbook.playbook_id)
     await world.contexts.apply_delta("agent-123", delta, principal=SECRETIVE)
     await world.captured(1)
     assert await evolved(world) is True

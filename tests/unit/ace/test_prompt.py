@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 
@@ -10,20 +9,12 @@ from agentcore.ace.ops import Add, apply
 from agentcore.ace.prompt import DELTA_GENERATION_PROMPT, compose
 from agentcore.ace.rendering import estimated_tokens
 from agentcore.kit.jsonvalue import JsonObject
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.fakes.playbooks import NOW, made_playbook
 
 
 def playbook(content: JsonObject, bullets: int = 0) -> ContextPlaybook:
     lessons = [Add(section="checks", text=f"Lesson {n} " + "word " * 20) for n in range(bullets)]
-    return ContextPlaybook(
-        playbook_id="p",
-        agent_id="secret-agent",
-        version=4,
-        content=apply(content, lessons, version=2).content,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    return made_playbook(content, lessons, version=4, agent_id="secret-agent")
 
 
 def traces(count: int, *bullets: str, error: str = "missing field 'to'") -> list[ExecutionTrace]:

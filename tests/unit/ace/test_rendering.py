@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.ace.content import Bullet
 from agentcore.ace.errors import InvalidOperation
-from agentcore.ace.models import ContextPlaybook, RenderedContext
+from agentcore.ace.models import RenderedContext
 from agentcore.ace.ops import Add, Operation, Tag, Update, apply
 from agentcore.ace.rendering import (
     Renderer,
@@ -18,9 +16,9 @@ from agentcore.ace.rendering import (
     render,
 )
 from agentcore.kit.jsonvalue import JsonObject
+from tests.fakes.playbooks import made_playbook
 from tests.unit.ace import strategies
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER: JsonObject = {"goals": ["solve\nissues"], "limits": {"seconds": 5}, "note": "hi"}
 LESSONS: list[Operation] = [
     Add(section="style", text="Answer politely."),
@@ -33,14 +31,7 @@ LESSONS: list[Operation] = [
 def shown(
     content: JsonObject, operations: list[Operation], *, task: str = "", budget: int = 2000
 ) -> RenderedContext:
-    playbook = ContextPlaybook(
-        playbook_id="p",
-        agent_id="a",
-        version=3,
-        content=apply(content, operations, version=2).content,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    playbook = made_playbook(content, operations, version=3)
     return render(playbook, task_text=task, token_budget=budget)
 
 
@@ -163,14 +154,7 @@ def test_the_owner_s_items_and_the_pinned_are_shown_whatever_the_task() -> None:
 
 
 def test_what_is_kept_of_a_version_renders_as_a_fresh_one() -> None:
-    playbook = ContextPlaybook(
-        playbook_id="p",
-        agent_id="a",
-        version=2,
-        content=apply(OWNER, LESSONS, version=2).content,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    playbook = made_playbook(OWNER, LESSONS, version=2)
     later = playbook.model_copy(
         update={
             "version": 3,

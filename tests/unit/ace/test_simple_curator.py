@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from agentcore.ace.calibration import Calibration, Outcome
@@ -9,8 +7,8 @@ from agentcore.ace.models import ContextDelta, ContextPlaybook, CurationDecision
 from agentcore.ace.ops import Add, Operation, Tag, apply, parse_operations
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.fakes.playbooks import made_delta, made_playbook
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LESSONS: list[Operation] = [
     Add(section="checks", text=f"Lesson number {n}.", pinned=n == 1) for n in range(1, 11)
 ]
@@ -18,25 +16,11 @@ LESSONS: list[Operation] = [
 
 def playbook(operations: list[Operation] | None = None) -> ContextPlaybook:
     given = LESSONS if operations is None else operations
-    return ContextPlaybook(
-        playbook_id="p",
-        agent_id="a",
-        version=2,
-        content=apply({"goals": ["win"]}, given, version=2).content,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    return made_playbook({"goals": ["win"]}, given, version=2)
 
 
 def delta(*operations: JsonValue, confidence: float = 0.9, **more: JsonValue) -> ContextDelta:
-    return ContextDelta(
-        delta_id="d",
-        playbook_id="p",
-        changes={"ops": list(operations), **more},
-        confidence=confidence,
-        reasoning="",
-        generated_at=NOW,
-    )
+    return made_delta({"ops": list(operations), **more}, delta_id="d", confidence=confidence)
 
 
 def add(text: str, **more: JsonValue) -> JsonObject:

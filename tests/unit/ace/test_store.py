@@ -9,11 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.journal import Provenance, pending
-from agentcore.ace.models import ContextDelta, ContextPlaybook
+from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.store import Unit
 from agentcore.kit.db import Database
 from agentcore.kit.db_migrations import differences
 from tests.fakes.context import ContextWorld
+from tests.fakes.playbooks import made_delta
 
 INDEXES = {
     "idx_playbooks_agent": "context_playbooks USING btree (agent_id)",
@@ -97,12 +98,10 @@ async def test_only_booked_calls_of_the_month_count_as_spent(
 ) -> None:
     now = world.clock.now()
     await world.budget.reserve(playbook, Provenance(cost_usd=Decimal("0.25")))
-    waiting = ContextDelta(
+    waiting = made_delta(
+        {"ops": []},
         delta_id=str(world.ids.new()),
         playbook_id=playbook.playbook_id,
-        changes={"ops": []},
-        confidence=0.1,
-        reasoning="",
         generated_at=now,
     )
     entry = pending(playbook, waiting, {}, Provenance(cost_usd=Decimal(7)))
@@ -131,12 +130,10 @@ async def test_pages_of_deltas_follow_each_other(
 ) -> None:
     for number in range(4):
         world.clock.advance(1)
-        delta = ContextDelta(
+        delta = made_delta(
+            {"goals": [f"goal {number}"]},
             delta_id=f"delta-{number}",
             playbook_id=playbook.playbook_id,
-            changes={"goals": [f"goal {number}"]},
-            confidence=0.9,
-            reasoning="",
             generated_at=world.clock.now(),
         )
         await world.contexts.apply_delta("agent-123", delta)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from agentcore.cli.main import run
+from tests.fakes.json_server import JsonServer, json_server
 
 AT = "/internal/context/playbooks/my%20agent"
 ESTIMATE = {"count": 40, "mean": 0.625, "low": 0.41, "high": 0.8}
@@ -52,43 +50,17 @@ ANSWERS: dict[str, object] = {
     "/internal/context/playbooks/idle/experiments": {"items": []},
     "/internal/context/playbooks/idle/diff": {"from_version": 1, "to_version": 1},
 }
-ASKED: list[tuple[str, object]] = []
 
 
-class ContextRoutes(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        ASKED.append((self.path, None))
-        self._answer(ANSWERS.get(self.path.partition("?")[0], {}))
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        ASKED.append((self.path, json.loads(body)))
-        self._answer(ANSWERS.get(self.path, {}))
-
-    def log_message(self, *args: object) -> None: ...
-
-    def _answer(self, document: object) -> None:
-        body = json.dumps(document).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), ContextRoutes) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+@pytest.fixture
+def service() -> Iterator[JsonServer]:
+    with json_server(ANSWERS) as served:
+        yield served
 
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "240")
-    ASKED.clear()
 
 
 @pytest.mark.parametrize(
@@ -120,19 +92,23 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_asked_is_shown(
-    url: str, command: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
+    service: JsonServer, command: list[str], told: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["ace", *command, "--url", url, "--token", "t"]) == 0
+    assert run(["ace", *command, "--url", service.url, "--token", "t"]) == 0
     shown = capsys.readouterr().out
     assert [part for part in told if part not in shown] == []
 
 
-def test_experiments_are_started_and_stopped(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    service = ["--url", url, "--token", "t"]
-    assert run(["ace", "experiment", "my agent", "--start", "d-1", *service]) == 0
-    assert run(["ace", "experiment", "my agent", "--stop", "e-1", *service]) == 0
-    sent = [one for one in ASKED if one[1] is not None]
-    assert sent == [(f"{AT}/experiments", {"delta_id": "d-1"}), (f"{AT}/experiments/e-1/stop", {})]
+def test_experiments_are_started_and_stopped(
+    service: JsonServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--url", service.url, "--token", "t"]
+    assert run(["ace", "experiment", "my agent", "--start", "d-1", *where]) == 0
+    assert run(["ace", "experiment", "my agent", "--stop", "e-1", *where]) == 0
+    assert service.posted == [
+        (f"{AT}/experiments", {"delta_id": "d-1"}),
+        (f"{AT}/experiments/e-1/stop", {}),
+    ]
     capsys.readouterr()
-    assert run(["ace", "experiment", "a", "--start", "d", "--stop", "e", *service]) != 0
+    assert run(["ace", "experiment", "a", "--start", "d", "--stop", "e", *where]) != 0
     assert "give one of them" in capsys.readouterr().err

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -84,66 +83,60 @@ async def test_without_redis_the_cache_works_from_memory(supervisor: Supervisor)
         assert (cache.degraded, await cache.get("key"), got) == (True, b"value", [b"hello"])
 
 
-@pytest.fixture
-async def redis_server() -> AsyncIterator[RedisServer]:
-    async with RedisServer.running() as server:
-        yield server
-
-
 async def test_what_was_deleted_while_redis_was_away_stays_deleted(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    async with open_cache(CacheConfig(), redis_server.url, supervisor) as cache:
+    async with open_cache(CacheConfig(), own_redis.url, supervisor) as cache:
         await cache.set("stale", b"old", ttl=600)
         await cache.set("kept", b"kept", ttl=600)
-        os.kill(redis_server.pid, signal.SIGSTOP)
+        os.kill(own_redis.pid, signal.SIGSTOP)
         await cache.delete("stale")
         assert cache.degraded
         assert await cache.get("stale") is None
-        os.kill(redis_server.pid, signal.SIGCONT)
+        os.kill(own_redis.pid, signal.SIGCONT)
         await eventually(lambda: not cache.degraded)
         assert await cache.get("stale") is None
         assert await cache.get("kept") == b"kept"
 
 
 async def test_who_comes_back_late_has_others_start_anew(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
     """They may keep what it could not delete in time."""
     late, patient = CacheConfig(timeout=0.1), CacheConfig(timeout=60.0)
     async with (
         Supervisor() as elsewhere,
-        open_cache(late, redis_server.url, supervisor) as cache,
-        open_cache(patient, redis_server.url, elsewhere) as other,
+        open_cache(late, own_redis.url, supervisor) as cache,
+        open_cache(patient, own_redis.url, elsewhere) as other,
     ):
         other.subscribe("news", lambda _: None)
         # Two channels, of which each is heard of.
         await eventually(lambda: other.era == 2, 20.0)
-        os.kill(redis_server.pid, signal.SIGSTOP)
+        os.kill(own_redis.pid, signal.SIGSTOP)
         await cache.delete("stale")
         assert cache.degraded
-        os.kill(redis_server.pid, signal.SIGCONT)
+        os.kill(own_redis.pid, signal.SIGCONT)
         await eventually(lambda: other.era == 3, 20.0)
         assert not other.degraded
 
 
 async def test_a_redis_that_falls_silent_is_noticed_though_nobody_asks_it(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    async with open_cache(CacheConfig(timeout=0.1), redis_server.url, supervisor) as cache:
+    async with open_cache(CacheConfig(timeout=0.1), own_redis.url, supervisor) as cache:
         cache.subscribe("news", lambda _: None)
         await eventually(lambda: cache.era > 0, 20.0)
-        os.kill(redis_server.pid, signal.SIGSTOP)
+        os.kill(own_redis.pid, signal.SIGSTOP)
         await eventually(lambda: cache.degraded, 20.0)
-        os.kill(redis_server.pid, signal.SIGCONT)
+        os.kill(own_redis.pid, signal.SIGCONT)
 
 
 async def test_losing_redis_for_good_costs_no_error(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    async with open_cache(CacheConfig(), redis_server.url, supervisor) as cache:
+    async with open_cache(CacheConfig(), own_redis.url, supervisor) as cache:
         await cache.set("key", b"old", ttl=600)
-        os.kill(redis_server.pid, signal.SIGKILL)
+        os.kill(own_redis.pid, signal.SIGKILL)
         era = cache.era
         await eventually(lambda: cache.degraded)
         assert cache.era > era
@@ -152,12 +145,12 @@ async def test_losing_redis_for_good_costs_no_error(
 
 
 async def test_a_late_cache_serves_at_once_and_forgets_nothing_it_wrote(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    async with open_cache(CacheConfig(), redis_server.url, supervisor) as before:
+    async with open_cache(CacheConfig(), own_redis.url, supervisor) as before:
         await before.set("key", b"old", ttl=600)
     async with Supervisor() as other:
-        async with open_cache(CacheConfig(), redis_server.url, other, late=True) as cache:
+        async with open_cache(CacheConfig(), own_redis.url, other, late=True) as cache:
             assert cache.degraded
             await cache.set("key", b"new", ttl=600)
             assert await cache.get("key") == b"new"
@@ -180,9 +173,9 @@ async def test_an_unreachable_redis_may_be_done_without(supervisor: Supervisor) 
 
 
 async def test_wrong_credentials_refuse_the_start(
-    redis_server: RedisServer, supervisor: Supervisor
+    own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    url = redis_server.url.replace("unix://", "unix://someone:wrong@")
+    url = own_redis.url.replace("unix://", "unix://someone:wrong@")
     with pytest.raises(StartupError, match="refuses the credentials"):
         async with open_cache(CacheConfig(), url, supervisor):
             pass

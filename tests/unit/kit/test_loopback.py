@@ -10,13 +10,13 @@ import pytest
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
 
 from agentcore.kit.access import deny
 from agentcore.kit.errors import AgentCoreError, Forbidden
 from agentcore.kit.loopback import MOST_KNOWN_HOSTS, LoopbackGate, check_host, check_origin
 from tests.fakes.asgi import Seen
 from tests.fakes.openenv_servers import serving
+from tests.fakes.sockets import answered
 
 PAGE = "https://console.example"
 
@@ -130,13 +130,7 @@ async def test_sockets(path: str, named: dict[str, str], welcome: bool, url: str
     host, port = own.split(":")
     more = {name: value for name, value in named.items() if name != "host"}
     opening = connect(address, proxy=None, additional_headers=more, host=host, port=int(port))
-    if welcome:
-        async with opening as socket:
-            assert socket.response is not None
-        return
-    with pytest.raises(InvalidStatus) as caught:
-        await opening
-    assert caught.value.response.status_code == 403
+    assert await answered(opening) == (101 if welcome else 403)
 
 
 async def test_a_host_that_was_good_once_does_not_let_in_what_comes_with_it() -> None:

@@ -39,6 +39,8 @@ CALL = ChatCall(
     cache_seconds=60.0,
 )
 
+STREAM = CALL._replace(stream=True, body={**CALL.body, "stream": True})
+
 
 class Cached:
     def __init__(
@@ -245,25 +247,23 @@ async def test_its_memory_is_bounded_and_the_oldest_go_first(
     assert [(await cached.ask(body=body)).cached for body in bodies] == [True, False, False]
 
 
+@pytest.fixture
+def streamed(
+    build: Build, accounts: Accounts, clock: ManualClock, ids: Ids, remote: OpenAIProvider
+) -> ResponseCache:
+    return ResponseCache(CacheConfig(), build(remote), accounts=accounts, clock=clock, ids=ids)
+
+
 async def test_a_stream_is_kept_when_it_is_whole(
-    build: Build,
-    accounts: Accounts,
-    clock: ManualClock,
-    ids: Ids,
-    remote: OpenAIProvider,
-    upstream: Upstream,
-    lines: list[CallRecord],
+    streamed: ResponseCache, remote: OpenAIProvider, upstream: Upstream, lines: list[CallRecord]
 ) -> None:
     upstream.behaviours = [
         streams(delta("Hel")),
         streams(delta("Hel"), delta("lo"), delta(finish="stop")),
     ]
-    router = build(remote)
-    cache = ResponseCache(CacheConfig(), router, accounts=accounts, clock=clock, ids=ids)
-    call = CALL._replace(stream=True, body={**CALL.body, "stream": True})
 
     async def read() -> tuple[bytes, bool]:
-        answer = await cache.dispatch(call)
+        answer = await streamed.dispatch(STREAM)
         assert not isinstance(answer.reply, PlainReply)
         parts = []
         try:
@@ -284,23 +284,16 @@ async def test_a_stream_is_kept_when_it_is_whole(
 
 
 async def test_who_leaves_a_stream_ends_it_and_keeps_nothing(
-    build: Build,
-    accounts: Accounts,
-    clock: ManualClock,
-    ids: Ids,
-    remote: OpenAIProvider,
-    upstream: Upstream,
-    lines: list[CallRecord],
+    streamed: ResponseCache, remote: OpenAIProvider, upstream: Upstream, lines: list[CallRecord]
 ) -> None:
     upstream.behaviour = streams(delta("Hel"), then=stalls())
-    cache = ResponseCache(CacheConfig(), build(remote), accounts=accounts, clock=clock, ids=ids)
-    answer = await cache.dispatch(CALL._replace(stream=True, body={**CALL.body, "stream": True}))
+    answer = await streamed.dispatch(STREAM)
     assert not isinstance(answer.reply, PlainReply)
     assert b"Hel" in await answer.reply.next()
     answer.reply.close()
     await eventually(lambda: upstream.cut_off)
     assert [line.status for line in lines] == ["cancelled"]
-    assert (remote.gate.in_flight, cache.size) == (0, 0)
+    assert (remote.gate.in_flight, streamed.size) == (0, 0)
 
 
 async def test_a_key_gets_no_answer_of_a_model_that_it_is_not_for(cached: Cached) -> None:

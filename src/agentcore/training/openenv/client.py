@@ -6,7 +6,6 @@ import base64
 import binascii
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -122,12 +121,7 @@ class OpenEnvClient:
         await self.connect()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def connect(self, session_id: str | None = None) -> EnvironmentInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -107,12 +107,6 @@ async def test_a_bucket_fills_with_time() -> None:
     assert (await tokens.take("k", 60, 10)).granted
     clock.advance(3600)
     assert (await tokens.take("k", 60, 60)).remaining == 0
-
-
-@pytest.fixture
-async def own_redis() -> AsyncIterator[RedisServer]:
-    async with RedisServer.running() as server:
-        yield server
 
 
 async def test_without_redis_each_process_counts_alone(
