@@ -1,12 +1,16 @@
-"""``python -m benchmarks gateway|openenv|admission|failover|ace|playbooks``: measure and print."""
+"""``python -m benchmarks SUITE``: measure and print."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from benchmarks import (
+    a2a,
+    a2a_report,
     ace,
     admission,
     failover,
@@ -21,6 +25,7 @@ from benchmarks import (
 )
 
 RESULTS = Path(__file__).parent / "results"
+REPORTS: Mapping[str, ModuleType] = {"openenv": openenv_report, "a2a": a2a_report}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--upstream", type=Path, default=openenv.PEERS, help="a Python that has openenv"
     )
     _shared(suite)
+    _shared(suites.add_parser("a2a", help="tasks, beside the official SDK's server"))
     suite = suites.add_parser("admission", help="interactive calls beside bulk on a real server")
     _shared(suite)
     suites.add_parser("failover", help="what a provider's failure costs the caller")
@@ -71,10 +77,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.suite == "admission":
         return _admission(options)
+    return _beside_peers(options)
+
+
+def _beside_peers(options: argparse.Namespace) -> int:
     seconds, rounds = (0.5, 1) if options.quick else (options.seconds, options.rounds)
-    kind = openenv_report if options.suite == "openenv" else report
+    kind = REPORTS.get(options.suite, report)
     if options.suite == "openenv":
         measured = openenv.run(seconds=seconds, rounds=rounds, peers=options.upstream)
+    elif options.suite == "a2a":
+        measured = a2a.run(seconds=seconds, rounds=rounds)
     else:
         measured = gateway.run(gateway.chosen(options.target), seconds=seconds, rounds=rounds)
     path = report.save(measured, options.results, options.suite)

@@ -122,7 +122,7 @@ async def run(job: Job) -> Outcome:
     if job.mode == "open":
         latencies = await _open_loop(clients, job, began)
     else:
-        parts = await asyncio.gather(*(_closed_loop(client, end) for client in clients))
+        parts = await asyncio.gather(*(closed_loop(client, end) for client in clients))
         latencies = [latency for part in parts for latency in part]
     elapsed = time.perf_counter() - began
     for client in clients:
@@ -131,7 +131,7 @@ async def run(job: Job) -> Outcome:
     return Outcome(latencies, sum(client.errors for client in clients), elapsed, delays)
 
 
-async def _closed_loop(client: Client, end: float) -> list[float]:
+async def closed_loop(client: Client, end: float) -> list[float]:
     latencies: list[float] = []
     while (began := time.perf_counter()) < end:
         if isinstance(client, StreamClient):

@@ -42,10 +42,10 @@ def table(report: Report) -> str:
     for name, figures in report["pairs"].items():
         rows += [_row(name, sessions, measured) for sessions, measured in figures.items()]
     scaling = [SCALING_COLUMNS, *map(_scaling_row, report["scaling"])]
-    return "\n".join([*_aligned(rows), "", *_aligned(scaling), "", *goals(report)])
+    return "\n".join([*aligned(rows), "", *aligned(scaling), "", *goals(report)])
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

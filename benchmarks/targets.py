@@ -108,11 +108,11 @@ def served(
         }
         command = [sys.executable, "-m", "agentcore", "serve", "--port", str(port)]
         # Before it: who has just made the database is larger by what that takes.
-        key = _key(env)
+        key = access(env, "llm")
         with running(command, port, core=core, env=env) as process:
-            _ready(f"http://127.0.0.1:{port}/health/ready")
+            ready(f"http://127.0.0.1:{port}/health/ready")
             yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})
-        _gone(Path(home))
+        gone(Path(home))
 
 
 @contextmanager
@@ -187,10 +187,11 @@ TARGETS = (
 )
 
 
-def _key(env: dict[str, str]) -> str:
+def access(env: Mapping[str, str], scope: str) -> str:
+    """A key for the service of that environment."""
     command = [sys.executable, "-m", "agentcore", "keys", "create"]
     made = subprocess.run(
-        [*command, "--subject", "bench", "--scope", "llm"],
+        [*command, "--subject", "bench", "--scope", scope],
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -199,7 +200,7 @@ def _key(env: dict[str, str]) -> str:
     return made.stdout.strip()
 
 
-def _ready(url: str) -> None:
+def ready(url: str) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         try:
@@ -211,7 +212,7 @@ def _ready(url: str) -> None:
     raise RuntimeError(f"{url} did not become ready")
 
 
-def _gone(home: Path) -> None:
+def gone(home: Path) -> None:
     """The embedded servers stop a moment after their last client; their files go with ``home``."""
     end = time.monotonic() + 10
     while time.monotonic() < end and list(home.glob("**/postmaster.pid")):

@@ -12,6 +12,7 @@ from devtools.locks import write_locks
 from devtools.processes import become, inside
 from devtools.setup import set_up
 from devtools.venvs import (
+    A2A,
     GATEWAYS,
     INFERENCE,
     MAIN,
@@ -87,6 +88,8 @@ def bench(args: Sequence[str]) -> NoReturn:
     set_up(MAIN)
     if "openenv" in args:
         set_up(PEERS)
+    if "a2a" in args:
+        set_up(A2A)
     if "admission" in args:
         set_up(INFERENCE)
     os.chdir(ROOT)
@@ -132,7 +135,7 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 
 LEFT_BEHIND = (
-    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS)),
+    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS, A2A)),
     *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),
 )

@@ -10,6 +10,7 @@ from typing import Mapping, Sequence
 from devtools.installers import find_pip, installer_environment
 from devtools.interpreters import find_python
 from devtools.venvs import (
+    A2A,
     BOOTSTRAP,
     GATEWAYS,
     INFERENCE,
@@ -32,6 +33,7 @@ LOCKS = {
     # Its server loads what the others' never use.
     INFERENCE.lock: ["tests/peers/requirements-inference.in"],
     GATEWAYS.lock: ["benchmarks/peers/requirements.in"],
+    A2A.lock: ["benchmarks/peers/requirements-a2a.in"],
     BOOTSTRAP: ["devtools/bootstrap.in"],
 }
 COMPILE = [

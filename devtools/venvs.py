@@ -67,6 +67,8 @@ OLDER_PEERS = tuple(
 GATEWAYS = Venv(
     ROOT / ".venv-peers-gateway", ROOT / "requirements-peers-gateway.lock", holds_project=False
 )
+# The official A2A SDK's server, for the benchmark alone.
+A2A = Venv(ROOT / ".venv-peers-a2a", ROOT / "requirements-peers-a2a.lock", holds_project=False)
 
 # A real inference server. Not a part of `test`: it is large, and one test alone drives it.
 INFERENCE = Venv(

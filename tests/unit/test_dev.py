@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devtools import commands, installers, interpreters, processes, venvs
-from devtools.venvs import BOOTSTRAP, GATEWAYS, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
+from devtools.venvs import A2A, BOOTSTRAP, GATEWAYS, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
 
@@ -324,6 +324,7 @@ LOCKS = [
     *(venv.lock for venv in OLDER_PEERS),
     INFERENCE.lock,
     GATEWAYS.lock,
+    A2A.lock,
     BOOTSTRAP,
 ]
 
