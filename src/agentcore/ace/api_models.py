@@ -241,7 +241,7 @@ class ExperimentRequest(_Request):
 
 
 class ExperimentReport(BaseModel):
-    """``stage``: percent of the tasks that see the delta; at 100, five are held out."""
+    """``stage``: percent of the tasks that see the delta; at 100, ten are held out."""
 
     experiment_id: str
     agent_id: str

@@ -1,7 +1,7 @@
 """A challenger beside the champion: who sees it, what is known of it, and what follows.
 
 The challenger is the playbook with one more delta. It is shown to 5, then 10, then 25 percent of
-the tasks, and to all once it has proved better. Five percent are held out then: they go on without
+the tasks, and to all once it has proved better. Ten percent are held out then: they go on without
 the delta, so that a regression that comes late is seen and taken back.
 """
 
@@ -22,7 +22,8 @@ from agentcore.kit.jsonvalue import JsonObject
 
 STAGES = (5, 10, 25)
 PROMOTED = 100
-HELD_OUT = 5
+# Of five percent, a harm of 17 points is seen within 2000 tasks in 85 of 100 cases, of ten in 98.
+HELD_OUT = 10
 MARK = "experiment"
 CHAMPION = "champion"
 WITHOUT = "held-out"

@@ -16,10 +16,25 @@ from agentcore.ace.sequential import Evidence
 BATCH = 8
 
 
+Decision = Literal["better", "worse", "futile"]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    outcome: Literal["better", "worse", "futile"]
+    outcome: Decision
     evidence: Evidence
+
+
+def decided(evidence: Evidence, left: int) -> Decision | None:
+    """What is sure by now; None while the ``left`` pairs to come can still show that it is better.
+
+    To give up early lets nothing more in, so it costs no certainty.
+    """
+    if evidence.worse.has_won():
+        return "worse"
+    if evidence.better.has_won():
+        return "better"
+    return None if left and evidence.better.could_win(left, most_lost=1.0) else "futile"
 
 
 async def compared(
@@ -28,13 +43,13 @@ async def compared(
     challenger: ContextPlaybook,
     seeds: Sequence[int],
 ) -> Verdict:
-    """Play seed by seed until it is sure which of them is better, or the seeds are used up."""
-    evidence = Evidence.none(len(seeds))
-    for start in range(0, len(seeds), BATCH):
-        for pair in await trials.play(champion, challenger, seeds[start : start + BATCH]):
+    """Play seed by seed until it is decided."""
+    evidence, outcome = Evidence.none(len(seeds)), decided(Evidence.none(len(seeds)), len(seeds))
+    played = 0
+    while outcome is None:
+        batch = seeds[played : played + BATCH]
+        for pair in await trials.play(champion, challenger, batch):
             evidence = evidence.paired(pair.challenger, pair.champion)
-        if evidence.worse.has_won():
-            return Verdict("worse", evidence)
-        if evidence.better.has_won():
-            return Verdict("better", evidence)
-    return Verdict("futile", evidence)
+        played += len(batch)
+        outcome = decided(evidence, len(seeds) - played)
+    return Verdict(outcome, evidence)

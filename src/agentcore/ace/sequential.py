@@ -67,6 +67,15 @@ class Gambler(BaseModel):
     def has_won(self, alpha: float = ALPHA) -> bool:
         return self.peak >= 1 / alpha
 
+    def could_win(self, outcomes: int, *, most_lost: float, alpha: float = ALPHA) -> bool:
+        """Whether so many payoffs of 1 would make it rich enough; what is in reserve is not used.
+
+        For the gambler that keeps no reserve, this is exact.
+        """
+        stakes = zip(self.stakes, _BETS, strict=True)
+        most = sum(stake * (1 + bet / most_lost) ** outcomes for stake, bet in stakes)
+        return max(self.peak, most + self.reserve) >= 1 / alpha
+
 
 class Tally(BaseModel):
     """Values in [0, 1]; ``spread`` adds up squared distances from what was expected before each."""

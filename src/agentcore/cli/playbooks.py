@@ -203,7 +203,7 @@ def _tried(one: JsonObject) -> Iterator[JsonObject]:
     stage = "canary: better" if watched else f"{one.get('stage')} %{ended}"
     yield {**named, "seen by": stage, **_compared(one.get("canary"))}
     if watched:
-        yield {"seen by": f"95 %{ended}", **_compared(one.get("watch"))}
+        yield {"seen by": f"90 %{ended}", **_compared(one.get("watch"))}
 
 
 def _compared(found: JsonValue) -> JsonObject:

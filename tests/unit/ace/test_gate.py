@@ -108,7 +108,7 @@ async def test_what_is_better_is_promoted_through_all_stages(
     told = [entry.delta.reasoning.rpartition(": ")[2] for entry in history if entry.kind == "stage"]
     assert told == ["25 percent", "10 percent", "5 percent"]
     assert (await canaries.contexts.evolution_status(AGENT)).deltas_applied == 1
-    # Five percent go on as before.
+    # Ten percent go on as before.
     (held,) = await tasks(canaries, treated=False, count=1)
     assert LESSON not in (await canaries.contexts.render(AGENT, task_id=held)).text
     assert LESSON in (await canaries.contexts.render(AGENT)).text

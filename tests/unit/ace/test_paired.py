@@ -3,8 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentcore.ace.models import ContextPlaybook
-from agentcore.ace.paired import BATCH, compared
+from agentcore.ace.paired import BATCH, compared, decided
 from agentcore.ace.ports import Pair
+from agentcore.ace.sequential import Evidence
 from tests.fakes.playbooks import made_playbook
 
 
@@ -36,9 +37,25 @@ async def test_trials_end_when_it_is_sure_who_is_better() -> None:
         assert rewards.played == list(range(len(rewards.played)))
 
 
-async def test_what_makes_no_difference_uses_up_the_seeds() -> None:
-    rewards = Rewards(0.0)
-    verdict = await compared(
-        rewards, made_playbook(version=1), made_playbook(version=2), range(3 * BATCH + 1)
-    )
-    assert (verdict.outcome, len(rewards.played)) == ("futile", 3 * BATCH + 1)
+async def test_what_makes_no_difference_ends_when_the_rest_could_not_show_any() -> None:
+    for seeds, played in ((BATCH - 1, 0), (BATCH, BATCH), (3 * BATCH + 1, 3 * BATCH)):
+        rewards = Rewards(0.0)
+        verdict = await compared(rewards, made_playbook(), made_playbook(version=2), range(seeds))
+        assert (verdict.outcome, len(rewards.played)) == ("futile", played)
+
+
+def test_what_the_last_pairs_can_still_show_is_waited_for() -> None:
+    """Giving up early never changes who would be promoted."""
+    none = Evidence.none(48)
+    fewest = next(left for left in range(48) if decided(none, left) is None)
+    won = none
+    for _ in range(fewest):
+        won = won.paired(1.0, 0.0)
+    assert decided(won, 0) == "better"
+    late = none
+    for _ in range(48 - fewest):
+        late = late.paired(0.5, 0.5)
+    for number in range(fewest):
+        assert decided(late, fewest - number) is None
+        late = late.paired(1.0, 0.0)
+    assert decided(late, 0) == "better"

@@ -82,7 +82,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
                 "no outcome yet",
                 "-0.10 to +0.33",
                 "canary: better",
-                "95 %: regressed",
+                "90 %: regressed",
                 "21.4",
                 "23.5",
                 "decides at 20",
