@@ -13,322 +13,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import re
 import time
-from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import blake2b
-from itertools import accumulate
 from statistics import fmean, median
 
-from agentcore.ace.content import Draft
 from agentcore.ace.experiment import Experiment, Split
-from agentcore.ace.models import ContextDelta, ContextPlaybook
-from agentcore.ace.ops import Add, Operation, Remove, Tag, apply, parse_operations
+from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.paired import compared
 from agentcore.ace.ports import Pair
-from agentcore.ace.rendering import Shelf
 from agentcore.ace.sequential import Evidence
-from agentcore.ace.simple_curator import SimpleCurator
-from agentcore.kit.jsonvalue import JsonObject
+from benchmarks.playbook_hidden import (
+    NOW,
+    SETTINGS,
+    TOPICS,
+    Reader,
+    Setting,
+    World,
+    drawn,
+    extended,
+)
+from benchmarks.playbook_policies import PAIRS, POLICIES, Lived, Policy
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS, EVERY = 3000, 50
 # Of the 50 traces of an evolution, failures first: 2,040 in 3,000 steps, as in facts/ace.md.
 LESSONS = 34
-TOPICS, ACTIONS = 120, 9
-BUDGET, PAIRS, MOST_TASKS = 600, 48, 2000
-RIGHT, WRONG, BOTH, NONE = 0.95, 0.05, 0.5, 0.25
-REWRITTEN, COLLAPSE = 0.97, 0.02
+MOST_TASKS = 2000
 # A step that loses more than this share of what was known is called a collapse.
 COLLAPSED = 0.2
-# Task numbers from here on say their topic: who asks an environment may choose the task.
-CHOSEN = 10**12
-RULE = re.compile(r"topic(\d+)x use act(\d+)")
-Lived = list[tuple[tuple[str, ...], bool]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """``dilution``: lines that cost half of the success; ``bad``: the share of wrong lessons;
-    ``noise``: the share of episodes in which the arms of a pair have luck of their own.
-    """
-
-    name: str = "as fixed"
-    dilution: float = 400.0
-    bad: float = 0.15
-    repeated: float = 0.3
-    noise: float = 0.0
-
-
-SETTINGS = (
-    Setting(),
-    Setting(name="half the dilution", dilution=800.0),
-    Setting(name="no dilution", dilution=float("inf")),
-    Setting(name="5 % bad", bad=0.05),
-    Setting(name="30 % bad", bad=0.3),
-    Setting(name="30 % noise", noise=0.3),
-)
-
-
-class World:
-    def __init__(self, setting: Setting, seed: int) -> None:
-        chance = random.Random(seed)
-        self.setting = setting
-        self._secret = [chance.randrange(ACTIONS) for _ in range(TOPICS)]
-        self._heaped = list(accumulate(1 / (rank + 1) for rank in range(TOPICS)))
-
-    def topic_of(self, task: int) -> int:
-        """The same number is the same task with the same luck."""
-        if task >= CHOSEN:
-            return (task - CHOSEN) % TOPICS
-        return bisect(self._heaped, _drawn("topic", task) * self._heaped[-1])
-
-    def task_about(self, topic: int, number: int) -> int:
-        return CHOSEN + number * TOPICS + topic
-
-    def rate(self, shown: Sequence[str], topic: int) -> float:
-        """How often an agent that is shown these lines succeeds at a task of ``topic``."""
-        said = {action for about, action in rules_in(shown) if about == topic}
-        right = self._secret[topic]
-        rate = NONE if not said else RIGHT if said == {right} else WRONG
-        rate = BOTH if right in said and len(said) > 1 else rate
-        return rate / (1 + len(shown) / self.setting.dilution)
-
-    def lesson(self, topic: int, chance: random.Random) -> str:
-        """What a reflector makes of a task: right, wrong, or right once more in other words."""
-        right = self._secret[topic]
-        action = right if chance.random() >= self.setting.bad else (right + 1) % ACTIONS
-        repeated = chance.random() < self.setting.repeated
-        words = f" as seen {chance.randrange(10**6)} times" if repeated else ""
-        return f"for topic{topic}x use act{action} always{words}"
-
-    def is_wrong(self, text: str) -> bool:
-        return any(self._secret[topic] != action for topic, action in rules_in([text]))
-
-    def rule(self, topic: int, *, wrong: bool = False) -> Add:
-        action = (self._secret[topic] + wrong) % ACTIONS
-        return Add(section="rules", text=f"for topic{topic}x use act{action} always")
-
-    def oracle(self) -> ContextPlaybook:
-        return book(apply({}, [self.rule(topic) for topic in range(TOPICS)], version=1).content)
-
-
-def rules_in(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
-    for line in lines:
-        if found := RULE.search(line):
-            yield int(found[1]), int(found[2])
-
-
-def _drawn(what: str, *of: object) -> float:
-    digest = blake2b(f"{what} {of}".encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / (1 << 48)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What an agent is shown for one topic."""
-
-    rate: float
-    bullets: tuple[str, ...]
-    lines: int
-
-
-class Reader:
-    """An agent with one version of a playbook: what it is shown depends on the topic alone."""
-
-    def __init__(self, world: World, playbook: ContextPlaybook) -> None:
-        self._world = world
-        self._shelf = Shelf(playbook)
-        self._known: dict[int, Shown] = {}
-
-    def shown(self, topic: int) -> Shown:
-        if topic not in self._known:
-            found = self._shelf.render(f"a task of topic{topic}x", BUDGET)
-            lines = [line for line in found.text.splitlines() if line.startswith("- ")]
-            rate = self._world.rate(lines, topic)
-            self._known[topic] = Shown(rate, found.stamp.bullets, len(lines))
-        return self._known[topic]
-
-    def plays(self, task: int, *, luck: str = "") -> float:
-        rate = self.shown(self._world.topic_of(task)).rate
-        return float(_drawn("luck", task, luck) < rate)
-
-
-class Policy:
-    """How what was lived through changes what is known; all get the same lessons."""
-
-    def __init__(self, world: World, chance: random.Random) -> None:
-        self.world = world
-        self.chance = chance
-        self.rollouts = 0
-        self.tried: Counter[str] = Counter()
-        self.promoted: Counter[str] = Counter()
-
-    def reader(self) -> Callable[[int], Shown]:
-        raise NotImplementedError
-
-    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
-        raise NotImplementedError
-
-    def known(self) -> list[str]:
-        raise NotImplementedError
-
-
-class Appending(Policy):
-    """ADD only, as the published code does it: what comes is appended, duplicates, too."""
-
-    def __init__(self, world: World, chance: random.Random) -> None:
-        super().__init__(world, chance)
-        self._lines: list[str] = []
-
-    def reader(self) -> Callable[[int], Shown]:
-        said: dict[int, list[str]] = {}
-        for line in self._lines:
-            for topic, _ in rules_in([line]):
-                said.setdefault(topic, []).append(line)
-        size = len(self._lines)
-        blank = [""] * size
-
-        def shown(topic: int) -> Shown:
-            own = said.get(topic, [])
-            return Shown(self.world.rate(own + blank[len(own) :], topic), (), size)
-
-        return shown
-
-    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
-        self._lines += lessons
-
-    def known(self) -> list[str]:
-        return self._lines
-
-
-class Rewriting(Appending):
-    """A model writes the whole text anew: mostly a little is lost, now and then nearly all."""
-
-    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
-        kept = 0.1 if self.chance.random() < COLLAPSE else REWRITTEN
-        survivors = [line for line in self._lines if self.chance.random() < kept]
-        self._lines = list(dict.fromkeys([*survivors, *lessons]))
-
-
-class Itemised(Policy):
-    """Ours without the gate: curated, counted, pruned, rendered under a budget."""
-
-    def __init__(self, world: World, chance: random.Random) -> None:
-        super().__init__(world, chance)
-        self.playbook = book({})
-        self._curator = SimpleCurator(self._found)
-
-    def reader(self) -> Callable[[int], Shown]:
-        return Reader(self.world, self.playbook).shown
-
-    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
-        self._take([*_counted(lived)])
-        self._take([Remove(id=bullet) for bullet in self._harmful()])
-        for text in lessons:
-            operations = self._curated(text)
-            support = all(isinstance(one, Tag) for one in operations)
-            if operations and (support or await self._proves(operations, text)):
-                self._take(operations)
-
-    def known(self) -> list[str]:
-        return [place.bullet.text for place in Draft.of(self.playbook.content).bullets()]
-
-    def _curated(self, text: str) -> tuple[Operation, ...]:
-        """What the curator leaves of a lesson; its confidence says nothing."""
-        changes: JsonObject = {"ops": [Add(section="rules", text=text).as_json()]}
-        delta = ContextDelta(
-            delta_id="d",
-            playbook_id="world",
-            changes=changes,
-            confidence=0.9,
-            reasoning="",
-            generated_at=NOW,
-        )
-        decision = self._curator.judge(delta, self.playbook, threshold=0.7)
-        return parse_operations(decision.delta.changes["ops"]) if decision.accepted else ()
-
-    async def _proves(self, operations: Sequence[Operation], text: str) -> bool:
-        return True
-
-    async def _found(self, delta: ContextDelta) -> ContextPlaybook:
-        return self.playbook
-
-    def _harmful(self) -> list[str]:
-        bullets = [place.bullet for place in Draft.of(self.playbook.content).bullets()]
-        return [one.id for one in bullets if one.harmful > 20 and one.harmful > 2 * one.helpful]
-
-    def _take(self, operations: Sequence[Operation]) -> None:
-        self.playbook = _with(self.playbook, operations)
-
-
-class Gated(Itemised):
-    """Ours: what the curator accepts plays the same tasks with and without, half of its topic."""
-
-    async def _proves(self, operations: Sequence[Operation], text: str) -> bool:
-        kind = "wrong" if self.world.is_wrong(text) else "right"
-        fresh = self.chance.randrange(10**9)
-        (topic, _), *_ = rules_in([text])
-        tasks = [
-            self.world.task_about(topic, fresh + number) if number % 2 else fresh + number
-            for number in range(PAIRS)
-        ]
-        trials = Trials(self.world)
-        challenger = _with(self.playbook, operations)
-        verdict = await compared(trials, self.playbook, challenger, tasks)
-        self.rollouts += trials.rollouts
-        self.tried[kind] += 1
-        self.promoted[kind] += verdict.outcome == "better"
-        return verdict.outcome == "better"
-
-
-POLICIES: dict[str, type[Policy]] = {
-    "full rewrite": Rewriting,
-    "ADD only": Appending,
-    "itemised": Itemised,
-    "gated": Gated,
-}
-
-
-def _with(playbook: ContextPlaybook, operations: Sequence[Operation]) -> ContextPlaybook:
-    version = playbook.version + 1
-    content = apply(playbook.content, operations, version=version).content
-    return playbook.model_copy(update={"content": content, "version": version})
-
-
-def _counted(lived: Lived) -> Iterator[Tag]:
-    helpful: Counter[str] = Counter()
-    harmful: Counter[str] = Counter()
-    for bullets, good in lived:
-        (helpful if good else harmful).update(bullets)
-    for bullet in {**helpful, **harmful}:
-        yield Tag(id=bullet, helpful=helpful[bullet], harmful=harmful[bullet])
-
-
-class Trials:
-    """An environment that plays both arms of a lesson; what that takes is counted."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._readers: tuple[Reader, Reader] | None = None
-        self.rollouts = 0
-
-    async def play(
-        self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
-    ) -> list[Pair]:
-        if self._readers is None:
-            self._readers = Reader(self._world, champion), Reader(self._world, challenger)
-        one, other = self._readers
-        self.rollouts += 2 * len(seeds)
-        return [Pair(champion=one.plays(s), challenger=self._other(other, s)) for s in seeds]
-
-    def _other(self, reader: Reader, seed: int) -> float:
-        noisy = _drawn("noise", seed) < self._world.setting.noise
-        return reader.plays(seed, luck="its own" if noisy else "")
 
 
 @dataclass
@@ -361,7 +74,7 @@ class Run:
         for task in tasks:
             topic = world.topic_of(task)
             shown = reader(topic)
-            good = _drawn("luck", task, "") < shown.rate
+            good = drawn("luck", task, "") < shown.rate
             self.successes.append(good)
             self.lines.append(shown.lines)
             lived.append((shown.bullets, good))
@@ -486,7 +199,7 @@ async def null_pairs(setting: Setting, seed: int) -> bool:
 def _with_wrong_rules(setting: Setting, seed: int) -> tuple[Reader, Reader]:
     world = World(setting, seed)
     good = world.oracle()
-    bad = _with(good, [world.rule(topic, wrong=True) for topic in range(5)])
+    bad = extended(good, [world.rule(topic, wrong=True) for topic in range(5)])
     return Reader(world, good), Reader(world, bad)
 
 
@@ -497,19 +210,6 @@ def live(seed: int, most: int = MOST_TASKS) -> range:
 def begin(name: str) -> Experiment:
     return Experiment(
         experiment_id=name, delta_id="d", evidence=Evidence.none(MOST_TASKS), started_at=NOW
-    )
-
-
-def book(content: JsonObject) -> ContextPlaybook:
-    return ContextPlaybook.model_validate(
-        {
-            "playbook_id": "world",
-            "agent_id": "world",
-            "version": 1,
-            "content": content,
-            "created_at": NOW,
-            "updated_at": NOW,
-        }
     )
 
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import playbook_world
-from benchmarks.playbook_world import (
-    CHOSEN,
-    SETTINGS,
-    TOPICS,
-    Reader,
-    World,
-    lived,
-    null,
-    null_pairs,
-    offered,
-    planted,
-)
+from benchmarks import playbook_hidden, playbook_world
+from benchmarks.playbook_hidden import CHOSEN, SETTINGS, TOPICS, Reader, World
+from benchmarks.playbook_world import lived, null, null_pairs, offered, planted
 
 
 def test_it_says_first_what_it_measures() -> None:
@@ -35,11 +25,11 @@ def test_the_same_task_has_the_same_topic_and_luck() -> None:
 def test_rules_are_followed_right_or_wrong_and_lines_dilute() -> None:
     world = World(SETTINGS[0], 3)
     right, wrong = world.rule(4).text, world.rule(4, wrong=True).text
-    assert world.rate([], 4) == playbook_world.NONE
+    assert world.rate([], 4) == playbook_hidden.NONE
     assert world.rate([right], 4) > 0.9
     assert world.rate([right, wrong], 4) < 0.6
     assert world.rate([wrong], 4) < 0.1
-    assert world.rate([right] + [""] * 399, 4) == pytest.approx(playbook_world.RIGHT / 2)
+    assert world.rate([right] + [""] * 399, 4) == pytest.approx(playbook_hidden.RIGHT / 2)
     assert (world.is_wrong(right), world.is_wrong(wrong)) == (False, True)
 
 
