@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -72,6 +73,7 @@ class FakeIdentityProvider:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     asked: int = 0
+    waiting_for: asyncio.Event | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -83,6 +85,8 @@ class FakeIdentityProvider:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked += 1
+        if self.waiting_for is not None:
+            await self.waiting_for.wait()
         body = key_set(*self.keys) if self.body is None else self.body
         return web.Response(
             body=body, status=self.status, headers=self.headers, content_type="application/json"

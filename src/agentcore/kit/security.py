@@ -35,6 +35,8 @@ LONGEST_KEPT_TOKEN = 4096
 # A tuple: the claim may be anything that JSON knows.
 PLAIN_NO: tuple[JsonValue, ...] = (False, "false", "0", "no", "", None)
 MOST_KEPT_TOKENS = 1024
+# The clock of an issuer may be ahead of ours: its tokens are good at once.
+SKEW_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +212,7 @@ def judged(claims: JsonObject, clock: Clock) -> tuple[Principal, float]:
     Raises:
         Unauthenticated: nobody's, or not yet.
     """
-    if "nbf" in claims and _moment(claims, "nbf") > clock.now().timestamp():
+    if "nbf" in claims and _moment(claims, "nbf") > clock.now().timestamp() + SKEW_SECONDS:
         raise invalid_token("it is not valid yet (nbf)")
     return _principal(claims), _moment(claims, "exp")
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import StartupError, Unavailable
 from agentcore.kit.hs256 import NOT_UNDERSTOOD, OWN_HEADER, header_of
@@ -42,6 +44,8 @@ PUBLIC = ("kty", "crv", "n", "e", "x", "y")
 RSA_BITS = range(2048, 8193)
 MOST_KEYS = 100
 LONGEST_TOKEN = 16 * 1024
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,11 @@ def identity_provider(
                 hint="they are asked of an identity provider's tokens only: set its keys as well",
             )
         return None
+    if not audience:
+        log.warning(
+            "tokens that the identity provider made for other applications are accepted",
+            hint="set security.jwt_audience",
+        )
     source = key_source(jwks)
     provider = IdentityProvider(source, issuer=issuer, audience=audience, clock=clock)
     if "://" not in jwks:
