@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.models import GatewayConfig, LLMRequest
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.simulators.models import ClusterConfig, Fault
 from agentcore.simulators.server import RunningCluster, serve_cluster
-from tests.architecture import metrics
 from tests.fakes.llm_upstream import Upstream, llm_upstream
+from tests.fakes.scrapes import lacking, panels, samples_of
 
-DASHBOARD = Path(__file__).parents[2] / "monitoring/grafana-dashboards/parallax-overview.json"
+DASHBOARD = "parallax-overview.json"
 MODEL = "simulated/playbook-7b"
 OWN = {"self_hosted": True, "models": {"direct": MODEL}}
 HELLO = LLMRequest(model=MODEL, messages=[{"role": "user", "content": "Hello"}], max_tokens=3)
-
-
-def expressions() -> Iterator[tuple[str, str, str]]:
-    for panel in json.loads(DASHBOARD.read_text())["panels"]:
-        for target in panel["targets"]:
-            yield panel["title"], target["expr"], target["legendFormat"]
 
 
 @pytest.fixture
@@ -94,10 +83,6 @@ async def drive(gateway: Gateway, cluster: RunningCluster) -> None:
     assert (await gateway.router.route_request(HELLO)).provider == "api"
 
 
-def has_series(samples: list[Sample], name: str, labels: set[str]) -> bool:
-    return any(sample.name == name and labels <= sample.labels.keys() for sample in samples)
-
-
 async def test_every_panel_has_samples(
     gateway: Gateway, cluster: RunningCluster, registry: CollectorRegistry
 ) -> None:
@@ -107,21 +92,12 @@ async def test_every_panel_has_samples(
     assert isinstance(cluster_provider, ParallaxProvider)
     assert cluster_provider.head is not None
     cluster_provider.head.reading = await cluster_provider.head.read()
-    families = text_string_to_metric_families(generate_latest(registry).decode())
-    samples = [sample for family in families for sample in family.samples]
-    lacking = []
-    for title, expression, legend in expressions():
-        labels = set(re.findall(r"{{(\w+)}}", legend))
-        grouped = re.search(r"by \(([^)]*)\)", expression)
-        labels |= set(grouped.group(1).replace(" ", "").split(",")) if grouped else set()
-        [name] = metrics.asked(expression)
-        if not has_series(samples, name, labels):
-            lacking.append(f"{title}: {name} with {sorted(labels)}")
-    assert lacking == []
+    samples = samples_of(generate_latest(registry).decode())
+    assert lacking(panels(DASHBOARD), samples) == []
 
 
 def test_the_panels_of_the_specification() -> None:
-    titles = {title for title, _, _ in expressions()}
+    titles = {panel.where for panel in panels(DASHBOARD)}
     assert titles >= {
         "Request Distribution",
         "Latency Comparison",

@@ -19,6 +19,7 @@ from agentcore.ace.errors import (
 from agentcore.ace.evolution import MARK, EvolutionMark
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.experiment import arm_of, names_experiment
+from agentcore.ace.gate import Decided
 from agentcore.ace.journal import Entry
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
@@ -78,6 +79,7 @@ class ContextManager:
         self._clock = clock
         self._metrics = metrics
         self._renderer = Renderer()
+        metrics.watch_queue(queue.__len__)
 
     async def create_playbook(
         self,
@@ -316,14 +318,15 @@ class ContextManager:
         if not names_experiment(trace):
             return await self._store.run(lambda unit: self._capture(unit, trace))
 
-        async def work(unit: Unit) -> tuple[ExecutionTrace, int, ContextPlaybook | None]:
+        async def work(unit: Unit) -> tuple[ExecutionTrace, int, Decided | None]:
             stored, pending = await self._capture(unit, trace)
             return stored, pending, await self._ledger.gate.learn(unit, stored)
 
         with self._cache.writing(trace.agent_id):
             stored, pending, decided = await self._store.run(work)
             if decided is not None:
-                await self._cache.overtaken(decided)
+                self._metrics.deltas_applied.inc(decided.promoted)
+                await self._cache.overtaken(decided.playbook)
         return stored, pending
 
     async def _capture(self, unit: Unit, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:

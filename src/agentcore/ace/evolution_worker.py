@@ -58,11 +58,10 @@ class EvolutionWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._stopped = asyncio.Event()
-        self._next_scan = 0.0
+        self._next_scan = clock.monotonic()
 
     async def start(self) -> None:
         """Begin with what the database says is due."""
-        self._next_scan = self._clock.monotonic()
         self._supervisor.start(TASK, self._run)
 
     async def stop(self) -> None:
@@ -86,6 +85,8 @@ class EvolutionWorker:
         return self._queue.put(agent_id)
 
     async def _run(self) -> None:
+        # What a worker that died had taken from the queue stands in the database only.
+        self._next_scan = self._clock.monotonic()
         self._running = set()
         async with asyncio.TaskGroup() as self._group:
             while not self._stopping or len(self._queue):

@@ -16,6 +16,7 @@ from agentcore.ace.difference import between
 from agentcore.ace.errors import InvalidOperation, PlaybookTooLarge
 from agentcore.ace.experiment import (
     MARK,
+    PROMOTED,
     Experiment,
     Outcome,
     Split,
@@ -45,6 +46,14 @@ class Trial:
     playbook: ContextPlaybook
     split: Split
     experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What an outcome led to; ``promoted``: the delta that was tried is applied by it."""
+
+    playbook: ContextPlaybook
+    promoted: bool
 
 
 class Gate:
@@ -102,10 +111,10 @@ class Gate:
         )
         return await self._staged(unit, playbook, experiment, split, f"{experiment.stage} percent")
 
-    async def learn(self, unit: Unit, trace: ExecutionTrace) -> ContextPlaybook | None:
+    async def learn(self, unit: Unit, trace: ExecutionTrace) -> Decided | None:
         """Count the outcome of a trace that this unit has stored, and do what follows.
 
-        Returns the playbook where it has a new version. A task counts once, by its first trace.
+        None where the playbook has no new version. A task counts once, by its first trace.
         """
         playbook = await unit.playbooks.of(trace.agent_id, lock=True)
         trial = None if playbook is None else await running(unit, playbook)
@@ -115,7 +124,8 @@ class Gate:
         if treated is None:
             return None
         if not _fits(trial):
-            return await self._ended(unit, trial, "conflict")
+            after = await self._ended(unit, trial, "conflict")
+            return Decided(playbook=after, promoted=False)
         if await unit.traces.met_before(trace, since=trial.experiment.started_at):
             return None
         experiment = trial.experiment.observed(outcome_of(trace), treated=treated)
@@ -124,7 +134,12 @@ class Gate:
             stage_outcomes=self._config.ace_canary_stage_outcomes,
             most_outcomes=self._config.ace_canary_max_outcomes,
         )
-        return await self._act(unit, replace(trial, experiment=experiment), step)
+        decided = await self._act(unit, replace(trial, experiment=experiment), step)
+        if decided is None:
+            return None
+        split = Split.of(decided)
+        widest = split is not None and split.stage == PROMOTED
+        return Decided(playbook=decided, promoted=widest and trial.split.stage != PROMOTED)
 
     async def stop(self, unit: Unit, trial: Trial) -> ContextPlaybook:
         """End it where it stands, as the owner wishes: nothing changes but who sees what."""

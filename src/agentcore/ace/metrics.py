@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agentcore.kit.resilience import CircuitBreaker
@@ -11,7 +13,7 @@ EVOLUTION_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.
 
 
 class ACEMetrics:
-    """The twelve series of the context layer; build once per registry."""
+    """The twelve specified series of the context layer and two beside; build once per registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.evolution_requests = Counter(
@@ -50,7 +52,16 @@ class ACEMetrics:
             buckets=READ_BUCKETS,
             registry=registry,
         )
+        self.queue_depth = Gauge(
+            "ace_evolution_queue_depth", "Agents that wait here for evolution", registry=registry
+        )
+        self.monthly_budget = Gauge(
+            "ace_monthly_budget_usd", "What evolution may spend in a month", registry=registry
+        )
 
     def watch(self, breaker: CircuitBreaker) -> None:
         """Show the state of ``breaker`` as it is when Prometheus asks."""
         self.breaker_state.set_function(lambda: BREAKER_STATES[breaker.state])
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        self.queue_depth.set_function(length)

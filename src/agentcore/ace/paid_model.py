@@ -57,6 +57,7 @@ class PaidModel:
         self.answer_tokens = min(LONGEST_ANSWER_TOKENS, config.ace_max_tokens_per_request // 4)
         self.prompt_tokens = config.ace_max_tokens_per_request - self.answer_tokens
         metrics.watch(self.breaker)
+        metrics.monthly_budget.set(config.ace_monthly_budget_usd)
 
     async def booked(
         self, playbook: ContextPlaybook, provenance: Provenance, *, private: bool

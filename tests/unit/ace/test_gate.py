@@ -108,6 +108,7 @@ async def test_what_is_better_is_promoted_through_all_stages(
     told = [entry.delta.reasoning.rpartition(": ")[2] for entry in history if entry.kind == "stage"]
     assert told == ["25 percent", "10 percent", "5 percent"]
     assert (await canaries.contexts.evolution_status(AGENT)).deltas_applied == 1
+    assert canaries.sample("ace_deltas_applied_total") == 1
     # Ten percent go on as before.
     (held,) = await tasks(canaries, treated=False, count=1)
     assert LESSON not in (await canaries.contexts.render(AGENT, task_id=held)).text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.kit.resilience import CircuitBreaker
 from tests.fakes.clock import ManualClock
@@ -20,6 +21,7 @@ EXPOSED = {
     "ace_cache_misses_total": "counter",
     "ace_playbook_retrieval_duration_seconds": "histogram",
 }
+BESIDE = {"ace_evolution_queue_depth": "gauge", "ace_monthly_budget_usd": "gauge"}
 
 
 def test_the_twelve_series_are_exposed_under_the_specified_names() -> None:
@@ -28,7 +30,7 @@ def test_the_twelve_series_are_exposed_under_the_specified_names() -> None:
     lines = generate_latest(registry).decode().splitlines()
     types = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE"))
     types = {name: kind for name, kind in types.items() if not name.endswith("_created")}
-    assert types == EXPOSED
+    assert types == EXPOSED | BESIDE
 
 
 def test_the_gauge_follows_the_breaker() -> None:
@@ -41,3 +43,11 @@ def test_the_gauge_follows_the_breaker() -> None:
     clock.advance(61)
     states.append(registry.get_sample_value("ace_circuit_breaker_state"))
     assert states == [0, 1, 2]
+
+
+def test_the_depth_follows_the_queue() -> None:
+    registry = CollectorRegistry()
+    queue = EvolutionQueue(3, retry_after=1.0)
+    ACEMetrics(registry).watch_queue(queue.__len__)
+    queue.put("a")
+    assert registry.get_sample_value("ace_evolution_queue_depth") == 1
