@@ -72,7 +72,7 @@ class RawUpstream:
                 await reader.read()
                 return False
             else:
-                if step == "reset":
+                if step == "reset" and not writer.is_closing():
                     # Closed with nothing to linger for, a socket says RST.
                     ours: socket.socket = writer.get_extra_info("socket")
                     ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)

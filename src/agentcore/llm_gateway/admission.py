@@ -2,10 +2,12 @@
 
 One gate stands before one provider. Its order: class by class (high, medium, low), callers of one
 class in turn, the calls of one caller as they came. A part of the capacity is kept for the high
-class: ordering alone does not help who arrives when everything is taken. What cannot start in time
-is refused at once, so that the router may send it elsewhere. A caller that sends many calls lets
-its own wait, not those of others: what a call has before it counts by turns, and a full line makes
-room at the cost of whoever has the most calls in it.
+class: ordering alone does not help who arrives when everything is taken. And low priority that
+comes after a pause gathers for a moment before the first of it starts: who asks for many things at
+once asks for them in no particular order. What cannot start in time is refused at once, so that the
+router may send it elsewhere. A caller that sends many calls lets its own wait, not those of others:
+what a call has before it counts by turns, and a full line makes room at the cost of whoever has the
+most calls in it.
 """
 
 from __future__ import annotations
@@ -29,14 +31,18 @@ from agentcore.llm_gateway.models import (
 )
 
 # The reserve lapses when nobody has asked for the high class for some of its usual pauses: what is
-# kept for nobody is missing to the others. Calls that come together are one.
+# kept for nobody is missing to the others. Calls that come together are one. Where calls are soon
+# over, a place comes free by itself long before who pauses for many of them is back.
 RESERVE_SECONDS = 60.0
-LEAST_RESERVE = 3.0
+LEAST_RESERVE = 0.5
 PAUSES = 4.0
+LONG_PAUSE = 10.0
 TOGETHER = 0.25
 SMOOTHING = 0.2
 ASSUMED_SERVICE = 1.0
 SHORTEST_RETRY = 1.0
+# Low priority that comes again within this time has not paused.
+PAUSE_SECONDS = 1.0
 
 Source = Literal["configured", "reported", "learned", "unknown"]
 
@@ -163,9 +169,11 @@ class Gate:
         self._lengths: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         self._standing = 0
         self._service = ASSUMED_SERVICE
-        self._reserved_until = clock.monotonic() + RESERVE_SECONDS
+        self._reserved_until = -math.inf
         self._high_at = -math.inf
         self._pause = 0.0
+        self._low_at = -math.inf
+        self._gathering: asyncio.TimerHandle | None = None
 
     @property
     def limit(self) -> int | None:
@@ -193,7 +201,7 @@ class Gate:
         """Whether a call of this class would start at once."""
         if self._standing and self._stand_before(priority):
             return False
-        return self.in_flight < self._allowed(priority)
+        return self.in_flight < self._allowed(priority) and not self._gathers(priority)
 
     def forecast(self, priority: Priority, owner: Owner = NOBODY) -> float | None:
         """Seconds that a further call would wait; None if it would not be let in line."""
@@ -209,6 +217,8 @@ class Gate:
         ahead = self._ahead(priority, owner) + 1
         starts = self.capacity.starts
         pause = 0.0 if starts is None else starts.pause
+        if self._gathers(priority):
+            pause += self._queueing.gather
         return pause + (ahead * self._service / allowed if allowed > 0 else self._service)
 
     async def enter(self, call: ChatCall) -> Pass:
@@ -226,6 +236,8 @@ class Gate:
     def take(self, call: ChatCall) -> Pass | None:
         """A place, if there is one at once."""
         self._reserve(call.priority)
+        if call.priority == "low":
+            self._gather()
         if not self.free(call.priority):
             return None
         self.in_flight += 1
@@ -308,8 +320,25 @@ class Gate:
                 self._high_at = now
                 if pause < RESERVE_SECONDS:
                     self._pause += (pause - self._pause) * (SMOOTHING if self._pause else 1.0)
-            hold = min(RESERVE_SECONDS, max(hold, PAUSES * self._pause))
+            if self._pause <= LONG_PAUSE * self._service:
+                hold = min(RESERVE_SECONDS, max(hold, PAUSES * self._pause))
         self._reserved_until = max(self._reserved_until, now + hold)
+
+    def _gather(self) -> None:
+        """Low priority is here: after a pause it does not start at once."""
+        now = self._clock.monotonic()
+        pause, self._low_at = now - self._low_at, now
+        seconds = self._queueing.gather if self._queueing.places else 0.0
+        if pause > PAUSE_SECONDS and seconds and self.capacity.limit is not None:
+            loop = asyncio.get_running_loop()
+            self._gathering = self._gathering or loop.call_later(seconds, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._call_next()
+
+    def _gathers(self, priority: Priority) -> bool:
+        return self._gathering is not None and priority == "low"
 
     def _stand(self, waiter: _Waiter) -> None:
         if self._full(waiter.priority):
@@ -370,7 +399,8 @@ class Gate:
         now = self._clock.monotonic()
         ranked: list[tuple[int, float, int, _Waiter]] = []
         for place, waiter in enumerate(self._heads()):
-            if self.in_flight < self._allowed(waiter.priority):
+            may = self.in_flight < self._allowed(waiter.priority)
+            if may and not self._gathers(waiter.priority):
                 aged = int((now - waiter.since) / self._queueing.ageing)
                 rank = max(0, PRIORITIES.index(waiter.priority) - aged)
                 ranked.append((rank, waiter.since, place, waiter))

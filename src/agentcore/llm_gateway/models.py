@@ -244,6 +244,13 @@ class QueueConfig(BaseModel):
     reserve: float = Field(
         0.25, ge=0, lt=1, description="Share of the capacity that only high priority may take."
     )
+    gather: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Seconds that low priority waits when it comes after a pause: who comes with "
+        "it and cannot wait starts first.",
+    )
     ageing: Seconds = Field(
         15.0, description="Seconds of waiting after which a call counts as one priority higher."
     )

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from agentcore.llm_gateway.admission import (
     ASSUMED_SERVICE,
     LEAST_RESERVE,
+    LONG_PAUSE,
     NO_QUEUE,
+    PAUSE_SECONDS,
     RESERVE_SECONDS,
     FixedLimit,
     Full,
@@ -19,7 +21,8 @@ from agentcore.llm_gateway.admission import (
 from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, QueueConfig
 from tests.fakes.clock import ManualClock
 
-QUEUE = QueueConfig(places=100, patience=600.0)
+QUEUE = QueueConfig(places=100, patience=600.0, gather=0.0)
+GATHERING = QueueConfig(places=100, patience=600.0, gather=0.001)
 
 
 def call(priority: Priority = "low", owner: str = "a", deadline: float | None = None) -> ChatCall:
@@ -147,6 +150,57 @@ async def test_the_reserve_is_held_over_the_usual_pause() -> None:
     assert door.free("low")
 
 
+async def test_places_that_come_free_soon_are_not_kept_for_who_pauses_long() -> None:
+    clock = ManualClock()
+    door = gate(4, clock=clock)
+    for _ in range(2):
+        granted = await door.enter(call("high"))
+        clock.advance(1)
+        granted.leave(answered=True)
+        clock.advance(LONG_PAUSE + 1)
+    await door.enter(call("high"))
+    for _ in range(2):
+        await door.enter(call("low"))
+    assert not door.free("low")
+    clock.advance(LEAST_RESERVE)
+    assert door.free("low")
+
+
+async def test_who_comes_along_with_low_priority_starts_before_it() -> None:
+    line = Line(gate(3, GATHERING))
+    for number in range(3):
+        await line.ask(f"low{number}", call("low"))
+    assert line.order == []
+    assert (line.door.free("low"), line.door.free("high")) == (False, True)
+    assert line.door.forecast("low") == pytest.approx(0.001 + 2 * ASSUMED_SERVICE / 2)
+    await line.ask("medium", call("medium"))
+    await line.ask("high", call("high"))
+    assert line.order == ["medium", "high"]
+    line.passes.pop().leave(answered=True)
+    async with asyncio.timeout(10):
+        await line.tasks[0]
+    assert line.order == ["medium", "high", "low0"]
+
+
+async def test_low_priority_gathers_only_after_a_pause() -> None:
+    clock = ManualClock()
+    door = gate(2, GATHERING, clock)
+    (await door.enter(call("low"))).leave()
+    clock.advance(PAUSE_SECONDS)
+    granted = door.take(call("low"))
+    assert granted is not None
+    granted.leave()
+    clock.advance(PAUSE_SECONDS + 1)
+    assert door.take(call("low")) is None
+    (await door.enter(call("low"))).leave()
+    assert door.in_flight == 0
+
+
+async def test_low_priority_does_not_gather_where_nothing_is_scarce() -> None:
+    assert gate(None, GATHERING).take(call("low")) is not None
+    assert gate(1, NO_QUEUE).take(call("low")) is not None
+
+
 async def test_callers_of_a_class_take_turns() -> None:
     line = Line(gate(1))
     await line.ask("first", call())
@@ -199,7 +253,7 @@ async def test_the_wait_is_that_of_all_ahead_shared_by_the_places(limit: int) ->
 
 
 async def test_the_line_is_bounded_by_class() -> None:
-    line = Line(gate(1, QueueConfig(places=1, patience=600)))
+    line = Line(gate(1, QueueConfig(places=1, patience=600, gather=0)))
     await line.ask("first", call())
     await line.ask("second", call())
     assert line.door.forecast("low") is None
@@ -211,7 +265,7 @@ async def test_the_line_is_bounded_by_class() -> None:
 
 
 async def test_who_floods_the_line_pays_for_it() -> None:
-    line = Line(gate(1, QueueConfig(places=4, patience=600)))
+    line = Line(gate(1, QueueConfig(places=4, patience=600, gather=0)))
     await line.ask("first", call(owner="greedy"))
     for number in range(5):
         await line.ask(f"greedy{number}", call(owner="greedy"))
@@ -228,7 +282,7 @@ async def test_who_floods_the_line_pays_for_it() -> None:
 
 async def test_others_wait_by_turns_not_behind_a_flood() -> None:
     clock = ManualClock()
-    line = Line(gate(1, QueueConfig(places=100, patience=6), clock=clock))
+    line = Line(gate(1, QueueConfig(places=100, patience=6, gather=0), clock=clock))
     await line.ask("first", call(owner="greedy"))
     for number in range(9):
         await line.ask(f"greedy{number}", call(owner="greedy"))
@@ -242,7 +296,7 @@ async def test_others_wait_by_turns_not_behind_a_flood() -> None:
 
 
 async def test_who_is_turned_out_and_leaves_in_the_same_moment_leaves_once() -> None:
-    line = Line(gate(1, QueueConfig(places=2, patience=600)))
+    line = Line(gate(1, QueueConfig(places=2, patience=600, gather=0)))
     await line.ask("first", call())
     await line.ask("second", call())
     third = await line.ask("third", call())
@@ -258,7 +312,7 @@ async def test_who_is_turned_out_and_leaves_in_the_same_moment_leaves_once() -> 
 
 
 async def test_patience_ends() -> None:
-    door = gate(1, QueueConfig(places=9, patience=1.01))
+    door = gate(1, QueueConfig(places=9, patience=1.01, gather=0))
     granted = await door.enter(call())
     with pytest.raises(Full):
         await door.enter(call())
@@ -319,7 +373,7 @@ def test_places_are_neither_lost_nor_given_twice(
 
 async def churn(limit: int, places: int, steps: list[Step]) -> None:
     clock = ManualClock()
-    line = Line(gate(limit, QueueConfig(places=places, patience=600), clock=clock))
+    line = Line(gate(limit, QueueConfig(places=places, patience=600, gather=0), clock=clock))
     for number, (what, which) in enumerate(steps):
         act(line, clock, what, which)
         for priority in PRIORITIES:
