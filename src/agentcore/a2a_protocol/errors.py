@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agentcore.kit.errors import (
     RPC_CONFLICT,
     RPC_FORBIDDEN,
@@ -87,3 +89,25 @@ class SessionRequired(AgentCoreError):
     """The method works inside an environment session only."""
 
     code, http_status, rpc_code, retryable = "session_required", 422, RPC_SESSION, False
+
+
+class DelegationCycle(AgentCoreError):
+    """The task would come back to an agent that has handed it on."""
+
+    code, http_status, rpc_code, retryable = "delegation_cycle", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str, chain: Sequence[str]) -> None:
+        super().__init__(
+            f"the agent {agent_id!r} has handed on this task already: {' -> '.join(chain)}",
+            hint="an agent cannot work for itself: give the task to another one",
+        )
+
+
+class DelegationTooDeep(AgentCoreError):
+    code, http_status, rpc_code, retryable = "delegation_too_deep", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str, found: int, most: int) -> None:
+        super().__init__(
+            f"the task would come to {agent_id!r} as the agent number {found} of its chain",
+            hint=f"AGENTCORE_A2A__DELEGATION_DEPTH allows {most}",
+        )

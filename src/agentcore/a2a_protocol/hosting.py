@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentcore.a2a_protocol.errors import InvalidParams, UnsupportedOperation
 from agentcore.a2a_protocol.ports import HostedAgent, InboundMessage
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
 
 Reply = Callable[[InboundMessage], Awaitable[str | JsonObject | None]]
 
@@ -84,3 +86,27 @@ class HostedAgents:
                 hint=f"name one of: {', '.join(self._hosted)}; or leave agent_id and tenant out",
             )
         return self._hosted[named]
+
+
+class Elsewhere(Protocol):
+    """Agents that run elsewhere, hosted here by whoever drives them."""
+
+    async def find(self, agent_id: str, principal: Principal) -> Hosting | None:
+        """The agent as the caller may see it; None where there is none."""
+        ...
+
+
+class Addressees:
+    """Whom a message is for: an agent of this process, or one that is driven from here."""
+
+    def __init__(self, hosted: HostedAgents, elsewhere: Elsewhere) -> None:
+        self._hosted = hosted
+        self._elsewhere = elsewhere
+
+    async def choose(self, named: str, principal: Principal) -> Hosting:
+        """Raises as ``HostedAgents.choose``."""
+        if named and named not in self._hosted:
+            found = await self._elsewhere.find(named, principal)
+            if found is not None:
+                return found
+        return self._hosted.choose(named)

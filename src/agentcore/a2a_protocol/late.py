@@ -32,8 +32,23 @@ class Wire(Protocol):
         ...
 
 
+class PeerWire(Protocol):
+    """One version of the protocol, as a client; inside everything is of 1.0."""
+
+    @property
+    def version(self) -> str: ...
+
+    def request(self, method: str, params: JsonObject) -> tuple[str, JsonObject]:
+        """The name and parameters of the method on that version's wire."""
+        ...
+
+    def result(self, method: str, result: JsonValue) -> JsonObject:
+        """The result as a ``StreamResponse`` of 1.0; ``ValueError`` where it is none."""
+        ...
+
+
 class LateWires:
-    """The first use, or ``warm``, loads what reads and writes a version."""
+    """The first use, or ``warm``, loads what reads and writes a version, for either side."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -56,6 +71,12 @@ class LateWires:
             async with self._loading:
                 self._previous = await asyncio.to_thread(_load_previous)
         return self._previous
+
+    async def peer(self, version: str) -> PeerWire:
+        """For asking agents that speak ``version``, which is 1.0 or 0.3."""
+        async with self._loading:
+            load = _load_previous_peer if version == "0.3" else _load_current_peer
+            return await asyncio.to_thread(load)
 
 
 def load_signer(pem: str) -> Signer:
@@ -80,3 +101,15 @@ def _load_previous() -> Wire:
     from agentcore.a2a_protocol.sdk.previous import PreviousWire
 
     return PreviousWire()
+
+
+def _load_current_peer() -> PeerWire:
+    from agentcore.a2a_protocol.sdk.current_peer import CurrentPeerWire
+
+    return CurrentPeerWire()
+
+
+def _load_previous_peer() -> PeerWire:
+    from agentcore.a2a_protocol.sdk.previous_peer import PreviousPeerWire
+
+    return PreviousPeerWire()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.models.agent_card import AgentHealth, AgentStatus
+from agentcore.a2a_protocol.models.handover import NO_HANDOVER, Handover
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -101,7 +102,9 @@ class AgentDirectory(Protocol):
 class InboundMessage:
     """One message of a client to an agent; ``text`` joins its text parts by line breaks.
 
-    After ``deadline`` the agent is cancelled and its task fails.
+    After ``deadline`` the agent is cancelled and its task fails. ``handover`` is what the agents
+    before have handed on, with this one as the last of its chain. ``resumed`` says that another
+    process has begun to answer it and was lost.
     """
 
     message_id: str
@@ -114,6 +117,8 @@ class InboundMessage:
     agent_id: str
     principal: Principal
     deadline: datetime | None = None
+    handover: Handover = NO_HANDOVER
+    resumed: bool = False
 
 
 class TaskHandle(Protocol):
@@ -160,6 +165,14 @@ class TaskHandle(Protocol):
 
     async def reject(self, reason: str) -> None:
         """The agent does not take the task on."""
+        ...
+
+    async def relay(self, event: JsonObject) -> None:
+        """Take over an event of the task that works for this one elsewhere.
+
+        ``event`` is a ``StreamResponse`` of A2A 1.0. Of a whole task only that is taken which is
+        not here yet; a message ends this task.
+        """
         ...
 
     def report(

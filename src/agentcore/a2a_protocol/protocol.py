@@ -253,6 +253,8 @@ def _sent(request: JsonObject, caller: Caller) -> Sent:
         metadata=object_of(request.get("metadata")),
         tenant=str(request.get("tenant", "")),
         agent=caller.agent,
+        traceparent=caller.traceparent,
+        trace_id=caller.trace_id,
     )
 
 

@@ -15,7 +15,8 @@ from agentcore.a2a_protocol.cards import Cards, Signer
 from agentcore.a2a_protocol.conformance import ConformanceAgent
 from agentcore.a2a_protocol.directory import TenantDirectory
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
-from agentcore.a2a_protocol.hosting import HostedAgents
+from agentcore.a2a_protocol.handovers import Station
+from agentcore.a2a_protocol.hosting import Addressees, HostedAgents
 from agentcore.a2a_protocol.late import LateWires, load_signer
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
@@ -25,9 +26,11 @@ from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.push.configs import PushConfigs
 from agentcore.a2a_protocol.push.sender import PushSender
 from agentcore.a2a_protocol.push.store import PushStore
+from agentcore.a2a_protocol.remote.opening import Elsewhere, open_elsewhere
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
+from agentcore.a2a_protocol.tasks.intake import Intake
 from agentcore.a2a_protocol.tasks.journal import Desk
 from agentcore.a2a_protocol.tasks.reports import Reporter
 from agentcore.a2a_protocol.tasks.signals import BothSignals, Channel, ChannelSignals, Signals
@@ -68,6 +71,8 @@ class Surroundings:
     ids: Ids
     metrics: A2AMetrics
     channel: Channel | None = None
+    # The name under which the chains of tasks know this installation; replicas share it.
+    installation: str = "local"
 
 
 @asynccontextmanager
@@ -92,15 +97,28 @@ async def open_runtime(
     )
     if config.conformance_agent:
         cards.hosted.add(ConformanceAgent(on.clock).hosting())
-    runtime = _runtime(on, cards, observers, listeners)
-    on.supervisor.start("a2a-tasks", runtime.manager.watch)
-    if config.push:
-        on.supervisor.start("a2a-push", runtime.sender.watch)
-    on.supervisor.start("a2a-wire", runtime.wires.warm)
-    try:
-        yield runtime
-    finally:
-        await _close(runtime.manager)
+    wires, store = LateWires(on.clock), AgentStore(on.database)
+    directory = TenantDirectory(store, cards.hosted)
+    async with open_elsewhere(config, wires, directory, on.database, on.clock) as elsewhere:
+        runtime = _runtime(on, cards, Agents(store, directory, elsewhere), observers, listeners)
+        on.supervisor.start("a2a-tasks", runtime.manager.watch)
+        if config.push:
+            on.supervisor.start("a2a-push", runtime.sender.watch)
+        on.supervisor.start("a2a-wire", wires.warm)
+        on.supervisor.start("a2a-withdrawals", elsewhere.withdrawals.watch)
+        try:
+            yield runtime
+        finally:
+            await _close(runtime.manager)
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """Where agents are found."""
+
+    store: AgentStore
+    directory: TenantDirectory
+    elsewhere: Elsewhere
 
 
 async def _signer(config: A2AConfig) -> Signer | None:
@@ -111,11 +129,12 @@ async def _signer(config: A2AConfig) -> Signer | None:
 def _runtime(
     on: Surroundings,
     cards: Cards,
+    known: Agents,
     observers: Sequence[TaskObserver],
     listeners: Sequence[LifecycleListener],
 ) -> A2ARuntime:
     config, registry, hosted = cards.config, cards.registry, cards.hosted
-    wires, pushes = LateWires(on.clock), PushStore(on.database)
+    wires, pushes = known.elsewhere.wires, PushStore(on.database)
     sender = PushSender(
         pushes,
         VersionedTaskStore(on.database),
@@ -123,10 +142,15 @@ def _runtime(
         clock=on.clock,
         anywhere=config.push_anywhere,
     )
-    manager = _task_manager(config, on, hosted, observers, sender)
-    store = AgentStore(on.database)
+    intake = Intake(
+        Addressees(hosted, known.elsewhere.hostings),
+        Station(on.installation, config.delegation_depth, on.ids),
+        clock=on.clock,
+        most_seconds=config.turn_seconds,
+    )
+    manager = _task_manager(config, on, intake, observers, sender)
     agents = AgentLifecycleManager(
-        store,
+        known.store,
         hosted=hosted,
         listeners=listeners,
         supervisor=on.supervisor,
@@ -139,7 +163,7 @@ def _runtime(
         config=config,
         agents=agents,
         hosted=hosted,
-        directory=TenantDirectory(store, hosted),
+        directory=known.directory,
         registry=registry,
         tasks=tasks,
         manager=manager,
@@ -167,7 +191,7 @@ def _runtime(
 def _task_manager(
     config: A2AConfig,
     on: Surroundings,
-    hosted: HostedAgents,
+    intake: Intake,
     observers: Sequence[TaskObserver],
     sender: PushSender,
 ) -> TaskManager:
@@ -216,7 +240,7 @@ def _task_manager(
         feeds=feeds,
         reporter=reporter,
         signals=signals,
-        hosted=hosted,
+        intake=intake,
         config=config,
         ids=on.ids,
     )

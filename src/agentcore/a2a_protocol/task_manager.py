@@ -21,7 +21,6 @@ from agentcore.a2a_protocol.errors import (
     TaskNotFound,
     UnsupportedOperation,
 )
-from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import (
     RUNNING,
@@ -32,10 +31,10 @@ from agentcore.a2a_protocol.models.task import (
     TaskRecord,
     TaskState,
 )
-from agentcore.a2a_protocol.models.turn import DEADLINE, Sent
-from agentcore.a2a_protocol.ports import InboundMessage
-from agentcore.a2a_protocol.tasks.content import agent_message, part_json, parts_of, texts
+from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.a2a_protocol.tasks.content import agent_message, part_json
 from agentcore.a2a_protocol.tasks.feeds import Feed, Feeds
+from agentcore.a2a_protocol.tasks.intake import Accepted, Intake
 from agentcore.a2a_protocol.tasks.journal import Desk, moment
 from agentcore.a2a_protocol.tasks.reports import Reporter
 from agentcore.a2a_protocol.tasks.signals import Signals
@@ -91,7 +90,7 @@ class TaskManager:
         feeds: Feeds,
         reporter: Reporter,
         signals: Signals,
-        hosted: HostedAgents,
+        intake: Intake,
         config: A2AConfig,
         ids: Ids,
     ) -> None:
@@ -102,7 +101,7 @@ class TaskManager:
         self._feeds = feeds
         self._reporter = reporter
         self._signals = signals
-        self._hosted = hosted
+        self._intake = intake
         self._config = config
         self._ids = ids
 
@@ -120,7 +119,7 @@ class TaskManager:
             return await self._new(sent)
         for _ in range(TRIES):
             stored = await self._owned(sent.owner, sent.task_id, sent.agent)
-            hosting = self._hosted.choose(stored.record.agent_id)
+            hosting = await self._intake.addressee(sent, stored.record.agent_id)
             if not hosting.repeats and await self._store.said(sent.key) is not None:
                 return Begun(stored.record, stored.snapshot)
             if sent.context_id and sent.context_id != stored.record.context_id:
@@ -131,18 +130,22 @@ class TaskManager:
             _check_open(stored.record)
             if stored.record.state in RUNNING:
                 await self._turn_over(stored.record)
-            elif begun := await self._continued(sent, stored, hosting):
+            elif begun := await self._continued(
+                self._intake.accept(sent, hosting, stored.record.body), stored
+            ):
                 return begun
         raise Conflict(f"the task {sent.task_id} is changed by others all the time")
 
     async def reply(self, sent: Sent) -> JsonObject | None:
         """The message by which an agent answers without a task; None where it takes one."""
-        hosting = None if sent.task_id else self._hosted.choose(sent.named)
+        hosting = None if sent.task_id else await self._intake.addressee(sent)
         if hosting is None or hosting.reply is None:
             return None
         context_id = sent.context_id or str(self._ids.new())
         message: JsonObject = {**sent.message, "contextId": context_id}
-        inbound = self._inbound("", hosting, sent, message, self._config.blocking_seconds)
+        seconds = self._config.blocking_seconds
+        accepted = replace(self._intake.accept(sent, hosting), seconds=seconds)
+        inbound = self._intake.message(accepted, "", message)
         said = await hosting.reply(inbound)
         if said is None:
             return None
@@ -286,7 +289,8 @@ class TaskManager:
         return stored
 
     async def _new(self, sent: Sent) -> Begun:
-        hosting = self._hosted.choose(sent.named)
+        hosting = await self._intake.addressee(sent)
+        accepted = self._intake.accept(sent, hosting)
         now = moment(self._clock.now())
         task_id = str(self._ids.new())
         context_id = sent.context_id or str(self._ids.new())
@@ -295,7 +299,7 @@ class TaskManager:
             "id": task_id,
             "contextId": context_id,
             "status": {"state": TaskState.SUBMITTED.value, "timestamp": timestamp(now)},
-            "metadata": {AGENT_ID: hosting.agent_id},
+            "metadata": {AGENT_ID: hosting.agent_id, **accepted.kept},
         }
         record = TaskRecord(
             task_id=task_id,
@@ -315,7 +319,7 @@ class TaskManager:
         stored = jsonvalue.dumps(message)
         key = None if hosting.repeats else sent.key
         if await self._store.begin(record, key=key, message=stored, event=first.body):
-            turn = self._start(record, snapshot, hosting, sent, message)
+            turn = self._start(record, snapshot, accepted, message)
             self._signals.announce(task_id)
             return Begun(record, snapshot, turn)
         known = await self._store.said(sent.key)
@@ -324,11 +328,11 @@ class TaskManager:
         again = await self._owned(sent.owner, known.task_id)
         return Begun(again.record, again.snapshot)
 
-    async def _continued(self, sent: Sent, stored: StoredTask, hosting: Hosting) -> Begun | None:
+    async def _continued(self, accepted: Accepted, stored: StoredTask) -> Begun | None:
         """A new turn of a task that waits for its client; None when somebody was faster."""
-        record, snapshot = stored.record, stored.snapshot
+        record, snapshot, sent = stored.record, stored.snapshot, accepted.sent
         now = moment(self._clock.now())
-        key = None if hosting.repeats else sent.key
+        key = None if accepted.hosting.repeats else sent.key
         message: JsonObject = {
             **sent.message,
             "taskId": record.task_id,
@@ -353,36 +357,14 @@ class TaskManager:
         if feed := self._feeds.find(record.task_id):
             feed.tell(change.events)
         self._signals.announce(record.task_id)
-        turn = self._start(changed, snapshot, hosting, sent, message)
-        return Begun(changed, snapshot, turn)
+        return Begun(changed, snapshot, self._start(changed, snapshot, accepted, message))
 
     def _start(
-        self,
-        record: TaskRecord,
-        snapshot: TaskSnapshot,
-        hosting: Hosting,
-        sent: Sent,
-        message: JsonObject,
+        self, record: TaskRecord, snapshot: TaskSnapshot, accepted: Accepted, message: JsonObject
     ) -> Turn:
-        seconds = min(sent.deadline_seconds or self._config.turn_seconds, self._config.turn_seconds)
-        inbound = self._inbound(record.task_id, hosting, sent, message, seconds)
-        return self._turns.start(record, snapshot, hosting, inbound, seconds=seconds)
-
-    def _inbound(
-        self, task_id: str, hosting: Hosting, sent: Sent, message: JsonObject, seconds: float
-    ) -> InboundMessage:
-        parts = parts_of(message)
-        return InboundMessage(
-            message_id=str(message.get("messageId", "")),
-            text=texts(parts),
-            data=tuple(part.data for part in parts if isinstance(part.data, dict)),
-            parts=parts,
-            metadata={key: value for key, value in sent.all_metadata.items() if key != DEADLINE},
-            context_id=str(message.get("contextId", "")),
-            task_id=task_id,
-            agent_id=hosting.agent_id,
-            principal=sent.principal,
-            deadline=self._clock.now() + timedelta(seconds=seconds),
+        inbound = self._intake.message(accepted, record.task_id, message)
+        return self._turns.start(
+            record, snapshot, accepted.hosting, inbound, seconds=accepted.seconds
         )
 
     async def _turn_over(self, record: TaskRecord, seconds: float | None = None) -> None:

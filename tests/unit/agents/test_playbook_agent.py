@@ -55,6 +55,9 @@ class RecordedTask:
     async def reject(self, reason: str) -> None:
         self.ended = ("rejected", reason)
 
+    async def relay(self, event: JsonObject) -> None:
+        self.artifacts.append(event)
+
     def report(
         self,
         *,

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from agentcore.a2a_protocol.models.remote import TrustedOrigin
+
 
 class A2AConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,6 +21,24 @@ class A2AConfig(BaseModel):
     )
     push_anywhere: bool = Field(
         default=False, description="Whether webhooks may be at private and loopback addresses."
+    )
+    agents_anywhere: bool = Field(
+        default=False,
+        description="Whether registered agents may be at private and loopback addresses.",
+    )
+    trusted: tuple[TrustedOrigin, ...] = Field(
+        (), description="Places of agents that get a credential, or private tasks."
+    )
+    agent_silence_seconds: float = Field(
+        60.0, gt=0, description="Seconds without a byte after which a remote agent counts as lost."
+    )
+    agent_max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024,
+        description="Most bytes that are read of a remote agent's stream.",
+    )
+    delegation_depth: int = Field(
+        10, ge=1, le=32, description="Most agents that a task may come through, this one included."
     )
     conformance_agent: bool = Field(
         default=False,

@@ -17,13 +17,18 @@ DEADLINE = "deadline_seconds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """``message`` is a ``Message`` of A2A 1.0; ``agent`` the one whose own address was used."""
+    """``message`` is a ``Message`` of A2A 1.0; ``agent`` the one whose own address was used.
+
+    ``traceparent`` is the request's, where it has one; ``trace_id`` it has in any case.
+    """
 
     principal: Principal
     message: JsonObject
     metadata: JsonObject = field(default_factory=dict)
     tenant: str = ""
     agent: str = ""
+    traceparent: str = ""
+    trace_id: str = ""
 
     @property
     def owner(self) -> Owner:

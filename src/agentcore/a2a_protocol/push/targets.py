@@ -1,4 +1,4 @@
-"""Where webhooks may be: not inside. Checked when one is named, and again at each connection.
+"""Where webhooks and agents may be: not inside. Checked when one is named, and when connecting.
 
 A name may lead to another address each time it is looked up; so what counts is the address that is
 connected to, and nothing is followed from there.
@@ -41,17 +41,25 @@ def check_url(url: str, *, anywhere: bool) -> None:
     Raises:
         InvalidParams: not an absolute URL of HTTP, or it names a private address.
     """
+    if why := fault_in(url, anywhere=anywhere):
+        raise InvalidParams(
+            f"{url[:120]!r} cannot be a webhook: {why}",
+            hint="give a public address; AGENTCORE_A2A__PUSH_ANYWHERE allows others",
+        )
+
+
+def fault_in(url: str, *, anywhere: bool) -> str:
+    """Why nothing is sent to ``url``; empty where it may be."""
     try:
         parsed = urlsplit(url)
         host, _ = parsed.hostname, parsed.port
-    except ValueError as exc:
-        raise _refused(url, "it cannot be read") from exc
+    except ValueError:
+        return "it cannot be read"
     if len(url) > LONGEST_URL or parsed.scheme not in {"http", "https"} or not host:
-        raise _refused(url, "it has to be an absolute URL of http or https")
+        return "it has to be an absolute URL of http or https"
     if parsed.username is not None or parsed.password is not None:
-        raise _refused(url, "it holds a user name or password")
-    if not anywhere and not _may_be_outside(host):
-        raise _refused(url, "its address is private")
+        return "it holds a user name or password"
+    return "" if anywhere or _may_be_outside(host) else "its address is private"
 
 
 class GuardedResolver(AbstractResolver):
@@ -73,10 +81,10 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def open_session(*, anywhere: bool) -> aiohttp.ClientSession:
-    """A client for webhooks, to be closed; it keeps no cookies and reads no proxy settings."""
+def open_session(*, anywhere: bool, connections: int = CONNECTIONS) -> aiohttp.ClientSession:
+    """A client for webhooks and agents, to be closed; no cookies, no proxies."""
     connector = aiohttp.TCPConnector(
-        limit=CONNECTIONS,
+        limit=connections,
         # What was looked up a moment ago may lead elsewhere by now.
         use_dns_cache=False,
         resolver=None if anywhere else GuardedResolver(),
@@ -107,10 +115,3 @@ def _literal(name: str) -> str | None:
         return str(IPv4Address(socket.inet_aton(name)))
     except OSError:
         return None
-
-
-def _refused(url: str, why: str) -> InvalidParams:
-    return InvalidParams(
-        f"{url[:120]!r} cannot be a webhook: {why}",
-        hint="give a public address; AGENTCORE_A2A__PUSH_ANYWHERE allows others",
-    )

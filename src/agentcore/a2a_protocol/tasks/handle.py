@@ -10,7 +10,8 @@ from agentcore.a2a_protocol.errors import TaskEnded
 from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL, Part, TaskState
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json, storable_text
 from agentcore.a2a_protocol.tasks.journal import TaskJournal
-from agentcore.a2a_protocol.tasks.snapshot import artifact_event, status_event
+from agentcore.a2a_protocol.tasks.relay import relayed
+from agentcore.a2a_protocol.tasks.snapshot import TASK, artifact_event, status_event
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -104,6 +105,18 @@ class HostedTask:
 
     async def reject(self, reason: str) -> None:
         await self._say(TaskState.REJECTED, reason)
+
+    async def relay(self, event: JsonObject) -> None:
+        self._check_open()
+        if TASK in event:
+            # What is here already is compared by what is stored.
+            await self._journal.flush()
+        snapshot, state = self._journal.snapshot, self._journal.state
+        for each in relayed(snapshot, event, state, now=self._clock.now(), ids=self._ids):
+            self._journal.say(each)
+        state = self._journal.state
+        self.ended = state in TERMINAL or state in INTERRUPTED
+        await (self._journal.flush() if self.ended else self._journal.room())
 
     def report(
         self,
