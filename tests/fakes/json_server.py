@@ -23,7 +23,7 @@ class JsonServer:
 
 @contextmanager
 def json_server(answers: Mapping[str, object]) -> Iterator[JsonServer]:
-    """``answers`` by path; an empty object at any other."""
+    """``answers`` by path, with its query or without; an empty object at any other."""
     asked: list[tuple[str, object]] = []
 
     class Routes(BaseHTTPRequestHandler):
@@ -37,7 +37,8 @@ def json_server(answers: Mapping[str, object]) -> Iterator[JsonServer]:
 
         def _answer(self, posted: object) -> None:
             asked.append((self.path, posted))
-            body = json.dumps(answers.get(self.path.partition("?")[0], {})).encode()
+            usual = answers.get(self.path.partition("?")[0], {})
+            body = json.dumps(answers.get(self.path, usual)).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     from agentcore.kit.errors import AgentCoreError, StartupError
 
     try:
-        app(list(arguments))
+        _command()(list(arguments))
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except AgentCoreError as error:
@@ -94,6 +95,12 @@ def run(arguments: Sequence[str]) -> int:
         typer.echo(f"agentcore: {shown(f'{where}{error.strerror or error}')}", err=True)
         return 1
     return 0
+
+
+@cache
+def _command() -> Callable[[list[str]], object]:
+    """Made once: reading the signatures of all commands takes longer than most of them."""
+    return typer.main.get_command(app)
 
 
 def _forget_output() -> None:

@@ -11,3 +11,4 @@ Token = Annotated[
     str | None,
     typer.Option("--token", envvar="AGENTCORE_TOKEN", help="A token instead of an own one."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what the service answers, as JSON.")]

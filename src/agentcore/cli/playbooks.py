@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 import typer
 
 from agentcore.cli.config import ConfigFile
-from agentcore.cli.options import Token, Url
+from agentcore.cli.foreign import shown
+from agentcore.cli.options import AsJson, Token, Url
 from agentcore.cli.tables import cell_text, show_table
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
 
+if TYPE_CHECKING:
+    from agentcore.cli.client import ServiceClient
+
 app = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)
-Limit = Annotated[int, typer.Option(min=1, max=200, help="How many, from the newest on.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many, from the newest on.")]
 CHANGED = ("what", "change", "before", "after")
-TRIED = ("experiment", "delta", "seen by", "with it", "without it", "difference", "better", "worse")
 WINS_AT = 20
+PAGE = 200
+LONGEST_LINE = 300
 
 
 @app.command("show")
 def show_playbook(
     agent_id: str,
     task: Annotated[str, typer.Option(help="Choose what fits this task.")] = "",
+    budget: Annotated[int, typer.Option(min=16, max=200_000, help="Most tokens.")] = 2000,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -32,43 +40,63 @@ def show_playbook(
     """Print an agent's playbook as its prompts see it."""
     from agentcore.cli.client import connect
 
-    rendered = connect(url, token, config).get(f"{_of(agent_id)}/render", task=task)
-    typer.echo(rendered.get("text"))
+    path = f"{_of(agent_id)}/render"
+    rendered = connect(url, token, config).get(path, task=task, budget=budget)
+    if as_json:
+        _echo_json(rendered)
+        return
+    text = str(rendered.get("text") or "")
+    typer.echo(shown(text, len(text)) if text else "the playbook is empty")
 
 
 @app.command("evolve")
 def evolve_playbook(
     agent_id: str,
-    force: Annotated[bool, typer.Option(help="Also with few traces.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also with few new traces.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
 ) -> None:
-    """Ask for an evolution of an agent's playbook."""
+    """Ask for an evolution of an agent's playbook; with few new traces, nothing comes of it."""
     from agentcore.cli.client import connect
 
     answer = connect(url, token, config).post(
         "/internal/context/evolution/trigger", {"agent_id": agent_id, "force": force}
     )
-    typer.echo(f"enqueued at position {answer.get('position')}")
+    if as_json:
+        _echo_json(answer)
+        return
+    typer.echo(
+        f"enqueued at position {answer.get('position')}; `ace status` tells what became of it"
+    )
 
 
 @app.command("status")
 def evolution_status(
-    agent_id: str, url: Url = None, token: Token = None, config: ConfigFile = None
+    agent_id: str,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+    config: ConfigFile = None,
 ) -> None:
     """Show how far an agent's evolution is."""
     from agentcore.cli.client import connect
 
-    path = f"/internal/context/evolution/status/{quote(agent_id, safe='')}"
-    for name, value in connect(url, token, config).get(path).items():
-        typer.echo(f"{name}: {cell_text(value)}")
+    path = f"/internal/context/evolution/status/{_segment(agent_id)}"
+    found = connect(url, token, config).get(path)
+    if as_json:
+        _echo_json(found)
+        return
+    for name, value in found.items():
+        typer.echo(f"{name}: {'never' if value is None else shown(cell_text(value))}")
 
 
 @app.command("history")
 def history(
     agent_id: str,
     limit: Limit = 20,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -76,15 +104,21 @@ def history(
     """List the versions of a playbook, newest first."""
     from agentcore.cli.client import connect
 
-    found = connect(url, token, config).get(f"{_of(agent_id)}/history", limit=limit)
-    rows = [{**item, "version": item.get("result_version")} for item in _items(found)]
-    show_table(rows, ("version", "kind", "generated_at", "reasoning"))
+    found = _paged(connect(url, token, config), f"{_of(agent_id)}/history", limit)
+    if as_json:
+        _echo_json(found)
+        return
+    for one in _items(found):
+        head = (f"{one.get('result_version'):>6}", one.get("kind"), one.get("generated_at"))
+        _echo_entry("  ".join(map(str, head)), one)
+    _echo_rest(found, limit)
 
 
 @app.command("deltas")
 def deltas(
     agent_id: str,
     limit: Limit = 20,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -92,8 +126,16 @@ def deltas(
     """List what was proposed, and what was decided about it."""
     from agentcore.cli.client import connect
 
-    found = connect(url, token, config).get(f"{_of(agent_id)}/deltas", limit=limit)
-    show_table(_items(found), ("delta_id", "kind", "applied", "reason", "confidence", "reasoning"))
+    found = _paged(connect(url, token, config), f"{_of(agent_id)}/deltas", limit)
+    if as_json:
+        _echo_json(found)
+        return
+    for one in _items(found):
+        became = f"version {one.get('result_version')}" if one.get("applied") else "not applied"
+        sure = f"confidence {_number(one.get('confidence')):.2f}"
+        head = (one.get("delta_id"), one.get("kind"), became, one.get("reason"), sure)
+        _echo_entry("  ".join(map(str, head)), one)
+    _echo_rest(found, limit)
 
 
 @app.command("diff")
@@ -101,8 +143,9 @@ def diff(
     agent_id: str,
     before: Annotated[int, typer.Argument(min=1, metavar="FROM")],
     after: Annotated[
-        int | None, typer.Argument(min=1, metavar="[TO]", help="Not given: the newest.")
+        int | None, typer.Argument(min=1, metavar="TO", help="Not given: the newest.")
     ] = None,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -112,6 +155,9 @@ def diff(
 
     bounds = {"from": before} if after is None else {"from": before, "to": after}
     found = connect(url, token, config).get(f"{_of(agent_id)}/diff", **bounds)
+    if as_json:
+        _echo_json(found)
+        return
     rows = [*_changed(found)]
     typer.echo(f"from version {found.get('from_version')} to {found.get('to_version')}")
     if rows:
@@ -124,6 +170,7 @@ def diff(
 def rollback(
     agent_id: str,
     version: Annotated[int, typer.Argument(min=1, help="The version whose content comes back.")],
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -132,6 +179,9 @@ def rollback(
     from agentcore.cli.client import connect
 
     done = connect(url, token, config).post(f"{_of(agent_id)}/rollback", {"version": version})
+    if as_json:
+        _echo_json(done)
+        return
     typer.echo(f"version {done.get('version')} has the content of version {version}")
 
 
@@ -141,6 +191,7 @@ def experiment(
     start: Annotated[str, typer.Option(metavar="DELTA", help="Try this delta first.")] = "",
     stop: Annotated[str, typer.Option(metavar="EXPERIMENT", help="End this one first.")] = "",
     limit: Limit = 10,
+    as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
     config: ConfigFile = None,
@@ -155,11 +206,17 @@ def experiment(
         service.post(path, {"delta_id": start})
     if stop:
         service.post(f"{path}/{quote(stop, safe='')}/stop", {})
-    rows = [row for one in _items(service.get(path, limit=limit)) for row in _tried(one)]
-    if not rows:
+    found = _paged(service, path, limit)
+    if as_json:
+        _echo_json(found)
+        return
+    for one in _items(found):
+        for line in _tried(one):
+            typer.echo(shown(line))
+    if not _items(found):
         typer.echo("nothing was tried yet")
         return
-    show_table(rows, TRIED)
+    _echo_rest(found, limit)
     typer.echo(
         "Rates are means with 95 % intervals that hold at every look. Evidence of better or "
         f"worse decides at {WINS_AT}."
@@ -167,7 +224,52 @@ def experiment(
 
 
 def _of(agent_id: str) -> str:
-    return f"/internal/context/playbooks/{quote(agent_id, safe='')}"
+    return f"/internal/context/playbooks/{_segment(agent_id)}"
+
+
+def _segment(agent_id: str) -> str:
+    """The agent's id in a path; what the service cannot be asked for is refused here."""
+    if not agent_id or "/" in agent_id or agent_id in {".", ".."}:
+        raise InvalidInput(
+            f"no agent with a playbook is called {agent_id!r}: it could not stand in a URL",
+            hint="`agentcore agents` lists registered agents",
+        )
+    return quote(agent_id, safe="")
+
+
+def _paged(service: ServiceClient, path: str, limit: int) -> JsonObject:
+    """``limit`` items, however many pages that takes; ``next_cursor`` where there are more."""
+    items: list[JsonValue] = []
+    cursor: JsonValue = None
+    while len(items) < limit:
+        asked: dict[str, str | int] = {"limit": min(PAGE, limit - len(items))}
+        if cursor is not None:
+            asked["cursor"] = str(cursor)
+        page = service.get(path, **asked)
+        found = objects_of(page.get("items"))
+        items += found
+        cursor = page.get("next_cursor")
+        if cursor is None or not found:
+            break
+    return {"items": items, "next_cursor": cursor}
+
+
+def _echo_json(answer: JsonObject) -> None:
+    # Escaped: what foreign texts hold may steer a terminal.
+    typer.echo(json.dumps(answer, indent=2))
+
+
+def _echo_entry(head: str, entry: JsonObject) -> None:
+    """A line for what is looked for, and one for the reason, however long that is."""
+    typer.echo(shown(head))
+    reason = " ".join(str(entry.get("reasoning") or "").split())
+    if reason:
+        typer.echo(f"        {shown(reason, LONGEST_LINE)}")
+
+
+def _echo_rest(page: JsonObject, limit: int) -> None:
+    if page.get("next_cursor") is not None:
+        typer.echo(f"there are older ones: --limit {10 * limit}")
 
 
 def _items(page: JsonObject) -> list[JsonObject]:
@@ -179,15 +281,25 @@ def _changed(found: JsonObject) -> Iterator[JsonObject]:
         sides = {side: _short(one.get(side)) for side in ("before", "after")}
         yield {"what": one.get("key"), "change": one.get("change"), **sides}
     for one in objects_of(found.get("bullets")):
-        sides = {side: _bullet(one.get(side)) for side in ("before", "after")}
+        before, after = _bullet(one.get("before")), _bullet(one.get("after"))
+        if before and after and before[0] == after[0]:
+            # Nothing but the counts has changed.
+            after = ("", after[1])
+        sides = {"before": " ".join(before), "after": " ".join(after)}
         yield {"what": one.get("id"), "change": one.get("change"), **sides}
 
 
-def _bullet(placed: JsonValue) -> str:
+def _bullet(placed: JsonValue) -> tuple[str, ...]:
+    """What it says and where, and its counts."""
     if not isinstance(placed, dict) or not isinstance(bullet := placed.get("bullet"), dict):
-        return ""
-    counts = f"+{bullet.get('helpful')} -{bullet.get('harmful')}"
-    return f"{placed.get('section')}: {bullet.get('text')} ({counts})"
+        return ()
+    marks = [
+        str(bullet[name]) if name == "status" else name
+        for name, usual in (("status", "active"), ("pinned", False))
+        if bullet.get(name, usual) != usual
+    ]
+    said = f"{placed.get('section')}: {bullet.get('text')}"
+    return " ".join([said, *marks]), f"(+{bullet.get('helpful')} -{bullet.get('harmful')})"
 
 
 def _short(value: JsonValue) -> str:
@@ -195,28 +307,28 @@ def _short(value: JsonValue) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def _tried(one: JsonObject) -> Iterator[JsonObject]:
-    """A line for the canary, and one for the hold-out where it came to that."""
-    ended = f": {one.get('outcome')}" if one.get("phase") == "ended" else ""
+def _tried(one: JsonObject) -> Iterator[str]:
+    """What is known of the canary, and of the hold-out where it came to that."""
     watched = isinstance(one.get("watch"), dict)
-    named = {"experiment": one.get("experiment_id"), "delta": one.get("delta_id")}
-    stage = "canary: better" if watched else f"{one.get('stage')} %{ended}"
-    yield {**named, "seen by": stage, **_compared(one.get("canary"))}
+    stand = f"ended: {one.get('outcome')}" if one.get("phase") == "ended" else "running"
+    yield f"experiment {one.get('experiment_id')}  {stand}"
+    yield f"  delta {one.get('delta_id')}"
+    told = "better" if watched else f"{one.get('stage')} % of the tasks"
+    yield from _compared(f"canary, {told}", one.get("canary"))
     if watched:
-        yield {"seen by": f"90 %{ended}", **_compared(one.get("watch"))}
+        yield from _compared("hold-out", one.get("watch"))
 
 
-def _compared(found: JsonValue) -> JsonObject:
+def _compared(title: str, found: JsonValue) -> Iterator[str]:
     if not isinstance(found, dict):
-        return {}
+        return
     low, high = _number(found.get("difference_low")), _number(found.get("difference_high"))
-    return {
-        "with it": _estimate(found.get("with_delta")),
-        "without it": _estimate(found.get("without_delta")),
-        "difference": f"{low:+.2f} to {high:+.2f}",
-        "better": f"{_number(found.get('evidence_better')):.3g}",
-        "worse": f"{_number(found.get('evidence_worse')):.3g}",
-    }
+    better, worse = _number(found.get("evidence_better")), _number(found.get("evidence_worse"))
+    yield f"  {title}"
+    yield f"    with it     {_estimate(found.get('with_delta'))}"
+    yield f"    without it  {_estimate(found.get('without_delta'))}"
+    yield f"    difference  {low:+.2f} to {high:+.2f}"
+    yield f"    evidence    better {better:.3g}, worse {worse:.3g}"
 
 
 def _estimate(found: JsonValue) -> str:
