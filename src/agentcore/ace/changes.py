@@ -6,6 +6,7 @@ scalars are replaced. Removing takes an explicit operation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -81,15 +82,16 @@ def _merge(
 def _extend(
     path: tuple[str, ...], value: JsonValue, found: list[JsonValue], out: list[Operation]
 ) -> None:
+    known = set(map(_meaning, found))
     missing: list[JsonValue] = []
     for item in value if isinstance(value, list) else [value]:
-        if not any(_same(item, known) for known in (*found, *missing)):
+        if (meaning := _meaning(item)) not in known:
+            known.add(meaning)
             missing.append(item)
     if missing:
         out.append(Extend(path=path, items=tuple(missing)))
 
 
-def _same(one: JsonValue, other: JsonValue) -> bool:
-    if isinstance(one, str) and isinstance(other, str):
-        return normalised(one) == normalised(other)
-    return type(one) is type(other) and one == other
+def _meaning(item: JsonValue) -> object:
+    """The same for items that need not stand in a list twice."""
+    return normalised(item) if isinstance(item, str) else (json.dumps(item, sort_keys=True),)

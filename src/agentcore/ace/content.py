@@ -87,7 +87,8 @@ BulletText = Annotated[str, AfterValidator(_bullet_text)]
 SectionName = Annotated[str, AfterValidator(_section_name)]
 BulletId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 Evidence = Annotated[tuple[str, ...], AfterValidator(lambda items: items[-MOST_EVIDENCE:])]
-Count = Annotated[int, Field(ge=0, lt=2**31)]
+MOST_COUNTED = 2**31 - 1
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 
 
 class Bullet(BaseModel):

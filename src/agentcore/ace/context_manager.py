@@ -98,8 +98,8 @@ class ContextManager:
             await self._agents.ensure(agent_id, principal)
         owner = await self._owner(agent_id, principal, UnknownAgent)
         with self._cache.writing(agent_id):
-            playbook = await self._ledger.create(agent_id, initial_context)
-            await self._keep_private(agent_id, principal)
+            mark = MARKED if principal is not None and principal.private else {}
+            playbook = await self._ledger.create(agent_id, initial_context, mark)
             await self._cache.written(owner.tenant, playbook)
         return playbook
 

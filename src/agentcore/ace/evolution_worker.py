@@ -100,10 +100,16 @@ class EvolutionWorker:
         self._stopped.set()
 
     async def _scan(self) -> None:
-        free = self._config.ace_worker_queue_size - len(self._queue)
-        for agent_id in await self._evolution.waiting(free):
-            self._remember(agent_id)
         self._next_scan = self._clock.monotonic() + RESCAN_SECONDS
+        free = self._config.ace_worker_queue_size - len(self._queue)
+        try:
+            due = await self._evolution.waiting(free)
+        except AgentCoreError as error:
+            # Evolutions that are under way have been paid for: they must not end with this.
+            log.warning("nobody knows which evolutions are due", code=error.code)
+            return
+        for agent_id in due:
+            self._remember(agent_id)
 
     async def _process_batch(self, requests: Sequence[str]) -> None:
         """Start all of them, and wait for a free place.

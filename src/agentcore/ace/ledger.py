@@ -59,7 +59,9 @@ class PlaybookLedger:
         self._clock = clock
         self._ids = ids
 
-    async def create(self, agent_id: str, context: Mapping[str, JsonValue]) -> ContextPlaybook:
+    async def create(
+        self, agent_id: str, context: Mapping[str, JsonValue], metadata: JsonObject = EMPTY
+    ) -> ContextPlaybook:
         """Version 1. An empty playbook that nobody has written to yet gives way.
 
         Raises:
@@ -75,6 +77,7 @@ class PlaybookLedger:
             content=content,
             created_at=now,
             updated_at=now,
+            metadata=metadata,
         )
         entry = seed(playbook, str(self._ids.new()))
 

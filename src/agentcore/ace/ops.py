@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from agentcore.ace.content import (
+    MOST_COUNTED,
     MOST_EVIDENCE,
     RESERVED,
     Bullet,
@@ -34,6 +35,7 @@ from agentcore.ace.errors import InvalidOperation
 from agentcore.kit.jsonvalue import JsonObject
 
 MOST_OPERATIONS = 500
+COUNTS = ("helpful", "harmful", "neutral", "support")
 Path = Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
 
 
@@ -111,12 +113,7 @@ class Tag(_Change):
     support: Count = 0
 
     def _changes(self, old: Bullet, version: int) -> Mapping[str, object]:
-        return {
-            "helpful": old.helpful + self.helpful,
-            "harmful": old.harmful + self.harmful,
-            "neutral": old.neutral + self.neutral,
-            "support": old.support + self.support,
-        }
+        return {name: _total(getattr(old, name), getattr(self, name)) for name in COUNTS}
 
 
 class Remove(_Operation):
@@ -150,10 +147,7 @@ class Merge(_Operation):
         merged = kept.bullet.model_copy(
             update={
                 "text": kept.bullet.text if self.text is None else self.text,
-                "helpful": sum(bullet.helpful for bullet in everyone),
-                "harmful": sum(bullet.harmful for bullet in everyone),
-                "neutral": sum(bullet.neutral for bullet in everyone),
-                "support": sum(bullet.support for bullet in everyone),
+                **{name: _total(*(getattr(one, name) for one in everyone)) for name in COUNTS},
                 "pinned": any(bullet.pinned for bullet in everyone),
                 "evidence": _joined(*(bullet.evidence for bullet in everyone), self.evidence),
                 "updated_v": version,
@@ -384,6 +378,11 @@ def _parse(index: int, item: JsonValue, internal: bool) -> Operation:  # noqa: F
         raise InvalidOperation(
             index, str(name), f"{where}: {reason}, given {_short(fault['input'])}"
         ) from exc
+
+
+def _total(*counts: int) -> int:
+    """Bounded: a sum that cannot be read again would take the whole playbook with it."""
+    return min(sum(counts), MOST_COUNTED)
 
 
 def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,13 +14,7 @@ from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.ports import Completion, LanguageModel, PromptMessage
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import (
-    AgentCoreError,
-    DeadlineExceeded,
-    InvalidInput,
-    NotFound,
-    TooManyRequests,
-)
+from agentcore.kit.errors import RPC_PRIVACY, AgentCoreError, DeadlineExceeded
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import CircuitBreaker
 
@@ -29,8 +23,13 @@ MOST_CALLS = 2
 LONGEST_ANSWER_TOKENS = 1024
 # An output token costs about four input ones (gpt-4o-mini: 0.60 and 0.15 USD per million).
 OUTPUT_PRICE = 4
-# Answers about our own request, which say nothing about the health of the model.
-NO_FAULT_OF_THE_MODEL = (InvalidInput, NotFound, TooManyRequests)
+
+
+def blames_the_model(error: Exception) -> bool:
+    """False for what is about our own request, such as who may see it: that says nothing of it."""
+    if not isinstance(error, AgentCoreError):
+        return True
+    return error.http_status >= 500 and error.rpc_code != RPC_PRIVACY
 
 
 class PaidModel:
@@ -78,7 +77,7 @@ class PaidModel:
     async def called(self, prompt: str, *, trace_id: str, private: bool) -> Completion:
         self._metrics.llm_requests.inc()
         try:
-            async with self.breaker.guard(ignoring=NO_FAULT_OF_THE_MODEL):
+            async with self.breaker.guard(blames=blames_the_model):
                 return await self._complete(prompt, trace_id, private=private)
         except AgentCoreError:
             self._metrics.llm_errors.inc()

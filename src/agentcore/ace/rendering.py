@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -213,12 +213,13 @@ def _page(lines: list[_Line], order: list[str]) -> str:
     if not lines:
         return ""
     out = [HEADING]
+    inside: defaultdict[str, list[str]] = defaultdict(list)
+    # Owner's items come first, in their own order; bullets by age.
+    for line in sorted(lines, key=lambda line: (line.bullet != "", line.age)):
+        inside[line.section].append(line.text)
     for section in order:
-        # Owner's items come first, in their own order; bullets by age.
-        inside = [line for line in lines if line.section == section]
-        inside.sort(key=lambda line: (line.bullet != "", line.age))
-        if inside:
-            out += [f"### {section}", *(line.text for line in inside)]
+        if section in inside:
+            out += [f"### {section}", *inside[section]]
     return "\n".join(out) + "\n"
 
 

@@ -9,7 +9,8 @@ from agentcore.kit.jsonvalue import JsonValue
 _SECRETS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?"
     r"(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-    "JSON web token": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+    # Not \b: it would begin anew behind each hyphen of what it reads to the end.
+    "JSON web token": r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     "API key": r"\b(?:sk|pk|rk|ac|xox[abprs]|gh[pousr]|github_pat|glpat|npm|hf)[-_]"
     r"[A-Za-z0-9_-]{16,}",
     "AWS key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",

@@ -96,16 +96,18 @@ class CircuitBreaker:
         self._probing = False
 
     @asynccontextmanager
-    async def guard(self, *, ignoring: tuple[type[Exception], ...] = ()) -> AsyncIterator[None]:
-        """Admit the block and report its outcome; errors in ``ignoring`` count as an answer."""
+    async def guard(
+        self, *, blames: Callable[[Exception], bool] = lambda _: True
+    ) -> AsyncIterator[None]:
+        """Admit the block and report its outcome; errors that ``blames`` denies tell nothing."""
         self.admit()
         try:
             yield
-        except ignoring:
-            self.succeeded()
-            raise
-        except Exception:
-            self.failed()
+        except Exception as error:
+            if blames(error):
+                self.failed()
+            else:
+                self.released()
             raise
         except BaseException:
             self.released()

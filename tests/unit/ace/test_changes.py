@@ -5,7 +5,7 @@ from hypothesis import given
 
 from agentcore.ace.changes import operations_of
 from agentcore.ace.errors import InvalidContent, InvalidOperation
-from agentcore.ace.ops import apply
+from agentcore.ace.ops import Extend, apply
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.unit.ace import strategies
 
@@ -85,3 +85,11 @@ def test_a_batch_stands_alone() -> None:
         operations_of({"ops": [], "goals": []}, {})
     with pytest.raises(InvalidOperation):
         operations_of({"ops": {}}, {})
+
+
+def test_long_lists_are_merged_in_time() -> None:
+    """Comparing each with each would take minutes, and all others would wait."""
+    items: list[JsonValue] = [f"goal {number}" for number in range(30_000)]
+    (extended,) = operations_of({"goals": [*items, *items]}, {"goals": ["Goal 7."]})
+    assert isinstance(extended, Extend)
+    assert len(extended.items) == 29_999

@@ -12,8 +12,13 @@ from agentcore.ace.errors import (
     EvolutionRateLimited,
 )
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
-from agentcore.kit.errors import DeadlineExceeded, InvalidInput, Unavailable
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.resilience import CircuitOpen
+from agentcore.llm_gateway.errors import (
+    PrivacyViolationError,
+    PrivateProviderUnavailable,
+    UpstreamRateLimited,
+)
 from tests.fakes.context import ContextWorld
 from tests.fakes.language_model import ScriptedModel, adding, proposing, reflecting
 
@@ -115,12 +120,26 @@ async def test_circuit_breaker_half_open_after_recovery_timeout(
     assert world.sample("ace_circuit_breaker_state") == 0
 
 
-async def test_requests_that_we_got_wrong_do_not_open_the_breaker(
-    world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidInput("too long"),
+        EvolutionModelUnknown("m"),
+        PrivacyViolationError("nobody may see it"),
+        PrivateProviderUnavailable("not now"),
+        UpstreamRateLimited("too often"),
+    ],
+    ids=lambda error: error.code,
+)
+async def test_what_one_playbook_asks_in_vain_does_not_close_the_door_to_all_others(
+    world: ContextWorld,
+    playbook: ContextPlaybook,
+    traces: list[ExecutionTrace],
+    error: AgentCoreError,
 ) -> None:
-    world.model.answers = [InvalidInput("too long"), EvolutionModelUnknown("m")]
+    world.model.answers = [error]
     for _ in range(6):
-        with pytest.raises((InvalidInput, EvolutionModelUnknown)):
+        with pytest.raises(type(error)):
             await world.generator.generate(playbook, traces)
     assert world.sample("ace_circuit_breaker_state") == 0
 

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from agentcore.ace.errors import EvolutionModelUnknown, EvolutionQueueFull
-from agentcore.ace.evolution_worker import FIRST_PAUSE, LONGEST_PAUSE, RESCAN_SECONDS, TASK
+from agentcore.ace.evolution import Evolution
+from agentcore.ace.evolution_worker import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    RESCAN_SECONDS,
+    TASK,
+    EvolutionWorker,
+)
 from agentcore.ace.models import ACEConfig
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.supervisor import Supervisor
@@ -47,6 +55,33 @@ async def test_worker_processes_queue(fast: ContextWorld) -> None:
         assert (await fast.contexts.get_playbook(name)).version == 2
         assert (await fast.contexts.evolution_status(name)).pending_traces == 0
     assert fast.supervisor.health()[TASK].state == "finished"
+
+
+class Blind:
+    """An evolution whose database cannot say who is due."""
+
+    def __init__(self, evolution: Evolution) -> None:
+        self.evolve = evolution.evolve
+
+    async def waiting(self, limit: int) -> list[str]:
+        raise Unavailable("the database is away")
+
+
+async def test_who_is_due_may_be_unknown_for_a_while(fast: ContextWorld) -> None:
+    await agents(fast, "a")
+    fast.model.answers = [proposing(adding("Name the receiver.", quote=ERROR))]
+    worker = EvolutionWorker(
+        FAST,
+        fast.queue,
+        cast("Evolution", Blind(fast.evolution)),
+        supervisor=fast.supervisor,
+        clock=fast.clock,
+    )
+    await worker.start()
+    await fast.contexts.trigger_evolution("a")
+    await worker.stop()
+    assert (await fast.contexts.get_playbook("a")).version == 2
+    assert fast.supervisor.health()[TASK].restarts == 0
 
 
 async def test_batch_processing(fast: ContextWorld) -> None:

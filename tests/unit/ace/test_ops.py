@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcore.ace.content import Draft
+from agentcore.ace.content import MOST_COUNTED, Draft
 from agentcore.ace.errors import InvalidOperation
 from agentcore.ace.ops import (
     Add,
     Applied,
+    Merge,
     Operation,
+    Tag,
     apply,
     parse_operations,
     replay,
@@ -188,3 +190,17 @@ def test_evidence_keeps_the_newest() -> None:
         Draft.of(apply(first, parse_operations(tags), version=3).content).bullets()
     ).bullet
     assert bullet.evidence == tuple(f"t{n}" for n in range(10, 30))
+
+
+@pytest.mark.parametrize(
+    "grow",
+    [Tag(id="b1", helpful=MOST_COUNTED, support=MOST_COUNTED), Merge(ids=("b1", "b2"))],
+    ids=["tag", "merge"],
+)
+def test_no_count_grows_beyond_what_can_be_read_again(grow: Operation) -> None:
+    start = apply({}, [Add(section="s", text="One."), Add(section="s", text="Two.")], version=2)
+    most = [Tag(id=name, helpful=MOST_COUNTED, harmful=MOST_COUNTED) for name in ("b1", "b2")]
+    full = apply(start.content, most, version=3)
+    grown = apply(full.content, [grow], version=4)
+    assert Draft.of(grown.content).place("b1").bullet.helpful == MOST_COUNTED
+    assert apply(grown.content, grown.inverse, version=5).content == full.content

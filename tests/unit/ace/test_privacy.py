@@ -7,6 +7,7 @@ import pytest
 from agentcore.a2a_protocol.ports import TaskOutcome
 from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.observer import ContextObserver
+from agentcore.ace.privacy import MARKED
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.playbooks import made_delta
 
@@ -60,7 +61,11 @@ async def test_a_private_callers_task_leaves_a_private_trace(
 async def test_what_a_private_caller_writes_makes_the_playbook_private(
     world: ContextWorld,
 ) -> None:
-    await world.contexts.create_playbook("agent-123", {"goals": ["win"]}, principal=SECRETIVE)
+    made = await world.contexts.create_playbook(
+        "agent-123", {"goals": ["win"]}, principal=SECRETIVE
+    )
+    # At once: whoever dies after the first transaction leaves nothing unmarked.
+    assert made.metadata == MARKED
     await world.captured(1)
     assert await evolved(world) is True
 

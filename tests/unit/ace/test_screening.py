@@ -74,3 +74,9 @@ def test_a_name_that_says_secret_hides_its_value(name: str, hidden: bool) -> Non
     assert (masked(name, "value") == "[secret]") is hidden
     assert masked(name, None) is None
     assert masked(name, value=True) is True
+
+
+def test_what_begins_like_a_token_again_and_again_is_read_in_time() -> None:
+    """From each beginning to the end would take minutes, and all others would wait."""
+    text = "eyJ-" * 100_000
+    assert scrubbed(text) == text

@@ -63,13 +63,18 @@ async def test_a_success_forgives_earlier_failures(clock: ManualClock) -> None:
     assert tested.state == "closed"
 
 
-async def test_ignored_errors_and_cancellation_are_no_failures(clock: ManualClock) -> None:
+async def test_what_nobody_is_blamed_for_tells_nothing_and_cancellation_neither(
+    clock: ManualClock,
+) -> None:
     tested = breaker(clock)
+    await fail(tested, 2)
     for _ in range(5):
         with pytest.raises(InvalidInput):
-            async with tested.guard(ignoring=(InvalidInput,)):
+            async with tested.guard(blames=lambda error: not isinstance(error, InvalidInput)):
                 raise InvalidInput("bad request")
-    await fail(tested, 3)
+    assert tested.state == "closed"
+    await fail(tested, 1)
+    assert tested.state == "open", "the failures before are not forgiven"
     clock.advance(60)
     with pytest.raises(asyncio.CancelledError):
         async with tested.guard():
