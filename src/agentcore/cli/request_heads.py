@@ -1,7 +1,8 @@
-"""HTTP/1.1 under uvicorn with heads of requests that come soon and are not too large.
+"""HTTP/1.1 under uvicorn with requests that come soon, and heads that are not too large.
 
 A head is read before anybody is asked who they are. Neither uvicorn nor its parser bounds it, and
-the parser copies what it has of a field with each part that arrives.
+the parser copies what it has of a field with each part that arrives. Nor do they bound the time in
+which a body comes: who sends a byte now and then has a connection for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from agentcore.cli.turns import Turns
 
 LARGEST_HEAD = 64 * 1024
 HEAD_SECONDS = 30.0
+# Of a body so many bytes come in as many seconds, or its sender is too slow.
+BODY_SECONDS = 30.0
+LEAST_BYTES = 16 * 1024
 # Clients keep idle connections for a while (httpx 5 s, aiohttp 15, load balancers 60). A request
 # that is sent while the server closes its connection is lost: the client has to be the first.
 KEEP_ALIVE_SECONDS = 75
@@ -23,13 +27,19 @@ REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 class BoundedHeads(Turns):
     """Whoever sends more than ``LARGEST_HEAD`` before a head's end, or has not come to it
     ``HEAD_SECONDS`` after its begin, is disconnected. What comes with the first or last part of a
-    head counts as a part of it.
+    head counts as a part of it. So is who sends less than ``LEAST_BYTES`` of an unfinished body in
+    ``BODY_SECONDS``, unless it is the server that does not read.
     """
 
     head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _in_head = True
+    _in_body = False
+    _body_bytes = 0
+    _body_timer: asyncio.TimerHandle | None = None
+    _waited = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
         super().connection_made(transport)
@@ -37,6 +47,7 @@ class BoundedHeads(Turns):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_ends()
+        self.body_ends()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -45,11 +56,16 @@ class BoundedHeads(Turns):
 
     def on_headers_complete(self) -> None:
         self._head_ends()
+        self._in_body = True
         super().on_headers_complete()
 
-    def head_goes_on(self, data: bytes) -> None:
+    def goes_on(self, data: bytes) -> None:
         """To be called with what was received when the parser has read it."""
-        if not self._in_head or self.transport.is_closing():
+        if not self._in_head:
+            if self._in_body:
+                self._body_goes_on(len(data))
+            return
+        if self.transport.is_closing():
             return
         if self._head_timer is None:
             self._head_begins()
@@ -73,6 +89,32 @@ class BoundedHeads(Turns):
             self._head_begins()
         else:
             self._refuse(b"408 Request Timeout")
+
+    def _body_goes_on(self, size: int) -> None:
+        if self._body_timer is None and not self.transport.is_closing():
+            self._body_begins()
+        self._body_bytes += size
+
+    def _body_begins(self) -> None:
+        self._body_bytes = 0
+        self._waited = self.flow.read_paused
+        self._body_timer = self.loop.call_later(self.body_seconds, self._slow)
+
+    def body_ends(self) -> None:
+        """To be called at the end of each message."""
+        self._in_body = False
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _slow(self) -> None:
+        # Where the server did not read at either end, it may not have done so in between.
+        if self._body_bytes >= LEAST_BYTES or self._waited or self.flow.read_paused:
+            self._body_begins()
+            return
+        if not self.cycle.response_started:
+            self.transport.write(REFUSED % b"408 Request Timeout")
+        self.transport.close()
 
     @property
     def _answering(self) -> bool:

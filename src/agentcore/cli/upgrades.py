@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 
 from agentcore.cli.corking import Corked
+from agentcore.cli.old_clients import unchunked
 from agentcore.cli.request_heads import BoundedHeads
 
 OFFER = frozenset({b"upgrade", b"http2-settings"})
@@ -37,7 +38,7 @@ class PlainHttp(BoundedHeads):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-            self.head_goes_on(data)
+            self.goes_on(data)
         except httptools.HttpParserError:
             self.logger.warning(INVALID)
             self.send_400_response(INVALID)
@@ -50,9 +51,12 @@ class PlainHttp(BoundedHeads):
     def on_headers_complete(self) -> None:
         if not self._declined():
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                unchunked(self.cycle)
 
     def on_message_complete(self) -> None:
         if not self._declined():
+            self.body_ends()
             super().on_message_complete()
 
     def _should_upgrade(self) -> bool:

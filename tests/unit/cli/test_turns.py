@@ -82,7 +82,6 @@ def answer(
 @given(
     method=st.sampled_from([b"GET", b"POST", b"HEAD"]),
     target=TARGETS,
-    version=st.sampled_from([b"1.1", b"1.0"]),
     close=st.booleans(),
     status=STATUSES,
     headers=HEADERS,
@@ -94,7 +93,6 @@ def answer(
 @example(
     method=b"HEAD",
     target=b"/",
-    version=b"1.1",
     close=False,
     status=200,
     headers=[(b"transfer-encoding", b"chunked")],
@@ -106,7 +104,6 @@ def answer(
 def test_both_say_the_same(
     method: bytes,
     target: bytes,
-    version: bytes,
     close: bool,
     status: int,
     headers: list[tuple[bytes, bytes]],
@@ -115,7 +112,7 @@ def test_both_say_the_same(
     pause: bool,
     twice: bool,
 ) -> None:
-    asked = request(method, target, version, b"Connection: close\r\n" if close else b"")
+    asked = request(method, target, b"1.1", b"Connection: close\r\n" if close else b"")
     messages = answer(status, headers, pieces, ended=ended)
 
     async def both() -> list[tuple[bytes, bool, list[Any]]]:
