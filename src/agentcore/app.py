@@ -17,7 +17,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match
@@ -158,6 +157,12 @@ class AgentCore(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         return self.doors(super().build_middleware_stack())
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
+
 
 def create_app(settings: Settings, reread: Callable[[], Settings] | None = None) -> FastAPI:
     """The application; its lifespan builds everything and takes it down again.
@@ -228,7 +233,8 @@ def _doors(
             origins={"/envs/": settings.training.server.allowed_origins},
         )
     return RequestScope(
-        ServerErrorMiddleware(entrance, handler=_answered),
+        entrance,
+        failed=_fault,
         metrics=RequestMetrics(registry),
         clock=SYSTEM_CLOCK,
         ids=Ids(),
@@ -359,6 +365,12 @@ def _document(app: FastAPI) -> None:
 def _mount_errors(app: FastAPI) -> None:
     for kind in (AgentCoreError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answered)
+
+
+async def _fault(scope: Scope, receive: Receive, send: Send) -> None:
+    """The server logs the traceback; the caller learns nothing of the inside."""
+    error = InternalError("an internal error occurred")
+    await error_response(scope["path"], error)(scope, receive, send)
 
 
 async def _answered(request: Request, error: Exception) -> Response:

@@ -30,6 +30,8 @@ MOST_NAMES = 256
 CHUNKED = b"transfer-encoding: chunked\r\n"
 CLOSE = b"connection: close\r\n"
 NO_BODY = frozenset({204, 304})
+# Timers of the event loop may fire this much early.
+TICK = 0.002
 
 # Names of headers that were found good before.
 _good: set[bytes] = {b"content-length"}
@@ -99,7 +101,49 @@ class Turn(RequestResponseCycle):
 
 
 class Turns(HttpToolsProtocol):
-    """uvicorn's protocol, with such turns for requests that ask for nothing special."""
+    """uvicorn's protocol, with such turns for requests that ask for nothing special.
+
+    One timer watches over many pauses between requests: to make and cancel one for each costs more
+    than all else that a pause takes.
+    """
+
+    _idle_since: float | None = None
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._close_after(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            # A request is on its way; its answer's end begins anew.
+            return
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > TICK:
+            self._close_after(left)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+    def _close_after(self, seconds: float) -> None:
+        handler = self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle_since = None
 
     def on_headers_complete(self) -> None:
         unusual = self.root_path or self.limit_concurrency is not None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agentcore.kit.access import Refuse
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError
+from agentcore.kit.outgoing import outgoing
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 RETRY_AFTER = 5
 GLANCE_SECONDS = 0.1
@@ -41,8 +42,8 @@ class Drain:
         self._parts = parts
         self._in_flight = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Set while draining, once nobody is left: nobody waits for it before.
         self._idle = asyncio.Event()
-        self._idle.set()
         self._listeners: list[Callable[[], None]] = []
         self.draining = False
         self.over = False
@@ -54,7 +55,6 @@ class Drain:
     def entered(self, task: asyncio.Task[Any] | None = None) -> None:
         """A request begins; ``task`` is cancelled when its time is up."""
         self._in_flight += 1
-        self._idle.clear()
         if task is not None:
             self._tasks.add(task)
 
@@ -62,7 +62,7 @@ class Drain:
         self._in_flight -= 1
         if task is not None:
             self._tasks.discard(task)
-        if self._in_flight == 0:
+        if self.draining and self._in_flight == 0:
             self._idle.set()
 
     async def drain(self, seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> bool:
@@ -72,6 +72,8 @@ class Drain:
         still runs is cut off.
         """
         self.draining = True
+        if self._in_flight == 0:
+            self._idle.set()
         for listener in self._listeners:
             listener()
         finished = await self._finished(seconds, hurry)
@@ -128,20 +130,14 @@ class DrainGate:
             return
         task = asyncio.current_task()
         self._drain.entered(task)
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        out, send = outgoing(scope, send)
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
             if not self._drain.over:
                 raise
             # An answer that has begun can only end early, which its length or encoding tells.
-            if not begun:
+            if not out.status:
                 await self._refuse(scope, receive, send, _stopped())
         finally:
             self._drain.left(task)

@@ -12,8 +12,8 @@ from agentcore.llm_gateway.asgi import STREAM_HEADERS, Header, Message, Receive,
 from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
 
-# A caller that leaves earlier is noticed by then.
-WATCH_AFTER_SECONDS = 0.05
+# A caller that leaves earlier is noticed after once to twice this time.
+WATCH_AFTER_SECONDS = 0.04
 # How often a reader is looked at within its time.
 GLANCES = 4
 
@@ -58,7 +58,9 @@ class Watches:
     """
 
     def __init__(self) -> None:
+        # Since the last glance, and since the one before.
         self._young: set[Watch] = set()
+        self._older: set[Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def over(self, answering: Coroutine[None, None, None], receive: Receive) -> None:
@@ -66,8 +68,7 @@ class Watches:
         watch = Watch(receive, _this_task())
         self._young.add(watch)
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
+            self._arm()
         try:
             await answering
         except asyncio.CancelledError:
@@ -75,13 +76,20 @@ class Watches:
                 raise
         finally:
             self._young.discard(watch)
+            self._older.discard(watch)
             watch.end()
+
+    def _arm(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._begin)
 
     def _begin(self) -> None:
         self._timer = None
-        for watch in self._young:
+        for watch in self._older:
             watch.begin()
-        self._young.clear()
+        self._older, self._young = self._young, set()
+        if self._older:
+            self._arm()
 
 
 def _this_task() -> asyncio.Task[Any]:

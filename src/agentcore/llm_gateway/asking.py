@@ -29,6 +29,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
     """
     body = form.parse(raw)
     presented: list[Header] = scope["headers"]
+    state = scope["state"]
     headers = dict(presented)
     principal = principal_of(scope)
     principal.require("llm")
@@ -38,28 +39,29 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
     if "provider" in body or regions is not None:
         # The document is ours alone; providers do not know the member.
         policy = policy_of(body.pop("provider", None), _listed(regions))
+    # By position, in the order of the fields: names would take three times as long.
     return ChatCall(
-        model=str(body["model"]),
-        body=body,
-        stream=body.get("stream") is True,
-        wants_usage=form.wants_usage(body),
-        requires_privacy=_private(presented, principal) or is_marked_private(body),
-        priority=_priority(headers, terms),
-        max_tokens=form.max_tokens(body),
-        prompt_bytes=len(raw),
-        tenant=principal.tenant,
-        subject=principal.subject,
-        trace_id=str(scope["state"].get("trace_id", "")),
-        traceparent=str(scope["state"].get("traceparent", "")),
-        deadline=_deadline(headers, clock),
-        dialect=form.dialect,
-        policy=policy,
-        cache_seconds=_cache_seconds(headers),
-        key_id=principal.key_id or "",
-        agent=_name(headers, b"x-agentcore-agent"),
-        conversation=_name(headers, b"x-agentcore-conversation"),
-        terms=terms,
-        beta=_beta(presented) if b"anthropic-beta" in headers else "",
+        str(body["model"]),
+        body,
+        body.get("stream") is True,
+        form.wants_usage(body),
+        _private(presented, principal) or is_marked_private(body),
+        _priority(headers, terms),
+        form.max_tokens(body),
+        len(raw),
+        principal.tenant,
+        principal.subject,
+        str(state.get("trace_id", "")),
+        _deadline(headers, clock),
+        form.dialect,
+        policy,
+        _cache_seconds(headers),
+        str(state.get("traceparent", "")),
+        principal.key_id or "",
+        _name(headers, b"x-agentcore-agent"),
+        _name(headers, b"x-agentcore-conversation"),
+        terms,
+        _beta(presented) if b"anthropic-beta" in headers else "",
     )
 
 

@@ -7,16 +7,14 @@ gives the answers back in the caller's dialect. Wires are pure: no I/O, one obje
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 
 
-@dataclass(frozen=True, slots=True)
-class PlainReply:
+class PlainReply(NamedTuple):
     """A complete answer, verified to be one; ``body`` is ``document`` in bytes."""
 
     body: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ from prometheus_client.registry import Collector
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
+from agentcore.kit.outgoing import KEY, Outgoing
 from agentcore.observability.logs import REQUEST, RequestIds
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # W3C Trace Context, level 1, section 3.2: version-traceid-parentid-flags, ids not all zero.
@@ -86,18 +87,24 @@ class _Durations:
 
 
 class RequestScope:
-    """ASGI middleware; outermost, so that also refusals carry ids, logs and metrics."""
+    """ASGI middleware; outermost, so that also refusals carry ids, logs and metrics.
+
+    ``failed`` answers where the application raised before it had begun to; the error goes on to the
+    server, which logs it.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
+        failed: Callable[[Scope, Receive, Send], Awaitable[None]],
         metrics: RequestMetrics,
         clock: Clock,
         ids: Ids,
         write: Callable[..., None] = log.info,
     ) -> None:
         self._app = app
+        self._failed = failed
         self._metrics = metrics
         self._clock = clock
         self._ids = ids
@@ -110,22 +117,19 @@ class RequestScope:
         request_id = self._identify(scope)
         root = scope.get("root_path", "")
         began = self._clock.monotonic()
-        status = 0
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                given = message.get("headers", ())
-                message["headers"] = [*given, (b"x-request-id", request_id.encode())]
-            await send(message)
-
+        scope[KEY] = out = Outgoing(send, (b"x-request-id", request_id.encode()))
         self._metrics.busy += 1
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, out.send)
+        except Exception:
+            if not out.status:
+                await self._failed(scope, receive, out.send)
+            raise
         finally:
             self._metrics.busy -= 1
-            self._record(scope, root, status or 499, self._clock.monotonic() - began)
+            # It refers to the server's side of the request, and that to the scope.
+            del scope[KEY]
+            self._record(scope, root, out.status or 499, self._clock.monotonic() - began)
 
     def _identify(self, scope: Scope) -> str:
         given = parent = None
@@ -135,28 +139,28 @@ class RequestScope:
             elif name == b"traceparent":
                 parent = TRACEPARENT.fullmatch(value.strip())
         own = "" if given and parent else self._ids.hex()
-        request_id = given.group().decode() if given else _dashed(own)
+        request_id = given.group().decode() if given else own
         trace_id = parent.group(1).decode() if parent else own
-        scope.setdefault("state", {}).update(
-            request_id=request_id,
-            trace_id=trace_id,
-            traceparent=parent.group().decode() if parent else "",
-        )
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["trace_id"] = trace_id
+        state["traceparent"] = parent.group().decode() if parent else ""
         REQUEST.set(RequestIds(request_id, trace_id))
         return request_id
 
     def _record(self, scope: Scope, root: str, status: int, seconds: float) -> None:
         route = route_template(scope, root)
         self._metrics.answered(route, _method(scope), status, seconds)
-        if not scope["path"].startswith(QUIET):
+        path, state = scope["path"], scope["state"]
+        if not path.startswith(QUIET):
             self._write(
                 "request",
                 method=scope["method"],
-                path=scope["path"],
+                path=path,
                 status=status,
                 seconds=round(seconds, 4),
-                request_id=scope["state"]["request_id"],
-                trace_id=scope["state"]["trace_id"],
+                request_id=state["request_id"],
+                trace_id=state["trace_id"],
             )
 
 
@@ -172,11 +176,6 @@ def route_template(scope: Scope, root: str) -> str:
     mount = str(scope.get("root_path", "")).removeprefix(root)
     # What a mount answers itself, as static files do, is labelled by the mount.
     return mount if mount and hasattr(route, "routes") else mount + path
-
-
-def _dashed(digits: str) -> str:
-    """The usual form of a UUID."""
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _method(scope: Scope) -> str:

@@ -134,3 +134,50 @@ async def test_a_common_answer_is_framed_and_its_connection_kept(length: bytes |
     )
     framed = b"2\r\nab\r\n0\r\n\r\n" if length is None else b"ab"
     assert (written.partition(b"\r\n\r\n")[2], closed) == (framed, False)
+
+
+async def test_an_idle_connection_is_closed_once_nobody_asks_for_long_enough() -> None:
+    release = asyncio.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await release.wait()
+        for message in answer(200, [(b"content-length", b"1")], [b"x"], ended=False):
+            await send(message)
+
+    config = uvicorn.Config(application, log_config=None, lifespan="off", timeout_keep_alive=100)
+    config.load()
+    wire, state, loop = Wire(), ServerState(), asyncio.get_running_loop()
+    protocol = PlainHttp(config, state, {}, loop)
+    protocol.connection_made(wire)
+
+    async def asked(path: bytes) -> None:
+        protocol.data_received(request(b"POST", path, b"1.1"))
+        await asyncio.sleep(0)
+
+    await asked(b"/")
+    timer = protocol.timeout_keep_alive_task
+    assert timer is not None
+    # Its time is up while a request is answered: nothing is closed, and its end begins anew.
+    await asked(b"/slow")
+    assert protocol.timeout_keep_alive_task is timer
+    timer.cancel()
+    protocol.timeout_keep_alive_handler()
+    assert not wire.is_closing()
+    assert protocol.timeout_keep_alive_task is None
+    release.set()
+    await asyncio.gather(*state.tasks)
+    # Its time is up, but the last answer is not that old.
+    later = protocol.timeout_keep_alive_task
+    assert later is not None
+    later.cancel()
+    protocol.timeout_keep_alive_handler()
+    assert not wire.is_closing()
+    last = protocol.timeout_keep_alive_task
+    assert last is not None
+    assert last is not later
+    protocol.timeout_keep_alive = 0
+    protocol.timeout_keep_alive_handler()
+    assert wire.is_closing()
+    protocol.connection_lost(None)
+    assert protocol.timeout_keep_alive_task is None

@@ -6,6 +6,9 @@ import json
 import pytest
 
 from agentcore.kit.clock import SystemClock
+from agentcore.llm_gateway import answering
+from agentcore.llm_gateway.answering import Watches
+from agentcore.llm_gateway.asgi import Message
 from agentcore.llm_gateway.ingress import OpenAIEndpoint
 from agentcore.llm_gateway.models import CallRecord
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
@@ -46,6 +49,30 @@ async def test_a_caller_that_leaves_cancels_the_upstream_call(
         call.leave()
     await eventually(lambda: upstream.cut_off)
     assert [line.status for line in lines] == ["cancelled"]
+
+
+async def test_only_answers_that_take_long_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "WATCH_AFTER_SECONDS", 0.0)
+    watches, begun = Watches(), 0
+    release = asyncio.Event()
+
+    async def receive() -> Message:
+        nonlocal begun
+        begun += 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def answered() -> None:
+        await release.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watches.over(answered(), receive))
+        await eventually(lambda: begun == 1)
+        release.set()
+    # One that ends between two glances is never looked after.
+    await watches.over(asyncio.sleep(0), receive)
+    await watches.over(asyncio.sleep(0), receive)
+    assert begun == 1
 
 
 async def test_a_caller_that_stops_reading_loses_its_stream(

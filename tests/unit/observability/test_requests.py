@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from agentcore.kit.ids import Ids
 from agentcore.observability.requests import RequestMetrics, RequestScope
@@ -17,6 +17,10 @@ from tests.fakes.asgi import client
 from tests.fakes.clock import ManualClock
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+async def fault(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse({"code": "internal"}, 500)(scope, receive, send)
 
 
 @pytest.fixture
@@ -27,7 +31,8 @@ def app(registry: CollectorRegistry, clock: ManualClock, ids: Ids) -> RequestSco
     mounted = Starlette(routes=[Route("/step", show)])
     files = Mount("/static", StaticFiles(directory=Path(__file__).parent))
     inner = Starlette(routes=[Route("/things/{name}", show), Mount("/envs/a", mounted), files])
-    return RequestScope(inner, metrics=RequestMetrics(registry), clock=clock, ids=ids)
+    metrics = RequestMetrics(registry)
+    return RequestScope(inner, failed=fault, metrics=metrics, clock=clock, ids=ids)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,41 @@ async def test_mounted_routes_are_labelled_with_their_prefix(
         if sample.name == "http_requests_total"
     }
     assert counted == {"/envs/a/step", "/static", "/envs/a"}
+
+
+async def test_who_raises_before_the_answer_is_answered_for_and_told_on(
+    registry: CollectorRegistry, clock: ManualClock, ids: Ids
+) -> None:
+    begins = False
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        if begins:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise LookupError("inside")
+
+    metrics = RequestMetrics(registry)
+    lines: list[dict[str, object]] = []
+    app = RequestScope(
+        broken,
+        failed=fault,
+        metrics=metrics,
+        clock=clock,
+        ids=ids,
+        write=lambda _, **members: lines.append(members),
+    )
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    for status, begins in ((500, False), (200, True)):  # noqa: B007 - the application reads it
+        sent.clear()
+        with pytest.raises(LookupError):
+            await app({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, send)
+        assert [each["status"] for each in sent if "status" in each] == [status]
+        assert b"x-request-id" in dict(sent[0]["headers"])
+        assert lines[-1]["status"] == status
+    assert metrics.busy == 0

@@ -359,13 +359,13 @@ class HybridRouter:
         call = trip.call
         upstream = target.provider.upstream_model(call.model) or call.model
         return Outcome(
-            id=self._ids.new(),
-            call=call,
-            destination=there,
-            price=self.accounts.prices.price(there.name, upstream),
-            reason=_reason(trip, there),
-            status=SUCCESS,
-            began=trip.began,
+            self._ids.new(),
+            call,
+            there,
+            self.accounts.prices.price(there.name, upstream),
+            _reason(trip, there),
+            SUCCESS,
+            trip.began,
             attempts=len(trip.attempts) + 1,
         )
 
@@ -398,7 +398,7 @@ class HybridRouter:
             )
             return Answer(begun, decision, stream)
         target.breaker.succeeded()
-        told = outcome._replace(usage=reply.usage, written=len(reply.body))
+        told = outcome.replied(reply.usage, len(reply.body))
         return Answer(told, decision, reply, self._settle(hold, told))
 
     def _settle(self, hold: Hold, outcome: Outcome) -> Decimal | None:
@@ -429,22 +429,23 @@ class HybridRouter:
         cooling = target.cool_until - now
         open_breaker = target.breaker.state == "open"
         why = "failed too often" if open_breaker else condition.why
+        # By position, in the order of the fields: names would take three times as long.
         return ProviderState(
-            name=there.name,
-            self_hosted=there.self_hosted,
-            private=there.private,
-            serves=True if upstream else None if provider.served_models() is None else False,
-            available=condition.available and not open_breaker,
-            has_capacity=condition.has_capacity and cooling <= 0,
-            load=condition.load,
-            outstanding=condition.outstanding,
-            price=None if upstream is None else self.accounts.prices.price(there.name, upstream),
-            why="rate limited" if cooling > 0 else why,
-            retry_after=max(cooling, condition.retry_after, COOLING_SECONDS),
-            wait=None if cooling > 0 else condition.wait,
-            traits=there.traits,
-            speaks=call.dialect in provider.dialects,
-            pace=target.meter.pace,
+            there.name,
+            there.self_hosted,
+            there.private,
+            True if upstream else None if provider.served_models() is None else False,
+            condition.available and not open_breaker,
+            condition.has_capacity and cooling <= 0,
+            condition.load,
+            None if upstream is None else self.accounts.prices.price(there.name, upstream),
+            "rate limited" if cooling > 0 else why,
+            max(cooling, condition.retry_after, COOLING_SECONDS),
+            None if cooling > 0 else condition.wait,
+            there.traits,
+            target.meter.pace,
+            call.dialect in provider.dialects,
+            condition.outstanding,
         )
 
 
