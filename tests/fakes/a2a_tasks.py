@@ -11,7 +11,8 @@ from agentcore.a2a_protocol.models.task import Owner, TaskRecord, TaskState
 from agentcore.a2a_protocol.tasks.feeds import Feed
 from agentcore.a2a_protocol.tasks.journal import Desk, TaskJournal
 from agentcore.a2a_protocol.tasks.snapshot import TASK, TaskSnapshot, numbered
-from agentcore.a2a_protocol.tasks.store import Change, VersionedTaskStore
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
@@ -53,7 +54,7 @@ async def begin(
     made = made or record()
     body = numbered(1, {TASK: made.body}).body
     message = b'{"messageId":"m0","role":"ROLE_USER","parts":[{"text":"hello"}]}'
-    assert await store.begin(made, key=key, message=message, event=body)
+    assert await store.begin(Beginning(record=made, key=key, message=message, event=body))
     return made
 
 

@@ -25,7 +25,8 @@ from agentcore.a2a_protocol.push.sender import MOST_ATTEMPTS, PushSender
 from agentcore.a2a_protocol.push.store import Push, PushStore
 from agentcore.a2a_protocol.push.targets import open_session
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
-from agentcore.a2a_protocol.tasks.store import Change, VersionedTaskStore
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.writes.store import Change
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, object_of
 from tests.fakes.a2a import at, scripted, served

@@ -56,7 +56,7 @@ class Scene:
 
     async def until(self, begun: Begun, words: bytes) -> None:
         """Wait until a follower hears these."""
-        async with aclosing(self.runtime.manager.follow(begun.record, 0)) as events:
+        async with aclosing(self.runtime.followers.follow(begun.record, 0)) as events:
             async for event in events:
                 if event is not None and words in event.body:
                     return

@@ -15,10 +15,14 @@ from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.ports import AgentEvent, LifecycleListener
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.kit.clock import Clock
+from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
+
+# At most so many at once ask the database who owns an agent.
+LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class AgentLifecycleManager:
         self._supervisor = supervisor
         self._clock = clock
         self._ids = ids
+        self._asked: dict[str, asyncio.Future[Owner | None]] = {}
+        self._looking = asyncio.Semaphore(LOOKS)
 
     async def register(
         self, card: AgentCard, principal: Principal, *, agent_id: str | None = None
@@ -88,9 +94,15 @@ class AgentLifecycleManager:
             await self._tell_registered(record)
 
     async def owner(self, agent_id: str) -> Owner | None:
-        """Who owns the agent; None when there is no such agent."""
-        found = await self._store.find(agent_id)
-        return None if found is None else found.owner
+        """Who owns the agent; None when there is no such agent.
+
+        The end of each task asks: those who come before a look begins share it.
+        """
+        asked = self._asked.get(agent_id)
+        if asked is None:
+            asked = self._asked[agent_id] = asyncio.get_running_loop().create_future()
+            self._supervisor.spawn(f"owner of {agent_id}", self._look_up(agent_id, asked))
+        return await asyncio.shield(asked)
 
     async def get(self, agent_id: str, principal: Principal) -> AgentRecord:
         found = await self._store.find(agent_id)
@@ -140,6 +152,19 @@ class AgentLifecycleManager:
         event = _event(ended)
         await self._tell([listener.agent_terminated(event) for listener in self._listeners])
         return ended
+
+    async def _look_up(self, agent_id: str, asked: asyncio.Future[Owner | None]) -> None:
+        async with self._looking:
+            # Who asks from now on may have changed what this look does not see yet.
+            del self._asked[agent_id]
+            try:
+                found = await self._store.find(agent_id)
+            except AgentCoreError as error:
+                asked.set_exception(error)
+            else:
+                asked.set_result(None if found is None else found.owner)
+            finally:
+                asked.cancel()
 
     async def _tell_registered(self, record: AgentRecord) -> None:
         event = _event(record)

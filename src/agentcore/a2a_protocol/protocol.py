@@ -21,6 +21,7 @@ from agentcore.a2a_protocol.models.task import TERMINAL, TaskRecord
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.a2a_protocol.push.configs import Hearing, PushConfigs
 from agentcore.a2a_protocol.task_manager import Begun, TaskManager
+from agentcore.a2a_protocol.tasks.following import Followers
 from agentcore.a2a_protocol.tasks.snapshot import TASK
 from agentcore.a2a_protocol.views import history_of, listing, owner_of, paged
 from agentcore.kit import jsonvalue
@@ -59,9 +60,11 @@ class SpecMethods:
         wires: LateWires,
         config: A2AConfig,
         *,
+        followers: Followers,
         cards: ExtendedCards,
         pushes: PushConfigs,
     ) -> None:
+        self._followers = followers
         self._cards = cards
         self._pushes = pushes
         self._manager = manager
@@ -191,7 +194,7 @@ class SpecMethods:
             return _once(jsonvalue.dumps({"message": message}))
         begun = await self._begun(sent, options, caller)
         last = None if begun.turn is not None else _last_event(caller)
-        if last is not None and await self._manager.resumable(begun.record, last):
+        if last is not None and await self._followers.resumable(begun.record, last):
             return self._events_behind(begun.record, last)
         return self._events_behind(
             begun.record, begun.record.version, begun.snapshot.rendered(history=history)
@@ -207,7 +210,7 @@ class SpecMethods:
                 f"the task {record.task_id} has ended: {record.state}",
                 hint="GetTask has all of it",
             )
-        if last is not None and await self._manager.resumable(record, last):
+        if last is not None and await self._followers.resumable(record, last):
             return self._events_behind(record, last)
         return self._events_behind(record, record.version, stored.snapshot.rendered())
 
@@ -220,7 +223,7 @@ class SpecMethods:
         async def told() -> AsyncGenerator[ServerEvent]:
             if body:
                 yield ServerEvent(body, str(after))
-            async with aclosing(self._manager.follow(record, after)) as events:
+            async with aclosing(self._followers.follow(record, after)) as events:
                 async for event in events:
                     yield HEARTBEAT if event is None else ServerEvent(event.body, str(event.seq))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,12 +30,15 @@ from agentcore.a2a_protocol.remote.opening import Elsewhere, open_elsewhere
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
+from agentcore.a2a_protocol.tasks.following import Followers
+from agentcore.a2a_protocol.tasks.grouped import GroupedTaskStore
 from agentcore.a2a_protocol.tasks.intake import Intake
 from agentcore.a2a_protocol.tasks.journal import Desk
 from agentcore.a2a_protocol.tasks.reports import Reporter
 from agentcore.a2a_protocol.tasks.signals import BothSignals, Channel, ChannelSignals, Signals
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.turns import Turns
+from agentcore.a2a_protocol.tasks.upkeep import Upkeep
 from agentcore.a2a_protocol.views import TaskViews
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
@@ -55,6 +58,8 @@ class A2ARuntime:
     registry: MethodRegistry
     tasks: Tasks
     manager: TaskManager
+    followers: Followers
+    upkeep: Upkeep
     dispatcher: Dispatcher
     cards: Cards
     wires: LateWires
@@ -101,7 +106,7 @@ async def open_runtime(
     directory = TenantDirectory(store, cards.hosted)
     async with open_elsewhere(config, wires, directory, on.database, on.clock) as elsewhere:
         runtime = _runtime(on, cards, Agents(store, directory, elsewhere), observers, listeners)
-        on.supervisor.start("a2a-tasks", runtime.manager.watch)
+        on.supervisor.start("a2a-tasks", runtime.upkeep.watch)
         if config.push:
             on.supervisor.start("a2a-push", runtime.sender.watch)
         on.supervisor.start("a2a-wire", wires.warm)
@@ -109,7 +114,7 @@ async def open_runtime(
         try:
             yield runtime
         finally:
-            await _close(runtime.manager)
+            await _close(runtime.upkeep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +147,7 @@ def _runtime(
         clock=on.clock,
         anywhere=config.push_anywhere,
     )
-    intake = Intake(
-        Addressees(hosted, known.elsewhere.hostings),
-        Station(on.installation, config.delegation_depth, on.ids),
-        clock=on.clock,
-        most_seconds=config.turn_seconds,
-    )
-    manager = _task_manager(config, on, intake, observers, sender)
+    side = _task_side(config, on, _intake(config, on, known, hosted), observers, sender)
     agents = AgentLifecycleManager(
         known.store,
         hosted=hosted,
@@ -157,7 +156,7 @@ def _runtime(
         clock=on.clock,
         ids=on.ids,
     )
-    tasks = TaskViews(manager)
+    tasks = TaskViews(side.manager)
     register_methods(registry, agents, tasks)
     return A2ARuntime(
         config=config,
@@ -166,13 +165,16 @@ def _runtime(
         directory=known.directory,
         registry=registry,
         tasks=tasks,
-        manager=manager,
+        manager=side.manager,
+        followers=side.followers,
+        upkeep=side.upkeep,
         dispatcher=Dispatcher(
             registry,
             SpecMethods(
-                manager,
+                side.manager,
                 wires,
                 config,
+                followers=side.followers,
                 cards=ExtendedCards(agents, cards),
                 pushes=PushConfigs(
                     pushes, on.clock, offered=config.push, anywhere=config.push_anywhere
@@ -188,15 +190,31 @@ def _runtime(
     )
 
 
-def _task_manager(
+def _intake(config: A2AConfig, on: Surroundings, known: Agents, hosted: HostedAgents) -> Intake:
+    return Intake(
+        Addressees(hosted, known.elsewhere.hostings),
+        Station(on.installation, config.delegation_depth, on.ids),
+        clock=on.clock,
+        most_seconds=config.turn_seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSide:
+    manager: TaskManager
+    followers: Followers
+    upkeep: Upkeep
+
+
+def _task_side(
     config: A2AConfig,
     on: Surroundings,
     intake: Intake,
     observers: Sequence[TaskObserver],
     sender: PushSender,
-) -> TaskManager:
+) -> TaskSide:
     desk = Desk(
-        store=VersionedTaskStore(on.database),
+        store=GroupedTaskStore(on.database, on.supervisor),
         clock=on.clock,
         supervisor=on.supervisor,
         worker=str(on.ids.new()),
@@ -213,19 +231,15 @@ def _task_manager(
         metrics=on.metrics,
     )
 
-    def heard(task_id: str) -> None:
-        manager.heard(task_id)
+    followers = Followers(
+        desk.store, feeds, supervisor=on.supervisor, follow_seconds=config.follow_seconds
+    )
 
-    signals: Signals = sender
-    if on.channel is not None:
-        channel = ChannelSignals(
-            on.channel,
-            heard,
-            sender=desk.worker,
-            supervisor=on.supervisor,
-            clock=on.clock,
-        )
-        signals = BothSignals(sender, channel)
+    def heard(task_id: str) -> None:
+        followers.heard(task_id)
+        upkeep.heard(task_id)
+
+    signals = _signals(on, sender, heard, desk.worker)
     turns = Turns(
         desk,
         feeds=feeds,
@@ -234,22 +248,35 @@ def _task_manager(
         ids=on.ids,
         cancel_seconds=config.cancel_seconds,
     )
+    upkeep = Upkeep(desk, turns, reporter=reporter, signals=signals, config=config, ids=on.ids)
     manager = TaskManager(
         desk,
         turns,
-        feeds=feeds,
+        followers=followers,
         reporter=reporter,
         signals=signals,
         intake=intake,
         config=config,
         ids=on.ids,
     )
-    return manager
+    return TaskSide(manager, followers, upkeep)
 
 
-async def _close(manager: TaskManager) -> None:
+def _signals(
+    on: Surroundings, sender: PushSender, heard: Callable[[str], None], worker: str
+) -> Signals:
+    """Who is told that a task of this process has news: webhooks, and the other processes."""
+    if on.channel is None:
+        return sender
+    channel = ChannelSignals(
+        on.channel, heard, sender=worker, supervisor=on.supervisor, clock=on.clock
+    )
+    return BothSignals(sender, channel)
+
+
+async def _close(upkeep: Upkeep) -> None:
     try:
-        await manager.close()
+        await upkeep.close()
     except AgentCoreError as error:
         # The leases run out: the next process that looks fails these tasks.
         log.warning("running tasks could not be failed", reason=error.detail)

@@ -1,19 +1,11 @@
-"""Tasks: begun by messages, worked on by hosted agents, followed and cancelled from any process.
-
-A running task's row carries the lease of its process, renewed while the agent works. A process
-that died stops renewing; whoever looks next fails the task, so that it never stays working for
-ever.
-"""
+"""Tasks: begun by messages, worked on by hosted agents, cancelled from any process."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-
-import structlog
 
 from agentcore.a2a_protocol.errors import (
     InvalidParams,
@@ -26,14 +18,14 @@ from agentcore.a2a_protocol.models.task import (
     RUNNING,
     TERMINAL,
     Owner,
-    TaskEvent,
     TaskFilter,
     TaskRecord,
     TaskState,
 )
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json
-from agentcore.a2a_protocol.tasks.feeds import Feed, Feeds
+from agentcore.a2a_protocol.tasks.endings import cancelled
+from agentcore.a2a_protocol.tasks.following import Followers
 from agentcore.a2a_protocol.tasks.intake import Accepted, Intake
 from agentcore.a2a_protocol.tasks.journal import Desk, moment
 from agentcore.a2a_protocol.tasks.reports import Reporter
@@ -45,10 +37,10 @@ from agentcore.a2a_protocol.tasks.snapshot import (
     status_event,
     timestamp,
 )
-from agentcore.a2a_protocol.tasks.store import Change, Row, StoredTask
+from agentcore.a2a_protocol.tasks.store import StoredTask
 from agentcore.a2a_protocol.tasks.turns import Turn, Turns, Verdict
+from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change, Row
 from agentcore.kit import jsonvalue
-from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import Conflict
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -57,15 +49,6 @@ from agentcore.kit.jsonvalue import JsonObject
 AGENT_ID = "agentId"
 # How often a write that others keep overtaking is tried.
 TRIES = 10
-QUIET_SECONDS = 15.0
-# A process that heard no word of a cancellation notices it by then.
-LOOK_SECONDS = 1.0
-PRUNE_SECONDS = 600.0
-QUIET_LOOKS = 40
-# How long leaving waits for observers.
-TOLD_SECONDS = 10.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +70,7 @@ class TaskManager:
         desk: Desk,
         turns: Turns,
         *,
-        feeds: Feeds,
+        followers: Followers,
         reporter: Reporter,
         signals: Signals,
         intake: Intake,
@@ -98,7 +81,7 @@ class TaskManager:
         self._store = desk.store
         self._clock = desk.clock
         self._turns = turns
-        self._feeds = feeds
+        self._followers = followers
         self._reporter = reporter
         self._signals = signals
         self._intake = intake
@@ -197,89 +180,6 @@ class TaskManager:
                 return ended.snapshot.rendered()
         raise TaskNotCancelable(f"the task {task_id} could not be stopped before its end")
 
-    async def follow(self, record: TaskRecord, after: int) -> AsyncGenerator[TaskEvent | None]:
-        """The task's events behind ``after``, until a turn or the task ends.
-
-        None stands for a time without events. Events that the log has lost are passed over.
-        """
-        feed = self._feeds.hold(record.task_id, record.version)
-        try:
-            self._tail(record, feed)
-            while True:
-                events = feed.since(after)
-                if events is None:
-                    events = await self._store.events(record.task_id, after)
-                    after = after if events else feed.seq
-                for event in events:
-                    after = event.seq
-                    yield event
-                    if event.state in TERMINAL or (event.ends and after >= feed.seq):
-                        return
-                if events:
-                    continue
-                if feed.gone or record.state in TERMINAL:
-                    return
-                await feed.changed(after, QUIET_SECONDS)
-                if feed.seq <= after and not feed.gone:
-                    yield None
-        finally:
-            self._feeds.let_go(record.task_id, feed)
-
-    async def resumable(self, record: TaskRecord, after: int) -> bool:
-        """Whether the log still has every event behind ``after``."""
-        if after >= record.version:
-            return True
-        nearest = await self._store.events(record.task_id, after, 1)
-        return bool(nearest) and nearest[0].seq == after + 1
-
-    def heard(self, task_id: str) -> None:
-        """Another process has written to the task."""
-        if feed := self._feeds.find(task_id):
-            feed.poked.set()
-        if turn := self._turns.find(task_id):
-            self._desk.supervisor.spawn(f"look {task_id}", self._turns.look(turn))
-
-    async def watch(self) -> None:
-        """Renew leases, look for lost tasks, forget old ones; runs until cancelled."""
-        lease = self._desk.lease.total_seconds()
-        tended = pruned = -PRUNE_SECONDS - lease
-        while True:
-            now = self._clock.monotonic()
-            if now - tended >= lease / 3:
-                tended = now
-                await self.tend()
-            else:
-                await self._look()
-            if now - pruned >= PRUNE_SECONDS:
-                pruned = now
-                await self.prune()
-            await self._clock.sleep(min(lease / 3, LOOK_SECONDS))
-
-    async def tend(self) -> None:
-        await self._renew()
-        for task_id in await self._store.lost(self._clock.now(), self._lost):
-            self._signals.announce(task_id)
-        await self._reporter.tell_unreported()
-
-    async def prune(self) -> None:
-        now = self._clock.now()
-        while await self._store.prune(
-            tasks_before=now - timedelta(days=self._config.task_retention_days),
-            events_before=now - timedelta(hours=self._config.event_retention_hours),
-        ):
-            pass
-
-    async def close(self) -> None:
-        """Fail what is still running here: nobody will take it up. Observers hear of it."""
-        reason = "the service was stopped while this task was running"
-        await self._turns.stop(reason)
-        worker = self._desk.worker
-        await self._store.lost(
-            self._clock.now(), lambda record: self._failed(record, reason), worker=worker
-        )
-        await self._reporter.tell_unreported(worker=worker)
-        await self._reporter.told(TOLD_SECONDS)
-
     async def _owned(
         self, owner: Owner, task_id: str, agent: str = "", *, history: int | None = None
     ) -> StoredTask:
@@ -316,17 +216,23 @@ class TaskManager:
         )
         snapshot = TaskSnapshot(head=head, version=1, history=[message])
         first = numbered(1, {TASK: snapshot.rendered()})
-        stored = jsonvalue.dumps(message)
-        key = None if hosting.repeats else sent.key
-        if await self._store.begin(record, key=key, message=stored, event=first.body):
-            turn = self._start(record, snapshot, accepted, message)
-            self._signals.announce(task_id)
-            return Begun(record, snapshot, turn)
-        known = await self._store.said(sent.key)
-        if known is None:
-            raise Conflict("the message's task has just been deleted", hint="send it again")
-        again = await self._owned(sent.owner, known.task_id)
-        return Begun(again.record, again.snapshot)
+        new = Beginning(
+            record=record,
+            key=None if hosting.repeats else sent.key,
+            message=jsonvalue.dumps(message),
+            event=first.body,
+        )
+        if not await self._store.begin(new):
+            known = await (self._store.said(new.key) if new.key else self._store.peek(task_id))
+            if known is None:
+                raise Conflict("the message's task has just been deleted", hint="send it again")
+            # A commit whose answer was lost has begun this very task.
+            if known.task_id != task_id:
+                again = await self._owned(sent.owner, known.task_id)
+                return Begun(again.record, again.snapshot)
+        turn = self._start(record, snapshot, accepted, message)
+        self._signals.announce(task_id)
+        return Begun(record, snapshot, turn)
 
     async def _continued(self, accepted: Accepted, stored: StoredTask) -> Begun | None:
         """A new turn of a task that waits for its client; None when somebody was faster."""
@@ -354,8 +260,7 @@ class TaskManager:
         change = Change(record=changed, events=[numbered(changed.version, event)], messages=[said])
         if not await self._store.append(change):
             return None
-        if feed := self._feeds.find(record.task_id):
-            feed.tell(change.events)
+        self._followers.tell(record.task_id, change.events)
         self._signals.announce(record.task_id)
         return Begun(changed, snapshot, self._start(changed, snapshot, accepted, message))
 
@@ -375,93 +280,23 @@ class TaskManager:
     async def _until_over(self, record: TaskRecord) -> None:
         if record.state not in RUNNING:
             return
-        async with aclosing(self.follow(record, record.version)) as events:
+        async with aclosing(self._followers.follow(record, record.version)) as events:
             async for _ in events:
                 pass
 
     async def _cancelled(self, stored: StoredTask) -> bool:
         """Write the end of a task that does not run here; whether nobody was faster."""
-        record, now = stored.record, moment(self._clock.now())
-        event = status_event(record.body, TaskState.CANCELED, now)
-        change = self._ending(record, event, now)
+        record = stored.record
+        change = cancelled(record, moment(self._clock.now()))
         if not await self._store.append(change):
             return False
-        if feed := self._feeds.find(record.task_id):
-            feed.tell(change.events)
+        self._followers.tell(record.task_id, change.events)
         self._signals.announce(record.task_id)
         if record.lease_owner in {None, self._desk.worker}:
             self._reporter.ended(change.record)
         else:
             self._reporter.count(change.record)
         return True
-
-    def _lost(self, record: TaskRecord) -> Change:
-        return self._failed(record, "the process that ran this task was lost")
-
-    def _failed(self, record: TaskRecord, reason: str) -> Change:
-        now = moment(self._clock.now())
-        said = agent_message(
-            str(self._ids.new()), record.task_id, record.context_id, [{"text": reason}]
-        )
-        change = self._ending(
-            record, status_event(record.body, TaskState.FAILED, now, said), now, said
-        )
-        self._reporter.count(change.record)
-        return change
-
-    def _ending(
-        self, record: TaskRecord, event: JsonObject, now: datetime, said: JsonObject | None = None
-    ) -> Change:
-        told = numbered(record.version + 1, event)
-        snapshot = TaskSnapshot(head=record.body, version=record.version)
-        snapshot.apply(event)
-        state = told.state or record.state
-        rows = [] if said is None else [Row(seq=told.seq, name=None, body=jsonvalue.dumps(said))]
-        ended = replace(record, state=state, version=told.seq, body=snapshot.head, updated_at=now)
-        return Change(record=ended, events=[told], messages=rows)
-
-    def _tail(self, record: TaskRecord, feed: Feed) -> None:
-        """See to it that the feed hears what other processes write to the task."""
-        if not feed.tailed and not feed.local and record.state not in TERMINAL:
-            feed.tailed = True
-            self._desk.supervisor.spawn(f"tail {record.task_id}", self._tailed(record, feed))
-
-    async def _tailed(self, record: TaskRecord, feed: Feed) -> None:
-        quiet = 0
-        while feed.holders and not feed.gone:
-            await _within(self._config.follow_seconds, feed.poked.wait())
-            feed.poked.clear()
-            if feed.local:
-                continue
-            try:
-                events = await self._store.events(record.task_id, feed.seq)
-                feed.tell(events)
-                quiet = 0 if events else quiet + 1
-                if quiet >= QUIET_LOOKS:
-                    quiet = 0
-                    if await self._store.peek(record.task_id) is None:
-                        feed.close()
-            except StorageUnavailable as error:
-                log.warning("a task cannot be followed now", reason=error.detail)
-        feed.tailed = False
-
-    async def _renew(self) -> None:
-        ids = [turn.live.run.task_id for turn in self._turns]
-        if ids:
-            until = self._clock.now() + self._desk.lease
-            self._compare(await self._store.renew(self._desk.worker, ids, until), ids)
-
-    async def _look(self) -> None:
-        ids = [turn.live.run.task_id for turn in self._turns]
-        if ids:
-            self._compare(await self._store.versions(ids), ids)
-
-    def _compare(self, versions: dict[str, int], ids: list[str]) -> None:
-        """Look at the tasks of this process that somebody else may have written to."""
-        for task_id in ids:
-            turn = self._turns.find(task_id)
-            if turn and versions.get(task_id, -1) != turn.journal.record.version:
-                self._desk.supervisor.spawn(f"look {task_id}", self._turns.look(turn))
 
 
 async def _within(seconds: float, waiting: Awaitable[object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -81,6 +81,8 @@ class Database:
 
     async def rows(self, statement: Executable) -> Sequence[RowMapping]:
         """What one statement gives, as a unit of work of its own."""
+        if statement.is_select:
+            return await self.settle(statement)
 
         async def work(connection: AsyncConnection) -> Sequence[RowMapping]:
             return (await connection.execute(statement)).mappings().all()
@@ -98,6 +100,22 @@ class Database:
             return (await connection.execute(statement)).rowcount
 
         return await self.run(work)
+
+    async def settle(
+        self, statement: Executable, parameters: Mapping[str, object] | None = None
+    ) -> Sequence[RowMapping]:
+        """What one statement gives that commits by itself: one exchange instead of three.
+
+        It is repeated where the connection broke, and may have been done by then: only for
+        statements that read, or change nothing the second time.
+        """
+
+        async def once() -> Sequence[RowMapping]:
+            async with self._connection() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return (await connection.execute(statement, parameters)).mappings().all()
+
+        return await retry(once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5)
 
     async def ping(self) -> None:
         async with self.begin() as connection:

@@ -234,7 +234,7 @@ async def test_observers_hear_of_each_end_once(side: Side) -> None:
     last = told[-1]
     assert (last.tokens, last.cost_usd, last.output_quality) == (10, Decimal("0.75"), 0.5)
     assert (last.playbook, last.metadata["steps"]) == ({"version": 2}, 3)
-    await side.runtime.manager.tend()
+    await side.runtime.upkeep.tend()
     assert len(told) == 4
 
 

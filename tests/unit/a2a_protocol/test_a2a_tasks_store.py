@@ -7,7 +7,8 @@ import pytest
 
 from agentcore.a2a_protocol.models.task import Owner, TaskFilter, TaskRecord, TaskState
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
-from agentcore.a2a_protocol.tasks.store import Change, Row, VersionedTaskStore
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change, Row
 from agentcore.kit.db import Database
 from tests.fakes.a2a_tasks import ALICE, BOB, EVE, NOW, WORKER, begin, record
 
@@ -70,15 +71,15 @@ async def test_of_two_writers_of_one_version_the_second_changes_nothing(
 
 async def test_a_message_begins_one_task_however_often_it_comes(store: VersionedTaskStore) -> None:
     await begin(store, key="k1")
-    again = record("t2")
-    assert not await store.begin(again, key="k1", message=b"{}", event=b"{}")
+    again = Beginning(record=record("t2"), key="k1", message=b"{}", event=b"{}")
+    assert not await store.begin(again)
     assert await store.peek("t2") is None
     assert await store.events("t2", 0) == []
     found = await store.said("k1")
     assert found is not None
     assert found.task_id == "t1"
     assert await store.said("k2") is None
-    assert await store.begin(again, key="k2", message=b"{}", event=b"{}")
+    assert await store.begin(replace(again, key="k2"))
 
 
 async def test_an_artifact_that_is_replaced_loses_its_rows(store: VersionedTaskStore) -> None:

@@ -11,7 +11,7 @@ from agentcore.a2a_protocol.models.task import TaskState
 from agentcore.a2a_protocol.tasks import journal as journals
 from agentcore.a2a_protocol.tasks.journal import TaskJournal, moment
 from agentcore.a2a_protocol.tasks.snapshot import artifact_event, numbered, status_event
-from agentcore.a2a_protocol.tasks.store import Change
+from agentcore.a2a_protocol.tasks.writes.store import Change
 from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a_tasks import ALICE, NOW, Desktop, journal_of

@@ -41,7 +41,7 @@ async def test_many_cancel_at_once_and_one_of_them_does(database: Database) -> N
         answers = await asyncio.gather(*cancelling, return_exceptions=True)
         assert any(isinstance(answer, dict) for answer in answers)
         snapshot = await runtime.manager.settled(begun, 10)
-        ends = [event async for event in runtime.manager.follow(begun.record, 0)]
+        ends = [event async for event in runtime.followers.follow(begun.record, 0)]
         assert snapshot.version == ends[-1].seq if ends[-1] is not None else 0
         states = [event.state for event in ends if event is not None]
         assert states.count(TaskState.CANCELED) == 1

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -75,6 +75,32 @@ async def test_a_cut_line_is_mended_by_the_next_attempt(
     await database.ping()
     proxy.cut()
     assert await database.run(lambda connection: connection.scalar(text("SELECT 7"))) == 7
+
+
+async def test_what_settles_by_itself_is_there_and_leaves_transactions_as_they_are(
+    database: Database,
+) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text("CREATE TABLE settled (id int PRIMARY KEY)"))
+    insert = text("INSERT INTO settled VALUES (CAST(:id AS int)) RETURNING id")
+    try:
+        assert [row["id"] for row in await database.settle(insert, {"id": 1})] == [1]
+        async with database.engine.connect() as connection:
+            await connection.execute(insert, {"id": 2})
+            await connection.rollback()
+        assert [row["id"] for row in await database.rows(text("SELECT id FROM settled"))] == [1]
+    finally:
+        async with database.begin() as connection:
+            await connection.execute(text("DROP TABLE settled"))
+
+
+async def test_what_settles_by_itself_is_repeated_on_a_new_line(
+    proxied: tuple[Database, TcpProxy],
+) -> None:
+    database, proxy = proxied
+    assert await database.settle(text("SELECT 1 AS one")) == [{"one": 1}]
+    proxy.cut()
+    assert await database.rows(select(literal(1).label("one"))) == [{"one": 1}]
 
 
 async def test_a_line_that_stays_dead_is_one_clear_error(

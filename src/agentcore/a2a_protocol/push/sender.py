@@ -53,8 +53,9 @@ class PushSender:
         self._news = asyncio.Event()
 
     def announce(self, task_id: str) -> None:
-        """A task of this process has news."""
-        self._news.set()
+        """A task of this process has news; most have nobody who waits for them."""
+        if self._pushes.knows(task_id):
+            self._news.set()
 
     async def watch(self) -> None:
         """Tell whoever has something to hear; runs until cancelled."""

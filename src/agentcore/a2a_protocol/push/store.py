@@ -45,6 +45,10 @@ pushes = Table(
 )
 
 
+# Of so many tasks with webhooks a process remembers that they have some.
+MOST_KNOWN = 10_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
     """``body`` is the configuration in its form of 1.0; ``family`` the version it came in.
@@ -64,9 +68,15 @@ class Push:
 class PushStore:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: dict[str, None] = {}
+
+    def knows(self, task_id: str) -> bool:
+        """Whether a webhook of the task was set or told through this store, lately."""
+        return task_id in self._known
 
     async def put(self, push: Push) -> None:
         """Insert, or replace what it says; a webhook that was given up is tried again."""
+        self._remember(push.task_id)
         fresh = upsert(pushes).values(_values(push))
         changed = {name: fresh.excluded[name] for name in ("family", "body", "attempts", "next_at")}
         await self._database.write(
@@ -94,7 +104,10 @@ class PushStore:
             .with_for_update(of=pushes, skip_locked=True)
         )
         claim = update(pushes).where(key.in_(picked)).values(next_at=until).returning(pushes)
-        return [_push(row) for row in await self._database.rows(claim)]
+        found = [_push(row) for row in await self._database.rows(claim)]
+        for push in found:
+            self._remember(push.task_id)
+        return found
 
     async def told(
         self, push: Push, delivered: int, *, attempts: int, next_at: datetime | None
@@ -110,6 +123,11 @@ class PushStore:
             )
         )
         await self._database.write(query)
+
+    def _remember(self, task_id: str) -> None:
+        self._known[task_id] = None
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
 
 def _is(task_id: str, config_id: str) -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from a2a.compat.v0_3 import conversions as convert
@@ -19,6 +20,10 @@ from agentcore.a2a_protocol.models.task import INTERRUPTED, TaskState
 from agentcore.a2a_protocol.sdk.current import Request, checked
 from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
+
+# Of what was converted lately, what is not large is kept.
+KEPT_EVENTS = 256
+LARGEST_KEPT = 16 * 1024
 
 
 class Method(NamedTuple):
@@ -124,14 +129,22 @@ class PreviousWire:
                 return None
 
     def event(self, call_id: str | int | None, body: bytes) -> bytes:
-        response = ParseDict(jsonvalue.loads(body), pb.StreamResponse())
-        answer = _dumped(convert.to_compat_stream_response(response, call_id))
-        result = object_of(answer["result"])
-        if response.HasField("status_update"):
-            state = TaskState(pb.TaskState.Name(response.status_update.status.state))
-            # The last event of a stream says so, also where the task waits for its client.
-            result["final"] = bool(result.get("final")) or state in INTERRUPTED
-        return jsonvalue.dumps({"jsonrpc": "2.0", "id": call_id, "result": result})
+        result = _event_once(body) if len(body) <= LARGEST_KEPT else _event(body)
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (jsonvalue.dumps(call_id), result)
+
+
+def _event(body: bytes) -> bytes:
+    response = ParseDict(jsonvalue.loads(body), pb.StreamResponse())
+    result = object_of(_dumped(convert.to_compat_stream_response(response, None))["result"])
+    if response.HasField("status_update"):
+        state = TaskState(pb.TaskState.Name(response.status_update.status.state))
+        # The last event of a stream says so, also where the task waits for its client.
+        result["final"] = bool(result.get("final")) or state in INTERRUPTED
+    return jsonvalue.dumps(result)
+
+
+# An event goes to all who follow its task, and takes longer to convert than to send.
+_event_once = lru_cache(maxsize=KEPT_EVENTS)(_event)
 
 
 def _task(task: JsonObject) -> JsonObject:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 
 from agentcore.a2a_protocol.models.task import TaskEvent
 
@@ -34,6 +33,7 @@ class Feed:
         self._events: deque[TaskEvent] = deque()
         self._bytes = 0
         self._news = asyncio.Event()
+        self._pulse: asyncio.TimerHandle | None = None
 
     def tell(self, events: Iterable[TaskEvent]) -> None:
         """Take in what was committed; events that are known already are passed over."""
@@ -66,14 +66,20 @@ class Feed:
         return [event for event in self._events if event.seq > after]
 
     async def changed(self, after: int, seconds: float) -> None:
-        """Wait for an event behind ``after``, at most that long."""
+        """Wait for an event behind ``after``, or until nothing has come for that long.
+
+        All who wait share one timer: one of their own each would cost them more than the event.
+        """
         if self.seq > after or self.gone:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
+        if self._pulse is None:
+            self._pulse = asyncio.get_running_loop().call_later(seconds, self._wake)
+        await self._news.wait()
 
     def _wake(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
         self._news.set()
         self._news = asyncio.Event()
 

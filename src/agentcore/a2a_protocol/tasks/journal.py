@@ -30,7 +30,8 @@ from agentcore.a2a_protocol.tasks.snapshot import (
     add_artifact,
     numbered,
 )
-from agentcore.a2a_protocol.tasks.store import Change, Row, VersionedTaskStore
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.writes.store import Change, Row
 from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable

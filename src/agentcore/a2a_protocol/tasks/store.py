@@ -6,8 +6,8 @@ made from; of two writers that name the same one, the second changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
-    bindparam,
     delete,
     func,
     literal_column,
@@ -45,6 +44,13 @@ from agentcore.a2a_protocol.models.task import (
     TaskState,
 )
 from agentcore.a2a_protocol.tasks.snapshot import TaskSnapshot, joined
+from agentcore.a2a_protocol.tasks.writes.store import (
+    Beginning,
+    Change,
+    append_all,
+    append_within,
+    begin_all,
+)
 from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.jsonvalue import JsonObject, objects_of
@@ -97,88 +103,6 @@ made = Table(
 
 SWEEP = 100
 MOST_EVENTS = 500
-# One statement, so that a write is one exchange with the server and whole by itself.
-BEGIN = text("""
-WITH said AS (
-  INSERT INTO task_messages (task_id, seq, key, body)
-  VALUES (CAST(:task_id AS text), 1, CAST(:key AS text), CAST(:message AS text))
-  ON CONFLICT DO NOTHING RETURNING task_id
-), told AS (
-  INSERT INTO task_events (task_id, seq, state, body)
-  SELECT task_id, 1, CAST(:state AS text), CAST(:event AS text) FROM said
-)
-INSERT INTO tasks (task_id, tenant, owner, agent_id, context_id, state, version, body,
-                   created_at, updated_at, lease_owner, lease_until)
-SELECT task_id, CAST(:tenant AS text), CAST(:owner AS text), CAST(:agent_id AS text),
-       CAST(:context_id AS text), CAST(:state AS text), 1, CAST(:body AS jsonb),
-       CAST(:now AS timestamptz), CAST(:now AS timestamptz), CAST(:lease_owner AS text),
-       CAST(:lease_until AS timestamptz)
-  FROM said
-""")
-APPEND = text("""
-WITH head AS (
-  UPDATE tasks
-     SET version = CAST(:version AS bigint), state = CAST(:state AS text),
-         body = CAST(:body AS jsonb), updated_at = CAST(:now AS timestamptz),
-         lease_owner = CAST(:lease_owner AS text),
-         lease_until = CAST(:lease_until AS timestamptz),
-         reported_at = COALESCE(CAST(:reported AS timestamptz), reported_at)
-   WHERE task_id = CAST(:task_id AS text) AND version = CAST(:expected AS bigint)
-  RETURNING task_id
-), told AS (
-  INSERT INTO task_events (task_id, seq, state, body)
-  SELECT task_id, each.* FROM head,
-    unnest(CAST(:e_seq AS bigint[]), CAST(:e_state AS text[]), CAST(:e_body AS text[])) AS each
-), replaced AS (
-  DELETE FROM task_artifacts USING head
-   WHERE task_artifacts.task_id = head.task_id
-     AND artifact_id = ANY(CAST(:replaced AS text[]))
-), made AS (
-  INSERT INTO task_artifacts (task_id, seq, artifact_id, body)
-  SELECT task_id, each.* FROM head,
-    unnest(CAST(:a_seq AS bigint[]), CAST(:a_id AS text[]), CAST(:a_body AS text[])) AS each
-), said AS (
-  INSERT INTO task_messages (task_id, seq, key, body)
-  SELECT task_id, each.* FROM head,
-    unnest(CAST(:m_seq AS bigint[]), CAST(:m_key AS text[]), CAST(:m_body AS text[])) AS each
-)
-SELECT task_id FROM head
-""")
-MOMENT = DateTime(timezone=True)
-BEGIN = BEGIN.bindparams(bindparam("now", type_=MOMENT), bindparam("lease_until", type_=MOMENT))
-APPEND = APPEND.bindparams(
-    bindparam("now", type_=MOMENT),
-    bindparam("lease_until", type_=MOMENT),
-    bindparam("reported", type_=MOMENT),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of a task's messages or artifacts; ``name`` is its key or its artifact's id."""
-
-    seq: int
-    name: str | None
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """``record`` as it shall be, the ``events`` that lead there, and what they add.
-
-    Rows of artifacts named in ``replaced`` go. ``reported`` marks an end that its writer tells.
-    """
-
-    record: TaskRecord
-    events: Sequence[TaskEvent]
-    artifacts: Sequence[Row] = ()
-    messages: Sequence[Row] = ()
-    replaced: Sequence[str] = ()
-    reported: datetime | None = None
-    expected: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "expected", self.record.version - len(self.events))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,34 +117,13 @@ class VersionedTaskStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(
-        self, record: TaskRecord, *, key: str | None, message: bytes, event: bytes
-    ) -> bool:
-        """A new task with its first message and event; False when ``key`` was used before."""
-        return (
-            await self._database.write(
-                BEGIN.bindparams(
-                    task_id=record.task_id,
-                    key=key,
-                    message=message.decode(),
-                    event=event.decode(),
-                    tenant=record.owner.tenant,
-                    owner=record.owner.subject,
-                    agent_id=record.agent_id,
-                    context_id=record.context_id,
-                    state=record.state.value,
-                    body=jsonvalue.dumps(record.body).decode(),
-                    now=record.created_at,
-                    lease_owner=record.lease_owner,
-                    lease_until=record.lease_until,
-                )
-            )
-            == 1
-        )
+    async def begin(self, new: Beginning) -> bool:
+        """Whether it was written; False when its key was used before."""
+        return bool(await begin_all(self._database, [new]))
 
     async def append(self, change: Change) -> bool:
         """Write ``change`` unless somebody else has written since; whether it was written."""
-        return await self._database.row(_appending(change)) is not None
+        return bool(await append_all(self._database, [change]))
 
     async def get(self, task_id: str, owner: Owner) -> TaskRecord | None:
         return await self._record(select(tasks).where(_of(task_id, owner)))
@@ -300,8 +203,8 @@ class VersionedTaskStore:
         async def work(connection: AsyncConnection) -> list[str]:
             query = select(tasks).where(running).with_for_update(skip_locked=True).limit(SWEEP)
             found = [_task(row) for row in (await connection.execute(query)).mappings()]
-            for record in found:
-                await connection.execute(_appending(finish(record)))
+            if found:
+                await append_within(connection, [finish(record) for record in found])
             return [record.task_id for record in found]
 
         return await self._database.run(work)
@@ -349,31 +252,6 @@ class VersionedTaskStore:
     async def _record(self, query: Executable) -> TaskRecord | None:
         row = await self._database.row(query)
         return None if row is None else _task(row)
-
-
-def _appending(change: Change) -> Executable:
-    record = change.record
-    return APPEND.bindparams(
-        task_id=record.task_id,
-        expected=change.expected,
-        version=record.version,
-        state=record.state.value,
-        body=jsonvalue.dumps(record.body).decode(),
-        now=record.updated_at,
-        lease_owner=record.lease_owner,
-        lease_until=record.lease_until,
-        reported=change.reported,
-        e_seq=[event.seq for event in change.events],
-        e_state=[event.state and event.state.value for event in change.events],
-        e_body=[event.body.decode() for event in change.events],
-        replaced=list(change.replaced),
-        a_seq=[row.seq for row in change.artifacts],
-        a_id=[row.name for row in change.artifacts],
-        a_body=[row.body.decode() for row in change.artifacts],
-        m_seq=[row.seq for row in change.messages],
-        m_key=[row.name for row in change.messages],
-        m_body=[row.body.decode() for row in change.messages],
-    )
 
 
 def _whole(history: int | None, *, artifacts: bool) -> list[ColumnElement[str]]:

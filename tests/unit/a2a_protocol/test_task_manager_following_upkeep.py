@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -13,8 +13,10 @@ from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import RUNNING, TaskEvent, TaskRecord, TaskState
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.a2a_protocol.runtime import A2ARuntime
+from agentcore.a2a_protocol.tasks import grouped
 from agentcore.a2a_protocol.tasks.snapshot import status_text
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.writes.store import Beginning, begin_all
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a import RecordingObserver, a2a, principal, scripted
@@ -75,8 +77,8 @@ async def test_a_lease_is_kept_as_long_as_the_agent_works(
     task_id = await one.send("wait")
     for _ in range(5):
         clock.advance(LEASE / 2)
-        await one.manager.tend()
-        await two.manager.tend()
+        await one.runtime.upkeep.tend()
+        await two.runtime.upkeep.tend()
     assert await state(store, task_id) in RUNNING
 
 
@@ -86,11 +88,11 @@ async def test_a_lost_task_is_failed_and_told_by_one_process(
     await begin(store, record(created_at=clock.now()))
     one, two = both
     clock.advance(LEASE + 1)
-    await asyncio.gather(one.manager.tend(), two.manager.tend())
+    await asyncio.gather(one.runtime.upkeep.tend(), two.runtime.upkeep.tend())
     # Those who watch in the background look at the same time, and one of all takes it.
     while (found := await store.peek("t1")) is None or found.state is TaskState.WORKING:
         await asyncio.sleep(0.001)
-    await asyncio.gather(one.manager.tend(), two.manager.tend())
+    await asyncio.gather(one.runtime.upkeep.tend(), two.runtime.upkeep.tend())
     assert status_text(found.body) == "the process that ran this task was lost"
     while not (told := one.observer.outcomes + two.observer.outcomes):
         await asyncio.sleep(0.001)
@@ -107,7 +109,7 @@ async def test_a_task_that_waits_for_its_client_is_not_lost(
     one, two = both
     task_id = await one.send("ask")
     clock.advance(DAY)
-    await two.manager.tend()
+    await two.runtime.upkeep.tend()
     assert await state(store, task_id) is TaskState.INPUT_REQUIRED
 
 
@@ -120,7 +122,7 @@ async def test_an_end_elsewhere_stops_the_agent_and_is_told_by_its_process(
         await asyncio.sleep(0.001)
     await two.manager.cancel(ALICE, task_id)
     assert scripted(one.runtime).cancelled == []
-    await one.manager.tend()
+    await one.runtime.upkeep.tend()
     await asyncio.wait_for(one.observer.heard.wait(), 10)
     while not scripted(one.runtime).cancelled:
         await asyncio.sleep(0.001)
@@ -133,8 +135,8 @@ async def test_word_of_another_process_is_enough(both: tuple[Process, Process]) 
     one, two = both
     task_id = await one.send("wait")
     await two.manager.cancel(ALICE, task_id)
-    one.manager.heard(task_id)
-    one.manager.heard("nothing known here")
+    one.runtime.upkeep.heard(task_id)
+    one.runtime.upkeep.heard("nothing known here")
     await asyncio.wait_for(one.observer.heard.wait(), 10)
 
 
@@ -144,7 +146,7 @@ async def test_closing_fails_what_runs_here_only(
     one, two = both
     mine = await one.send("wait")
     theirs = await two.send("wait", contextId="other")
-    await one.manager.close()
+    await one.runtime.upkeep.close()
     assert await state(store, mine) is TaskState.FAILED
     assert await state(store, theirs) in RUNNING
 
@@ -155,12 +157,12 @@ async def test_what_rests_is_forgotten(
     one, _ = both
     done, asked = await one.send("hello"), await one.send("ask")
     clock.advance(2 * DAY)
-    await one.manager.prune()
+    await one.runtime.upkeep.prune()
     assert await store.events(done, 0) == []
     assert await store.events(asked, 0) != []
     assert await store.whole(done, ALICE) is not None
     clock.advance(31 * DAY)
-    await one.manager.prune()
+    await one.runtime.upkeep.prune()
     assert await store.peek(done) is None
     assert await store.peek(asked) is None
 
@@ -174,12 +176,28 @@ async def test_following_ends_when_the_task_is_gone(
     assert found is not None
     following = asyncio.ensure_future(_all(two, found))
     clock.advance(40 * DAY)
-    await one.manager.prune()
+    await one.runtime.upkeep.prune()
     assert await asyncio.wait_for(following, 20) == []
 
 
 async def _all(process: Process, task: TaskRecord) -> list[TaskEvent | None]:
-    return [event async for event in process.manager.follow(task, 99)]
+    return [event async for event in process.runtime.followers.follow(task, 99)]
+
+
+async def test_a_task_whose_commit_went_unanswered_is_worked_on(
+    both: tuple[Process, Process],
+    store: VersionedTaskStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unanswered(database: Database, new: Sequence[Beginning]) -> set[str]:
+        await begin_all(database, new)
+        return await begin_all(database, new)
+
+    monkeypatch.setattr(grouped, "begin_all", unanswered)
+    one, two = both
+    task_id = await one.send("hello")
+    assert await state(store, task_id) is TaskState.COMPLETED
+    assert await two.send("hello") == task_id, "and its repetition finds it"
 
 
 async def test_watching_looks_often_and_tends_before_the_lease_is_over(

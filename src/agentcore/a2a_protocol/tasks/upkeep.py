@@ -1,0 +1,118 @@
+"""What keeps tasks from staying at work, or in the way, for ever.
+
+A running task's row carries the lease of its process, renewed while the agent works. A process
+that died stops renewing; whoever looks next fails the task.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.task import TaskRecord
+from agentcore.a2a_protocol.tasks.endings import failed
+from agentcore.a2a_protocol.tasks.journal import Desk, moment
+from agentcore.a2a_protocol.tasks.reports import Reporter
+from agentcore.a2a_protocol.tasks.signals import Signals
+from agentcore.a2a_protocol.tasks.turns import Turns
+from agentcore.a2a_protocol.tasks.writes.store import Change
+from agentcore.kit.ids import Ids
+
+# A process that heard no word of a cancellation notices it by then.
+LOOK_SECONDS = 1.0
+PRUNE_SECONDS = 600.0
+# How long leaving waits for observers.
+TOLD_SECONDS = 10.0
+
+
+class Upkeep:
+    def __init__(
+        self,
+        desk: Desk,
+        turns: Turns,
+        *,
+        reporter: Reporter,
+        signals: Signals,
+        config: A2AConfig,
+        ids: Ids,
+    ) -> None:
+        self._desk = desk
+        self._store = desk.store
+        self._clock = desk.clock
+        self._turns = turns
+        self._reporter = reporter
+        self._signals = signals
+        self._config = config
+        self._ids = ids
+
+    async def watch(self) -> None:
+        """Renew leases, look for lost tasks, forget old ones; runs until cancelled."""
+        lease = self._desk.lease.total_seconds()
+        tended = pruned = -PRUNE_SECONDS - lease
+        while True:
+            now = self._clock.monotonic()
+            if now - tended >= lease / 3:
+                tended = now
+                await self.tend()
+            else:
+                await self._look()
+            if now - pruned >= PRUNE_SECONDS:
+                pruned = now
+                await self.prune()
+            await self._clock.sleep(min(lease / 3, LOOK_SECONDS))
+
+    async def tend(self) -> None:
+        await self._renew()
+        for task_id in await self._store.lost(self._clock.now(), self._lost):
+            self._signals.announce(task_id)
+        await self._reporter.tell_unreported()
+
+    async def prune(self) -> None:
+        now = self._clock.now()
+        while await self._store.prune(
+            tasks_before=now - timedelta(days=self._config.task_retention_days),
+            events_before=now - timedelta(hours=self._config.event_retention_hours),
+        ):
+            pass
+
+    def heard(self, task_id: str) -> None:
+        """Another process has written to the task."""
+        if turn := self._turns.find(task_id):
+            self._desk.supervisor.spawn(f"look {task_id}", self._turns.look(turn))
+
+    async def close(self) -> None:
+        """Fail what is still running here: nobody will take it up. Observers hear of it."""
+        reason = "the service was stopped while this task was running"
+        await self._turns.stop(reason)
+        worker = self._desk.worker
+        await self._store.lost(
+            self._clock.now(), lambda record: self._failed(record, reason), worker=worker
+        )
+        await self._reporter.tell_unreported(worker=worker)
+        await self._reporter.told(TOLD_SECONDS)
+
+    def _lost(self, record: TaskRecord) -> Change:
+        return self._failed(record, "the process that ran this task was lost")
+
+    def _failed(self, record: TaskRecord, reason: str) -> Change:
+        change = failed(record, reason, now=moment(self._clock.now()), ids=self._ids)
+        self._reporter.count(change.record)
+        return change
+
+    async def _renew(self) -> None:
+        ids = [turn.live.run.task_id for turn in self._turns]
+        if ids:
+            until = self._clock.now() + self._desk.lease
+            self._compare(await self._store.renew(self._desk.worker, ids, until), ids)
+
+    async def _look(self) -> None:
+        ids = [turn.live.run.task_id for turn in self._turns]
+        if ids:
+            self._compare(await self._store.versions(ids), ids)
+
+    def _compare(self, versions: dict[str, int], ids: list[str]) -> None:
+        """Look at the tasks of this process that somebody else may have written to."""
+        for task_id in ids:
+            turn = self._turns.find(task_id)
+            if turn and versions.get(task_id, -1) != turn.journal.record.version:
+                self.heard(task_id)
