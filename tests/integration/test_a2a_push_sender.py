@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -21,7 +21,7 @@ from starlette.routing import Route
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import TaskState
-from agentcore.a2a_protocol.push.sender import MOST_ATTEMPTS, PushSender
+from agentcore.a2a_protocol.push.sender import MOST_ATTEMPTS, TELL_SECONDS, PushSender
 from agentcore.a2a_protocol.push.store import Push, PushStore
 from agentcore.a2a_protocol.push.targets import open_session
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
@@ -32,6 +32,7 @@ from agentcore.kit.jsonvalue import JsonObject, object_of
 from tests.fakes.a2a import at, scripted, served
 from tests.fakes.a2a_tasks import begin, record
 from tests.fakes.clock import ManualClock
+from tests.fakes.waiting import eventually
 from tests.integration.test_a2a_clients import Talk, talking
 
 ANYWHERE = A2AConfig.model_validate({"push_anywhere": True})
@@ -47,8 +48,15 @@ class Webhook:
     headers: list[dict[str, str]] = field(default_factory=list)
     refusing: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    held: asyncio.Event | None = None
+    taking: Callable[[], None] = lambda: None
+    asked: int = 0
 
     async def take(self, request: Request) -> Response:
+        self.asked += 1
+        self.taking()
+        if self.held is not None:
+            await self.held.wait()
         if self.refusing:
             self.refusing -= 1
             return Response(status_code=503)
@@ -191,15 +199,16 @@ class Desk:
 
     async def set(self, delivered: int = 0) -> None:
         await begin(self.tasks, record())
-        await self.pushes.put(
-            Push(
-                task_id="t1",
-                config_id="p",
-                family="1.0",
-                body={"url": self.webhook.url},
-                delivered=delivered,
-                next_at=self.clock.now(),
-            )
+        await self.pushes.put(self.push("t1", self.webhook, delivered))
+
+    def push(self, task_id: str, webhook: Webhook, delivered: int = 0) -> Push:
+        return Push(
+            task_id=task_id,
+            config_id="p",
+            family="1.0",
+            body={"url": webhook.url},
+            delivered=delivered,
+            next_at=self.clock.now(),
         )
 
     async def tell(self) -> int:
@@ -264,3 +273,35 @@ async def test_a_webhook_of_a_forgotten_task_is_gone(desk: Desk) -> None:
     later = desk.clock.now() + timedelta(days=1)
     assert await desk.tasks.prune(tasks_before=later, events_before=later) == 1
     assert await desk.pushes.of("t1") == []
+
+
+async def test_a_slow_webhook_keeps_nobody_waiting(desk: Desk) -> None:
+    """However many events wait for it: each place is one webhook's, and each turn is short."""
+    desk.webhook.held = asyncio.Event()
+    async with listening() as other:
+        watching = asyncio.create_task(desk.sender.watch())
+        await eventually(lambda: desk.webhook.asked == 1, 20.0)
+        await begin(desk.tasks, record("t2"))
+        await desk.pushes.put(desk.push("t2", other))
+        desk.sender.announce("t2")
+        await eventually(lambda: len(other.bodies) == 1, 20.0)
+        assert desk.webhook.bodies == []
+        desk.webhook.held.set()
+        await eventually(lambda: len(desk.webhook.bodies) == 1, 20.0)
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+async def test_what_a_slow_webhook_has_heard_counts(desk: Desk) -> None:
+    working = replace(record(), version=5)
+    events = [
+        numbered(seq, status_event(working.body, TaskState.WORKING, desk.clock.now()))
+        for seq in range(2, 6)
+    ]
+    assert await desk.tasks.append(Change(record=working, events=events))
+    desk.webhook.taking = lambda: desk.clock.advance(TELL_SECONDS * 0.6)
+    heard = []
+    while await desk.tell():
+        heard.append((await desk.now()).delivered)
+    assert heard == [2, 4, 5]
+    assert len(desk.webhook.bodies) == 5, "each event once"

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import socket
-from contextlib import aclosing
 
 import aiohttp
 import pytest
 
 from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.push.targets import (
-    GuardedResolver,
+    Names,
     check_url,
     is_outside,
     open_session,
+    outside_socket,
 )
 from agentcore.cli.env.loopback import served_on_loopback
 from tests.fakes.a2a import app_of
@@ -20,7 +20,7 @@ INSIDE = [
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "0.0.0.0", "255.255.255.255", "224.0.0.1", "240.0.0.1", "::1", "::", "fe80::1", "fe80::1%eth0",
     "fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2", "::127.0.0.1", "::ffff:0:127.0.0.1", "fec0::1",
 ]  # fmt: skip
 
 
@@ -41,7 +41,10 @@ def test_addresses_outside(address: str) -> None:
         "http://", "http:///x", "http://user:pw@example.com/", "http://[::1", "http://a:99999/",
         "http://localhost/", "http://LOCALHOST./", "http://x.localhost/", "http://db.internal/",
         "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f.1/",
-        "http://0177.0.0.1/", "http://[::1]:80/", "http://169.254.169.254/latest/meta-data",
+        "http://0177.0.0.1/", "http://[::1]:80/", "http://①②⑦.⓪.⓪.①/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://127。0。0。1/", "http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", "http://[::127.0.0.1]/", "http://a\\@b/",
+        "http://169.254.169.254/latest/meta-data",
         f"https://example.com/{'x' * 3000}",
     ],
 )  # fmt: skip
@@ -58,20 +61,27 @@ def test_webhooks() -> None:
         check_url("file:///etc/passwd", anywhere=True)
 
 
-async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
-    """What is checked is what is connected to: a name cannot change its mind in between."""
-    async with aclosing(_Closing()) as resolver, open_session(anywhere=False) as session:
-        with pytest.raises(OSError, match="no public address"):
-            await resolver.inner.resolve("localhost", 80, socket.AF_INET)
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "①②⑦.⓪.⓪.①", "[::ffff:127.0.0.1]", "0x7f.1"]
+)
+async def test_what_leads_inside_is_not_connected_to(host: str) -> None:
+    """Whatever was checked before: a name may change its mind, and settings may change."""
+    async with open_session(anywhere=False) as session:
         async with served_on_loopback(app_of(None)) as url:  # type: ignore[arg-type]  # not called
             port = url.rpartition(":")[2]
-            with pytest.raises(aiohttp.ClientError):
-                await session.post(f"http://localhost:{port}/", data=b"")
+            with pytest.raises(aiohttp.ClientConnectorError, match="no public address"):
+                await session.post(f"http://{host}:{port}/", data=b"")
 
 
-class _Closing:
-    def __init__(self) -> None:
-        self.inner = GuardedResolver()
+async def test_a_name_leads_to_addresses() -> None:
+    names = Names()
+    found = await names.resolve("localhost", 80, socket.AF_INET)
+    assert {(each["host"], each["port"]) for each in found} == {("127.0.0.1", 80)}
+    with pytest.raises(OSError, match=r"."):
+        await names.resolve("nothing.invalid", 80, socket.AF_INET)
+    await names.close()
 
-    async def aclose(self) -> None:
-        await self.inner.close()
+
+async def test_public_addresses_are_connected_to() -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("8.8.8.8", 80))
+    outside_socket(info).close()

@@ -7,6 +7,7 @@ meanwhile is taken up by the next. One that does not answer is tried again, ever
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -20,13 +21,17 @@ from agentcore.a2a_protocol.push.targets import open_session
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject, object_of
 
-AT_ONCE = 16
+AT_ONCE = 32
 PAGE = 100
 LOOK_SECONDS = 1.0
 # For this long nobody else tells a webhook that somebody has begun to tell.
 CLAIM = timedelta(seconds=120)
+# Then it is another one's turn. With the answer that is waited for, well within the claim: what was
+# told under a lost claim does not count, so that it would be told again and again.
+TELL_SECONDS = 20.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 600.0
 MOST_ATTEMPTS = 15
 MEDIA_TYPE = {"1.0": "application/a2a+json", "0.3": "application/json"}
@@ -59,27 +64,43 @@ class PushSender:
 
     async def watch(self) -> None:
         """Tell whoever has something to hear; runs until cancelled."""
-        async with open_session(anywhere=self._anywhere) as session:
-            busy = 0
+        async with open_session(anywhere=self._anywhere) as session, asyncio.TaskGroup() as group:
+            telling: set[asyncio.Task[None]] = set()
             while True:
-                if busy < AT_ONCE:
+                self._news.clear()
+                begun = await self._begun(session, group, AT_ONCE - len(telling))
+                for task in begun:
+                    telling.add(task)
+                    task.add_done_callback(telling.discard)
+                if len(telling) >= AT_ONCE:
+                    # One that is slow keeps its own place, and nobody else waiting.
+                    await asyncio.wait(telling, return_when=asyncio.FIRST_COMPLETED)
+                elif not begun:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_SECONDS):
                             await self._news.wait()
-                self._news.clear()
-                busy = await self.tell_due(session)
 
     async def tell_due(self, session: aiohttp.ClientSession) -> int:
-        """Tell those that are due; how many they were."""
-        now = self._clock.now()
-        due = await self._pushes.due(now, now + CLAIM, AT_ONCE)
+        """Tell those that are due, and return how many they were."""
         async with asyncio.TaskGroup() as group:
-            for push in due:
-                group.create_task(self._tell(session, push))
-        return len(due)
+            return len(await self._begun(session, group, AT_ONCE))
+
+    async def _begun(
+        self, session: aiohttp.ClientSession, group: asyncio.TaskGroup, most: int
+    ) -> Sequence[asyncio.Task[None]]:
+        now = self._clock.now()
+        due = await self._pushes.due(now, now + CLAIM, most)
+        return [group.create_task(self._told(session, push)) for push in due]
+
+    async def _told(self, session: aiohttp.ClientSession, push: Push) -> None:
+        try:
+            await self._tell(session, push)
+        except StorageUnavailable as error:
+            # It is told from the same place when its claim is over.
+            log.warning("a webhook is told later", task_id=push.task_id, reason=error.detail)
 
     async def _tell(self, session: aiohttp.ClientSession, push: Push) -> None:
-        delivered = push.delivered
+        delivered, end = push.delivered, self._clock.monotonic() + TELL_SECONDS
         events = await self._tasks.events(push.task_id, delivered, PAGE)
         for event in events:
             fault = await self._posted(session, push, event)
@@ -87,6 +108,8 @@ class PushSender:
                 await self._failed(push, delivered, fault)
                 return
             delivered = event.seq
+            if self._clock.monotonic() >= end:
+                break
         if not events:  # the log has been let go since
             record = await self._tasks.peek(push.task_id)
             delivered = delivered if record is None else record.version

@@ -1,17 +1,23 @@
 """Where webhooks and agents may be: not inside. Checked when one is named, and when connecting.
 
-A name may lead to another address each time it is looked up; so what counts is the address that is
-connected to, and nothing is followed from there.
+A name may lead to another address each time it is looked up, and an address may be written in ways
+that nobody thought of; so what counts is the address that is connected to, and nothing is followed
+from there.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from agentcore.a2a_protocol.errors import InvalidParams
 
@@ -19,8 +25,14 @@ LONGEST_URL = 2048
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
 CONNECTIONS = 64
-# They carry an address of version 4 inside.
-TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+# Names whose servers do not answer hold up each other, and nothing else.
+LOOKUPS = 16
+# They carry an address of version 4 inside, or were local to a site once.
+NOT_OUTSIDE = tuple(
+    map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10"))
+)
+
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 def is_outside(address: str) -> bool:
@@ -30,7 +42,7 @@ def is_outside(address: str) -> bool:
         inner = found.ipv4_mapped or found.sixtofour
         if inner is not None:
             found = inner
-        elif found.teredo is not None or any(found in network for network in TRANSLATED):
+        elif found.teredo is not None or any(found in network for network in NOT_OUTSIDE):
             return False
     return found.is_global and not found.is_multicast
 
@@ -50,35 +62,46 @@ def check_url(url: str, *, anywhere: bool) -> None:
 
 def fault_in(url: str, *, anywhere: bool) -> str:
     """Why nothing is sent to ``url``; empty where it may be."""
+    if len(url) > LONGEST_URL:
+        return f"it has more than {LONGEST_URL} characters"
     try:
-        parsed = urlsplit(url)
-        host, _ = parsed.hostname, parsed.port
+        # As the client reads it: in its eyes digits of any script are digits.
+        parsed = URL(url)
+        host = parsed.host
     except ValueError:
         return "it cannot be read"
-    if len(url) > LONGEST_URL or parsed.scheme not in {"http", "https"} or not host:
+    if parsed.scheme not in {"http", "https"} or not host:
         return "it has to be an absolute URL of http or https"
-    if parsed.username is not None or parsed.password is not None:
+    if parsed.user is not None or parsed.password is not None:
         return "it holds a user name or password"
     return "" if anywhere or _may_be_outside(host) else "its address is private"
 
 
-class GuardedResolver(AbstractResolver):
-    """Names lead outside, or nowhere."""
+class Names(AbstractResolver):
+    """Looks names up in threads of its own."""
 
     def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="names")
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        outside = [each for each in found if is_outside(each["host"])]
-        if not outside:
-            raise OSError(f"{host} has no public address")
-        return outside
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _looked_up, host, port, family)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _, protocol, _, address in found
+        ]
 
     async def close(self) -> None:
-        await self._inner.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def open_session(*, anywhere: bool, connections: int = CONNECTIONS) -> aiohttp.ClientSession:
@@ -87,7 +110,8 @@ def open_session(*, anywhere: bool, connections: int = CONNECTIONS) -> aiohttp.C
         limit=connections,
         # What was looked up a moment ago may lead elsewhere by now.
         use_dns_cache=False,
-        resolver=None if anywhere else GuardedResolver(),
+        resolver=Names(),
+        socket_factory=None if anywhere else outside_socket,
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -95,6 +119,18 @@ def open_session(*, anywhere: bool, connections: int = CONNECTIONS) -> aiohttp.C
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )
+
+
+def outside_socket(info: AddressInfo) -> socket.socket:
+    """A socket for the address that is about to be connected to, which has to be outside."""
+    family, kind, protocol, _, address = info
+    if not is_outside(str(address[0])):
+        raise PermissionError(errno.EACCES, f"{address[0]} is no public address")
+    return socket.socket(family, kind, protocol)
+
+
+def _looked_up(host: str, port: int, family: int) -> Sequence[AddressInfo]:
+    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
 
 
 def _may_be_outside(host: str) -> bool:
