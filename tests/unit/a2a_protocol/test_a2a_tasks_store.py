@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import Select, text
+from sqlalchemy.dialects import postgresql
 
 from agentcore.a2a_protocol.models.task import Owner, TaskFilter, TaskRecord, TaskState
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
-from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore, ended_logged, rested
 from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change, Row
 from agentcore.kit.db import Database
 from tests.fakes.a2a_tasks import ALICE, BOB, EVE, NOW, WORKER, begin, record
@@ -196,3 +198,31 @@ async def test_old_tasks_go_and_so_do_the_logs_of_ended_ones(store: VersionedTas
     logs = {name for name in (*kept, "old") if await store.events(name, 0)}
     assert logs == {"running", "waits", "fresh"}
     assert await store.said("k") is None
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [(rested(NOW), "ix_tasks_updated_at"), (ended_logged(NOW), "ix_tasks_ended_logged")],
+    ids=["rested", "ended_logged"],
+)
+async def test_what_is_to_go_is_found_by_an_index(
+    database: Database, query: Select[tuple[str]], index: str
+) -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it so
+    asked = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    async with database.begin() as connection:
+        # Of an empty table the database would rather read all.
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        await connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        found = await connection.execute(text(f"EXPLAIN {asked}".replace(":", r"\:")))
+        plan = "\n".join(found.scalars())
+    assert f"Index Scan using {index} on tasks" in plan
+    assert "Sort" not in plan
+
+
+async def test_a_log_is_let_go_once(store: VersionedTaskStore, database: Database) -> None:
+    await begin(store, record(state=TaskState.COMPLETED))
+    later = NOW + timedelta(hours=1)
+    for expected in (1, 0):
+        assert await store.prune(tasks_before=NOW, events_before=later) == expected
+    assert await store.events("t1", 0) == []

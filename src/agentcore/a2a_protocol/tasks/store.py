@@ -12,12 +12,14 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Executable,
     Index,
     RowMapping,
     ScalarSelect,
+    Select,
     Table,
     Text,
     and_,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     tuple_,
     update,
 )
@@ -55,6 +58,11 @@ from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.jsonvalue import JsonObject, objects_of
 
+# As the index says it, word for word: so the database sees that the index answers.
+ENDED_LOGGED = text(
+    "logged AND state IN ('TASK_STATE_COMPLETED', 'TASK_STATE_FAILED', "
+    "'TASK_STATE_CANCELED', 'TASK_STATE_REJECTED')"
+)
 tasks = Table(
     "tasks",
     metadata,
@@ -71,9 +79,11 @@ tasks = Table(
     Column("lease_owner", Text),
     Column("lease_until", DateTime(timezone=True)),
     Column("reported_at", DateTime(timezone=True)),
+    Column("logged", Boolean, nullable=False, server_default=true()),
     Index("ix_tasks_owner_updated_at", "tenant", "owner", "updated_at", "task_id"),
     Index("ix_tasks_unreported", "lease_until", postgresql_where=text("reported_at IS NULL")),
     Index("ix_tasks_updated_at", "updated_at"),
+    Index("ix_tasks_ended_logged", "updated_at", postgresql_where=ENDED_LOGGED),
 )
 log = Table(
     "task_events",
@@ -229,22 +239,18 @@ class VersionedTaskStore:
     async def prune(self, *, tasks_before: datetime, events_before: datetime) -> int:
         """Delete tasks that have rested that long, and the logs of those that have ended.
 
-        Returns how many tasks went; call again until there are none.
+        Returns how many tasks it was about; call again until there are none. Each call is short
+        and reads the oldest by an index, however many tasks there are.
         """
-        old = tasks.c.updated_at < tasks_before
-        ended = and_(tasks.c.updated_at < events_before, tasks.c.state.in_(TERMINAL))
-        logs = select(tasks.c.task_id).where(
-            ended, select(1).where(log.c.task_id == tasks.c.task_id).exists()
-        )
 
         async def work(connection: AsyncConnection) -> int:
-            query = select(tasks.c.task_id).where(old, tasks.c.state.not_in(RUNNING))
-            picked = query.limit(SWEEP).with_for_update(skip_locked=True)
-            gone = list((await connection.execute(picked)).scalars())
+            gone = list((await connection.execute(rested(tasks_before))).scalars())
             for table in (log, said, made, tasks):
                 await connection.execute(delete(table).where(table.c.task_id.in_(gone)))
-            past = list((await connection.execute(logs.limit(SWEEP))).scalars())
+            past = list((await connection.execute(ended_logged(events_before))).scalars())
             await connection.execute(delete(log).where(log.c.task_id.in_(past)))
+            done = update(tasks).where(tasks.c.task_id.in_(past)).values(logged=False)
+            await connection.execute(done)
             return len(gone) + len(past)
 
         return await self._database.run(work)
@@ -252,6 +258,20 @@ class VersionedTaskStore:
     async def _record(self, query: Executable) -> TaskRecord | None:
         row = await self._database.row(query)
         return None if row is None else _task(row)
+
+
+def rested(before: datetime) -> Select[tuple[str]]:
+    """The oldest tasks that nothing was written to since; those at work are looked after."""
+    query = select(tasks.c.task_id).where(
+        tasks.c.updated_at < before, tasks.c.state.not_in(RUNNING)
+    )
+    return query.order_by(tasks.c.updated_at).limit(SWEEP).with_for_update(skip_locked=True)
+
+
+def ended_logged(before: datetime) -> Select[tuple[str]]:
+    """The oldest ended tasks whose log is still there."""
+    query = select(tasks.c.task_id).where(tasks.c.updated_at < before, ENDED_LOGGED)
+    return query.order_by(tasks.c.updated_at).limit(SWEEP).with_for_update(skip_locked=True)
 
 
 def _whole(history: int | None, *, artifacts: bool) -> list[ColumnElement[str]]:
