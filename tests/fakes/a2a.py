@@ -133,6 +133,14 @@ class ScriptedAgent:
     async def _ask(self, task: TaskHandle) -> None:
         await task.ask("which one?")
 
+    async def _linger(self, task: TaskHandle) -> None:
+        """Asks, and takes its time to leave."""
+        await task.ask("which one?")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.go.wait()
+
     async def _artifacts(self, task: TaskHandle) -> None:
         await task.artifact("all", "text", {"count": 42}, Part(raw=b"bytes", filename="f"))
         await task.artifact("link", Part(url="https://example.com/output.txt"))

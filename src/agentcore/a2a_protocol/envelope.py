@@ -21,6 +21,9 @@ from agentcore.kit.errors import AgentCoreError, MalformedRequest, rpc_error
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 LONGEST_ID = 1024
+LONE = re.compile(r"[\ud800-\udfff]")
+# Integers that are read and written as such.
+SHORT = range(-(2**63), 2**64)
 STREAMING = frozenset(
     {"SendStreamingMessage", "SubscribeToTask", "message/stream", "tasks/resubscribe"}
 )
@@ -157,9 +160,12 @@ def _fault(item: JsonObject, *, in_batch: bool) -> AgentCoreError | None:
 
 
 def _is_id(value: JsonValue) -> TypeGuard[RpcId]:
+    """Whether it can be answered to, also where only the standard library could read it."""
     if isinstance(value, str):
-        return len(value) <= LONGEST_ID
-    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+        return len(value) <= LONGEST_ID and not LONE.search(value)
+    if isinstance(value, bool):
+        return False
+    return value is None or (isinstance(value, int) and value in SHORT)
 
 
 def _unreadable(raw: bytes, fault: ValueError) -> Refusal:

@@ -172,6 +172,8 @@ class TaskManager:
             turn = self._turns.find(task_id)
             if turn is not None:
                 turn.live.halt(Verdict(TaskState.CANCELED))
+            # A task that waits for its client is nobody's, even where its agent takes its leave.
+            if turn is not None and stored.record.state in RUNNING:
                 await turn.live.settled.wait()
             elif not await self._cancelled(stored):
                 continue

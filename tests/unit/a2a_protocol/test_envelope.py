@@ -67,6 +67,10 @@ REFUSED: list[tuple[str, bytes, int, JsonValue]] = [
     ("a null character in a name", request(params={"a\0": 1}), -32602, 1),
     ("half a surrogate", b'{"jsonrpc":"2.0","id":"s","method":"a.b","params":{"x":"\\ud800"}}',
      -32602, "s"),
+    ("half a surrogate for an id", b'{"jsonrpc":"2.0","id":"\\ud800","method":"a.b"}',
+     -32602, None),
+    ("half a surrogate and a huge id", b'{"jsonrpc":"2.0","id":%d,"method":"\\ud800"}' % 10**30,
+     -32602, None),
     ("half a surrogate and more", b'{"jsonrpc":"2.0","id":1,"x":"\\ud800", nope}', -32700, None),
     ("an empty batch", b"[]", -32600, None),
     ("a long batch", b"[1,2,3,4]", -32600, None),
@@ -82,6 +86,7 @@ def test_refusals(raw: bytes, code: int, answered_to: JsonValue) -> None:
     refusal = one(raw)
     assert isinstance(refusal, Refusal)
     assert (refusal.error.rpc_code, refusal.id) == (code, answered_to)
+    assert error_response(refusal.id, refusal.error)
 
 
 @pytest.mark.parametrize("call_id", [0, -5, "", "7", "ünï", 2**53 + 1, None])

@@ -11,7 +11,7 @@ from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.a2a_protocol.task_manager import Begun
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
-from tests.fakes.a2a import a2a, principal, scripted
+from tests.fakes.a2a import a2a, at, principal, scripted
 from tests.fakes.a2a_tasks import ALICE
 
 
@@ -31,6 +31,16 @@ async def test_a_turn_that_is_cancelled_before_it_begins_does_not_begin(
         assert begun.turn.journal.record.state is TaskState.CANCELED
         seen = len(scripted(runtime).seen)
         assert len(scripted(runtime).cancelled) == seen
+
+
+async def test_a_task_that_waits_is_cancelled_though_its_agent_lingers(database: Database) -> None:
+    async with a2a(database) as runtime:
+        begun = await sent(runtime, "linger")
+        snapshot = await runtime.manager.settled(begun, 10)
+        assert snapshot.head["status"] != {}
+        task = await runtime.manager.cancel(ALICE, begun.record.task_id)
+        assert at(task, "status", "state") == TaskState.CANCELED
+        scripted(runtime).go.set()
 
 
 async def test_many_cancel_at_once_and_one_of_them_does(database: Database) -> None:
