@@ -323,6 +323,7 @@ def _mount_services(app: FastAPI, settings: Settings, holder: Holder) -> None:
         context_api.router(
             lambda: holder.services.contexts,
             lambda: holder.services.experiments,
+            lambda: holder.services.bindings,
             clock=lambda: clock,
             ids=Ids,
         )

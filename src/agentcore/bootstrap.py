@@ -17,25 +17,17 @@ from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.ports import TaskOutcome
 from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import ContextManager
-from agentcore.ace.delta_generator import DeltaGenerator
-from agentcore.ace.evolution import Evolution
-from agentcore.ace.evolution_queue import EvolutionQueue
-from agentcore.ace.evolution_worker import EvolutionWorker
 from agentcore.ace.experiments import Experiments
-from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.gateway_model import GatewayLanguageModel
-from agentcore.ace.ledger import PlaybookLedger
-from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.observer import ContextObserver
-from agentcore.ace.paid_model import PaidModel
-from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentOwner
-from agentcore.ace.simple_curator import SimpleCurator
-from agentcore.ace.spending import MonthlyBudget
-from agentcore.ace.store import ContextStore
+from agentcore.ace.services import ContextServices, context_services
 from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
 from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
+from agentcore.agents.trials import SUBJECT as TRIALS
+from agentcore.agents.trials import EnvironmentGrounds
 from agentcore.kit.cache import Cache, open_cache
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
 from agentcore.kit.db import Database
@@ -118,22 +110,13 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contexts:
-    """The context layer put together."""
-
-    manager: ContextManager
-    worker: EvolutionWorker
-    directory: Directory
-    experiments: Experiments
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     ground: Ground
     authenticator: Authenticator
     gateway: Gateway
     contexts: ContextManager
     experiments: Experiments
+    bindings: Bindings
     a2a: A2ARuntime
     environments: EnvironmentSessions
     registry: EnvironmentRegistry
@@ -223,8 +206,10 @@ async def bootstrap(
                 tracer=ground.tracer,
             )
         )
-        contexts = _contexts(ground, gateway)
-        a2a = await stack.enter_async_context(_a2a(ground, contexts))
+        directory = Directory()
+        contexts = _contexts(ground, gateway, directory)
+        a2a = await stack.enter_async_context(_a2a(ground, contexts.manager))
+        directory.fill(a2a)
         remote = [environment.name for environment in settings.training.environments]
         metrics = OpenEnvMetrics(registry, [*BUNDLED, *remote])
         for name, server in servers.items():
@@ -237,6 +222,8 @@ async def bootstrap(
         a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
         await contexts.worker.start()
         stack.push_async_callback(contexts.worker.stop)
+        grounds = _grounds(settings, gateway, a2a, directory, environments.inventory)
+        contexts.trials.start(grounds, ground.supervisor)
         training = await stack.enter_async_context(
             open_training(
                 settings.training.scheduling,
@@ -253,6 +240,7 @@ async def bootstrap(
             gateway=gateway,
             contexts=contexts.manager,
             experiments=contexts.experiments,
+            bindings=contexts.bindings(grounds),
             a2a=a2a,
             environments=environments,
             registry=known,
@@ -288,51 +276,22 @@ async def _ground(settings: Settings, registry: CollectorRegistry) -> AsyncItera
         )
 
 
-def _contexts(ground: Ground, gateway: Gateway) -> Contexts:
-    config, clock, ids = ground.settings.ace, ground.clock, ground.ids
-    metrics = ACEMetrics(ground.registry)
-    store, directory = ContextStore(ground.database), Directory()
-    queue = EvolutionQueue(
-        config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
-    )
-    cache = PlaybookCache(config, ground.cache, clock=clock, ids=ids, metrics=metrics)
-    gate = Gate(config, clock=clock, ids=ids)
-    manager = ContextManager(
-        config,
-        store,
-        PlaybookLedger(config, store, gate, clock=clock, ids=ids),
-        cache,
-        directory,
-        queue=queue,
-        clock=clock,
-        metrics=metrics,
-    )
-    model = PaidModel(
-        config,
+def _contexts(ground: Ground, gateway: Gateway, directory: Directory) -> ContextServices:
+    return context_services(
+        ground.settings.ace,
         GatewayLanguageModel(gateway.router, private=False),
-        MonthlyBudget(config, store, clock=clock, ids=ids),
-        clock=clock,
-        metrics=metrics,
+        directory,
+        database=ground.database,
+        shared=ground.cache,
+        supervisor=ground.supervisor,
+        registry=ground.registry,
+        clock=ground.clock,
     )
-    generator = DeltaGenerator(config, model, clock=clock, ids=ids, metrics=metrics)
-    evolution = Evolution(
-        config,
-        store,
-        generator,
-        Admission(SimpleCurator(manager.playbook_of), gate),
-        cache=cache,
-        clock=clock,
-        ids=ids,
-        metrics=metrics,
-    )
-    worker = EvolutionWorker(config, queue, evolution, supervisor=ground.supervisor, clock=clock)
-    experiments = Experiments(store, cache, directory, gate)
-    return Contexts(manager=manager, worker=worker, directory=directory, experiments=experiments)
 
 
 @asynccontextmanager
-async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
-    observer = ContextObserver(contexts.manager, clock=ground.clock)
+async def _a2a(ground: Ground, contexts: ContextManager) -> AsyncIterator[A2ARuntime]:
+    observer = ContextObserver(contexts, clock=ground.clock)
     surroundings = Surroundings(
         database=ground.database,
         supervisor=ground.supervisor,
@@ -349,7 +308,6 @@ async def _a2a(ground: Ground, contexts: Contexts) -> AsyncIterator[A2ARuntime]:
         observers=(TenantTraces(observer),),
         listeners=(observer,),
     ) as runtime:
-        contexts.directory.fill(runtime)
         yield runtime
 
 
@@ -489,6 +447,23 @@ def _playbook_agent(
         name="Playbook agent",
         description=DESCRIPTION,
         skills=SKILLS,
+    )
+
+
+def _grounds(
+    settings: Settings,
+    gateway: Gateway,
+    a2a: A2ARuntime,
+    directory: Directory,
+    inventory: Inventory,
+) -> EnvironmentGrounds:
+    """Where playbooks are tried: as the bundled agent plays, after whoever waits for an answer."""
+    model = settings.agents.model
+    return EnvironmentGrounds(
+        directory,
+        minds=lambda caller: GatewayMind(gateway.router, caller, model, TRIALS, priority="low"),
+        worlds=lambda caller: MethodWorld(a2a.registry, caller),
+        known=inventory.environment,
     )
 
 

@@ -14,6 +14,7 @@ from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.ports import LifecycleListener
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.ace.api import router
+from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.ace.evolution import Evolution
@@ -27,10 +28,12 @@ from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
 from agentcore.ace.paid_model import PaidModel
+from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore, Unit
+from agentcore.ace.trial_worker import TrialWorker
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, InvalidInput, problem
@@ -41,6 +44,7 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
 from tests.fakes.playbooks import made_delta
+from tests.fakes.trial_grounds import ScriptedGrounds
 
 READ_WRITE = frozenset({"context:read", "context:write"})
 ALICE = Principal(subject="alice", tenant="north", scopes=READ_WRITE)
@@ -89,7 +93,26 @@ class ContextWorld:
             clock=clock,
             metrics=self.metrics,
         )
-        self.experiments = Experiments(self.store, self.playbooks, self.agents, self.gate)
+        self.paired = PairedGate(config, self.gate, clock=clock, ids=ids)
+        self.trials = TrialWorker(
+            config,
+            self.store,
+            self.paired,
+            budget=MonthlyBudget(config, self.store, clock=clock, ids=ids),
+            cache=self.playbooks,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.experiments = Experiments(
+            self.store,
+            self.playbooks,
+            self.agents,
+            self.gate,
+            self.paired,
+            wake=self.trials.wake,
+        )
+        self.grounds = ScriptedGrounds()
+        self.bindings = Bindings(self.store, self.agents, self.grounds, config.ace_environments)
         self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
         self.paid = PaidModel(config, self.model, self.budget, clock=clock, metrics=self.metrics)
         self.generator = DeltaGenerator(
@@ -189,6 +212,7 @@ def context_app(world: ContextWorld) -> FastAPI:
         router(
             lambda: world.contexts,
             lambda: world.experiments,
+            lambda: world.bindings,
             clock=lambda: world.clock,
             ids=lambda: world.ids,
         )

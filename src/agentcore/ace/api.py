@@ -11,6 +11,8 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from agentcore.ace.api_models import (
     LAST_VERSION,
+    BindingReport,
+    BindingRequest,
     DeltaItem,
     DeltaPage,
     DeltaRequest,
@@ -31,6 +33,7 @@ from agentcore.ace.api_models import (
     TraceRequest,
     TriggerRequest,
 )
+from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import DEFAULT_RENDER_TOKENS, ContextManager
 from agentcore.ace.experiments import Experiments
 from agentcore.ace.models import ContextDelta, ExecutionTrace, Identifier
@@ -63,6 +66,7 @@ _ETAG = re.compile(r'(?:W/)?"([1-9]\d{0,8})"')
 def router(
     contexts: Callable[[], ContextManager],
     experiments: Callable[[], Experiments],
+    bindings: Callable[[], Bindings],
     *,
     clock: Callable[[], Clock],
     ids: Callable[[], Ids],
@@ -72,6 +76,7 @@ def router(
     _reading_routes(api, contexts)
     _version_routes(api, contexts)
     _experiment_routes(api, experiments)
+    _binding_routes(api, bindings)
     _evolution_routes(api, contexts, clock, ids)
     return api
 
@@ -255,6 +260,35 @@ def _experiment_routes(api: APIRouter, experiments: Callable[[], Experiments]) -
             agent_id, experiment_id, principal=principal_of(request.scope)
         )
         return ExperimentReport.of(agent_id, ended)
+
+
+def _binding_routes(api: APIRouter, bindings: Callable[[], Bindings]) -> None:
+    path = "/playbooks/{agent_id}/environment"
+
+    @api.get(path)
+    async def get_environment(agent_id: AgentId, request: Request) -> BindingReport:
+        """The environment in which challengers of the playbook play."""
+        found = await bindings().get(agent_id, principal=principal_of(request.scope))
+        return BindingReport(agent_id=agent_id, environment=found or None)
+
+    @api.put(path)
+    async def bind_environment(
+        agent_id: AgentId, body: BindingRequest, request: Request
+    ) -> BindingReport:
+        """Let what is proposed play there, beside the playbook as it is, before it is let in.
+
+        The episodes think through the gateway at the tenant's cost: that needs the scopes ``llm``,
+        ``env:act`` and ``env:control``, too.
+        """
+        principal = principal_of(request.scope)
+        await bindings().bind(agent_id, body.environment, principal=principal)
+        return BindingReport(agent_id=agent_id, environment=body.environment)
+
+    @api.delete(path, status_code=204)
+    async def unbind_environment(agent_id: AgentId, request: Request) -> Response:
+        """No environment, whatever the setting says; a trial that runs is stopped."""
+        await bindings().bind(agent_id, "", principal=principal_of(request.scope))
+        return Response(status_code=204)
 
 
 def _evolution_routes(

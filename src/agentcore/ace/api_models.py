@@ -241,7 +241,11 @@ class ExperimentRequest(_Request):
 
 
 class ExperimentReport(BaseModel):
-    """``stage``: percent of the tasks that see the delta; at 100, ten are held out."""
+    """``stage``: percent of the tasks that see the delta; at 100, ten are held out.
+
+    With an ``environment``, pairs of episodes there, which have cost ``cost_usd``, stand in
+    ``canary``.
+    """
 
     experiment_id: str
     agent_id: str
@@ -249,6 +253,8 @@ class ExperimentReport(BaseModel):
     phase: Phase
     stage: int
     outcome: Outcome | None
+    environment: str | None
+    cost_usd: float
     canary: Comparison
     watch: Comparison | None
     started_at: datetime
@@ -264,6 +270,8 @@ class ExperimentReport(BaseModel):
             phase=experiment.phase,
             stage=experiment.stage,
             outcome=experiment.outcome,
+            environment=experiment.environment or None,
+            cost_usd=float(experiment.cost_usd),
             canary=Comparison.of(experiment.canary or experiment.evidence),
             watch=watched,
             started_at=experiment.started_at,
@@ -274,6 +282,22 @@ class ExperimentReport(BaseModel):
 class ExperimentPage(BaseModel):
     items: list[ExperimentReport]
     next_cursor: str | None
+
+
+class BindingRequest(_Request):
+    environment: str = Field(
+        min_length=1,
+        max_length=256,
+        examples=["task_routing"],
+        description="An environment that is bundled, configured or registered.",
+    )
+
+
+class BindingReport(BaseModel):
+    """``environment`` is null where none is bound."""
+
+    agent_id: str
+    environment: str | None
 
 
 class TraceCaptured(BaseModel):

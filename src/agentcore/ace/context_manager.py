@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import JsonValue
@@ -177,12 +178,13 @@ class ContextManager:
         playbook = await self.get_playbook(agent_id, principal=principal)
         arm = arm_of(playbook, task_id)
         try:
-            return self._renderer.render(
+            found = self._renderer.render(
                 playbook, task_text=task_text, token_budget=token_budget, arm=arm
             )
         except InvalidOperation:
             # The owner has changed what the other arm would change: nothing is compared any more.
-            return self._renderer.render(playbook, task_text=task_text, token_budget=token_budget)
+            found = self._renderer.render(playbook, task_text=task_text, token_budget=token_budget)
+        return replace(found, stamp=replace(found.stamp, named=True)) if task_id else found
 
     async def capture_execution_trace(
         self, agent_id: str, trace: ExecutionTrace, *, principal: Principal | None = None

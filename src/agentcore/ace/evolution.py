@@ -295,7 +295,7 @@ class Evolution:
         ``texts`` are what the bullets said in the versions that the traces were shown.
         """
         after, entries = self._counted(playbook, traces, texts, generation.neutral)
-        base = after
+        base, tries = after, self._gate.tries(after, traces)
         # What the call cost is booked once, in its own entry.
         provenance = generation.provenance.model_copy(update={"cost_usd": Decimal(0)})
         for proposal in proposals:
@@ -310,7 +310,7 @@ class Evolution:
                 entries.append(pending(after, proposal, decision.as_json(), provenance))
                 continue
             operations = parse_operations(decision.delta.changes["ops"])
-            if self._gate.tries_proposals and decision.reason == "accepted":
+            if tries and decision.reason == "accepted":
                 gate = decision.as_json() | {"reason": CANDIDATE}
                 entries.append(pending(after, proposal, gate, provenance, operations))
                 continue

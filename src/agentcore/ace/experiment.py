@@ -8,9 +8,10 @@ the delta, so that a regression that comes late is seen and taken back.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -28,7 +29,7 @@ MARK = "experiment"
 CHAMPION = "champion"
 WITHOUT = "held-out"
 
-Phase = Literal["canary", "watch", "ended"]
+Phase = Literal["paired", "canary", "watch", "ended"]
 Outcome = Literal["better", "worse", "futile", "kept", "regressed", "conflict", "stopped"]
 Step = Literal["stay", "widen", "promote", "discard", "give_up", "revert", "keep"]
 
@@ -48,6 +49,9 @@ class Experiment(BaseModel):
     # What the canary found, once the watch has begun with evidence of its own.
     canary: Evidence | None = None
     outcome: Outcome | None = None
+    # Where pairs of episodes decide instead of a canary, and what they have cost.
+    environment: str = ""
+    cost_usd: Decimal = Decimal(0)
     started_at: datetime
     ended_at: datetime | None = None
 
@@ -127,6 +131,15 @@ class Split(BaseModel):
         operations = parse_operations([*self.operations], internal=True)
         return apply(content, operations, version=version).content
 
+    def without(self, operations: Sequence[JsonObject]) -> Split:
+        """The same, when the champion has got what ``operations`` take back.
+
+        A hold-out goes on as it was; a canary's challenger has it as well.
+        """
+        if self.stage != PROMOTED:
+            return self
+        return self.model_copy(update={"operations": (*operations, *self.operations)})
+
     def as_json(self) -> JsonObject:
         dumped: JsonObject = self.model_dump(mode="json")
         return dumped
@@ -177,6 +190,14 @@ def drawn(experiment_id: str, agent_id: str, task_id: str) -> float:
 
 def outcome_of(trace: ExecutionTrace) -> float:
     return float(trace.success) if trace.output_quality is None else trace.output_quality
+
+
+def takes_part(traces: Sequence[ExecutionTrace], playbook_id: str) -> bool:
+    """Whether the agent names its tasks: half of these say that theirs was."""
+    stamps = [trace.metadata.get("playbook") for trace in traces if trace.task_id]
+    own = [s for s in stamps if isinstance(s, dict) and s.get("playbook_id") == playbook_id]
+    named = sum(bool(stamp.get("named")) for stamp in own)
+    return 2 * named >= len(traces) > 0
 
 
 def names_experiment(trace: ExecutionTrace) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from agentcore.ace.changes import operations_of
@@ -12,12 +13,14 @@ from agentcore.ace.errors import (
     NothingToTry,
     PlaybookNotFound,
 )
-from agentcore.ace.experiment import Experiment, Split
+from agentcore.ace.experiment import PROMOTED, Experiment, Split
 from agentcore.ace.gate import Gate, experiment_in, running
 from agentcore.ace.models import ContextPlaybook
+from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.ports import AgentDirectory
 from agentcore.ace.store import ContextStore, Unit
+from agentcore.ace.trial_mark import TrialMark
 from agentcore.ace.visibility import sees
 from agentcore.kit.ids import parsed_uuid, stable_uuid
 from agentcore.kit.security import Principal
@@ -27,12 +30,22 @@ class Experiments:
     """Each method takes the ``principal`` it acts for; what is another tenant's does not exist."""
 
     def __init__(
-        self, store: ContextStore, cache: PlaybookCache, agents: AgentDirectory, gate: Gate
+        self,
+        store: ContextStore,
+        cache: PlaybookCache,
+        agents: AgentDirectory,
+        gate: Gate,
+        paired: PairedGate,
+        *,
+        wake: Callable[[], None],
     ) -> None:
+        """``wake`` tells whoever plays trials that there is one to play."""
         self._store = store
         self._cache = cache
         self._agents = agents
         self._gate = gate
+        self._paired = paired
+        self._wake = wake
 
     async def of(
         self,
@@ -75,9 +88,8 @@ class Experiments:
 
         async def work(unit: Unit) -> tuple[ContextPlaybook, Experiment]:
             playbook = await _found(unit, agent_id, lock=True)
-            split = Split.of(playbook)
-            if split is not None:
-                raise ExperimentRunning(agent_id, split.experiment_id)
+            bound = bool(self._gate.environment_of(playbook))
+            _check_free(playbook, bound=bound)
             own = stable_uuid(delta_id, within=playbook.playbook_id)
             entry = await unit.deltas.get(str(own))
             if entry is None or entry.delta.playbook_id != playbook.playbook_id:
@@ -85,17 +97,21 @@ class Experiments:
             if entry.kind != "delta" or entry.delta.applied:
                 raise NothingToTry(delta_id, "it is applied")
             operations = entry.operations or operations_of(entry.delta.changes, playbook.content)
-            after = await self._gate.start(
-                unit, playbook, replace(entry, operations=tuple(operations))
-            )
-            trial = await running(unit, after)
-            if trial is None:
+            candidate = replace(entry, operations=tuple(operations))
+            if bound:
+                after, begun = playbook, await self._paired.begin(unit, playbook, candidate)
+            else:
+                after = await self._gate.start(unit, playbook, candidate)
+                trial = await running(unit, after)
+                begun = None if trial is None else trial.experiment
+            if begun is None:
                 raise NothingToTry(delta_id, "the playbook holds it, or no longer what it changes")
-            return after, trial.experiment
+            return after, begun
 
         with self._cache.writing(agent_id):
             playbook, experiment = await self._store.run(work)
             await self._cache.overtaken(playbook)
+        self._wake()
         return experiment
 
     async def stop(
@@ -110,7 +126,11 @@ class Experiments:
 
         async def work(unit: Unit) -> tuple[ContextPlaybook, Experiment]:
             experiment = await self._one(unit, agent_id, experiment_id, lock=True)
-            trial = await running(unit, await _found(unit, agent_id))
+            playbook = await _found(unit, agent_id)
+            mark = TrialMark.of(playbook)
+            if mark is not None and mark.experiment == experiment.experiment_id:
+                return playbook, await self._paired.end(unit, playbook, experiment, "stopped")
+            trial = await running(unit, playbook)
             if trial is None or trial.experiment.experiment_id != experiment.experiment_id:
                 raise ExperimentOver(experiment_id, str(experiment.outcome))
             after = await self._gate.stop(unit, trial)
@@ -135,6 +155,15 @@ class Experiments:
         owner = await self._agents.owner(agent_id)
         if owner is None or not sees(principal, agent_id, tenant=owner.tenant):
             raise PlaybookNotFound(agent_id)
+
+
+def _check_free(playbook: ContextPlaybook, *, bound: bool) -> None:
+    """One delta is tried at a time; a hold-out of what was promoted is no trial of pairs."""
+    split, mark = Split.of(playbook), TrialMark.of(playbook)
+    if mark is not None and mark.experiment is not None:
+        raise ExperimentRunning(playbook.agent_id, mark.experiment)
+    if split is not None and not (bound and split.stage == PROMOTED):
+        raise ExperimentRunning(playbook.agent_id, split.experiment_id)
 
 
 async def _found(unit: Unit, agent_id: str, *, lock: bool = False) -> ContextPlaybook:

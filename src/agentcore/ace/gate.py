@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
+from agentcore.ace.binding import environment_of
 from agentcore.ace.difference import between
 from agentcore.ace.errors import InvalidOperation, PlaybookTooLarge
 from agentcore.ace.experiment import (
@@ -22,6 +23,7 @@ from agentcore.ace.experiment import (
     Split,
     Step,
     outcome_of,
+    takes_part,
     treated_by,
 )
 from agentcore.ace.journal import Entry, Kind, advance
@@ -30,6 +32,7 @@ from agentcore.ace.ops import Operation, Tag, apply, without_duplicates
 from agentcore.ace.sequential import Evidence
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.store import Unit
+from agentcore.ace.trial_mark import TRIAL, TrialMark
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -64,15 +67,24 @@ class Gate:
         self._clock = clock
         self._ids = ids
 
-    @property
-    def tries_proposals(self) -> bool:
-        return self._config.ace_gate == "canary"
+    def tries(self, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]) -> bool:
+        """Whether what was proposed after ``traces`` is tried before it is applied."""
+        if self.environment_of(playbook) or self._config.ace_gate == "canary":
+            return True
+        return self._config.ace_gate == "auto" and takes_part(traces, playbook.playbook_id)
+
+    def environment_of(self, playbook: ContextPlaybook) -> str:
+        return environment_of(playbook, self._config.ace_environments)
 
     async def start_next(self, unit: Unit, playbook: ContextPlaybook) -> ContextPlaybook:
         """Try the oldest candidate, if there is one and nothing else is tried."""
-        while Split.of(playbook) is None:
+        bound = bool(self.environment_of(playbook))
+        while bound or Split.of(playbook) is None:
             candidate = await unit.deltas.waiting(playbook.playbook_id)
             if candidate is None:
+                return playbook
+            if bound:
+                await self.request_trial(unit, playbook)
                 return playbook
             playbook = await self.start(unit, playbook, candidate)
         return playbook
@@ -84,16 +96,10 @@ class Gate:
 
         Hold the playbook's lock; nothing else may be in trial.
         """
-        operations = without_duplicates(playbook.content, candidate.operations)
-        if all(isinstance(operation, Tag) for operation in operations):
-            await unit.deltas.replace(_judged(candidate, "duplicate", "known by now"))
+        fitting = await self.fitting(unit, playbook, candidate)
+        if fitting is None:
             return playbook
-        try:
-            apply(playbook.content, operations, version=playbook.version)
-        except InvalidOperation as exc:
-            await unit.deltas.replace(_judged(candidate, "conflict", exc.detail))
-            return playbook
-        candidate = replace(candidate, operations=operations)
+        candidate = fitting
         horizon = self._config.ace_canary_max_outcomes
         experiment = Experiment(
             experiment_id=str(self._ids.new()),
@@ -101,8 +107,7 @@ class Gate:
             evidence=Evidence.none(horizon),
             started_at=self._clock.now(),
         )
-        await unit.deltas.insert(_kept(experiment, playbook))
-        await unit.deltas.replace(_judged(candidate, IN_TRIAL, experiment.experiment_id))
+        await self.note(unit, playbook, experiment, candidate)
         split = Split(
             experiment_id=experiment.experiment_id,
             delta_id=experiment.delta_id,
@@ -110,6 +115,33 @@ class Gate:
             operations=tuple(operation.as_json() for operation in candidate.operations),
         )
         return await self._staged(unit, playbook, experiment, split, f"{experiment.stage} percent")
+
+    async def fitting(
+        self, unit: Unit, playbook: ContextPlaybook, candidate: Entry
+    ) -> Entry | None:
+        """The candidate as it would be applied now; None where that decides about it."""
+        operations = without_duplicates(playbook.content, candidate.operations)
+        if all(isinstance(operation, Tag) for operation in operations):
+            await unit.deltas.replace(judged(candidate, "duplicate", "known by now"))
+            return None
+        try:
+            apply(playbook.content, operations, version=playbook.version)
+        except InvalidOperation as exc:
+            await unit.deltas.replace(judged(candidate, "conflict", exc.detail))
+            return None
+        return replace(candidate, operations=operations)
+
+    async def note(
+        self, unit: Unit, playbook: ContextPlaybook, experiment: Experiment, candidate: Entry
+    ) -> None:
+        """Put a new experiment about ``candidate`` on record."""
+        await unit.deltas.insert(kept(experiment, playbook))
+        await unit.deltas.replace(judged(candidate, IN_TRIAL, experiment.experiment_id))
+
+    async def request_trial(self, unit: Unit, playbook: ContextPlaybook) -> None:
+        """Let the playbook's candidates play in its environment, as soon as somebody can."""
+        mark = TrialMark.of(playbook) or TrialMark(requested_at=self._clock.now())
+        await unit.playbooks.annotate(playbook, **{TRIAL: mark.as_json()})
 
     async def learn(self, unit: Unit, trace: ExecutionTrace) -> Decided | None:
         """Count the outcome of a trace that this unit has stored, and do what follows.
@@ -129,7 +161,7 @@ class Gate:
         if await unit.traces.met_before(trace, since=trial.experiment.started_at):
             return None
         experiment = trial.experiment.observed(outcome_of(trace), treated=treated)
-        await unit.deltas.replace(_kept(experiment, trial.playbook))
+        await unit.deltas.replace(kept(experiment, trial.playbook))
         step = experiment.next_step(
             stage_outcomes=self._config.ace_canary_stage_outcomes,
             most_outcomes=self._config.ace_canary_max_outcomes,
@@ -155,33 +187,58 @@ class Gate:
                 told = f"{wider.stage} percent"
                 return await self._staged(unit, trial.playbook, wider, split, told)
             case "promote":
-                return await self._promoted(unit, trial)
+                try:
+                    return await self._promoted(unit, trial)
+                except PlaybookTooLarge:
+                    return await self._ended(unit, trial, "conflict")
             case "revert":
                 return await self._reverted(unit, trial)
             case _:
                 return await self._ended(unit, trial, REASONS[step])
 
-    async def _promoted(self, unit: Unit, trial: Trial) -> ContextPlaybook:
-        candidate = await _candidate(unit, trial)
-        try:
-            after, entry = advance(
-                trial.playbook,
-                candidate.delta,
-                candidate.operations,
-                now=self._clock.now(),
-                provenance=candidate.provenance,
-                gate={**candidate.gate, "reason": "accepted", "detail": "better in its canary"},
-            )
-        except PlaybookTooLarge:
-            return await self._ended(unit, trial, "conflict")
-        await unit.deltas.replace(entry)
-        watched = trial.experiment.promoted(horizon=self._config.ace_canary_max_outcomes)
-        split = trial.split.model_copy(
-            update={
-                "stage": watched.stage,
-                "operations": tuple(operation.as_json() for operation in entry.inverse),
-            }
+    async def promote(
+        self, unit: Unit, playbook: ContextPlaybook, experiment: Experiment
+    ) -> ContextPlaybook:
+        """What pairs of episodes found better. A hold-out that there is goes on without it, too.
+
+        Raises:
+            PlaybookTooLarge: it would outgrow its bound; nothing has changed.
+        """
+        running = Split.of(playbook)
+        split = Split(
+            experiment_id=experiment.experiment_id,
+            delta_id=experiment.delta_id,
+            stage=PROMOTED,
+            operations=(),
         )
+        trial = Trial(playbook=playbook, split=split, experiment=experiment)
+        return await self._promoted(unit, trial, "better in pairs of episodes", beside=running)
+
+    async def _promoted(
+        self,
+        unit: Unit,
+        trial: Trial,
+        told: str = "better in its canary",
+        *,
+        beside: Split | None = None,
+    ) -> ContextPlaybook:
+        candidate = await _candidate(unit, trial)
+        after, entry = advance(
+            trial.playbook,
+            candidate.delta,
+            candidate.operations,
+            now=self._clock.now(),
+            provenance=candidate.provenance,
+            gate={**candidate.gate, "reason": "accepted", "detail": told},
+        )
+        await unit.deltas.replace(entry)
+        back = tuple(operation.as_json() for operation in entry.inverse)
+        if beside is None:
+            watched = trial.experiment.promoted(horizon=self._config.ace_canary_max_outcomes)
+            split = trial.split.model_copy(update={"stage": watched.stage, "operations": back})
+        else:
+            watched = trial.experiment.ended("better", self._clock.now())
+            split = beside.without(back)
         status = await unit.status.get(after.agent_id)
         applied = status.model_copy(update={"deltas_applied": status.deltas_applied + 1})
         await unit.status.write(applied)
@@ -197,9 +254,9 @@ class Gate:
 
     async def _ended(self, unit: Unit, trial: Trial, outcome: Outcome) -> ContextPlaybook:
         ended = trial.experiment.ended(outcome, self._clock.now())
-        if trial.experiment.phase == "canary":
+        if trial.experiment.phase != "watch":
             candidate = await _candidate(unit, trial)
-            await unit.deltas.replace(_judged(candidate, outcome, "decided by its canary"))
+            await unit.deltas.replace(judged(candidate, outcome, "decided by its canary"))
         after = await self._staged(unit, trial.playbook, ended, None, outcome)
         return await self.start_next(unit, after)
 
@@ -252,7 +309,7 @@ class Gate:
             await unit.deltas.keep_snapshot(before, after)
         noted: JsonValue = None if split is None else split.as_json()
         await unit.playbooks.annotate(after, **{MARK: noted})
-        await unit.deltas.replace(_kept(experiment, after))
+        await unit.deltas.replace(kept(experiment, after))
         return after.model_copy(update={"metadata": {**after.metadata, MARK: noted}})
 
 
@@ -284,7 +341,7 @@ def _fits(trial: Trial) -> bool:
     return True
 
 
-def _kept(experiment: Experiment, playbook: ContextPlaybook) -> Entry:
+def kept(experiment: Experiment, playbook: ContextPlaybook) -> Entry:
     known: JsonObject = experiment.model_dump(mode="json")
     delta = ContextDelta(
         delta_id=experiment.experiment_id,
@@ -297,7 +354,7 @@ def _kept(experiment: Experiment, playbook: ContextPlaybook) -> Entry:
     return Entry(delta=delta, kind="experiment", base_version=playbook.version)
 
 
-def _judged(candidate: Entry, reason: str, detail: str) -> Entry:
+def judged(candidate: Entry, reason: str, detail: str) -> Entry:
     return replace(candidate, gate={**candidate.gate, "reason": reason, "detail": detail})
 
 

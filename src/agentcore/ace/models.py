@@ -41,12 +41,26 @@ class ACEConfig(BaseModel):
         le=1,
         description="Confidence below which a delta is kept but not applied.",
     )
-    ace_gate: Literal["curator", "canary"] = Field(
-        default="curator",
+    ace_gate: Literal["auto", "curator", "canary"] = Field(
+        default="auto",
         description=(
-            "What lets a proposed delta in: the curator alone, or a canary after it, which needs "
-            "agents that name their tasks when they render."
+            "What lets a proposed delta in where no environment is bound to the agent: the curator "
+            "alone, a canary after it, or (auto) a canary where the agent takes part in one, which "
+            "it does by naming its tasks when it renders."
         ),
+    )
+    ace_environments: dict[str, str] = Field(
+        default={},
+        description=(
+            "Environments in which what is proposed to an agent is tried before it is let in, by "
+            "agent id; `playbook-agent` is the bundled agent of every tenant."
+        ),
+    )
+    ace_trial_pairs: int = Field(
+        default=48,
+        ge=8,
+        le=1000,
+        description="Pairs of episodes after which a trial in an environment is given up.",
     )
     ace_canary_stage_outcomes: int = Field(
         default=20, ge=1, description="Outcomes with the delta that each stage of a canary needs."
@@ -220,6 +234,8 @@ class PlaybookStamp:
     # Empty outside experiments; else the stage says with what probability the task got its arm.
     experiment: str = ""
     stage: int = 0
+    # Whether the task was named, so that it takes part in the experiments that there are.
+    named: bool = False
 
     def as_json(self) -> JsonObject:
         shown: JsonObject = {
@@ -231,6 +247,8 @@ class PlaybookStamp:
         }
         if self.experiment:
             shown |= {"experiment": self.experiment, "stage": self.stage}
+        if self.named:
+            shown["named"] = True
         return shown
 
 

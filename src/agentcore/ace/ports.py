@@ -68,11 +68,32 @@ class Pair:
 
     champion: float
     challenger: float
+    # Of both episodes; None where nobody knows what they cost.
+    cost_usd: Decimal | None = Decimal(0)
+    tokens: int = 0
 
 
 class PairedTrials(Protocol):
     async def play(
         self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
     ) -> Sequence[Pair]:
-        """Let both play each seed under the same conditions; in the order of ``seeds``."""
+        """Let both play each seed under the same conditions; in the order of ``seeds``.
+
+        What is no fault of the playbooks, an environment that is away for instance, is no outcome.
+
+        Raises:
+            AgentCoreError: not all of them could be played.
+        """
+        ...
+
+
+class TrialGrounds(Protocol):
+    """Where playbooks are tried."""
+
+    async def check(self, environment: str) -> None:
+        """Raise an ``AgentCoreError`` where there is no environment of this name."""
+        ...
+
+    async def trials(self, agent_id: str, environment: str, *, private: bool) -> PairedTrials:
+        """For the tenant of ``agent_id``; ``private`` playbooks reach private providers only."""
         ...

@@ -108,6 +108,23 @@ class PlaybookRepository:
             .values(metadata=merged)
         )
 
+    async def in_trial(self, *, stale: datetime, now: datetime, limit: int) -> list[str]:
+        """Agents with something to try in their environment, longest waiting first.
+
+        Those claimed after ``stale`` are being tried; those that were disturbed get some rest.
+        """
+        mark = _playbooks.metadata["trial"]
+        requested = mark["requested_at"].astext
+        claimed = cast(mark["claimed_at"].astext, DateTime(timezone=True))
+        resting = cast(mark["resting_until"].astext, DateTime(timezone=True))
+        query = select(_playbooks.agent_id).where(
+            requested.is_not(None),
+            or_(claimed.is_(None), claimed < stale),
+            or_(resting.is_(None), resting < now),
+        )
+        found = await self._connection.execute(query.order_by(requested).limit(limit))
+        return list(found.scalars())
+
     async def delete(self, agent_id: str) -> bool:
         gone = delete(context_playbooks).where(_playbooks.agent_id == agent_id)
         return (await self._connection.execute(gone)).rowcount == 1

@@ -11,7 +11,7 @@ from agentcore.ace.models import ContextPlaybook, RenderedContext
 from agentcore.agents.ports import Messages, Rendered, Thought
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
-from agentcore.llm_gateway.models import LLMRequest, LLMResponse
+from agentcore.llm_gateway.models import LLMRequest, LLMResponse, Priority
 from agentcore.llm_gateway.terms import terms_of
 
 REPLY_TOKENS = 400
@@ -44,7 +44,16 @@ class GatewayMind:
     stays private. ``agent`` is who it is said to be on the ledger.
     """
 
-    def __init__(self, router: Router, principal: Principal, model: str, agent: str = "") -> None:
+    def __init__(
+        self,
+        router: Router,
+        principal: Principal,
+        model: str,
+        agent: str = "",
+        *,
+        priority: Priority = "medium",
+    ) -> None:
+        self._priority: Priority = priority
         self._router = router
         self._principal = principal
         self._model = model
@@ -60,6 +69,7 @@ class GatewayMind:
                 max_tokens=REPLY_TOKENS,
                 trace_id=trace_id,
                 requires_privacy=self._principal.private,
+                priority=self._priority,
                 tenant=self._principal.tenant,
                 subject=self._principal.subject,
                 key_id=self._principal.key_id or "",

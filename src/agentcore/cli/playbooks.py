@@ -313,8 +313,12 @@ def _tried(one: JsonObject) -> Iterator[str]:
     stand = f"ended: {one.get('outcome')}" if one.get("phase") == "ended" else "running"
     yield f"experiment {one.get('experiment_id')}  {stand}"
     yield f"  delta {one.get('delta_id')}"
-    told = "better" if watched else f"{one.get('stage')} % of the tasks"
-    yield from _compared(f"canary, {told}", one.get("canary"))
+    environment = one.get("environment")
+    told = f"canary, {one.get('stage')} % of the tasks" if environment is None else ""
+    if watched or environment is not None:
+        told = f"{'canary' if environment is None else f'pairs in {environment}'}"
+        told += ", better" if watched else ""
+    yield from _compared(told, one.get("canary"))
     if watched:
         yield from _compared("hold-out", one.get("watch"))
 

@@ -413,7 +413,7 @@ async def test_what_is_no_json_is_refused(alice: httpx2.AsyncClient, raw: bytes)
 async def test_every_route_is_documented_with_examples(alice: httpx2.AsyncClient) -> None:
     document = (await alice.get("/openapi.json")).json()
     paths = {path for path in document["paths"] if path.startswith(BASE)}
-    assert len(paths) == 14
+    assert len(paths) == 15
     schemas = document["components"]["schemas"]
     assert schemas["DeltaRequest"]["properties"]["delta_id"]["examples"] == ["delta-789"]
 

@@ -26,6 +26,8 @@ log_level = "warning"
 
 [ace]
 ace_llm_model = "playbook-7b"
+# A canary takes hundreds of tasks, and the demo plays a hundred.
+ace_gate = "curator"
 
 [agents]
 model = "playbook-7b"

@@ -1,0 +1,134 @@
+"""Champion and challenger in a live environment: equal seeds, and nothing differs but the playbook.
+
+The bundled player thinks with the playbook at hand, for the tenant whose playbook it is. What it
+does leaves no trace of a task: trials teach nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from agentcore.ace.errors import UnknownAgent
+from agentcore.ace.models import ContextPlaybook
+from agentcore.ace.ports import AgentDirectory, Pair, PairedTrials
+from agentcore.ace.rendering import Shelf
+from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
+from agentcore.agents.ports import Mind, Rendered, World
+from agentcore.kit.errors import AgentCoreError, InvalidInput
+from agentcore.kit.security import Principal
+
+SCOPES = frozenset({"a2a", "llm", "env:act", "env:control"})
+RENDER_TOKENS = 2000
+EPISODES_AT_ONCE = 8
+SUBJECT = "playbook-trials"
+
+
+class OnePlaybook:
+    """Renders one playbook, whoever asks."""
+
+    def __init__(self, playbook: ContextPlaybook) -> None:
+        self._shelf = Shelf(playbook)
+
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
+        return Rendered(text=self._shelf.render(task, RENDER_TOKENS).text, stamp=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Played:
+    quality: float
+    cost_usd: Decimal | None
+    tokens: int
+
+
+class EnvironmentTrials:
+    """Trials of one agent in one environment."""
+
+    def __init__(self, mind: Mind, world: World, *, agent_id: str, environment: str) -> None:
+        self._mind = mind
+        self._world = world
+        self._agent_id = agent_id
+        self._environment = environment
+        self._room = asyncio.Semaphore(EPISODES_AT_ONCE)
+
+    async def play(
+        self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
+    ) -> list[Pair]:
+        players = [
+            EpisodePlayer(self._mind, self._world, OnePlaybook(playbook))
+            for playbook in (champion, challenger)
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    [group.create_task(self._episode(player, seed)) for player in players]
+                    for seed in seeds
+                ]
+        except* AgentCoreError as failed:
+            # One of them says it: none of the pairs counts.
+            raise _first(failed) from None
+        return [_pair(*(task.result() for task in pair)) for pair in tasks]
+
+    async def _episode(self, player: EpisodePlayer, seed: int) -> _Played:
+        plan = EpisodePlan(agent_id=self._agent_id, environment=self._environment, seed=seed)
+        report = EpisodeReport(plan)
+        async with self._room:
+            try:
+                async for _ in player.play(plan, report):
+                    pass
+            except InvalidInput:
+                # The environment could not read what the player did: its task has failed, as
+                # it does when it is no trial. All else is no fault of a playbook.
+                return _Played(quality=0.0, cost_usd=report.cost_usd, tokens=report.tokens)
+        quality = float(report.success) if report.quality is None else report.quality
+        return _Played(quality=quality, cost_usd=report.cost_usd, tokens=report.tokens)
+
+
+class EnvironmentGrounds:
+    """``minds`` and ``worlds`` are those of the agents that run here, by the caller they act for;
+    ``known`` raises where there is no environment of a name.
+    """
+
+    def __init__(
+        self,
+        agents: AgentDirectory,
+        *,
+        minds: Callable[[Principal], Mind],
+        worlds: Callable[[Principal], World],
+        known: Callable[[str], Awaitable[object]],
+    ) -> None:
+        self._agents = agents
+        self._minds = minds
+        self._worlds = worlds
+        self._known = known
+
+    async def check(self, environment: str) -> None:
+        await self._known(environment)
+
+    async def trials(self, agent_id: str, environment: str, *, private: bool) -> PairedTrials:
+        owner = await self._agents.owner(agent_id)
+        if owner is None:
+            raise UnknownAgent(agent_id)
+        # A subject of its own: trials and their owner's own sessions do not crowd each other out.
+        caller = Principal(subject=SUBJECT, tenant=owner.tenant, scopes=SCOPES, private=private)
+        return EnvironmentTrials(
+            self._minds(caller), self._worlds(caller), agent_id=agent_id, environment=environment
+        )
+
+
+def _pair(champion: _Played, challenger: _Played) -> Pair:
+    costs = (champion.cost_usd, challenger.cost_usd)
+    known = [cost for cost in costs if cost is not None]
+    return Pair(
+        champion=champion.quality,
+        challenger=challenger.quality,
+        cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        tokens=champion.tokens + challenger.tokens,
+    )
+
+
+def _first(group: BaseExceptionGroup[AgentCoreError]) -> AgentCoreError:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

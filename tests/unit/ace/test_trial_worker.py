@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from agentcore.ace.content import Draft
+from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.trial_mark import TrialMark
+from agentcore.ace.trial_worker import EPISODE_TOKENS
+from agentcore.kit.errors import Unavailable
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.context import ContextWorld
+from tests.fakes.trial_grounds import ScriptedGrounds
+
+AGENT = "agent-123"
+LESSON = "Name the receiver."
+ADDING: JsonObject = {"op": "ADD", "section": "checks", "text": LESSON}
+
+
+def helped(playbook: ContextPlaybook, seed: int) -> float:
+    return 0.9 if LESSON in str(playbook.content) else 0.2
+
+
+@pytest.fixture
+async def tried(world: ContextWorld, playbook: ContextPlaybook) -> ContextWorld:
+    """With a trial that has begun."""
+    await world.bindings.bind(AGENT, "maze")
+    await world.taught(ADDING, delta_id="unsure", confidence=0.3)
+    await world.experiments.start(AGENT, "unsure")
+    return world
+
+
+async def lessons(world: ContextWorld) -> set[str]:
+    playbook = await world.contexts.get_playbook(AGENT)
+    return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
+
+
+async def rested(world: ContextWorld) -> TrialMark:
+    playbook = await world.store.run(lambda unit: unit.playbooks.of(AGENT))
+    assert playbook is not None
+    mark = TrialMark.of(playbook)
+    assert mark is not None
+    return mark
+
+
+async def test_rounds_go_on_until_nothing_is_left_to_try(tried: ContextWorld) -> None:
+    grounds = ScriptedGrounds(fares=helped)
+    assert await lessons(tried) == set()
+    rounds = 0
+    while await tried.trials.round(grounds):
+        rounds += 1
+        assert rounds < 10
+    assert await lessons(tried) == {LESSON}, "no cache shows what was before"
+    (found,) = await tried.experiments.of(AGENT)
+    assert found.canary is not None
+    assert found.canary.treated.count == len(grounds.played) == len({*grounds.played})
+    assert found.cost_usd == Decimal("0.01") * len(grounds.played)
+    assert grounds.asked[0] == (AGENT, "maze", False)
+    status = await tried.contexts.evolution_status(AGENT)
+    assert status.total_cost == pytest.approx(float(found.cost_usd))
+
+
+async def test_a_price_that_nobody_knows_is_estimated_from_above(tried: ContextWorld) -> None:
+    await tried.trials.round(ScriptedGrounds(cost_usd=None))
+    (found,) = await tried.experiments.of(AGENT)
+    assert found.cost_usd == 8 * 4 * 1000 * Decimal("0.15") / 1_000_000
+
+
+async def test_a_fault_is_no_outcome_and_is_seen(tried: ContextWorld) -> None:
+    away = ScriptedGrounds(fault=Unavailable("the maze is closed"))
+    assert await tried.trials.round(away) == 1
+    assert await tried.trials.round(away) == 0, "it rests"
+    assert "the maze is closed" in str((await rested(tried)).error)
+    assert (await tried.experiments.of(AGENT))[0].evidence.count == 0
+    tried.clock.advance(61)
+    assert await tried.trials.round(ScriptedGrounds()) == 1
+    assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8
+
+
+async def test_the_months_budget_is_kept(tried: ContextWorld) -> None:
+    """Booked before: with less than a batch may cost, none is played."""
+    upper = 16 * EPISODE_TOKENS * 0.15 / 1e6
+    config = ACEConfig(ace_monthly_budget_usd=upper * 0.99)
+    poor = ContextWorld(tried.database, tried.cache, tried.supervisor, tried.clock, config)
+    grounds = ScriptedGrounds()
+    await poor.trials.round(grounds)
+    assert grounds.played == []
+    assert "evolution_budget_exhausted" in str((await rested(tried)).error)
+
+
+async def test_what_is_cut_off_is_due_at_once(tried: ContextWorld) -> None:
+    grounds = ScriptedGrounds(gate=asyncio.Event())
+    playing = asyncio.create_task(tried.trials.round(grounds))
+    async with asyncio.timeout(20):
+        while not grounds.asked:
+            await asyncio.sleep(0)
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+    assert (await rested(tried)).claim is None
+    assert await tried.trials.round(ScriptedGrounds()) == 1
+
+
+async def test_it_runs_under_the_supervisor_and_is_woken(
+    world: ContextWorld, playbook: ContextPlaybook, supervisor: Supervisor
+) -> None:
+    world.trials.start(ScriptedGrounds(fares=helped), supervisor)
+    await world.bindings.bind(AGENT, "maze")
+    await world.taught(ADDING, delta_id="unsure", confidence=0.3)
+    await world.experiments.start(AGENT, "unsure")
+    async with asyncio.timeout(20):
+        while await lessons(world) != {LESSON}:
+            await asyncio.sleep(0.01)
