@@ -208,8 +208,7 @@ async def bootstrap(
         )
         directory = Directory()
         contexts = _contexts(ground, gateway, directory)
-        a2a = await stack.enter_async_context(_a2a(ground, contexts.manager))
-        directory.fill(a2a)
+        a2a = await stack.enter_async_context(_a2a(ground, contexts.manager, directory))
         remote = [environment.name for environment in settings.training.environments]
         metrics = OpenEnvMetrics(registry, [*BUNDLED, *remote])
         for name, server in servers.items():
@@ -223,7 +222,7 @@ async def bootstrap(
         await contexts.worker.start()
         stack.push_async_callback(contexts.worker.stop)
         grounds = _grounds(settings, gateway, a2a, directory, environments.inventory)
-        contexts.trials.start(grounds, ground.supervisor)
+        await stack.enter_async_context(contexts.trials.running(grounds, ground.supervisor))
         training = await stack.enter_async_context(
             open_training(
                 settings.training.scheduling,
@@ -290,7 +289,9 @@ def _contexts(ground: Ground, gateway: Gateway, directory: Directory) -> Context
 
 
 @asynccontextmanager
-async def _a2a(ground: Ground, contexts: ContextManager) -> AsyncIterator[A2ARuntime]:
+async def _a2a(
+    ground: Ground, contexts: ContextManager, directory: Directory
+) -> AsyncIterator[A2ARuntime]:
     observer = ContextObserver(contexts, clock=ground.clock)
     surroundings = Surroundings(
         database=ground.database,
@@ -308,6 +309,7 @@ async def _a2a(ground: Ground, contexts: ContextManager) -> AsyncIterator[A2ARun
         observers=(TenantTraces(observer),),
         listeners=(observer,),
     ) as runtime:
+        directory.fill(runtime)
         yield runtime
 
 

@@ -93,24 +93,7 @@ class ContextWorld:
             clock=clock,
             metrics=self.metrics,
         )
-        self.paired = PairedGate(config, self.gate, clock=clock, ids=ids)
-        self.trials = TrialWorker(
-            config,
-            self.store,
-            self.paired,
-            budget=MonthlyBudget(config, self.store, clock=clock, ids=ids),
-            cache=self.playbooks,
-            clock=clock,
-            metrics=self.metrics,
-        )
-        self.experiments = Experiments(
-            self.store,
-            self.playbooks,
-            self.agents,
-            self.gate,
-            self.paired,
-            wake=self.trials.wake,
-        )
+        self._build_trials(ids)
         self.grounds = ScriptedGrounds()
         self.bindings = Bindings(self.store, self.agents, self.grounds, config.ace_environments)
         self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
@@ -135,6 +118,27 @@ class ContextWorld:
             self.evolution,
             supervisor=self.supervisor,
             clock=clock,
+        )
+
+    def _build_trials(self, ids: Ids) -> None:
+        config, clock = self.config, self.clock
+        self.paired = PairedGate(config, self.gate, clock=clock, ids=ids)
+        self.trials = TrialWorker(
+            config,
+            self.store,
+            self.paired,
+            budget=MonthlyBudget(config, self.store, clock=clock, ids=ids),
+            cache=self.playbooks,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.experiments = Experiments(
+            self.store,
+            self.playbooks,
+            self.agents,
+            self.gate,
+            self.paired,
+            wake=self.trials.wake,
         )
 
     def sample(self, name: str, **labels: str) -> float:

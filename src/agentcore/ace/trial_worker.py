@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
 import structlog
@@ -59,8 +59,14 @@ class TrialWorker:
         """There is something to play now."""
         self._asked.set()
 
-    def start(self, grounds: TrialGrounds, supervisor: Supervisor) -> None:
+    @asynccontextmanager
+    async def running(self, grounds: TrialGrounds, supervisor: Supervisor) -> AsyncIterator[None]:
+        """Under the supervisor; on exit what is played is cut off, and due again at once."""
         supervisor.start(TASK, lambda: self._run(grounds))
+        try:
+            yield
+        finally:
+            await supervisor.end(TASK)
 
     async def round(self, grounds: TrialGrounds) -> int:
         """A batch for each agent that waits for one; how many agents that were."""

@@ -96,6 +96,18 @@ async def test_the_examples_of_the_specification_work_as_written(
     }
 
 
+async def test_an_environment_is_bound_by_who_may_play_there(
+    alice: httpx2.AsyncClient, playbook: ContextPlaybook
+) -> None:
+    path = f"{BASE}/playbooks/agent-123/environment"
+    none = {"agent_id": "agent-123", "environment": None}
+    assert (await alice.get(path)).json() == none
+    assert (await alice.put(path, json={"environment": "maze"})).status_code == 403
+    assert (await alice.put(path, json={"environment": ""})).status_code == 422
+    assert (await alice.delete(path)).status_code == 204
+    assert (await alice.get(path)).json() == none
+
+
 async def test_unsure_deltas_are_not_applied(
     alice: httpx2.AsyncClient, playbook: ContextPlaybook
 ) -> None:

@@ -10,6 +10,7 @@ from agentcore.ace.experiment import (
     Step,
     outcome_of,
     share_of,
+    takes_part,
     treated_by,
 )
 from agentcore.ace.models import ExecutionTrace
@@ -134,6 +135,23 @@ def test_a_trace_counts_in_the_arm_that_its_task_was_drawn_into() -> None:
     assert stamped(stage=5) is None
     assert treated_by(trace(), mine) is None
     assert treated_by(trace(task_id="", metadata={"playbook": {"arm": right}}), mine) is None
+
+
+def test_an_agent_takes_part_when_half_of_its_tasks_are_named() -> None:
+    def told(**stamp: object) -> ExecutionTrace:
+        return trace(metadata={"playbook": {"playbook_id": "p", **stamp}})
+
+    named, unnamed, other = told(named=True), told(), told(named=True, playbook_id="q")
+    assert takes_part([named, named, unnamed, other], "p")
+    assert not takes_part([named, unnamed, other], "p")
+    assert not takes_part([trace(task_id="", metadata=named.metadata)], "p")
+    assert not takes_part([], "p")
+
+
+def test_what_is_let_in_beside_a_hold_out_is_missing_there_too() -> None:
+    back: JsonObject = {"op": "REMOVE", "id": "b9"}
+    assert split(100).without([back]).operations[0] == back
+    assert split(25).without([back]) == split(25)
 
 
 def test_an_outcome_is_the_quality_where_one_was_told() -> None:

@@ -216,3 +216,15 @@ async def test_what_no_longer_fits_is_not_tried(
     await done(canaries, task, success=True)
     found = (await canaries.experiments.of(AGENT))[0]
     assert (found.phase, found.outcome, found.evidence.count) == ("ended", "conflict", 0)
+
+
+async def test_whoever_names_its_tasks_gets_a_canary_without_being_told(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    shown = (await world.contexts.render(AGENT, task_id="task-1")).stamp.as_json()
+    await world.captured(5, error_message=ERROR, metadata={"playbook": shown})
+    await world.captured(5, error_message=ERROR)
+    world.model.answers = [proposing(adding(LESSON, quote=ERROR))]
+    await world.evolution.evolve(AGENT)
+    assert lessons(await world.contexts.get_playbook(AGENT)) == set()
+    assert (await world.experiments.of(AGENT))[0].phase == "canary"

@@ -27,7 +27,9 @@ SPECIFIED = {
 }
 OURS = {
     "ace_max_llm_calls_per_minute": 600,
-    "ace_gate": "curator",
+    "ace_gate": "auto",
+    "ace_environments": {},
+    "ace_trial_pairs": 48,
     "ace_canary_stage_outcomes": 20,
     "ace_canary_max_outcomes": 2000,
 }

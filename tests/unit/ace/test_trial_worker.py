@@ -8,7 +8,7 @@ import pytest
 from agentcore.ace.content import Draft
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.trial_mark import TrialMark
-from agentcore.ace.trial_worker import EPISODE_TOKENS
+from agentcore.ace.trial_worker import EPISODE_TOKENS, TASK
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
@@ -107,10 +107,11 @@ async def test_what_is_cut_off_is_due_at_once(tried: ContextWorld) -> None:
 async def test_it_runs_under_the_supervisor_and_is_woken(
     world: ContextWorld, playbook: ContextPlaybook, supervisor: Supervisor
 ) -> None:
-    world.trials.start(ScriptedGrounds(fares=helped), supervisor)
-    await world.bindings.bind(AGENT, "maze")
-    await world.taught(ADDING, delta_id="unsure", confidence=0.3)
-    await world.experiments.start(AGENT, "unsure")
-    async with asyncio.timeout(20):
-        while await lessons(world) != {LESSON}:
-            await asyncio.sleep(0.01)
+    async with world.trials.running(ScriptedGrounds(fares=helped), supervisor):
+        await world.bindings.bind(AGENT, "maze")
+        await world.taught(ADDING, delta_id="unsure", confidence=0.3)
+        await world.experiments.start(AGENT, "unsure")
+        async with asyncio.timeout(20):
+            while await lessons(world) != {LESSON}:
+                await asyncio.sleep(0.01)
+    assert TASK not in supervisor.health()
