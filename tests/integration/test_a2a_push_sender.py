@@ -21,9 +21,9 @@ from starlette.routing import Route
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import TaskState
+from agentcore.a2a_protocol.push.late_session import LateSession
 from agentcore.a2a_protocol.push.sender import MOST_ATTEMPTS, TELL_SECONDS, PushSender
 from agentcore.a2a_protocol.push.store import Push, PushStore
-from agentcore.a2a_protocol.push.targets import open_session
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Change
@@ -212,7 +212,7 @@ class Desk:
         )
 
     async def tell(self) -> int:
-        async with open_session(anywhere=True) as session:
+        async with LateSession(anywhere=True) as session:
             return await self.sender.tell_due(session)
 
     async def now(self) -> Push:

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from agentcore.a2a_protocol.models.remote import NO_TRUST, RemoteAddress, TrustedOrigin
-from agentcore.a2a_protocol.push.targets import open_session
+from agentcore.a2a_protocol.push.outside import open_session
 from agentcore.a2a_protocol.remote.connection import Limits, Peer
 from agentcore.a2a_protocol.remote.errors import (
     RemoteAgentLost,
@@ -51,7 +51,7 @@ async def peer_of(
     app.router.add_post("/rpc", handle)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(listening(app, cancelling=True))
-        session = await stack.enter_async_context(open_session(anywhere=anywhere))
+        session = await stack.enter_async_context(open_session(anywhere=anywhere, connections=4))
         address = RemoteAddress(agent_id="poet", url=f"{url}/rpc", version="1.0", trust=trust)
         yield Peer(address, CurrentPeerWire(), session, headers={}, limits=limits), seen
 

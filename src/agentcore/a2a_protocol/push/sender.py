@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-import aiohttp
 import structlog
 
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.task import TaskEvent
+from agentcore.a2a_protocol.push.late_session import LateSession
 from agentcore.a2a_protocol.push.store import Push, PushStore
-from agentcore.a2a_protocol.push.targets import open_session
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock
@@ -35,7 +34,6 @@ TELL_SECONDS = 20.0
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 600.0
 MOST_ATTEMPTS = 15
 MEDIA_TYPE = {"1.0": "application/a2a+json", "0.3": "application/json"}
-FAULTS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 log = structlog.get_logger()
 
@@ -64,7 +62,7 @@ class PushSender:
 
     async def watch(self) -> None:
         """Tell whoever has something to hear; runs until cancelled."""
-        async with open_session(anywhere=self._anywhere) as session, asyncio.TaskGroup() as group:
+        async with LateSession(anywhere=self._anywhere) as session, asyncio.TaskGroup() as group:
             telling: set[asyncio.Task[None]] = set()
             while True:
                 self._news.clear()
@@ -80,26 +78,26 @@ class PushSender:
                         async with asyncio.timeout(LOOK_SECONDS):
                             await self._news.wait()
 
-    async def tell_due(self, session: aiohttp.ClientSession) -> int:
+    async def tell_due(self, session: LateSession) -> int:
         """Tell those that are due, and return how many they were."""
         async with asyncio.TaskGroup() as group:
             return len(await self._begun(session, group, AT_ONCE))
 
     async def _begun(
-        self, session: aiohttp.ClientSession, group: asyncio.TaskGroup, most: int
+        self, session: LateSession, group: asyncio.TaskGroup, most: int
     ) -> Sequence[asyncio.Task[None]]:
         now = self._clock.now()
         due = await self._pushes.due(now, now + CLAIM, most)
         return [group.create_task(self._told(session, push)) for push in due]
 
-    async def _told(self, session: aiohttp.ClientSession, push: Push) -> None:
+    async def _told(self, session: LateSession, push: Push) -> None:
         try:
             await self._tell(session, push)
         except StorageUnavailable as error:
             # It is told from the same place when its claim is over.
             log.warning("a webhook is told later", task_id=push.task_id, reason=error.detail)
 
-    async def _tell(self, session: aiohttp.ClientSession, push: Push) -> None:
+    async def _tell(self, session: LateSession, push: Push) -> None:
         delivered, end = push.delivered, self._clock.monotonic() + TELL_SECONDS
         events = await self._tasks.events(push.task_id, delivered, PAGE)
         for event in events:
@@ -124,13 +122,15 @@ class PushSender:
             log.warning("a webhook is given up", task_id=push.task_id, reason=fault)
         await self._pushes.told(push, delivered, attempts=attempts, next_at=again)
 
-    async def _posted(self, session: aiohttp.ClientSession, push: Push, event: TaskEvent) -> str:
+    async def _posted(self, session: LateSession, push: Push, event: TaskEvent) -> str:
         """Why the webhook has not taken the event; empty when it has."""
+        from agentcore.a2a_protocol.push.outside import FAULTS  # noqa: PLC0415 - aiohttp
+
         body = await self._body(push, event)
         if body is None:
             return ""
         try:
-            async with session.post(
+            async with session.opened().post(
                 str(push.body["url"]),
                 data=body,
                 headers=_headers(push),

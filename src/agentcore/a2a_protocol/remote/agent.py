@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,7 +19,6 @@ from agentcore.a2a_protocol.models.remote import RemoteAddress, RemoteTask
 from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL
 from agentcore.a2a_protocol.models.turn import AGENT_NAMES
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
-from agentcore.a2a_protocol.remote.connection import Peer
 from agentcore.a2a_protocol.remote.dialling import Peers
 from agentcore.a2a_protocol.remote.errors import (
     RemoteAgentLost,
@@ -35,6 +35,9 @@ from agentcore.a2a_protocol.tasks.snapshot import ARTIFACT, STATUS, TASK
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, object_of
+
+if TYPE_CHECKING:
+    from agentcore.a2a_protocol.remote.connection import Peer
 
 # How often in a row a stream is taken up again that brings nothing.
 MOST_ATTEMPTS = 6

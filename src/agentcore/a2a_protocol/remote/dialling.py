@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.handover import EXTENSION, Handover
 from agentcore.a2a_protocol.models.remote import RemoteAddress
-from agentcore.a2a_protocol.push.targets import open_session
-from agentcore.a2a_protocol.remote.connection import Limits, Peer
+from agentcore.a2a_protocol.push.late_session import LateSession
+
+if TYPE_CHECKING:
+    from agentcore.a2a_protocol.remote.connection import Peer
 
 # Each task that is followed holds one.
 CONNECTIONS = 1024
@@ -23,11 +24,13 @@ CONNECTIONS = 1024
 class Peers:
     config: A2AConfig
     wires: LateWires
-    outside: aiohttp.ClientSession
-    anywhere: aiohttp.ClientSession
+    outside: LateSession
+    anywhere: LateSession
 
     async def open(self, address: RemoteAddress, handover: Handover) -> Peer:
         """The agent at ``address``; ``handover`` goes along in the headers as far as it fits."""
+        from agentcore.a2a_protocol.remote.connection import Limits, Peer  # noqa: PLC0415 - aiohttp
+
         old = address.version == "0.3"
         headers = {"x-a2a-extensions" if old else "a2a-extensions": EXTENSION}
         if handover.traceparent:
@@ -36,7 +39,7 @@ class Peers:
         return Peer(
             address,
             await self.wires.peer(address.version),
-            self.anywhere if inside else self.outside,
+            (self.anywhere if inside else self.outside).opened(),
             headers=headers,
             limits=Limits(
                 event_bytes=self.config.max_body_bytes,
@@ -48,9 +51,8 @@ class Peers:
 
 @asynccontextmanager
 async def open_peers(config: A2AConfig, wires: LateWires) -> AsyncIterator[Peers]:
-    async with AsyncExitStack() as stack:
-        outside, anywhere = [
-            await stack.enter_async_context(open_session(anywhere=inside, connections=CONNECTIONS))
-            for inside in (False, True)
-        ]
+    async with (
+        LateSession(anywhere=False, connections=CONNECTIONS) as outside,
+        LateSession(anywhere=True, connections=CONNECTIONS) as anywhere,
+    ):
         yield Peers(config, wires, outside, anywhere)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import islice
-from typing import Literal, cast
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Literal, cast
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 from agentcore.training.openenv.environments.base import action_envelope
 from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
 from agentcore.training.openenv.models import Action, Observation, StepResult, made
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 Encoding = Literal["typed", "tool", "flat"]
 LIST_TOOLS = "list_tools"
@@ -153,7 +154,8 @@ def _validator(action_space: JsonObject) -> jsonschema_rs.Draft202012Validator:
     try:
         return validator_of(dumps(action_space))
     except ValueError as exc:
-        reason = exc.message if isinstance(exc, jsonschema_rs.ValidationError) else str(exc)
+        # Of a fault in the schema the message is a part; its whole text quotes the schema.
+        reason = getattr(exc, "message", str(exc))
         raise OpenEnvSpecError(
             f"the server's action space is no JSON Schema: {reason[:LONGEST_FAULT]}",
             hint="whoever wrote the environment must correct its /schema",
@@ -163,6 +165,8 @@ def _validator(action_space: JsonObject) -> jsonschema_rs.Draft202012Validator:
 @lru_cache(maxsize=SCHEMAS_KEPT)
 def validator_of(schema: bytes) -> jsonschema_rs.Draft202012Validator:
     """Raises ``ValueError`` where it is no JSON Schema, or refers to what it does not hold."""
+    import jsonschema_rs  # noqa: PLC0415 - 3 MiB, for processes that play
+
     members = cast("JsonObject", loads(schema))
     return jsonschema_rs.Draft202012Validator(members, retriever=fetch_nothing)
 

@@ -9,8 +9,6 @@ from functools import lru_cache
 from random import Random
 from typing import cast
 
-import jsonschema_rs
-
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 from agentcore.training.openenv.encoding import (
     LIST_TOOLS,
@@ -124,9 +122,12 @@ class _Compiled:
     """A schema that is known to be one, and the means to check parts of it by themselves."""
 
     def __init__(self, schema: JsonObject) -> None:
+        import jsonschema_rs  # noqa: PLC0415 - 3 MiB, for processes that play
+
+        self._validator = jsonschema_rs.Draft202012Validator
         self.root = cast("JsonObject", _rooted(schema))
         try:
-            jsonschema_rs.Draft202012Validator(schema, retriever=fetch_nothing)
+            self._validator(schema, retriever=fetch_nothing)
             self._registry = jsonschema_rs.Registry([(ROOT, self.root)])
         except jsonschema_rs.ValidationError as exc:
             keyword = "$ref" if exc.kind.name == "$ref" else "schema"
@@ -139,7 +140,7 @@ class _Compiled:
         if not isinstance(schema, dict):
             return "false" if schema is False else None
         try:
-            validator = jsonschema_rs.Draft202012Validator(schema, registry=self._registry)
+            validator = self._validator(schema, registry=self._registry)
             if validator.is_valid(value):
                 return None
             return next(iter(validator.iter_errors(value))).kind.name
