@@ -9,6 +9,7 @@ import sys
 from typing import Callable, NoReturn, Sequence
 
 from devtools.locks import write_locks
+from devtools.node import A2A_JS, PORTKEY, install, install_if_possible
 from devtools.processes import become, inside
 from devtools.setup import set_up
 from devtools.venvs import (
@@ -44,6 +45,7 @@ Each first sets up what it needs: a Python from 3.11 on, .venv, and the locked p
 def test(args: Sequence[str]) -> NoReturn:
     for venv in (MAIN, PEERS, *OLDER_PEERS):
         set_up(venv)
+    install_if_possible(A2A_JS)
     os.chdir(ROOT)
     chosen = any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for arg in args)
     parallel = [] if chosen else ["-n", str(cores() + 1)]  # some tests wait
@@ -111,21 +113,15 @@ def peers(args: Sequence[str]) -> NoReturn:
     refuse(args if INFERENCE not in chosen else ())
     for venv in chosen:
         set_up(venv)
+    if INFERENCE not in chosen:
+        install(A2A_JS)
     sys.exit(0)
 
 
 def gateways() -> None:
     """LiteLLM and TensorZero from PyPI; Portkey from npm, with the versions of its own lock."""
     set_up(GATEWAYS)
-    npm, there = shutil.which("npm"), GATEWAYS.path / "portkey"
-    if npm is None:
-        say("no npm here, so no Portkey; the benchmark passes it over")
-        return
-    there.mkdir(exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(ROOT / "benchmarks" / "peers" / name, there / name)
-    if subprocess.call([npm, "ci", "--ignore-scripts"], cwd=there, env=inside()) != 0:
-        raise SetupFailed("npm could not install Portkey's gateway")
+    install(PORTKEY)
 
 
 def lock(args: Sequence[str]) -> NoReturn:
@@ -136,6 +132,7 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 LEFT_BEHIND = (
     *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS, A2A)),
+    A2A_JS.path.name,
     *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from devtools import commands, installers, interpreters, processes, venvs
+from devtools import commands, installers, interpreters, node, processes, venvs
 from devtools.venvs import A2A, BOOTSTRAP, GATEWAYS, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
@@ -318,6 +319,59 @@ class TestSteps:
         assert step("checking", ["sh", "-c", 'test "$EXTRA" = yes'], EXTRA="yes")
 
 
+class TestNodePackages:
+    @pytest.fixture
+    def packages(self, tmp_path: Path) -> node.NodePackages:
+        source = tmp_path / "source"
+        source.mkdir()
+        for name in node.MANIFESTS:
+            (source / name).write_text("{}")
+        return node.NodePackages(tmp_path / "packages", source, "a package")
+
+    def npm(self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch, code: int) -> Path:
+        """An npm that leaves a trace in the folder that it is called in."""
+        program = packages.source.parent / "npm"
+        program.write_text(f"#!/bin/sh\ntouch called\nexit {code}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+        return packages.path / "called"
+
+    def test_what_was_installed_whole_is_not_installed_again(
+        self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        called = self.npm(packages, monkeypatch, 0)
+        assert node.install(packages)
+        called.unlink()
+        assert node.install(packages)
+        assert not called.exists()
+        (packages.source / "package-lock.json").write_text('{"newer": true}')
+        assert not packages.ready
+        assert node.install(packages)
+        assert called.exists()
+
+    def test_what_was_not_is_not_there(
+        self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.npm(packages, monkeypatch, 1)
+        with pytest.raises(venvs.SetupFailed, match="a package"):
+            node.install(packages)
+        assert not packages.ready
+        node.install_if_possible(packages)
+
+    def test_without_npm_it_is_passed_over(
+        self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", str(packages.source))
+        assert not node.install(packages)
+
+    @pytest.mark.parametrize("packages", [node.PORTKEY, node.A2A_JS], ids=lambda each: each.what)
+    def test_locks_hold_hashes_and_no_address(self, packages: node.NodePackages) -> None:
+        lock = json.loads((packages.source / "package-lock.json").read_text("utf-8"))
+        listed = [each for name, each in lock["packages"].items() if name]
+        assert all(each.get("integrity") or each.get("inBundle") for each in listed)
+        assert not any("resolved" in each for each in listed)
+
+
 LOCKS = [
     MAIN.lock,
     PEERS.lock,
@@ -348,5 +402,5 @@ class TestFiles:
         ignored = (ROOT / ".gitignore").read_text().splitlines()
         assert {f"/{MAIN.path.name}/", f"/{PEERS.path.name}/", "/.venv*.lock"} <= set(ignored)
         assert "/.venv-peers-*/" in ignored
-        others = (*OLDER_PEERS, INFERENCE)
-        assert all(venv.path.name.startswith(".venv-peers-") for venv in others)
+        others = [venv.path for venv in (*OLDER_PEERS, INFERENCE, A2A)]
+        assert all(each.name.startswith(".venv-peers-") for each in [*others, node.A2A_JS.path])
