@@ -21,6 +21,7 @@ from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.experiments import Experiments
 from agentcore.ace.gateway_model import GatewayLanguageModel
+from agentcore.ace.gateway_spending import GatewaySpending
 from agentcore.ace.observer import ContextObserver
 from agentcore.ace.ports import AgentOwner
 from agentcore.ace.services import ContextServices, context_services
@@ -208,9 +209,9 @@ async def bootstrap(
         )
         directory = Directory()
         contexts = _contexts(ground, gateway, directory)
-        a2a = await stack.enter_async_context(_a2a(ground, contexts.manager, directory))
-        remote = [environment.name for environment in settings.training.environments]
-        metrics = OpenEnvMetrics(registry, [*BUNDLED, *remote])
+        observer = _observer(ground, contexts.manager, gateway)
+        a2a = await stack.enter_async_context(_a2a(ground, observer, directory))
+        metrics = _environment_metrics(settings, registry)
         for name, server in servers.items():
             server.watched_by(metrics.watch(name, "server"))
             ground.supervisor.start(f"environment server {name}", server.run)
@@ -288,11 +289,15 @@ def _contexts(ground: Ground, gateway: Gateway, directory: Directory) -> Context
     )
 
 
+def _observer(ground: Ground, contexts: ContextManager, gateway: Gateway) -> ContextObserver:
+    spending = GatewaySpending(gateway.ledger, gateway.costs)
+    return ContextObserver(contexts, spending, clock=ground.clock)
+
+
 @asynccontextmanager
 async def _a2a(
-    ground: Ground, contexts: ContextManager, directory: Directory
+    ground: Ground, observer: ContextObserver, directory: Directory
 ) -> AsyncIterator[A2ARuntime]:
-    observer = ContextObserver(contexts, clock=ground.clock)
     surroundings = Surroundings(
         database=ground.database,
         supervisor=ground.supervisor,
@@ -311,6 +316,11 @@ async def _a2a(
     ) as runtime:
         directory.fill(runtime)
         yield runtime
+
+
+def _environment_metrics(settings: Settings, registry: CollectorRegistry) -> OpenEnvMetrics:
+    remote = [environment.name for environment in settings.training.environments]
+    return OpenEnvMetrics(registry, [*BUNDLED, *remote])
 
 
 @asynccontextmanager

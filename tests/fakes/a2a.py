@@ -117,6 +117,10 @@ class ScriptedAgent:
         await task.append("log", "end", last=True)
         await task.complete(f"{number} lines")
 
+    async def _shown(self, task: TaskHandle) -> None:
+        await task.shown({"version": 2})
+        await self._stream(task)
+
     async def _chunks(self, task: TaskHandle) -> None:
         for number in range(400):
             await task.append("log", f"line {number}")

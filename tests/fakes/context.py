@@ -30,6 +30,7 @@ from agentcore.ace.ops import Add
 from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
+from agentcore.ace.ports import Spent
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore, Unit
@@ -207,6 +208,19 @@ class ContextWorld:
     def stamp_of(self, playbook_id: str, *bullets: str, version: int = 2) -> JsonObject:
         shown: JsonObject = {"version": version, "bullets": list(bullets)}
         return {"playbook": {"playbook_id": playbook_id, **shown}}
+
+
+@dataclass
+class ToldSpending:
+    """What tasks have cost, as a test says; ``faults`` come first."""
+
+    known: dict[str, Spent] = field(default_factory=dict)
+    faults: list[AgentCoreError] = field(default_factory=list)
+
+    async def of(self, task_id: str, *, tenant: str) -> Spent | None:
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.known.get(f"{tenant}/{task_id}")
 
 
 def context_app(world: ContextWorld) -> FastAPI:

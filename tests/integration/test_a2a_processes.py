@@ -131,7 +131,7 @@ async def test_a_process_killed_amid_a_stream_loses_no_event(
     assert victim.stdout is not None
     url = (await asyncio.wait_for(victim.stdout.readline(), 40)).decode().strip()
     reader = Reader()
-    async with stream(url, request("SendStreamingMessage", message=message("stream"))) as lines:
+    async with stream(url, request("SendStreamingMessage", message=message("shown"))) as lines:
         await reader.read(lines, most=40)
         victim.send_signal(signal.SIGKILL)
         # What was on its way when it died.
@@ -161,6 +161,7 @@ async def test_a_process_killed_amid_a_stream_loses_no_event(
     assert reader.lines == [f"line {number}" for number in range(len(reader.lines))]
     assert at(refused, "error", "code") == -32004
     assert [outcome.error_message for outcome in observer.outcomes] == [reason]
+    assert [outcome.playbook for outcome in observer.outcomes] == [{"version": 2}]
 
 
 async def test_a_stream_is_taken_up_through_another_process(

@@ -19,7 +19,7 @@ from agentcore.simulators.model import ScriptedModel as SimulatedModel
 from agentcore.simulators.prompt import Message
 from tests.fakes.asgi import As, client
 from tests.fakes.clock import ManualClock
-from tests.fakes.context import ALICE, ContextWorld, context_app
+from tests.fakes.context import ALICE, ContextWorld, ToldSpending, context_app
 from tests.fakes.language_model import ScriptedModel
 
 BASE = "/internal/context"
@@ -110,7 +110,7 @@ async def test_agent_lifecycle_integration(
             await following[0].agent_terminated(event)  # type: ignore[arg-type]  # passed on
 
     world = ContextWorld(database, cache, supervisor, clock, listeners=[Late()])
-    following.append(ContextObserver(world.contexts, clock=clock))
+    following.append(ContextObserver(world.contexts, ToldSpending(), clock=clock))
 
     await world.agents.ensure("agent-123", ALICE)
     assert (await world.contexts.get_playbook("agent-123", principal=ALICE)).version == 1

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
 import structlog
 
 from agentcore.a2a_protocol.ports import AgentEvent, TaskOutcome
 from agentcore.ace.context_manager import ContextManager
-from agentcore.ace.errors import PlaybookExists, UnknownAgent
+from agentcore.ace.errors import (
+    EvolutionQueueFull,
+    PlaybookExists,
+    PlaybookNotFound,
+    UnknownAgent,
+)
 from agentcore.ace.models import ExecutionTrace
+from agentcore.ace.ports import TaskSpending
 from agentcore.ace.privacy import MARKED, is_private_metadata
 from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.resilience import retry
 from agentcore.kit.storable import storable
 
 LONGEST_TASK_ID = 255
+# Some two minutes: as long as a database takes to start again.
+ATTEMPTS = 20
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 
 log = structlog.get_logger()
 
@@ -21,12 +36,30 @@ log = structlog.get_logger()
 class ContextObserver:
     """A ``TaskObserver`` and ``LifecycleListener``: each ended task leaves a trace."""
 
-    def __init__(self, contexts: ContextManager, *, clock: Clock) -> None:
+    def __init__(self, contexts: ContextManager, spending: TaskSpending, *, clock: Clock) -> None:
         self._contexts = contexts
+        self._spending = spending
         self._clock = clock
 
     async def task_finished(self, outcome: TaskOutcome) -> None:
-        """Capture the trace of a task, once however often it is told."""
+        """Capture the trace of a task, once however often it is told.
+
+        It is told only once, so a database that is away for moments is waited for.
+        """
+        await retry(
+            partial(self._capture, outcome),
+            on=(StorageUnavailable,),
+            attempts=ATTEMPTS,
+            base=FIRST_PAUSE,
+            cap=LONGEST_PAUSE,
+            clock=self._clock,
+        )
+
+    async def _capture(self, outcome: TaskOutcome) -> None:
+        spent = await self._spending.of(outcome.task_id, tenant=outcome.tenant)
+        if spent is not None:
+            # The ledger also knows the calls of an agent that was killed before it could tell.
+            outcome = replace(outcome, tokens=spent.tokens, cost_usd=spent.cost_usd)
         trace = ExecutionTrace(
             trace_id=f"task:{outcome.task_id}"[:LONGEST_TASK_ID],
             agent_id=outcome.agent_id,
@@ -44,14 +77,21 @@ class ContextObserver:
             log.info("the task's agent is gone, so its trace is", agent_id=outcome.agent_id)
 
     async def agent_registered(self, event: AgentEvent) -> None:
-        """Give the agent an empty playbook, unless it has one."""
-        try:
+        """Give the agent an empty playbook; one that comes back learns from its last tasks."""
+        with suppress(PlaybookExists):
             await self._contexts.create_playbook(event.agent_id, {})
-        except PlaybookExists:
-            return
+        await self._evolve(event.agent_id)
 
     async def agent_terminated(self, event: AgentEvent) -> None:
+        """What it lived through is worked in, for when it comes back."""
         await self._contexts.forget(event.agent_id)
+        await self._evolve(event.agent_id)
+
+    async def _evolve(self, agent_id: str) -> None:
+        """Ask for an evolution where there are new traces; with few it does nothing."""
+        with suppress(UnknownAgent, PlaybookNotFound, EvolutionQueueFull):
+            if (await self._contexts.evolution_status(agent_id)).pending_traces:
+                await self._contexts.trigger_evolution(agent_id)
 
 
 def _metadata(outcome: TaskOutcome) -> JsonObject:

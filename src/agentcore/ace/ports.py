@@ -63,6 +63,20 @@ class LanguageModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a task's model calls came to; ``cost_usd`` is None where nobody knows."""
+
+    tokens: int
+    cost_usd: Decimal | None
+
+
+class TaskSpending(Protocol):
+    async def of(self, task_id: str, *, tenant: str) -> Spent | None:
+        """What is known of the calls made under the task's id; None where there were none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """What both made of one seed, in [0, 1]."""
 

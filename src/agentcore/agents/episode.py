@@ -168,7 +168,9 @@ class EpisodePlayer:
         observation, unreadable = seen.get("observation"), 0
         while report.steps < plan.max_steps and unreadable < MOST_UNREADABLE:
             thought = await self._mind.think(
-                turn(system, observation), trace_id=f"{plan.agent_id}:{session_id}"
+                turn(system, observation),
+                # The task's own, where it is one: that is how its trace finds what it cost.
+                trace_id=plan.task_id or f"{plan.agent_id}:{session_id}",
             )
             report.thought(thought)
             action = read_action(thought.text, typed=is_typed(space))

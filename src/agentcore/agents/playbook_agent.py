@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentcore.a2a_protocol.hosting import tenant_id
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
 from agentcore.agents.episode import MOST_STEPS, EpisodePlan, EpisodePlayer, EpisodeReport
-from agentcore.agents.ports import Mind, Playbooks, World
+from agentcore.agents.ports import Mind, Playbooks, Rendered, World
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -81,7 +81,8 @@ class PlaybookAgent:
 
     async def _play(self, request: PlayRequest, message: InboundMessage, task: TaskHandle) -> None:
         caller = message.principal
-        player = EpisodePlayer(self._minds(caller), self._worlds(caller), self._playbooks(caller))
+        playbooks = StampedPlaybooks(self._playbooks(caller), task)
+        player = EpisodePlayer(self._minds(caller), self._worlds(caller), playbooks)
         plan = EpisodePlan(
             agent_id=own_id(caller.tenant),
             environment=request.environment,
@@ -108,11 +109,8 @@ class PlaybookAgent:
 
     async def _answer(self, message: InboundMessage, task: TaskHandle) -> None:
         agent_id = own_id(message.principal.tenant)
-        rendered = await self._playbooks(message.principal).render(
-            agent_id, message.text, task_id=task.task_id
-        )
-        # What was shown is on record before it is used: a task that fails later has seen it, too.
-        task.report(playbook=rendered.stamp)
+        playbooks = StampedPlaybooks(self._playbooks(message.principal), task)
+        rendered = await playbooks.render(agent_id, message.text, task_id=task.task_id)
         thought = await self._minds(message.principal).think(
             (
                 {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}"},
@@ -122,6 +120,20 @@ class PlaybookAgent:
         )
         task.report(tokens=thought.tokens, cost_usd=thought.cost_usd)
         await task.complete(thought.text)
+
+
+class StampedPlaybooks:
+    """What was shown is on record before it is used: a task that is killed has seen it, too."""
+
+    def __init__(self, playbooks: Playbooks, task: TaskHandle) -> None:
+        self._playbooks = playbooks
+        self._task = task
+
+    async def render(self, agent_id: str, task: str, *, task_id: str = "") -> Rendered:
+        rendered = await self._playbooks.render(agent_id, task, task_id=task_id)
+        if rendered.stamp is not None:
+            await self._task.shown(rendered.stamp)
+        return rendered
 
 
 def _tell(report: EpisodeReport, task: TaskHandle) -> None:

@@ -57,6 +57,10 @@ class Ledger:
     def pending(self) -> int:
         return len(self._pending)
 
+    def holds(self, trace_id: str) -> bool:
+        """Whether a line of that trace is not written yet."""
+        return any(record.trace_id == trace_id for record in self._pending)
+
     async def run(self) -> None:
         """Flush for ever; a database that is away is tried again at the next turn."""
         while True:

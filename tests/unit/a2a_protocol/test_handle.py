@@ -64,3 +64,18 @@ async def test_a_cancelled_agent_is_not_heard(database: Database) -> None:
             await task.complete("all the same")
         await asyncio.wait_for(task.end(TaskState.CANCELED, None), 10)
         assert desk.journal.record.state is TaskState.CANCELED
+
+
+async def test_what_was_shown_is_stored_with_the_task_at_once(desk: Desktop) -> None:
+    task = task_of(desk)
+    await task.shown({"version": 3})
+    # A quick agent is shown its playbook before its first event is written.
+    await task.progress("on the way")
+    await task.shown({"version": 4})
+    stored = await desk.store.whole("t1", ALICE)
+    assert stored is not None
+    assert stored.record.body["metadata"] == {"agentId": "poet", "playbook": {"version": 4}}
+    assert stored.record.version == 3, "the second one went with the event that was waiting"
+    await task.complete()
+    with pytest.raises(TaskEnded):
+        await task.shown({"version": 5})

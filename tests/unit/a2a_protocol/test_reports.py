@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.models.handover import EXTENSION
 from agentcore.a2a_protocol.models.task import TaskState
 from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
 from agentcore.a2a_protocol.tasks import reports
 from agentcore.a2a_protocol.tasks.reports import Reporter
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import RecordingObserver
 from tests.fakes.a2a_tasks import NOW, begin, record
@@ -99,6 +102,16 @@ async def test_an_end_is_claimed_before_it_is_told(desk: Desk) -> None:
     await desk.reporter.tell_unreported()
     (outcome,) = desk.observer.outcomes
     assert (outcome.error_message, outcome.success) == ("TASK_STATE_CANCELED", False)
+
+
+async def test_the_end_of_a_lost_run_is_told_with_what_is_stored(desk: Desk) -> None:
+    made = record(state=TaskState.FAILED, lease_until=None)
+    kept: JsonObject = {"playbook": {"version": 3}, EXTENSION: {"private": True}}
+    await begin(desk.store, replace(made, body={**made.body, "metadata": kept}))
+    await desk.reporter.tell_unreported()
+    (outcome,) = desk.observer.outcomes
+    assert outcome.playbook == {"version": 3}
+    assert outcome.metadata["private"] is True
 
 
 async def test_runs_that_wait_are_not_kept_for_ever(

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
 from agentcore.a2a_protocol.ports import AgentEvent, LifecycleListener, TaskObserver, TaskOutcome
-from agentcore.ace.models import ContextPlaybook, ExecutionTrace
-from agentcore.ace.observer import ContextObserver
+from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
+from agentcore.ace.observer import LONGEST_PAUSE, ContextObserver
+from agentcore.ace.ports import Spent
+from agentcore.kit.db import CommitUnknown, TransientFault
+from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject
-from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.context import ALICE, ContextWorld, ToldSpending
 
 STAMP: JsonObject = {"playbook_id": "p", "version": 1, "bullets": ["b1"]}
 OUTCOME = TaskOutcome(
@@ -25,8 +29,8 @@ OUTCOME = TaskOutcome(
 )
 
 
-def observer(world: ContextWorld) -> ContextObserver:
-    return ContextObserver(world.contexts, clock=world.clock)
+def observer(world: ContextWorld, spending: ToldSpending | None = None) -> ContextObserver:
+    return ContextObserver(world.contexts, spending or ToldSpending(), clock=world.clock)
 
 
 async def traces(world: ContextWorld) -> list[ExecutionTrace]:
@@ -79,3 +83,58 @@ async def test_registration_founds_a_playbook_that_the_owner_may_fill(
     assert made.version == 1
     await following.agent_terminated(event)
     assert await world.cache.get("ace:playbook:agent-123") is None
+
+
+async def test_the_ledger_knows_better_what_a_task_has_cost(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    spending = ToldSpending({"north/killed": Spent(tokens=77, cost_usd=Decimal("0.5"))})
+    spending.known["north/unpriced"] = Spent(tokens=7, cost_usd=None)
+    spending.known["south/elsewhere"] = Spent(tokens=9, cost_usd=None)
+    for task_id in ("killed", "unpriced", "elsewhere"):
+        told = replace(OUTCOME, task_id=task_id, playbook=None, metadata={})
+        await observer(world, spending).task_finished(told)
+    assert [trace.metadata for trace in await traces(world)] == [
+        {"tokens": 77, "cost_usd": "0.5"},
+        {"tokens": 7},
+        {"tokens": 420, "cost_usd": "0.0123"},
+    ]
+
+
+async def test_a_database_that_is_away_for_a_while_loses_no_trace(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    faults: list[AgentCoreError] = [TransientFault("away"), CommitUnknown("broken")] * 3
+    patient = observer(world, ToldSpending(faults=faults))
+    async with asyncio.TaskGroup() as group:
+        telling = group.create_task(patient.task_finished(OUTCOME))
+        while not telling.done():
+            world.clock.advance(LONGEST_PAUSE)
+            await asyncio.sleep(0.001)
+    assert len(await traces(world)) == 1
+
+
+async def test_agents_that_go_or_come_back_learn_from_their_last_tasks(world: ContextWorld) -> None:
+    following = observer(world)
+    await world.agents.ensure("agent-123", ALICE)
+    event = AgentEvent(agent_id="agent-123", tenant="north", owner="alice", name="a")
+    await following.agent_registered(event)
+    await following.agent_terminated(event)
+    assert len(world.queue) == 0, "a new agent has nothing to learn from"
+    await world.captured(1)
+    await following.agent_terminated(event)
+    assert await world.queue.take(9, timeout=0) == ["agent-123"]
+    await following.agent_registered(event)
+    assert await world.queue.take(9, timeout=0) == ["agent-123"]
+    await following.agent_terminated(replace(event, agent_id="unknown"))
+    assert len(world.queue) == 0
+
+
+async def test_a_full_queue_keeps_nobody_from_leaving(world: ContextWorld) -> None:
+    config = ACEConfig(ace_worker_queue_size=1)
+    full = ContextWorld(world.database, world.cache, world.supervisor, world.clock, config)
+    full.queue.put("somebody")
+    await full.contexts.create_playbook("agent-123", {}, principal=ALICE)
+    await full.captured(1)
+    event = AgentEvent(agent_id="agent-123", tenant="north", owner="alice", name="a")
+    await observer(full).agent_terminated(event)

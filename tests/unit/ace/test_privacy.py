@@ -8,7 +8,7 @@ from agentcore.a2a_protocol.ports import TaskOutcome
 from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.observer import ContextObserver
 from agentcore.ace.privacy import MARKED
-from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.context import ALICE, ContextWorld, ToldSpending
 from tests.fakes.playbooks import made_delta
 
 SECRETIVE = replace(ALICE, private=True)
@@ -45,7 +45,7 @@ async def test_one_private_trace_makes_this_and_later_evolutions_private(
 async def test_a_private_callers_task_leaves_a_private_trace(
     world: ContextWorld, playbook: ContextPlaybook, metadata: dict[str, bool | float]
 ) -> None:
-    observer = ContextObserver(world.contexts, clock=world.clock)
+    observer = ContextObserver(world.contexts, ToldSpending(), clock=world.clock)
     outcome = TaskOutcome(
         agent_id="agent-123",
         task_id="t1",

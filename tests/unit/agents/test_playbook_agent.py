@@ -46,6 +46,9 @@ class RecordedTask:
     async def ask_authorization(self, text: str) -> None:
         self.ended = ("asked", text)
 
+    async def shown(self, playbook: JsonObject) -> None:
+        self.told["playbook"] = playbook
+
     async def complete(self, result: str | JsonObject | None = None) -> None:
         self.ended = ("completed", result)
 

@@ -16,6 +16,9 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 
+# The member of a task's metadata that says which playbook its agent was shown.
+PLAYBOOK = "playbook"
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -96,6 +99,11 @@ class HostedTask:
 
     async def ask_authorization(self, text: str) -> None:
         await self._say(TaskState.AUTH_REQUIRED, text)
+
+    async def shown(self, playbook: JsonObject) -> None:
+        self._check_open()
+        self._run.report(playbook=playbook)
+        await self._journal.note({PLAYBOOK: playbook})
 
     async def complete(self, result: str | JsonObject | None = None) -> None:
         await self._say(TaskState.COMPLETED, result)

@@ -29,6 +29,7 @@ from agentcore.a2a_protocol.tasks.snapshot import (
     TaskSnapshot,
     add_artifact,
     numbered,
+    status_event,
 )
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Change, Row
@@ -124,6 +125,17 @@ class TaskJournal:
             loop = asyncio.get_running_loop()
             rest = self._last + self._desk.flush_seconds - loop.time()
             self._due = loop.call_later(max(rest, LINGER_SECONDS), self._begin)
+
+    async def note(self, notes: JsonObject) -> None:
+        """Members of the task's metadata, stored when this returns.
+
+        They go with the next event; where none is waiting, the state is said once more.
+        """
+        metadata = {**object_of(self.snapshot.head.get("metadata")), **notes}
+        self.snapshot.head = {**self.snapshot.head, "metadata": metadata}
+        if not self._waiting:
+            self.say(status_event(self.snapshot.head, self._state, self._desk.clock.now()))
+        await self.flush()
 
     async def room(self) -> None:
         """Wait while too much is waiting."""

@@ -9,14 +9,16 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 
+from agentcore.a2a_protocol.handovers import metadata_of, read
 from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.models.handover import EXTENSION
 from agentcore.a2a_protocol.models.task import TaskRecord, TaskState
 from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
-from agentcore.a2a_protocol.tasks.handle import Run
+from agentcore.a2a_protocol.tasks.handle import PLAYBOOK, Run
 from agentcore.a2a_protocol.tasks.snapshot import status_text
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.clock import Clock
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_of
 from agentcore.kit.supervisor import Supervisor
 
 # Runs that wait for their client keep what their agent has reported; beyond this, the oldest
@@ -114,6 +116,9 @@ class Reporter:
             "context_id": record.context_id,
             "caller": record.owner.subject,
         }
+        kept = metadata_of(record.body)
+        if read(kept.get(EXTENSION)).private:
+            facts["private"] = True
         outcome = TaskOutcome(
             agent_id=record.agent_id,
             task_id=record.task_id,
@@ -121,6 +126,7 @@ class Reporter:
             execution_time=(record.updated_at - record.created_at).total_seconds(),
             success=success,
             error_message=None if success else (status_text(record.body) or record.state.value),
+            playbook=object_of(kept.get(PLAYBOOK)) or None,
             metadata=facts,
         )
         if run is None:
@@ -132,7 +138,7 @@ class Reporter:
             output_quality=run.output_quality,
             tokens=run.tokens,
             cost_usd=run.cost_usd,
-            playbook=run.playbook,
+            playbook=run.playbook or outcome.playbook,
             metadata={**facts, **run.metadata},
         )
 

@@ -110,6 +110,15 @@ class CallLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceCost:
+    """All calls of one trace; ``cost_usd`` is None where one of them has no known price."""
+
+    calls: int
+    tokens: int
+    cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallPage:
     """The newest calls first; ``next_cursor`` is None on the last page."""
 

@@ -33,6 +33,7 @@ from agentcore.llm_gateway.costs.models import (
     Dimension,
     Totals,
     TotalsPage,
+    TraceCost,
 )
 from agentcore.llm_gateway.store import llm_calls, llm_usage_daily
 
@@ -124,6 +125,20 @@ class CostReports:
         rows = await self._database().rows(statement)
         lines = tuple(Totals(**row) for row in rows[:limit])
         return TotalsPage(lines=lines, next_cursor=lines[-1].name if len(rows) > limit else None)
+
+    async def of_trace(self, trace_id: str, *, tenant: str) -> TraceCost:
+        calls = llm_calls.c
+        tokens = func.coalesce(calls.prompt_tokens, 0) + func.coalesce(calls.completion_tokens, 0)
+        used = (calls.status == "success") | calls.prompt_tokens.is_not(None)
+        statement = select(
+            func.count().label("calls"),
+            func.coalesce(func.sum(tokens), 0).label("tokens"),
+            func.coalesce(func.sum(calls.cost_usd), 0).label("cost_usd"),
+            func.count().filter(used, calls.cost_usd.is_(None)).label("unpriced"),
+        ).where(calls.trace_id == trace_id, calls.tenant == tenant)
+        (row,) = await self._database().rows(statement)
+        cost = None if row["unpriced"] else row["cost_usd"]
+        return TraceCost(calls=row["calls"], tokens=row["tokens"], cost_usd=cost)
 
     async def calls(self, wanted: CallFilter, *, limit: int, cursor: str) -> CallPage:
         calls = llm_calls.c
