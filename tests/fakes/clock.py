@@ -39,6 +39,10 @@ class ManualClock:
             if not waking.done():
                 waking.set_result(None)
 
+    def suspend(self, seconds: timedelta) -> None:
+        """The machine sleeps: the wall's clock goes on."""
+        self._start += seconds
+
     async def advance_until_idle(self, seconds: float, step: float = 0.05) -> None:
         """Advance in steps and let sleepers run between them."""
         for _ in range(round(seconds / step)):

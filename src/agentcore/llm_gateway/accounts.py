@@ -57,7 +57,6 @@ class RoutingStats:
     api_requests: Counter[str] = field(default_factory=Counter)
     routing_reasons: Counter[str] = field(default_factory=Counter)
     cost_savings: Decimal = Decimal(0)
-    api_cost: Decimal = Decimal(0)
     _parallax_ms: float = 0.0
     _api_ms: float = 0.0
 
@@ -84,10 +83,9 @@ class RoutingStats:
         self.parallax_requests += 1
         self._parallax_ms += latency_ms
 
-    def record_api_request(self, *, provider: str, latency_ms: float, cost: Decimal | None) -> None:
+    def record_api_request(self, *, provider: str, latency_ms: float) -> None:
         self.api_requests[provider] += 1
         self._api_ms += latency_ms
-        self.api_cost += cost or 0
 
 
 class Accounts:
@@ -167,9 +165,7 @@ class Accounts:
                 stats.cost_savings += equivalent - cost
                 self.metrics.savings += float(equivalent - cost)
             return
-        stats.record_api_request(
-            provider=outcome.destination.name, latency_ms=seconds * 1000, cost=cost
-        )
+        stats.record_api_request(provider=outcome.destination.name, latency_ms=seconds * 1000)
         if outcome.reason == "cluster_saturated" and cost is not None:
             self.metrics.overflow += float(cost)
 

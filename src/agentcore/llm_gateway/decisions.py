@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from agentcore.kit.clock import Clock
@@ -45,8 +45,6 @@ class DecisionLog:
 
     def __init__(self, clock: Clock, kept: int = KEPT) -> None:
         self._clock = clock
-        # When the monotonic clock was at zero: cheaper to ask than the wall's, and as good.
-        self._zero = clock.now() - timedelta(seconds=clock.monotonic())
         self._kept: deque[_Kept] = deque(maxlen=kept)
 
     def add(
@@ -56,7 +54,7 @@ class DecisionLog:
         states: Sequence[ProviderState],
     ) -> list[tuple[str, str]]:
         """Keep it; the list that is returned takes the attempts as they end."""
-        at = self._clock.monotonic()
+        at = self._clock.time()
         # The document of the call may be large and private: it is not kept.
         bare = ChatCall._make((call.model, NOTHING, *call[2:]))
         attempts: list[tuple[str, str]] = []
@@ -70,7 +68,7 @@ class DecisionLog:
                 return
             if tenant is None or kept.call.tenant == tenant:
                 limit -= 1
-                yield kept.told(self._zero)
+                yield kept.told()
 
 
 @dataclass(slots=True)
@@ -81,10 +79,10 @@ class _Kept:
     states: Sequence[ProviderState]
     attempts: list[tuple[str, str]]
 
-    def told(self, zero: datetime) -> Decided:
+    def told(self) -> Decided:
         call = self.call
         return Decided(
-            at=zero + timedelta(seconds=self.at),
+            at=datetime.fromtimestamp(self.at, UTC),
             tenant=call.tenant,
             subject=call.subject,
             model=call.model,

@@ -114,6 +114,12 @@ class ApiKeys:
         """The tenant's keys in the order of their making, and the next page's cursor."""
         return await self._store.page(tenant, limit=limit, cursor=cursor)
 
+    async def check_known(self, key_id: str, *, tenant: str) -> None:
+        """Raises ``NotFound`` where the tenant has no such key, or has it no more."""
+        found = await self._store.find(key_id)
+        if found is None or found[0].tenant != tenant or found[0].revoked_at is not None:
+            raise _no_key(key_id)
+
     async def change(
         self, key_id: str, *, tenant: str, terms: Terms, expires_at: datetime | None
     ) -> ApiKey:

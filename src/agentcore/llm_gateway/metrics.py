@@ -121,6 +121,11 @@ class GatewayMetrics(Collector):
             ["code"],
             registry=registry,
         )
+        self.shadows_dropped = PrometheusCounter(
+            "llm_shadows_dropped_total",
+            "Copies of calls that there was no room for",
+            registry=registry,
+        )
         self.ledger_dropped = PrometheusCounter(
             "llm_ledger_dropped_total",
             "Calls lost because the ledger's buffer was full",

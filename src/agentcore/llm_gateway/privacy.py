@@ -20,6 +20,17 @@ from agentcore.llm_gateway.traffic import PrivacyConfig
 # attempts read the same long run of signs.
 EMAIL = re.compile(r"@(?<=[\w.+-]@)[\w-]+\.[\w.-]{2}")
 CARD = re.compile(r"\b(?:\d[ -]?){12,18}\d\b")
+# As cards are printed: one may stand among other numbers, which the pattern above takes for a part.
+PRINTED = tuple(
+    re.compile(rf"(?<!\w)(?=({digits})(?!\w))")
+    for digits in (
+        r"\d{13,19}",
+        r"\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}",
+        r"\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{3}",
+        r"\d{4}[ -]\d{6}[ -]\d{4,5}",
+    )
+)
+DOUBLED = tuple(sum(divmod(2 * digit, 10)) for digit in range(10))
 SHORTEST_CARD = 10**12
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 # One by one: what begins with a constant is found without a look at each sign.
@@ -64,8 +75,10 @@ def holds_private_data(text: str) -> bool:
     """The builtin detector."""
     if EMAIL.search(text) or any(secret.search(text) for secret in SECRETS):
         return True
-    return any(_is_card(found.group()) for found in CARD.finditer(text)) or any(
-        _is_iban(found.group()) for found in IBAN.finditer(text)
+    return (
+        any(_is_card(found.group()) for found in CARD.finditer(text))
+        or any(_is_card(found[1]) for printed in PRINTED for found in printed.finditer(text))
+        or any(_has_iban(found.group()) for found in IBAN.finditer(text))
     )
 
 
@@ -107,14 +120,19 @@ def _detector(name: str) -> Detector | None:
 
 def _is_card(text: str) -> bool:
     """By the check digit (ISO/IEC 7812-1)."""
-    digits = [int(sign) for sign in text if sign.isdigit()]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    digits = [*map(int, text.replace(" ", "").replace("-", ""))]
+    doubled = map(DOUBLED.__getitem__, digits[-2::-2])
     return not (sum(digits[-1::-2]) + sum(doubled)) % 10
 
 
-def _is_iban(text: str) -> bool:
+def _has_iban(text: str) -> bool:
+    """What follows one may look like its next group."""
+    groups = text.split(" ")
+    return any(_is_iban("".join(groups[:last])) for last in range(1, len(groups) + 1))
+
+
+def _is_iban(plain: str) -> bool:
     """By its check digits (ISO 13616)."""
-    plain = text.replace(" ", "")
     rotated = plain[4:] + plain[:4]
     return int("".join(str(int(sign, 36)) for sign in rotated)) % 97 == 1
 

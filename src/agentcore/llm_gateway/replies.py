@@ -12,10 +12,18 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.llm_gateway.chat_wire import first_choice
 from agentcore.llm_gateway.clearance import Cleared, Destination
-from agentcore.llm_gateway.endpoint import Reply, StreamReply
+from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 from agentcore.llm_gateway.wire import PlainReply
+
+
+class Streamed(Protocol):
+    """An answer under way."""
+
+    async def next(self) -> bytes: ...
+
+    def close(self) -> None: ...
 
 
 class Sender(Protocol):
@@ -37,20 +45,22 @@ async def completed(
     began = clock.monotonic()
     deadline = None if timeout is None else began + timeout
     reply = await sender.send(Cleared(request.call(deadline=deadline), sender.destination))
-    name = sender.destination.name
-    if not isinstance(reply, PlainReply):
-        reply.close()
-        raise UpstreamMalformed(f"{name} streamed an answer not asked for", provider=name)
     latency = (clock.monotonic() - began) * 1000
-    return read_plain(reply, request, provider=name, latency_ms=latency, cost=None)
+    name = sender.destination.name
+    return read_whole(reply, request, provider=name, latency_ms=latency, cost=None)
 
 
 async def streamed(sender: Sender, request: LLMRequest) -> AsyncIterator[str]:
     """The answer's text as it arrives; as ``completed``."""
     reply = await sender.send(Cleared(request.call(stream=True), sender.destination))
-    if not isinstance(reply, StreamReply):
-        name = sender.destination.name
-        raise UpstreamMalformed(f"{name} did not stream", provider=name)
+    async for text in read_stream(reply, provider=sender.destination.name):
+        yield text
+
+
+async def read_stream(reply: Streamed | PlainReply, *, provider: str) -> AsyncIterator[str]:
+    """The answer's text as it arrives; a failure after its begin is raised."""
+    if isinstance(reply, PlainReply):
+        raise UpstreamMalformed(f"{provider} did not stream", provider=provider)
     try:
         while block := await reply.next():
             for text in text_of(block):
@@ -59,8 +69,8 @@ async def streamed(sender: Sender, request: LLMRequest) -> AsyncIterator[str]:
         reply.close()
 
 
-def read_plain(
-    reply: PlainReply,
+def read_whole(
+    reply: Streamed | PlainReply,
     request: LLMRequest,
     *,
     provider: str,
@@ -68,6 +78,9 @@ def read_plain(
     cost: Decimal | None,
 ) -> LLMResponse:
     """The first choice; ``content`` is empty where the model called tools instead of speaking."""
+    if not isinstance(reply, PlainReply):
+        reply.close()
+        raise UpstreamMalformed(f"{provider} streamed an answer not asked for", provider=provider)
     choice = first_choice(reply.document)
     message = choice.get("message")
     known = message if isinstance(message, dict) else {}

@@ -12,13 +12,13 @@ from agentcore.llm_gateway.traffic import ShadowConfig, TrafficConfig
 
 
 class Shadows:
-    """``send`` asks one provider, and nobody else, for a whole answer."""
+    """``dropped`` is called for each copy that there is no room for."""
 
-    def __init__(self, config: TrafficConfig) -> None:
+    def __init__(self, config: TrafficConfig, dropped: Callable[[], None]) -> None:
         self._by_model: Mapping[str, ShadowConfig] = {each.model: each for each in config.shadows}
         self._queue: asyncio.Queue[tuple[ChatCall, str]] = asyncio.Queue(config.shadow_queue)
         self._due = dict.fromkeys(self._by_model, 0.0)
-        self.dropped = 0
+        self._dropped = dropped
 
     @property
     def wanted(self) -> bool:
@@ -36,10 +36,13 @@ class Shadows:
         try:
             self._queue.put_nowait((_whole(call), config.provider))
         except asyncio.QueueFull:
-            self.dropped += 1
+            self._dropped()
 
     async def run(self, send: Callable[[ChatCall, str], Awaitable[None]]) -> None:
-        """Copies one after the other, for as long as the process lives."""
+        """Copies one after the other, for as long as the process lives.
+
+        ``send`` asks one provider, and nobody else, for a whole answer.
+        """
         while True:
             call, provider = await self._queue.get()
             # A failure is counted where it happened; nobody waits for the answer.

@@ -134,7 +134,7 @@ def test_averages() -> None:
     stats = RoutingStats()
     stats.record_parallax_request(100.0)
     stats.record_parallax_request(200.0)
-    stats.record_api_request(provider="cheap", latency_ms=50.0, cost=None)
+    stats.record_api_request(provider="cheap", latency_ms=50.0)
     assert stats.avg_latency_parallax == 150.0
     assert stats.avg_latency_api == 50.0
     assert round(stats.parallax_percentage) == 67

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 from agentcore.llm_gateway.decisions import DecisionLog, explained
 from agentcore.llm_gateway.models import ChatCall
@@ -66,3 +67,17 @@ async def test_a_dry_run_says_why_nobody_would_answer(asking: Asking) -> None:
     call = await asking({"provider": {"ignore": ["cheap"]}}, path="/v1/route:explain").run()
     assert (call.status, call.json["error"]["code"]) == (400, "no_allowed_provider")
     assert "cheap: in provider.ignore" in call.json["error"]["message"]
+
+
+async def test_a_decision_is_dated_by_the_clock_on_the_wall(
+    build: Build, clock: ManualClock
+) -> None:
+    """The other clock stands still while the machine sleeps."""
+    states = build(FakeProvider("cheap", clock)).snapshot(CALL)
+    woken = ManualClock()
+    log = DecisionLog(woken)
+    slept = timedelta(hours=8)
+    woken.suspend(slept)
+    log.add(CALL, decide(CALL, states, CostOptimizer()), states)
+    (told,) = log.read("acme", 1)
+    assert told.at == woken.now()

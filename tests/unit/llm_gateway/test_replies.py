@@ -9,7 +9,7 @@ from agentcore.llm_gateway.endpoint import Reply
 from agentcore.llm_gateway.errors import UpstreamMalformed
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
-from agentcore.llm_gateway.replies import completed, read_plain, streamed, text_of
+from agentcore.llm_gateway.replies import completed, read_whole, streamed, text_of
 from agentcore.llm_gateway.wire import PlainReply
 from tests.fakes.llm_upstream import completion, delta, event, usage_event
 
@@ -18,7 +18,7 @@ REQUEST = LLMRequest(model="m", messages=[], trace_id="t")
 
 def response(document: JsonObject) -> LLMResponse:
     reply = PlainReply(b"", document, None)
-    return read_plain(reply, REQUEST, provider="p", latency_ms=1.0, cost=None)
+    return read_whole(reply, REQUEST, provider="p", latency_ms=1.0, cost=None)
 
 
 def test_the_first_choice_is_read() -> None:

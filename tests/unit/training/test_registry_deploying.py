@@ -182,3 +182,14 @@ async def test_failures_of_submitted_work_are_problems(here: World) -> None:
     assert removed.state == "succeeded"
     assert discovered.error is not None
     assert discovered.error["code"] == "hub_unavailable"
+
+
+async def test_only_what_is_deployed_or_just_being_deployed_is_removed(here: World) -> None:
+    with pytest.raises(DeploymentNotFound, match="'nothing' is not deployed"):
+        await here.registry.submit_undeploy("nothing", requested_by="ada")
+    await here.registry.register(spec(url=None, image="far:1"))
+    with pytest.raises(DeploymentNotFound):
+        await here.registry.submit_undeploy("far", requested_by="ada")
+    await here.registry.submit_deploy("far", 1, Resources(), None, requested_by="ada")
+    with pytest.raises(OperationUnderWay):
+        await here.registry.submit_undeploy("far", requested_by="ada")

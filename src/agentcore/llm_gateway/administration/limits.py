@@ -43,7 +43,7 @@ class Limits:
         key_id = new_key_id()
         if draft.budget is not None:
             check_name("tenant", tenant)
-            await self.set_budget(draft.budget.of(key_id), tenant=tenant)
+            await self._set_budget(draft.budget.of(key_id), tenant=tenant)
         return await self.keys.create(
             subject=draft.subject,
             tenant=tenant,
@@ -60,7 +60,13 @@ class Limits:
         )
 
     async def set_budget(self, terms: BudgetTerms, *, tenant: str) -> UUID:
+        """Raises ``NotFound`` where the tenant has no such key."""
         check_name("tenant", tenant)
+        if terms.scope == "key":
+            await self.keys.check_known(terms.target, tenant=tenant)
+        return await self._set_budget(terms, tenant=tenant)
+
+    async def _set_budget(self, terms: BudgetTerms, *, tenant: str) -> UUID:
         now = self.clock.now()
         made = await self.budgets.set(tenant, terms, new_id=self.ids.new(), now=now)
         await self.changed()

@@ -36,7 +36,6 @@ from agentcore.llm_gateway.errors import (
     InvalidChatRequest,
     PrivateProviderUnavailable,
     UpstreamError,
-    UpstreamMalformed,
     UpstreamRateLimited,
 )
 from agentcore.llm_gateway.hedging import Hedges
@@ -52,12 +51,11 @@ from agentcore.llm_gateway.providers.routed import (
     let_go,
 )
 from agentcore.llm_gateway.ranking import CostOptimizer
-from agentcore.llm_gateway.replies import read_plain, text_of
+from agentcore.llm_gateway.replies import read_stream, read_whole
 from agentcore.llm_gateway.rollout import Rollout
 from agentcore.llm_gateway.routing import RoutingDecision, decide
 from agentcore.llm_gateway.shadowing import Shadows
 from agentcore.llm_gateway.traffic import STRAIGHT_AHEAD, TrafficConfig
-from agentcore.llm_gateway.wire import PlainReply
 
 OPTIMIZER = CostOptimizer()
 COOLING_SECONDS = 1.0
@@ -133,7 +131,7 @@ class HybridRouter:
         self.cost_optimizer = optimizer
         self._privacy = privacy
         self.rollout = Rollout(traffic)
-        self.shadows = Shadows(traffic)
+        self.shadows = Shadows(traffic, self.accounts.metrics.shadows_dropped.inc)
         self._hedges = Hedges(traffic.hedge)
         # Own hardware comes first, whatever the order of the configuration.
         ordered = sorted(providers.items(), key=lambda named: not named[1].destination.self_hosted)
@@ -161,10 +159,7 @@ class HybridRouter:
         """Complete in process; raises what :func:`decide` and the last provider tried raise."""
         began = self._clock.monotonic()
         answer = await self.dispatch(request.call())
-        if not isinstance(answer.reply, PlainReply):
-            answer.reply.close()
-            raise UpstreamMalformed(f"{answer.provider} streamed an answer not asked for")
-        return read_plain(
+        return read_whole(
             answer.reply,
             request,
             provider=answer.provider,
@@ -175,15 +170,8 @@ class HybridRouter:
     async def route_stream(self, request: LLMRequest) -> AsyncIterator[str]:
         """The answer's text as it arrives; a failure after its begin is raised."""
         answer = await self.dispatch(request.call(stream=True))
-        stream = answer.reply
-        if isinstance(stream, PlainReply):
-            raise UpstreamMalformed(f"{answer.provider} did not stream")
-        try:
-            while block := await stream.next():
-                for text in text_of(block):
-                    yield text
-        finally:
-            stream.close()
+        async for text in read_stream(answer.reply, provider=answer.provider):
+            yield text
 
     async def get_routing_stats(self) -> Mapping[str, object]:
         return statistics(self.accounts.stats)

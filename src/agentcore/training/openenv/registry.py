@@ -16,7 +16,11 @@ from pydantic import ValidationError
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, list_of
-from agentcore.training.openenv.errors import EnvironmentNotFoundError, InvalidDeployment
+from agentcore.training.openenv.errors import (
+    DeploymentNotFound,
+    EnvironmentNotFoundError,
+    InvalidDeployment,
+)
 from agentcore.training.openenv.models import EnvironmentEntry, RemoteEnvironment, RuntimeName
 from agentcore.training.openenv.operations.models import Operation, OperationKind
 from agentcore.training.openenv.operations.running import Operations
@@ -310,7 +314,13 @@ class EnvironmentRegistry:
         return await self._submit("deploy", spec.name, wanted, requested_by)
 
     async def submit_undeploy(self, name: str, *, requested_by: str) -> Operation:
+        """As :meth:`undeploy`, without waiting."""
         name = await self._deployed_name(name)
+        # What is just being deployed is refused as under way, not as unknown.
+        if not await self._fleet.knows(name) and not await self._operations.under_way(name):
+            raise DeploymentNotFound(
+                f"{name!r} is not deployed", hint="`agentcore env status` shows what is"
+            )
         return await self._submit("undeploy", name, {"name": name}, requested_by)
 
     async def submit_discovery(

@@ -146,6 +146,23 @@ async def test_what_cannot_be_stored_is_not_looked_for(root: httpx2.AsyncClient,
     assert (await root.delete("/keys/%00")).status_code == 422
 
 
+async def test_a_budget_is_for_a_key_that_there_is(
+    root: httpx2.AsyncClient, limits: Limits
+) -> None:
+    made = (await root.post("/keys", json={"subject": "bot"})).json()
+    foreign = (await root.post("/keys", json={"subject": "bot", "tenant": "other"})).json()
+    budget = {"scope": "key", "period": "day", "limit_usd": 1}
+
+    async def status(key_id: str) -> int:
+        return (await root.put("/budgets", json={**budget, "target": key_id})).status_code
+
+    assert await status(made["key_id"]) == 200
+    assert await status("k-nobody") == await status(foreign["key_id"]) == 404
+    await limits.keys.revoke(made["key_id"], tenant="acme")
+    assert await status(made["key_id"]) == 404
+    assert len((await root.get("/budgets")).json()["budgets"]) == 1
+
+
 def test_terms_are_what_the_data_path_knows() -> None:
     moment = datetime(2030, 1, 1, tzinfo=UTC)
     terms = KeyTerms(models=("a*",), tokens_per_minute=3, priority="low", expires_at=moment)

@@ -83,6 +83,9 @@ class Operations:
         await self._store.finish(operation, result=result, error=None, at=self._clock.now())
         return result
 
+    async def under_way(self, target: str) -> bool:
+        return await self._store.under_way(target) is not None
+
     async def get(self, id_: UUID) -> Operation:
         operation = await self._store.get(id_)
         if operation is None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     RowMapping,
+    Select,
     Table,
     Text,
     Uuid,
@@ -81,18 +82,26 @@ class OperationStore:
             .on_conflict_do_nothing(index_elements=("namespace", "target"), index_where=text(ALONE))
             .returning(columns.id)
         )
-        other = select(columns.id).where(
-            columns.namespace == self._namespace,
-            columns.target == operation.target,
-            columns.finished_at.is_(None),
-        )
 
         async def work(connection: AsyncConnection) -> None:
             if (await connection.execute(statement)).first() is None:
-                found = await connection.scalar(other)
+                found = await connection.scalar(self._on(operation.target))
                 raise OperationUnderWay(operation.target, str(found))
 
         await self._database.run(work)
+
+    async def under_way(self, target: str) -> UUID | None:
+        """The operation that works on ``target``, or waits to."""
+        row = await self._database.row(self._on(target))
+        return None if row is None else UUID(str(row["id"]))
+
+    def _on(self, target: str) -> Select[tuple[UUID]]:
+        columns = environment_operations.c
+        return select(columns.id).where(
+            columns.namespace == self._namespace,
+            columns.target == target,
+            columns.finished_at.is_(None),
+        )
 
     async def get(self, id_: UUID) -> Operation | None:
         columns = environment_operations.c

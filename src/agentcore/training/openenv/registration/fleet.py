@@ -127,6 +127,12 @@ class Fleet:
                 found[name] = _last_seen(record, away.get(record.runtime))
         return [found[name] for name in sorted(found)]
 
+    async def knows(self, name: str) -> bool:
+        """Whether it was asked for, or runs by another hand."""
+        if await self._store.get(name) is not None:
+            return True
+        return any(each.name == name for each in await self.list_deployed())
+
     async def record(self, name: str) -> DeploymentRecord | None:
         return await self._store.get(name)
 
