@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agentcore.a2a_protocol.agent_registry import AgentRegistry, build_registry
 from agentcore.a2a_protocol.api import router
-from agentcore.a2a_protocol.hosting import Hosting
-from agentcore.a2a_protocol.metrics import A2AMetrics
+from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
+from agentcore.a2a_protocol.metrics import A2AMetrics, RegistryMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.a2a_protocol.ports import (
@@ -197,6 +198,7 @@ class RecordingObserver:
 @dataclass
 class RecordingListener:
     registered: list[AgentEvent] = field(default_factory=list)
+    moved: list[AgentEvent] = field(default_factory=list)
     terminated: list[AgentEvent] = field(default_factory=list)
     error: AgentCoreError | None = None
 
@@ -205,8 +207,32 @@ class RecordingListener:
         if self.error is not None:
             raise self.error
 
+    async def agent_moved(self, event: AgentEvent) -> None:
+        self.moved.append(event)
+
     async def agent_terminated(self, event: AgentEvent) -> None:
         self.terminated.append(event)
+
+
+def known_agents(
+    database: Database,
+    supervisor: Supervisor,
+    clock: Clock,
+    *listeners: LifecycleListener,
+    hosted: HostedAgents | None = None,
+    **config: object,
+) -> AgentRegistry:
+    """The registry without what it does in the background."""
+    return build_registry(
+        A2AConfig.model_validate({"agents_anywhere": True, **config}),
+        database,
+        HostedAgents() if hosted is None else hosted,
+        listeners,
+        supervisor=supervisor,
+        clock=clock,
+        ids=Ids(clock),
+        metrics=RegistryMetrics(CollectorRegistry()),
+    )
 
 
 @asynccontextmanager

@@ -9,10 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.responses import JSONResponse
 
-from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
-from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.ports import LifecycleListener
-from agentcore.a2a_protocol.store import AgentStore
 from agentcore.ace.api import router
 from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import ContextManager
@@ -42,6 +39,7 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
+from tests.fakes.a2a import known_agents
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
 from tests.fakes.playbooks import made_delta
@@ -76,14 +74,7 @@ class ContextWorld:
             config, self.cache, clock=clock, ids=ids, metrics=self.metrics
         )
         self.queue = EvolutionQueue(config.ace_worker_queue_size, retry_after=1.0)
-        self.agents = AgentLifecycleManager(
-            AgentStore(self.database),
-            hosted=HostedAgents(),
-            listeners=self.listeners,
-            supervisor=self.supervisor,
-            clock=clock,
-            ids=ids,
-        )
+        self.agents = known_agents(self.database, self.supervisor, clock, *self.listeners).agents
         self.contexts = ContextManager(
             config,
             self.store,

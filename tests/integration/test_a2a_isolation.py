@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import httpx2
 import pytest
+from fastapi import FastAPI
 
 from agentcore.a2a_protocol.sdk.current import REQUESTS
 from agentcore.a2a_protocol.sdk.previous import METHODS as OLD_METHODS
@@ -13,6 +15,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.a2a import a2a, app_of, at, scripted, served
 
+AGENTS = "/internal/agents"
 HOOK = "https://hooks.example/"
 CARD: JsonObject = {"name": "Poet", "capabilities": ["rhyme"]}
 
@@ -85,13 +88,14 @@ async def test_no_method_is_left_out(database: Database) -> None:
     """A new method fails here until it is among the attempts below, or names no task."""
     async with a2a(database) as runtime:
         known = {*REQUESTS, *OLD_METHODS, *runtime.registry.names()}
-        assert known == {method for method, _ in attempts("t")} | WITHOUT_TASK
+        tasks = {method for method, _ in attempts("t")} | WITHOUT_TASK
+        assert known == tasks | set(named_agent_methods(runtime.registry.names()))
         paths = set(app_of(runtime).openapi()["paths"])
+    paths = {path for path in paths if not path.startswith(AGENTS)}
     assert paths == {
         "/a2a", "/a2a/agents/{agent_id}", "/a2a/agents/{agent_id}/.well-known/agent-card.json",
         "/.well-known/agent-card.json", "/.well-known/a2a-jwks.json",
-        "/internal/agents", "/internal/agents/{agent_id}", "/internal/tasks",
-        "/internal/tasks/{task_id}",
+        "/internal/tasks", "/internal/tasks/{task_id}",
     }, "a route that shows what belongs to somebody needs an attempt below"  # fmt: skip
 
 
@@ -134,6 +138,69 @@ async def test_a_strangers_task_is_like_none(database: Database, stranger: str) 
         running = {"TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"}
         assert at(found, "result", "status", "state") in running
         assert task_id not in scripted(runtime).cancelled
+
+
+def named_agent_methods(names: Iterable[str]) -> list[str]:
+    """All methods about one agent: what is new among them is tried below without being told."""
+    return [name for name in names if name.startswith("agent.") and name not in WITHOUT_TASK]
+
+
+def agent_calls(app: FastAPI) -> list[tuple[str, str]]:
+    """All routes about agents, by method and path; read from the table of the routes."""
+    return [
+        (method, path)
+        for path, methods in app.openapi()["paths"].items()
+        if path.startswith(AGENTS)
+        for method in methods
+    ]
+
+
+async def test_a_strangers_agent_is_like_none(database: Database) -> None:
+    """Nothing that names it says more than of an agent that does not exist, and nothing moves."""
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
+        await alice.call("agent.register", agent_card=CARD, agent_id="poet")
+        before = await alice.call("agent.get", agent_id="poet")
+        for method in named_agent_methods(runtime.registry.names()):
+            refused = await eve.call(method, agent_id="poet")
+            absent = await eve.call(method, agent_id="nobody")
+            assert at(refused, "error", "data", "code") == "agent_not_found", method
+            assert str(refused).replace("poet", "nobody") == str(absent)
+            if method != "agent.get":
+                mate = await bob.call(method, agent_id="poet")
+                assert at(mate, "error", "data", "code") == "not_the_owner", method
+        for method, path in agent_calls(app_of(runtime)):
+            if "{agent_id}" not in path:
+                continue
+            theirs = await http.request(method, path.format(agent_id="poet"), headers=eve.headers)
+            none = await http.request(method, path.format(agent_id="nobody"), headers=eve.headers)
+            assert theirs.status_code == none.status_code == 404, (method, path)
+            assert theirs.text.replace("poet", "nobody") == none.text
+        assert await alice.call("agent.get", agent_id="poet") == before
+
+
+async def test_every_list_of_agents_is_the_tenants(database: Database) -> None:
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
+        await alice.call("agent.register", agent_card=CARD, agent_id="poet")
+        lists = [call for call in agent_calls(app_of(runtime)) if "{agent_id}" not in call[1]]
+        for method, path in lists:
+            body: JsonObject | None = {} if method == "post" else None
+            for person, knows in ((alice, True), (eve, False)):
+                found = await http.request(method, path, headers=person.headers, json=body)
+                # Registering is the one that lists nothing: it wants a card.
+                assert found.status_code in {200, 422}, (method, path)
+                assert (found.status_code == 200 and "poet" in found.text) == (
+                    knows and found.status_code == 200
+                ), (method, path)
 
 
 async def test_agents_are_seen_by_their_tenant(database: Database) -> None:

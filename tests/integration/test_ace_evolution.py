@@ -106,6 +106,9 @@ async def test_agent_lifecycle_integration(
         async def agent_registered(self, event: object) -> None:
             await following[0].agent_registered(event)  # type: ignore[arg-type]  # passed on
 
+        async def agent_moved(self, event: object) -> None:
+            await following[0].agent_moved(event)  # type: ignore[arg-type]  # passed on
+
         async def agent_terminated(self, event: object) -> None:
             await following[0].agent_terminated(event)  # type: ignore[arg-type]  # passed on
 

@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agentcore.a2a_protocol import examples
+from agentcore.a2a_protocol.agent_methods import (
+    DiscoverParams,
+    RegisterParams,
+    discovered,
+    registered,
+    shown,
+)
 from agentcore.a2a_protocol.cards import AGENTS, ENDPOINT, JWKS
 from agentcore.a2a_protocol.dispatcher import Caller
 from agentcore.a2a_protocol.envelope import error_response
 from agentcore.a2a_protocol.errors import AgentNotFound, ContentTypeNotSupported
+from agentcore.a2a_protocol.models.agent import STEPS, AgentStatus, Move
 from agentcore.a2a_protocol.models.task import TaskQuery, TaskState
 from agentcore.kit import jsonvalue
 from agentcore.kit.errors import AgentCoreError, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import principal_of
+from agentcore.kit.storable import StorableText
 
 if TYPE_CHECKING:
     from agentcore.a2a_protocol.runtime import A2ARuntime
@@ -69,16 +78,28 @@ class AgentList(BaseModel):
     next_cursor: str | None = None
 
 
+class Moved(BaseModel):
+    """Why an agent is taken to another state."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: StorableText = Field("", max_length=1024, description="For the agent's log.")
+
+
 class TaskList(BaseModel):
     tasks: list[JsonObject]
     total: int
     next_cursor: str | None = None
 
 
+NO_REASON = Moved(reason="")
+
+
 def router(runtime: Runtime, *, public_url: str = "") -> APIRouter:
     """All routes of the A2A side; ``public_url`` is how others reach the service."""
     api = APIRouter()
     api.include_router(_protocol(runtime, public_url))
+    api.include_router(_agents(runtime))
     api.include_router(_internal(runtime))
     return api
 
@@ -165,21 +186,88 @@ def _path_parameters(path: str) -> dict[str, object]:
     return {"parameters": [_AGENT_ID]} if "{agent_id}" in path else {}
 
 
-def _internal(runtime: Runtime) -> APIRouter:
-    api = APIRouter(prefix="/internal", tags=["agents and tasks"])
+def _agents(runtime: Runtime) -> APIRouter:
+    api = APIRouter(prefix="/internal/agents", tags=["agents and tasks"])
 
-    @api.get(
-        "/agents", summary="Agents of the tenant", responses=_example(examples.AGENT, "agents")
-    )
-    async def agents(request: Request, limit: Limit = 50, cursor: Cursor = None) -> AgentList:
-        found = await runtime().agents.list(principal_of(request.scope), limit=limit, cursor=cursor)
+    @api.get("", summary="Agents of the tenant", responses=_example(examples.AGENT, "agents"))
+    async def agents(
+        request: Request,
+        status: Annotated[AgentStatus | None, Query(description="Only in this state.")] = None,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> AgentList:
+        """Newest first, terminated ones included."""
+        found = await runtime().agents.list(
+            principal_of(request.scope), limit=limit, cursor=cursor, status=status
+        )
         listed = [agent.summary() for agent in found.agents]
         return AgentList(agents=listed, next_cursor=found.next_cursor)
 
-    @api.get("/agents/{agent_id}", summary="One agent", responses=_example(examples.AGENT))
+    @api.post("", summary="Register an agent", responses=_example(examples.AGENT))
+    async def register(
+        request: Request,
+        params: Annotated[RegisterParams, Body(openapi_examples=examples.REGISTRATIONS)],
+    ) -> JsonObject:
+        """By its card, or by the address of its card, which is then read again and again.
+
+        Its owner may repeat it to change the card; the agent's state stays as it is.
+        """
+        made = await registered(runtime().agents, params, principal_of(request.scope))
+        return made.summary()
+
+    @api.post("/discover", summary="Find agents", responses=_example(examples.FOUND, "agents"))
+    async def discover(
+        request: Request,
+        params: Annotated[DiscoverParams, Body(openapi_examples=examples.WISHES)],
+    ) -> AgentList:
+        """Active agents that fit, best first; hosted ones are among them.
+
+        Of each kind that is asked for, at least one has to fit.
+        """
+        found = await discovered(runtime().directory, params, principal_of(request.scope))
+        return AgentList.model_validate(found)
+
+    @api.get("/{agent_id}", summary="One agent", responses=_example(examples.AGENT_DETAILS))
     async def agent(agent_id: Id, request: Request) -> JsonObject:
-        found = await runtime().agents.get(agent_id, principal_of(request.scope))
-        return {**found.summary(), "card": found.card}
+        """Everything that is known of it, with its card and the last lines of its log."""
+        return await shown(runtime().agents, agent_id, principal_of(request.scope))
+
+    @api.post("/{agent_id}/heartbeat", summary="Be heard", responses=_example(examples.AGENT))
+    async def beat(agent_id: Id, request: Request) -> JsonObject:
+        """The answer says in which state the agent is to be."""
+        heard = await runtime().agents.beat(agent_id, principal_of(request.scope))
+        return heard.summary()
+
+    for move in Move:
+        _add_move(api, runtime, move)
+    return api
+
+
+def _add_move(api: APIRouter, runtime: Runtime, move: Move) -> None:
+    step = STEPS[move]
+    before = ", ".join(sorted(step.before))
+
+    async def moved(
+        agent_id: Id, request: Request, params: Annotated[Moved, Body()] = NO_REASON
+    ) -> JsonObject:
+        found = await runtime().agents.move(
+            agent_id, move, principal_of(request.scope), reason=params.reason
+        )
+        return found.summary()
+
+    api.add_api_route(
+        f"/{{agent_id}}/{move.value}",
+        moved,
+        methods=["POST"],
+        summary=f"{move.value.capitalize()} an agent",
+        description=f"{examples.MOVES[move.value]} Possible from: {before}.",
+        operation_id=f"agent_{move.value}",
+        responses=_example({**examples.AGENT, "status": step.after.value}),
+    )
+
+
+def _internal(runtime: Runtime) -> APIRouter:
+    api = APIRouter(prefix="/internal", tags=["agents and tasks"])
 
     @api.get("/tasks", summary="The caller's tasks", responses=_example(examples.TASK, "tasks"))
     async def tasks(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentcore.a2a_protocol.hosting import Hosting
-from agentcore.a2a_protocol.models.agent_card import AgentRecord
+from agentcore.a2a_protocol.models.agent import AgentRecord
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 

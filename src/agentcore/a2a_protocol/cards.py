@@ -12,7 +12,7 @@ from agentcore.a2a_protocol.card import CardFacts, agent_card, extended_card, pl
 from agentcore.a2a_protocol.dispatcher import MethodRegistry
 from agentcore.a2a_protocol.errors import AgentNotFound
 from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
-from agentcore.a2a_protocol.models.agent_card import AgentRecord
+from agentcore.a2a_protocol.models.agent import AgentRecord
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit import jsonvalue
 from agentcore.kit.clock import Clock

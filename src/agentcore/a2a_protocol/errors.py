@@ -10,6 +10,8 @@ from agentcore.kit.errors import (
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
     RPC_SESSION,
+    RPC_UNAVAILABLE,
+    RPC_UPSTREAM,
     AgentCoreError,
 )
 
@@ -77,6 +79,44 @@ class AgentIdTaken(AgentCoreError):
 
 class NotTheOwner(AgentCoreError):
     code, http_status, rpc_code, retryable = "not_the_owner", 403, RPC_FORBIDDEN, False
+
+
+class IllegalMove(AgentCoreError):
+    """An agent's state does not lead where its owner wants it to go."""
+
+    code, http_status, rpc_code, retryable = "illegal_agent_move", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str, move: str, status: str, legal: Sequence[str]) -> None:
+        leads = f"what can be done: {', '.join(legal)}" if legal else "register it again"
+        super().__init__(
+            f"{move} is not possible: the agent {agent_id!r} is {status}", hint=leads, status=status
+        )
+
+
+class AgentNotAccepting(AgentCoreError):
+    """The agent exists and takes no new work now."""
+
+    code, http_status, rpc_code, retryable = "agent_not_accepting", 503, RPC_UNAVAILABLE, True
+
+    def __init__(self, agent_id: str, status: str) -> None:
+        super().__init__(
+            f"the agent {agent_id!r} is {status} and takes no new task",
+            hint="agent.discover finds agents that do",
+            status=status,
+        )
+
+
+class CardUnreadable(AgentCoreError):
+    """Nothing answers at the address of an agent's card, or what answers is no card."""
+
+    code, http_status, rpc_code, retryable = "card_unreadable", 502, RPC_UPSTREAM, True
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"no agent card can be read at {url[:200]!r}: {reason}",
+            hint="an agent serves its card at /.well-known/agent-card.json",
+        )
+        self.reason = reason
 
 
 class TaskEnded(AgentCoreError):

@@ -56,6 +56,14 @@ class HostedAgents:
     def __contains__(self, agent_id: object) -> bool:
         return agent_id in self._hosted
 
+    def find(self, agent_id: str) -> Hosting | None:
+        return self._hosted.get(agent_id)
+
+    def behind(self, agent_id: str, tenant: str) -> Hosting | None:
+        """The hosted agent that answers for ``agent_id``, as the tenant knows it."""
+        own = (each for each in self if agent_id == tenant_id(each.agent_id, tenant))
+        return next(own, None)
+
     def reserves(self, agent_id: str, tenant: str) -> bool:
         """Whether the id is a hosted agent's own, or its name in another tenant."""
         return any(

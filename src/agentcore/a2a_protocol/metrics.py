@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from agentcore.a2a_protocol.models.agent import AgentHealth, AgentStatus
 
 
 class A2AMetrics:
@@ -25,6 +29,7 @@ class A2AMetrics:
         self.active = Gauge(
             "a2a_active_tasks", "Tasks that agents of this process work on", registry=registry
         )
+        self.registry = RegistryMetrics(registry)
         # Label children, looked up once: families and codes are few.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
@@ -35,3 +40,33 @@ class A2AMetrics:
             self._children[family, code] = found
         found[0].inc()
         found[1].observe(seconds)
+
+
+class RegistryMetrics:
+    """``agents`` counts those of all processes, in each; ``outcome`` is ok or failed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.agents = Gauge(
+            "a2a_agents",
+            "Registered agents by state and health",
+            ["status", "health"],
+            registry=registry,
+        )
+        self.moves = Counter(
+            "a2a_agent_moves_total", "Agents that came into a state", ["status"], registry=registry
+        )
+        self.checks = Counter(
+            "a2a_agent_checks_total",
+            "Looks at the cards of remote agents",
+            ["outcome"],
+            registry=registry,
+        )
+        self.discovery = Histogram(
+            "a2a_discovery_seconds", "Time that finding agents took", registry=registry
+        )
+
+    def count(self, census: Mapping[tuple[AgentStatus, AgentHealth], int]) -> None:
+        """What there is now; states that nobody is in any more are not shown."""
+        self.agents.clear()
+        for (status, health), number in census.items():
+            self.agents.labels(status.value, health.value).set(number)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from agentcore.a2a_protocol.discovery import Wish
-from agentcore.a2a_protocol.models.agent_card import AgentHealth, AgentStatus
+from agentcore.a2a_protocol.models.agent import AgentHealth, AgentStatus
 from agentcore.a2a_protocol.models.handover import NO_HANDOVER, Handover
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.kit.jsonvalue import JsonObject
@@ -41,19 +41,35 @@ class TaskObserver(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEvent:
+    """An agent's way from one state to the next; a new agent has none ``before``."""
+
     agent_id: str
     tenant: str
     owner: str
     name: str
     capabilities: tuple[str, ...] = ()
+    before: AgentStatus | None = None
+    after: AgentStatus = AgentStatus.ACTIVE
 
 
 class LifecycleListener(Protocol):
+    """Told of each event at least once, after it is committed, and again where it raised."""
+
     async def agent_registered(self, event: AgentEvent) -> None:
-        """Called once per agent, after its row is committed."""
+        """A new agent, or one that was terminated and begins anew."""
+        ...
+
+    async def agent_moved(self, event: AgentEvent) -> None:
+        """Resumed, draining or suspended."""
         ...
 
     async def agent_terminated(self, event: AgentEvent) -> None: ...
+
+
+class Drains(Protocol):
+    async def drained(self, agent_id: str) -> None:
+        """The tasks of an agent that drains have ended; repeating it changes nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

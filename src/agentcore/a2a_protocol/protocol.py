@@ -30,6 +30,8 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.kit.server_events import HEARTBEAT, EventResponse, ServerEvent
 
 LAST_EVENT_ID = b"last-event-id"
+# A card that lists more is none that anybody reads: agent.discover has pages.
+MOST_AGENTS = 200
 PUSH_OPTION = "taskPushNotificationConfig"
 
 Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
@@ -49,7 +51,7 @@ class ExtendedCards:
                 "there is no extended card at this address",
                 hint="the card's capabilities say whether there is one",
             )
-        known = await self._agents.active(caller.principal)
+        known = await self._agents.active(caller.principal, limit=MOST_AGENTS)
         return self._cards.extended(caller.base, known)
 
 

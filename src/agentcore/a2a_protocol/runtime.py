@@ -11,6 +11,8 @@ from datetime import timedelta
 import structlog
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.agent_methods import register_agent_methods
+from agentcore.a2a_protocol.agent_registry import AgentRegistry, build_registry
 from agentcore.a2a_protocol.cards import Cards, Signer
 from agentcore.a2a_protocol.conformance import ConformanceAgent
 from agentcore.a2a_protocol.directory import TenantDirectory
@@ -21,13 +23,12 @@ from agentcore.a2a_protocol.late import LateWires, load_signer
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
-from agentcore.a2a_protocol.ports import AgentDirectory, LifecycleListener, TaskObserver
+from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
 from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.push.configs import PushConfigs
 from agentcore.a2a_protocol.push.sender import PushSender
 from agentcore.a2a_protocol.push.store import PushStore
 from agentcore.a2a_protocol.remote.opening import Elsewhere, open_elsewhere
-from agentcore.a2a_protocol.store import AgentStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
 from agentcore.a2a_protocol.tasks.following import Followers
@@ -52,9 +53,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class A2ARuntime:
     config: A2AConfig
-    agents: AgentLifecycleManager
+    known: AgentRegistry
     hosted: HostedAgents
-    directory: AgentDirectory
     registry: MethodRegistry
     tasks: Tasks
     manager: TaskManager
@@ -64,6 +64,14 @@ class A2ARuntime:
     cards: Cards
     wires: LateWires
     sender: PushSender
+
+    @property
+    def agents(self) -> AgentLifecycleManager:
+        return self.known.agents
+
+    @property
+    def directory(self) -> TenantDirectory:
+        return self.known.directory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +110,12 @@ async def open_runtime(
     )
     if config.conformance_agent:
         cards.hosted.add(ConformanceAgent(on.clock).hosting())
-    wires, store = LateWires(on.clock), AgentStore(on.database)
-    directory = TenantDirectory(store, cards.hosted)
-    async with open_elsewhere(config, wires, directory, on.database, on.clock) as elsewhere:
-        runtime = _runtime(on, cards, Agents(store, directory, elsewhere), observers, listeners)
+    wires = LateWires(on.clock)
+    known = _known(on, cards, listeners)
+    async with open_elsewhere(config, wires, known.directory, on.database, on.clock) as elsewhere:
+        runtime = _runtime(on, cards, known, elsewhere, observers)
         on.supervisor.start("a2a-tasks", runtime.upkeep.watch)
+        known.start(on.supervisor)
         if config.push:
             on.supervisor.start("a2a-push", runtime.sender.watch)
         on.supervisor.start("a2a-wire", wires.warm)
@@ -117,13 +126,17 @@ async def open_runtime(
             await _close(runtime.upkeep)
 
 
-@dataclass(frozen=True, slots=True)
-class Agents:
-    """Where agents are found."""
-
-    store: AgentStore
-    directory: TenantDirectory
-    elsewhere: Elsewhere
+def _known(on: Surroundings, cards: Cards, listeners: Sequence[LifecycleListener]) -> AgentRegistry:
+    return build_registry(
+        cards.config,
+        on.database,
+        cards.hosted,
+        listeners,
+        supervisor=on.supervisor,
+        clock=on.clock,
+        ids=on.ids,
+        metrics=on.metrics.registry,
+    )
 
 
 async def _signer(config: A2AConfig) -> Signer | None:
@@ -134,12 +147,12 @@ async def _signer(config: A2AConfig) -> Signer | None:
 def _runtime(
     on: Surroundings,
     cards: Cards,
-    known: Agents,
+    known: AgentRegistry,
+    elsewhere: Elsewhere,
     observers: Sequence[TaskObserver],
-    listeners: Sequence[LifecycleListener],
 ) -> A2ARuntime:
     config, registry, hosted = cards.config, cards.registry, cards.hosted
-    wires, pushes = known.elsewhere.wires, PushStore(on.database)
+    wires, pushes = elsewhere.wires, PushStore(on.database)
     sender = PushSender(
         pushes,
         VersionedTaskStore(on.database),
@@ -147,22 +160,15 @@ def _runtime(
         clock=on.clock,
         anywhere=config.push_anywhere,
     )
-    side = _task_side(config, on, _intake(config, on, known, hosted), observers, sender)
-    agents = AgentLifecycleManager(
-        known.store,
-        hosted=hosted,
-        listeners=listeners,
-        supervisor=on.supervisor,
-        clock=on.clock,
-        ids=on.ids,
-    )
+    intake = _intake(config, on, elsewhere, hosted)
+    side = _task_side(config, on, intake, observers, sender)
     tasks = TaskViews(side.manager)
-    register_methods(registry, agents, tasks)
+    register_methods(registry, tasks)
+    register_agent_methods(registry, known.agents, known.directory)
     return A2ARuntime(
         config=config,
-        agents=agents,
+        known=known,
         hosted=hosted,
-        directory=known.directory,
         registry=registry,
         tasks=tasks,
         manager=side.manager,
@@ -175,7 +181,7 @@ def _runtime(
                 wires,
                 config,
                 followers=side.followers,
-                cards=ExtendedCards(agents, cards),
+                cards=ExtendedCards(known.agents, cards),
                 pushes=PushConfigs(
                     pushes, on.clock, offered=config.push, anywhere=config.push_anywhere
                 ),
@@ -190,9 +196,11 @@ def _runtime(
     )
 
 
-def _intake(config: A2AConfig, on: Surroundings, known: Agents, hosted: HostedAgents) -> Intake:
+def _intake(
+    config: A2AConfig, on: Surroundings, elsewhere: Elsewhere, hosted: HostedAgents
+) -> Intake:
     return Intake(
-        Addressees(hosted, known.elsewhere.hostings),
+        Addressees(hosted, elsewhere.hostings),
         Station(on.installation, config.delegation_depth, on.ids),
         clock=on.clock,
         most_seconds=config.turn_seconds,

@@ -11,7 +11,6 @@ from agentcore.a2a_protocol.errors import (
     InvalidParams,
     TaskNotCancelable,
     TaskNotFound,
-    UnsupportedOperation,
 )
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import (
@@ -23,6 +22,7 @@ from agentcore.a2a_protocol.models.task import (
     TaskState,
 )
 from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.a2a_protocol.tasks.admission import check_going_on, check_new, check_open
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json
 from agentcore.a2a_protocol.tasks.endings import cancelled
 from agentcore.a2a_protocol.tasks.following import Followers
@@ -97,6 +97,7 @@ class TaskManager:
             TaskNotFound: it names a task that is not there, or not its sender's.
             UnsupportedOperation: the task that it names has ended.
             InvalidParams: it names another context than its task's, or no agent of this service.
+            AgentNotAccepting: the agent drains, or is out of service.
         """
         if not sent.task_id:
             return await self._new(sent)
@@ -110,7 +111,7 @@ class TaskManager:
                     f"the task {sent.task_id} is of another context than {sent.context_id!r}",
                     hint="leave contextId out: the task knows it",
                 )
-            _check_open(stored.record)
+            check_open(stored.record)
             if stored.record.state in RUNNING:
                 await self._turn_over(stored.record)
             elif begun := await self._continued(
@@ -227,6 +228,7 @@ class TaskManager:
         if not await self._store.begin(new):
             known = await (self._store.said(new.key) if new.key else self._store.peek(task_id))
             if known is None:
+                await check_new(self._store, record)
                 raise Conflict("the message's task has just been deleted", hint="send it again")
             # A commit whose answer was lost has begun this very task.
             if known.task_id != task_id:
@@ -239,6 +241,7 @@ class TaskManager:
     async def _continued(self, accepted: Accepted, stored: StoredTask) -> Begun | None:
         """A new turn of a task that waits for its client; None when somebody was faster."""
         record, snapshot, sent = stored.record, stored.snapshot, accepted.sent
+        await check_going_on(self._store, record)
         now = moment(self._clock.now())
         key = None if accepted.hosting.repeats else sent.key
         message: JsonObject = {
@@ -305,11 +308,3 @@ async def _within(seconds: float, waiting: Awaitable[object]) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await waiting
-
-
-def _check_open(record: TaskRecord) -> None:
-    if record.state in TERMINAL:
-        raise UnsupportedOperation(
-            f"the task {record.task_id} has ended: {record.state}",
-            hint="send the message without a taskId; its contextId keeps the context",
-        )

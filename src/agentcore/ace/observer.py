@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 
+from agentcore.a2a_protocol.models.agent import AgentStatus
 from agentcore.a2a_protocol.ports import AgentEvent, TaskOutcome
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.errors import (
@@ -81,6 +82,11 @@ class ContextObserver:
         with suppress(PlaybookExists):
             await self._contexts.create_playbook(event.agent_id, {})
         await self._evolve(event.agent_id)
+
+    async def agent_moved(self, event: AgentEvent) -> None:
+        """An agent that rests has time to learn from what it did."""
+        if event.after is AgentStatus.SUSPENDED:
+            await self._evolve(event.agent_id)
 
     async def agent_terminated(self, event: AgentEvent) -> None:
         """What it lived through is worked in, for when it comes back."""

@@ -12,4 +12,8 @@ def test_the_names_that_dashboards_use(registry: CollectorRegistry) -> None:
         "a2a_request_duration_seconds",
         "a2a_tasks",
         "a2a_active_tasks",
+        "a2a_agents",
+        "a2a_agent_moves",
+        "a2a_agent_checks",
+        "a2a_discovery_seconds",
     }

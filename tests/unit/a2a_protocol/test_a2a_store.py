@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentcore.a2a_protocol.errors import AgentIdTaken
-from agentcore.a2a_protocol.models.agent_card import AgentRecord, AgentStatus
+from agentcore.a2a_protocol.models.agent import STEPS, AgentRecord, AgentStatus, Move
 from agentcore.a2a_protocol.models.task import Owner
-from agentcore.a2a_protocol.store import AgentStore
+from agentcore.a2a_protocol.store import AgentStore, Entry
 from agentcore.kit.db import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ALICE = Owner(tenant="acme", subject="alice")
 BOB = Owner(tenant="acme", subject="bob")
 EVE = Owner(tenant="evil", subject="alice")
+BORN = Entry(what="registered", by="alice", at=NOW)
+ENDED = Entry(what="terminated", by="alice", at=NOW)
+END = STEPS[Move.TERMINATE]
 
 
 def agent(agent_id: str = "a1", owner: Owner = ALICE, **changes: object) -> AgentRecord:
@@ -43,42 +46,45 @@ def agents(database: Database) -> AgentStore:
 
 
 async def test_an_agent_comes_back_as_it_was_written(agents: AgentStore) -> None:
-    assert await agents.put(agent()) == (agent(), True)
+    stored, event_id = await agents.put(agent(), BORN)
+    assert stored == agent()
+    assert event_id is not None
     assert await agents.find("a1") == agent()
     assert await agents.find("a2") is None
     plain = agent("a2", endpoint=None, card=None)
-    await agents.put(plain)
+    await agents.put(plain, BORN)
     assert await agents.find("a2") == plain
 
 
 async def test_an_owner_replaces_an_agent_and_nobody_else_does(agents: AgentStore) -> None:
-    await agents.put(agent())
+    await agents.put(agent(), BORN)
     later = NOW + timedelta(hours=1)
-    stored, appeared = await agents.put(agent(name="B", created_at=later, updated_at=later))
-    assert (stored.name, stored.created_at, appeared) == ("B", NOW, False)
+    changed = agent(name="B", created_at=later, updated_at=later)
+    stored, event_id = await agents.put(changed, BORN)
+    assert (stored.name, stored.created_at, event_id) == ("B", NOW, None)
     for stranger in (BOB, EVE):
         with pytest.raises(AgentIdTaken):
-            await agents.put(agent(owner=stranger))
-    assert not await agents.ensure(agent(owner=EVE))
-    assert await agents.ensure(agent("a2"))
+            await agents.put(agent(owner=stranger), BORN)
+    assert await agents.ensure(agent(owner=EVE), BORN) is None
+    assert await agents.ensure(agent("a2"), BORN)
 
 
 async def test_an_ended_agent_may_come_back(agents: AgentStore) -> None:
-    await agents.put(agent())
-    ended = await agents.terminate("a1", NOW)
+    await agents.put(agent(), BORN)
+    ended = await agents.move("a1", END, ENDED)
     assert ended is not None
-    assert ended.status is AgentStatus.TERMINATED
-    assert await agents.terminate("a1", NOW) is None
+    assert ended[0].status is AgentStatus.TERMINATED
+    assert await agents.move("a1", END, ENDED) is None
     assert await agents.active("acme") == []
-    _, appeared = await agents.put(agent())
-    assert appeared
+    _, event_id = await agents.put(agent(), BORN)
+    assert event_id is not None
 
 
 async def test_lists_hold_the_tenants_agents(agents: AgentStore) -> None:
     for number in range(3):
-        await agents.put(agent(f"a{number}", created_at=NOW + timedelta(seconds=number)))
-    await agents.put(agent("foreign", EVE))
-    await agents.terminate("a0", NOW)
+        await agents.put(agent(f"a{number}", created_at=NOW + timedelta(seconds=number)), BORN)
+    await agents.put(agent("foreign", EVE), BORN)
+    await agents.move("a0", END, ENDED)
     assert [each.agent_id for each in await agents.active("acme")] == ["a1", "a2"]
     page = await agents.page("acme", limit=2, after=None)
     assert [each.agent_id for each in page] == ["a2", "a1"]

@@ -2,29 +2,44 @@ from __future__ import annotations
 
 import pytest
 
-from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
+from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager, Promise
+from agentcore.a2a_protocol.agent_registry import AgentRegistry
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.errors import (
     AgentIdTaken,
     AgentNotFound,
+    IllegalMove,
     InvalidParams,
     NotTheOwner,
 )
-from agentcore.a2a_protocol.hosting import HostedAgents
-from agentcore.a2a_protocol.models.agent_card import AgentCard, AgentStatus
+from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
+from agentcore.a2a_protocol.models.agent import (
+    STEPS,
+    AgentHealth,
+    AgentStatus,
+    Move,
+    moves_from,
+)
+from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.models.task import Owner
-from agentcore.a2a_protocol.store import AgentStore
 from agentcore.kit.db import Database
 from agentcore.kit.errors import Unavailable
-from agentcore.kit.ids import Ids
 from agentcore.kit.supervisor import Supervisor
-from tests.fakes.a2a import RecordingListener, principal
+from tests.fakes.a2a import RecordingListener, ScriptedAgent, known_agents, principal
 from tests.fakes.clock import ManualClock
 
 ALICE = principal("alice")
 BOB = principal("bob")
 ADMIN = principal("root", scopes=("admin",))
 EVE = principal("alice", "evil", scopes=("admin",))
+# How an agent that was registered without being active gets to each state.
+ROADS: dict[AgentStatus, tuple[Move, ...]] = {
+    AgentStatus.REGISTERED: (),
+    AgentStatus.ACTIVE: (Move.RESUME,),
+    AgentStatus.DRAINING: (Move.RESUME, Move.DRAIN),
+    AgentStatus.SUSPENDED: (Move.RESUME, Move.SUSPEND),
+    AgentStatus.TERMINATED: (Move.TERMINATE,),
+}
 
 
 @pytest.fixture
@@ -33,17 +48,15 @@ def listener() -> RecordingListener:
 
 
 @pytest.fixture
-def agents(
+def known(
     database: Database, supervisor: Supervisor, clock: ManualClock, listener: RecordingListener
-) -> AgentLifecycleManager:
-    return AgentLifecycleManager(
-        AgentStore(database),
-        hosted=HostedAgents(),
-        listeners=(listener, RecordingListener()),
-        supervisor=supervisor,
-        clock=clock,
-        ids=Ids(),
-    )
+) -> AgentRegistry:
+    return known_agents(database, supervisor, clock, listener, RecordingListener())
+
+
+@pytest.fixture
+def agents(known: AgentRegistry) -> AgentLifecycleManager:
+    return known.agents
 
 
 def card(name: str = "Poet", *capabilities: str) -> AgentCard:
@@ -80,25 +93,33 @@ async def test_the_owner_may_register_again(
             await agents.register(card(), stranger, agent_id="poet")
 
 
-async def test_other_tenants_learn_nothing(agents: AgentLifecycleManager) -> None:
+async def test_other_tenants_learn_nothing(
+    known: AgentRegistry, agents: AgentLifecycleManager
+) -> None:
     await agents.register(card("Poet", "rhyme"), ALICE, agent_id="poet")
-    for refused in (agents.get("poet", EVE), agents.terminate("poet", EVE), agents.get("x", ALICE)):
+    for refused in (
+        agents.get("poet", EVE),
+        agents.move("poet", Move.TERMINATE, EVE),
+        agents.get("x", ALICE),
+    ):
         with pytest.raises(AgentNotFound):
             await refused
-    found = await agents.discover(Wish(), EVE, limit=10, cursor=None)
+    found = await known.directory.discover(Wish(), EVE, limit=10)
     listed = await agents.list(EVE, limit=10, cursor=None)
     assert (found.matches, listed.agents) == ((), ())
 
 
-async def test_termination(agents: AgentLifecycleManager, listener: RecordingListener) -> None:
+async def test_termination(
+    known: AgentRegistry, agents: AgentLifecycleManager, listener: RecordingListener
+) -> None:
     await agents.register(card(), ALICE, agent_id="poet")
     with pytest.raises(NotTheOwner):
-        await agents.terminate("poet", BOB)
-    ended = await agents.terminate("poet", ADMIN)
-    again = await agents.terminate("poet", ALICE)
+        await agents.move("poet", Move.TERMINATE, BOB)
+    ended = await agents.move("poet", Move.TERMINATE, ADMIN)
+    again = await agents.move("poet", Move.TERMINATE, ALICE)
     assert ended.status is again.status is AgentStatus.TERMINATED
     assert [event.agent_id for event in listener.terminated] == ["poet"]
-    assert (await agents.discover(Wish(), ALICE, limit=10, cursor=None)).matches == ()
+    assert (await known.directory.discover(Wish(), ALICE, limit=10)).matches == ()
     assert len((await agents.list(ALICE, limit=10, cursor=None)).agents) == 1
     await agents.register(card(), ALICE, agent_id="poet")
     assert len(listener.registered) == 2
@@ -123,7 +144,7 @@ async def test_a_listener_that_fails_undoes_nothing(
 
 
 async def test_pages_hold_everything_once(
-    agents: AgentLifecycleManager, clock: ManualClock
+    known: AgentRegistry, agents: AgentLifecycleManager, clock: ManualClock
 ) -> None:
     for number in range(5):
         clock.advance(1)
@@ -137,7 +158,7 @@ async def test_pages_hold_everything_once(
         page = await agents.list(ALICE, limit=2, cursor=after or None)
         listed += [agent.agent_id for agent in page.agents]
         after = page.next_cursor or ""
-        matches = await agents.discover(wish, ALICE, limit=2, cursor=next_match or None)
+        matches = await known.directory.discover(wish, ALICE, limit=2, cursor=next_match or None)
         found += [match.agent.agent_id for match in matches.matches]
         next_match = matches.next_cursor or ""
     assert (after, next_match) == ("", "")
@@ -145,9 +166,97 @@ async def test_pages_hold_everything_once(
     assert found == ["p1", "p3", "p0", "p2", "p4"]
 
 
-async def test_a_token_of_another_list(agents: AgentLifecycleManager, clock: ManualClock) -> None:
+async def test_a_token_of_another_list(
+    known: AgentRegistry, agents: AgentLifecycleManager, clock: ManualClock
+) -> None:
     for number in range(2):
         await agents.register(card(), ALICE, agent_id=f"p{number}")
     page = await agents.list(ALICE, limit=1, cursor=None)
     with pytest.raises(InvalidParams):
-        await agents.discover(Wish(), ALICE, limit=1, cursor=page.next_cursor)
+        await known.directory.discover(Wish(), ALICE, limit=1, cursor=page.next_cursor)
+
+
+@pytest.mark.parametrize("status", list(AgentStatus))
+@pytest.mark.parametrize("move", list(Move))
+async def test_every_move_from_every_state(
+    agents: AgentLifecycleManager, listener: RecordingListener, status: AgentStatus, move: Move
+) -> None:
+    """What the table of the moves says happens, is logged and told; all else is refused."""
+    await agents.register(card(), ALICE, agent_id="poet", promise=Promise(active=False))
+    for before in ROADS[status]:
+        await agents.move("poet", before, ALICE)
+    told = len(listener.moved) + len(listener.terminated)
+    step = STEPS[move]
+    if status is step.after:
+        assert (await agents.move("poet", move, ALICE)).status is status
+        assert len(listener.moved) + len(listener.terminated) == told
+    elif status in step.before:
+        moved = await agents.move("poet", move, ALICE, reason="why")
+        (event,) = [*listener.moved, *listener.terminated][told:]
+        assert (moved.status, event.before, event.after) == (step.after, status, step.after)
+        assert (await agents.log(moved))[0].reason == "why"
+    else:
+        with pytest.raises(IllegalMove, match=f"is {status.value}") as refused:
+            await agents.move("poet", move, ALICE)
+        assert refused.value.context == {"status": status.value}
+    assert move in moves_from(status) or status not in step.before
+
+
+async def test_registering_again_changes_the_card_and_not_the_state(
+    agents: AgentLifecycleManager, listener: RecordingListener
+) -> None:
+    await agents.register(card(), ALICE, agent_id="poet")
+    await agents.move("poet", Move.DRAIN, ALICE)
+    again = await agents.register(card("Better poet"), ALICE, agent_id="poet")
+    assert (again.name, again.status) == ("Better poet", AgentStatus.DRAINING)
+    assert len(listener.registered) == 1
+
+
+async def test_heartbeats_run_out_and_come_back(
+    known: AgentRegistry, agents: AgentLifecycleManager, clock: ManualClock
+) -> None:
+    promise = Promise(heartbeat_seconds=30)
+    made = await agents.register(card("P", "rhyme"), ALICE, agent_id="poet", promise=promise)
+    assert made.health is AgentHealth.HEALTHY
+    wish = Wish(capabilities=("rhyme",))
+    for _ in range(3):
+        clock.advance(29)
+        heard = await agents.beat("poet", ALICE)
+        assert (heard.health, heard.last_seen) == (AgentHealth.HEALTHY, clock.now())
+    clock.advance(30)
+    silent = await agents.get("poet", BOB)
+    assert silent.health is AgentHealth.SILENT
+    assert "no heartbeat since" in silent.health_reason
+    assert (await known.directory.discover(wish, ALICE, limit=9)).matches == ()
+    (found,) = (await known.directory.discover(wish, ALICE, limit=9, usable=False)).matches
+    assert found.agent == silent
+    assert (await agents.beat("poet", ADMIN)).health is AgentHealth.HEALTHY
+    assert len((await known.directory.discover(wish, ALICE, limit=9)).matches) == 1
+    with pytest.raises(NotTheOwner):
+        await agents.beat("poet", BOB)
+    await agents.move("poet", Move.TERMINATE, ALICE)
+    with pytest.raises(IllegalMove, match="a heartbeat"):
+        await agents.beat("poet", ALICE)
+
+
+async def test_a_hosted_agent_is_each_tenants_own(
+    database: Database, supervisor: Supervisor, clock: ManualClock
+) -> None:
+    hosted = HostedAgents()
+    hosted.add(Hosting(agent_id="bard", agent=ScriptedAgent(), skills=({"id": "ode"},)))
+    known = known_agents(database, supervisor, clock, hosted=hosted)
+    agents, ode = known.agents, Wish(skills=("ode",))
+    shown = await agents.get("bard", ALICE)
+    assert (shown.handler, shown.health) == ("bard", AgentHealth.HEALTHY)
+    with pytest.raises(NotTheOwner, match="the service"):
+        await agents.move("bard", Move.SUSPEND, ALICE)
+    moved = await agents.move("bard", Move.SUSPEND, ADMIN)
+    assert (moved.agent_id, moved.handler, moved.skills) == ("bard.acme", "bard", ({"id": "ode"},))
+    assert (await known.directory.discover(ode, ALICE, limit=9)).matches == ()
+    assert (await known.directory.candidate("bard", ALICE)).status is AgentStatus.SUSPENDED
+    (found,) = (await known.directory.discover(ode, EVE, limit=9)).matches
+    assert (found.agent.agent_id, found.agent.status) == ("bard", AgentStatus.ACTIVE)
+    with pytest.raises(NotTheOwner, match="the service"):
+        await agents.move("bard.acme", Move.RESUME, ALICE)
+    await agents.move("bard.acme", Move.RESUME, ADMIN)
+    assert len((await known.directory.discover(ode, ALICE, limit=9)).matches) == 1

@@ -14,12 +14,12 @@ from google.protobuf.json_format import (  # type: ignore[import-untyped]  # shi
     ParseDict,
 )
 
+from agentcore.a2a_protocol.agent_methods import Params
 from agentcore.a2a_protocol.card import CardFacts, platform_card
 from agentcore.a2a_protocol.cards import AGENTS, MOST_CARDS
 from agentcore.a2a_protocol.dispatcher import CallContext
 from agentcore.a2a_protocol.errors import AgentNotFound
 from agentcore.a2a_protocol.hosting import Hosting
-from agentcore.a2a_protocol.methods import Params
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue

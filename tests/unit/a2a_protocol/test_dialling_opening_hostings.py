@@ -6,6 +6,7 @@ import pytest
 
 from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.late import LateWires
+from agentcore.a2a_protocol.models.agent import Move
 from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.handover import EXTENSION, Handover
@@ -51,6 +52,6 @@ async def test_agents_elsewhere_are_those_of_the_tenant(database: Database) -> N
             assert where.url == "https://poet.example/a2a"
             with pytest.raises(InvalidParams, match="without a card"):
                 await hostings.find("without-card", ALICE)
-            await runtime.agents.terminate("poet", ALICE)
+            await runtime.agents.move("poet", Move.TERMINATE, ALICE)
             with pytest.raises(InvalidParams, match="terminated"):
                 await hostings.find("poet", ALICE)

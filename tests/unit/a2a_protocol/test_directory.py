@@ -4,7 +4,8 @@ import pytest
 
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.errors import AgentNotFound
-from agentcore.a2a_protocol.models.agent_card import AgentCard, AgentHealth, AgentStatus
+from agentcore.a2a_protocol.models.agent import AgentHealth, AgentStatus
+from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.kit.db import Database
 from tests.fakes.a2a import a2a, principal
 from tests.unit.a2a_protocol.test_agent_lifecycle_manager import card

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agentcore.a2a_protocol.discovery import Wish, rank
-from agentcore.a2a_protocol.models.agent_card import AgentRecord, AgentStatus
+from agentcore.a2a_protocol.discovery import LONGEST_TERM, MOST_WORDS, Wish, rank, terms
+from agentcore.a2a_protocol.models.agent import AgentRecord, AgentStatus
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.kit.jsonvalue import JsonObject
 
@@ -80,3 +80,15 @@ def test_a_capability_beats_a_description() -> None:
     assert {match.agent.agent_id for match in ranked} == {"a", "z"}
     (match,) = rank([speaking, able], Wish(capabilities=("search",)))
     assert match.agent is able
+
+
+def test_a_tag_is_no_id() -> None:
+    (match,) = rank(AGENTS, Wish(tags=("Translation",)))
+    assert match.agent.agent_id == "skilled"
+    assert rank(AGENTS, Wish(tags=("translate",))) == []
+
+
+def test_what_nobody_asks_for_is_no_term() -> None:
+    huge = agent("huge", description="x" * 300 + " " + " ".join(f"w{n}" for n in range(5000)))
+    assert len(terms(huge)) <= MOST_WORDS + 1
+    assert max(map(len, terms(huge))) <= LONGEST_TERM + 1

@@ -1,52 +1,43 @@
-"""Agent cards as they come in, and agents as they are kept."""
+"""Agent cards as they come in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from agentcore.a2a_protocol.models.task import Owner
+from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.storable import check_storable
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 AGENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}$"
 MOST = 200
+# A card of this size fills a hundred pages; each page of a list holds a hundred agents.
+LARGEST_CARD = 256 * 1024
+DEEPEST_CARD = 32
+Text = Annotated[str, Field(max_length=32_768)]
+ShortText = Annotated[str, Field(max_length=1024)]
+Tag = Annotated[str, Field(max_length=255)]
+Address = Annotated[str, Field(max_length=2048)]
 AgentId = Annotated[str, StringConstraints(pattern=AGENT_ID)]
-
-
-class AgentStatus(StrEnum):
-    ACTIVE = "active"
-    TERMINATED = "terminated"
-
-
-class AgentHealth(StrEnum):
-    """What is known of an agent's answering; hosted agents are always healthy."""
-
-    UNKNOWN = "unknown"
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
-    SILENT = "silent"
 
 
 class AgentSkill(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     id: Name
-    name: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
+    name: ShortText = ""
+    description: Text = ""
+    tags: tuple[Tag, ...] = Field((), max_length=MOST)
 
 
 class AgentInterface(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    url: str
-    protocol_binding: str = Field("JSONRPC", alias="protocolBinding")
-    protocol_version: str = Field("1.0", alias="protocolVersion")
+    url: Address
+    protocol_binding: ShortText = Field("JSONRPC", alias="protocolBinding")
+    protocol_version: ShortText = Field("1.0", alias="protocolVersion")
 
 
 class AgentCard(BaseModel):
@@ -58,15 +49,26 @@ class AgentCard(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: Name
-    description: str = ""
-    version: str = "1.0.0"
+    description: Text = ""
+    version: ShortText = "1.0.0"
     capabilities: Annotated[tuple[Name, ...], Field(max_length=MOST)] | JsonObject = ()
     skills: tuple[AgentSkill, ...] = Field((), max_length=MOST)
-    url: str | None = None
-    preferred_transport: str = Field("JSONRPC", alias="preferredTransport")
-    protocol_version: str = Field("0.3", alias="protocolVersion")
-    supported_interfaces: tuple[AgentInterface, ...] = Field((), alias="supportedInterfaces")
+    url: Address | None = None
+    preferred_transport: ShortText = Field("JSONRPC", alias="preferredTransport")
+    protocol_version: ShortText = Field("0.3", alias="protocolVersion")
+    supported_interfaces: tuple[AgentInterface, ...] = Field(
+        (), alias="supportedInterfaces", max_length=MOST
+    )
     metadata: JsonObject = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: JsonObject) -> JsonObject:
+        """Refuse what the database could not keep, before anything reads it."""
+        check_storable(value, deepest=DEEPEST_CARD)
+        if (size := len(jsonvalue.dumps(value))) > LARGEST_CARD:
+            raise ValueError(f"the card has {size} bytes, at most {LARGEST_CARD} are taken")
+        return value
 
     def capability_names(self) -> tuple[str, ...]:
         """What was listed; of the protocol's object, the features that are switched on."""
@@ -89,39 +91,4 @@ class AgentCard(BaseModel):
             "url": self.url,
             "protocolBinding": self.preferred_transport,
             "protocolVersion": self.protocol_version,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentRecord:
-    agent_id: str
-    owner: Owner
-    name: str
-    version: str
-    status: AgentStatus
-    description: str
-    capabilities: tuple[str, ...]
-    skills: tuple[JsonObject, ...]
-    created_at: datetime
-    updated_at: datetime
-    last_seen: datetime
-    endpoint: JsonObject | None = None
-    card: JsonObject | None = None
-    metadata: JsonObject = field(default_factory=dict)
-
-    def summary(self) -> JsonObject:
-        """What other agents of the tenant get to see."""
-        return {
-            "agent_id": self.agent_id,
-            "name": self.name,
-            "version": self.version,
-            "status": self.status.value,
-            "description": self.description,
-            "capabilities": list(self.capabilities),
-            "skills": list(self.skills),
-            "endpoint": self.endpoint,
-            "metadata": self.metadata,
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "last_seen": self.last_seen.isoformat(),
         }

@@ -40,6 +40,17 @@ class A2AConfig(BaseModel):
     delegation_depth: int = Field(
         10, ge=1, le=32, description="Most agents that a task may come through, this one included."
     )
+    agent_check_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between two looks at the card of a remote agent that answers.",
+    )
+    drain_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds for which tasks that wait for their clients hold up the end of a "
+        "draining; tasks that run do so until they have ended.",
+    )
     conformance_agent: bool = Field(
         default=False,
         description="Whether messages that name no agent go to the one that answers the official "

@@ -23,6 +23,10 @@ FAULTS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
+class NoPublicAddress(PermissionError):
+    """A name leads inside."""
+
+
 class Names(AbstractResolver):
     """Looks names up in threads of its own."""
 
@@ -50,7 +54,9 @@ class Names(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def open_session(*, anywhere: bool, connections: int) -> aiohttp.ClientSession:
+def open_session(
+    *, anywhere: bool, connections: int, unpacking: bool = True
+) -> aiohttp.ClientSession:
     """A client for webhooks and agents, to be closed; no cookies, no proxies."""
     connector = aiohttp.TCPConnector(
         limit=connections,
@@ -62,6 +68,7 @@ def open_session(*, anywhere: bool, connections: int) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS),
+        auto_decompress=unpacking,
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )
@@ -71,7 +78,7 @@ def outside_socket(info: AddressInfo) -> socket.socket:
     """A socket for the address that is about to be connected to, which has to be outside."""
     family, kind, protocol, _, address = info
     if not is_outside(str(address[0])):
-        raise PermissionError(errno.EACCES, f"{address[0]} is no public address")
+        raise NoPublicAddress(errno.EACCES, f"{address[0]} is no public address")
     return socket.socket(family, kind, protocol)
 
 

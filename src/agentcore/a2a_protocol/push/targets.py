@@ -15,6 +15,7 @@ from yarl import URL
 from agentcore.a2a_protocol.errors import InvalidParams
 
 LONGEST_URL = 2048
+PRIVATE = "its address is private"
 # They carry an address of version 4 inside, or were local to a site once.
 NOT_OUTSIDE = tuple(
     map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10"))
@@ -60,7 +61,7 @@ def fault_in(url: str, *, anywhere: bool) -> str:
         return "it has to be an absolute URL of http or https"
     if parsed.user is not None or parsed.password is not None:
         return "it holds a user name or password"
-    return "" if anywhere or _may_be_outside(host) else "its address is private"
+    return "" if anywhere or _may_be_outside(host) else PRIVATE
 
 
 def _may_be_outside(host: str) -> bool:

@@ -39,7 +39,7 @@ def address_of(
             hint=HINT,
         )
     url, version, routed = found
-    trust = next((each for each in trusted if _covers(each, url, tenant)), NO_TRUST)
+    trust = trust_in(url, tenant, trusted)
     if fault := fault_in(url, anywhere=anywhere or trust.inside):
         raise RemoteAddressRefused(
             f"the agent {agent_id!r} is said to be at {url[:120]!r}: {fault}",
@@ -55,6 +55,11 @@ def address_of(
         streaming=streaming,
         trust=trust,
     )
+
+
+def trust_in(url: str, tenant: str, trusted: Sequence[TrustedOrigin]) -> TrustedOrigin:
+    """What the operator grants an agent of that tenant at ``url``."""
+    return next((each for each in trusted if _covers(each, url, tenant)), NO_TRUST)
 
 
 def origin_of(url: str) -> str:

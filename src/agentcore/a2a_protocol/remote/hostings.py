@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentcore.a2a_protocol.errors import AgentNotFound, InvalidParams
 from agentcore.a2a_protocol.hosting import Hosting
-from agentcore.a2a_protocol.models.agent_card import AgentStatus
+from agentcore.a2a_protocol.models.agent import AgentStatus
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.remote import RemoteAddress
 from agentcore.a2a_protocol.models.task import Owner

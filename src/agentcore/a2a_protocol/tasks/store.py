@@ -37,6 +37,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from agentcore.a2a_protocol.models.agent import AgentStatus
 from agentcore.a2a_protocol.models.task import (
     RUNNING,
     TERMINAL,
@@ -113,6 +114,14 @@ made = Table(
 
 SWEEP = 100
 MOST_EVENTS = 500
+# A hosted agent has a row per tenant, any other its own.
+STANDING = text("""
+SELECT status FROM agents
+ WHERE agent_id IN (
+    CAST(:agent_id AS text), CAST(:agent_id AS text) || '.' || CAST(:tenant AS text))
+   AND tenant = CAST(:tenant AS text)
+   AND CAST(:agent_id AS text) IN (agent_id, handler)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,13 @@ class VersionedTaskStore:
         self._database = database
 
     async def begin(self, new: Beginning) -> bool:
-        """Whether it was written; False when its key was used before."""
+        """Whether it was written; False when its key was used before, or its agent takes none."""
         return bool(await begin_all(self._database, [new]))
+
+    async def standing(self, agent_id: str, tenant: str) -> AgentStatus:
+        """The state of a task's agent in the registry; one that is not there is active."""
+        row = await self._database.row(STANDING.bindparams(agent_id=agent_id, tenant=tenant))
+        return AgentStatus.ACTIVE if row is None else AgentStatus(row["status"])
 
     async def append(self, change: Change) -> bool:
         """Write ``change`` unless somebody else has written since; whether it was written."""

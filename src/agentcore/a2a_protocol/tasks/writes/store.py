@@ -34,6 +34,16 @@ WITH fresh AS (
 ), said AS (
   INSERT INTO task_messages (task_id, seq, key, body)
   SELECT task_id, 1, key, message FROM fresh
+   -- An agent that is out of service begins nothing; a hosted one has a row for each tenant.
+   -- Lookups, not joins: these rows have to stay in their order.
+   WHERE COALESCE((
+     SELECT status FROM agents
+      WHERE agents.agent_id = fresh.agent_id AND agents.tenant = fresh.tenant
+   ), 'active') = 'active' AND COALESCE((
+     SELECT status FROM agents
+      WHERE agents.agent_id = fresh.agent_id || '.' || fresh.tenant
+        AND agents.handler = fresh.agent_id AND agents.tenant = fresh.tenant
+   ), 'active') = 'active'
   ON CONFLICT DO NOTHING RETURNING task_id
 ), told AS (
   INSERT INTO task_events (task_id, seq, state, body)
@@ -129,7 +139,10 @@ class Change:
 
 
 async def begin_all(database: Database, new: Sequence[Beginning]) -> set[str]:
-    """The ids of those that were written: the others' keys have been used before."""
+    """The ids of those that were written.
+
+    The others' keys have been used before, or their agents take no new tasks.
+    """
     # Two processes that write the same keys take them in the same order.
     ordered = sorted(new, key=lambda each: each.key or "")
     rows = await database.settle(BEGIN, _beginnings(ordered))
