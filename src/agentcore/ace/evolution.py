@@ -21,7 +21,7 @@ from agentcore.ace.content import Draft
 from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
 from agentcore.ace.delta_generator import DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost, EvolutionRateLimited
-from agentcore.ace.gate import CANDIDATE, Admission
+from agentcore.ace.gate import Admission
 from agentcore.ace.journal import Entry, advance, pending, seed
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import (
@@ -37,6 +37,7 @@ from agentcore.ace.paid_model import CALL_SECONDS, MOST_CALLS
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.store import ContextStore, Unit
+from agentcore.ace.waiting_line import WaitingLine
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
@@ -239,8 +240,9 @@ class Evolution:
             raise EvolutionClaimLost(agent_id)
         texts = await _shown(unit, current, claim.traces)
         calibration = await self._calibration(unit, current)
+        line = await self._gate.line(unit, current)
         after, entries = self.settle(
-            current, claim.traces, texts, proposals, generation, calibration=calibration
+            current, claim.traces, texts, proposals, generation, calibration=calibration, line=line
         )
         for entry in entries:
             await unit.deltas.insert(entry)
@@ -289,6 +291,7 @@ class Evolution:
         generation: Generation,
         *,
         calibration: Calibration,
+        line: WaitingLine,
     ) -> tuple[ContextPlaybook, list[Entry]]:
         """The playbook after counting and judging, and the entries that led there.
 
@@ -311,7 +314,7 @@ class Evolution:
                 continue
             operations = parse_operations(decision.delta.changes["ops"])
             if tries and decision.reason == "accepted":
-                gate = decision.as_json() | {"reason": CANDIDATE}
+                gate = decision.as_json() | line.place(operations)
                 entries.append(pending(after, proposal, gate, provenance, operations))
                 continue
             after, entry = advance(

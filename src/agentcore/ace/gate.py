@@ -33,12 +33,11 @@ from agentcore.ace.sequential import Evidence
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.store import Unit
 from agentcore.ace.trial_mark import TRIAL, TrialMark
+from agentcore.ace.waiting_line import CANDIDATE, IN_TRIAL, WAITING, WaitingLine
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 
-CANDIDATE = "candidate"
-IN_TRIAL = "in_trial"
 REASONS: dict[Step, Outcome] = {"discard": "worse", "give_up": "futile", "keep": "kept"}
 
 
@@ -76,11 +75,15 @@ class Gate:
     def environment_of(self, playbook: ContextPlaybook) -> str:
         return environment_of(playbook, self._config.ace_environments)
 
+    async def line(self, unit: Unit, playbook: ContextPlaybook) -> WaitingLine:
+        found = await unit.deltas.decided(playbook.playbook_id, *WAITING)
+        return WaitingLine(found, most=self._config.ace_max_candidates)
+
     async def start_next(self, unit: Unit, playbook: ContextPlaybook) -> ContextPlaybook:
         """Try the oldest candidate, if there is one and nothing else is tried."""
         bound = bool(self.environment_of(playbook))
         while bound or Split.of(playbook) is None:
-            candidate = await unit.deltas.waiting(playbook.playbook_id)
+            candidate = await oldest_candidate(unit, playbook)
             if candidate is None:
                 return playbook
             if bound:
@@ -311,6 +314,10 @@ class Gate:
         await unit.playbooks.annotate(after, **{MARK: noted})
         await unit.deltas.replace(kept(experiment, after))
         return after.model_copy(update={"metadata": {**after.metadata, MARK: noted}})
+
+
+async def oldest_candidate(unit: Unit, playbook: ContextPlaybook) -> Entry | None:
+    return next(iter(await unit.deltas.decided(playbook.playbook_id, CANDIDATE, limit=1)), None)
 
 
 async def running(unit: Unit, playbook: ContextPlaybook) -> Trial | None:

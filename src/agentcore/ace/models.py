@@ -70,6 +70,9 @@ class ACEConfig(BaseModel):
         ge=10,
         description="Outcomes after which a canary is given up, and after which a hold-out ends.",
     )
+    ace_max_candidates: int = Field(
+        default=20, ge=1, description="Deltas of one playbook that may wait for their trial."
+    )
     ace_max_deltas_per_evolution: int = Field(
         default=5, ge=1, le=50, description="Most deltas taken from one answer of the model."
     )

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from agentcore.ace.errors import InvalidOperation, PlaybookTooLarge
 from agentcore.ace.experiment import Experiment, Outcome
-from agentcore.ace.gate import Gate, experiment_in, judged, kept
+from agentcore.ace.gate import Gate, experiment_in, judged, kept, oldest_candidate
 from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.ops import apply
@@ -190,7 +190,7 @@ class PairedGate:
         if entry is not None:
             await self.end(unit, playbook, experiment_in(entry), "stopped")
         while self._gate.environment_of(playbook):
-            candidate = await unit.deltas.waiting(playbook.playbook_id)
+            candidate = await oldest_candidate(unit, playbook)
             if candidate is None:
                 return None
             if (begun := await self.begin(unit, playbook, candidate)) is not None:

@@ -247,16 +247,18 @@ class DeltaRepository:
         if (due := snapshot_due(before, after)) is not None:
             await self.insert(due)
 
-    async def waiting(self, playbook_id: str) -> Entry | None:
-        """The oldest delta that waits for its experiment."""
+    async def decided(
+        self, playbook_id: str, *reasons: str, limit: int | None = None
+    ) -> list[Entry]:
+        """Deltas that are not applied for one of these reasons, oldest first."""
         query = select(context_deltas).where(
             _deltas.playbook_id == UUID(playbook_id),
             _deltas.applied.is_(False),
-            _deltas.changes["gate"]["reason"].astext == "candidate",
+            _deltas.changes["gate"]["reason"].astext.in_(reasons),
         )
-        query = query.order_by(_deltas.generated_at, _deltas.delta_id).limit(1)
-        row = (await self._connection.execute(query)).mappings().first()
-        return None if row is None else _entry(row)
+        query = query.order_by(_deltas.generated_at, _deltas.delta_id).limit(limit)
+        found = await self._connection.execute(query)
+        return [_entry(row) for row in found.mappings()]
 
     async def spent_since(self, moment: datetime) -> Decimal:
         """US dollars booked from ``moment`` on. Hold the budget's lock to act on the answer.

@@ -26,6 +26,7 @@ from agentcore.ace.screening import order_in, secret_in
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore
+from agentcore.ace.waiting_line import WaitingLine
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonValue, dumps, loads
@@ -146,7 +147,10 @@ def settled(answer: str) -> tuple[ContextPlaybook, list[Entry]]:
     reflections_in(answer, PROMPT.digests)
     proposed = GENERATOR.proposals(answer, BEFORE, PROMPT) or ()
     generation = Generation(deltas=proposed, provenance=Provenance(model="m"), readable=True)
-    return EVOLUTION.settle(BEFORE, [TRACE], {}, proposed, generation, calibration=HONEST)
+    line = WaitingLine([], most=20)
+    return EVOLUTION.settle(
+        BEFORE, [TRACE], {}, proposed, generation, calibration=HONEST, line=line
+    )
 
 
 def active(playbook: ContextPlaybook) -> dict[str, Bullet]:

@@ -228,3 +228,29 @@ async def test_whoever_names_its_tasks_gets_a_canary_without_being_told(
     await world.evolution.evolve(AGENT)
     assert lessons(await world.contexts.get_playbook(AGENT)) == set()
     assert (await world.experiments.of(AGENT))[0].phase == "canary"
+
+
+async def test_what_waits_already_is_not_proposed_again_and_the_line_is_bounded(
+    canaries: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    config = canaries.config.model_copy(update={"ace_max_candidates": 2})
+    short = ContextWorld(
+        canaries.database, canaries.cache, canaries.supervisor, canaries.clock, config
+    )
+    await proposed(short, "In trial.")
+    await proposed(short, "In trial.", "First.", "Second.", "Third.")
+    await proposed(short, "first", "Fourth.")
+    became = [
+        entry.gate["reason"]
+        for entry in await short.contexts.deltas(AGENT, limit=200)
+        if entry.kind == "delta"
+    ]
+    assert sorted(map(str, became)) == [
+        "candidate",
+        "candidate",
+        "in_trial",
+        "line_full",
+        "line_full",
+        "repeated",
+        "repeated",
+    ]

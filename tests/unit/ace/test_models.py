@@ -32,6 +32,7 @@ OURS = {
     "ace_trial_pairs": 48,
     "ace_canary_stage_outcomes": 20,
     "ace_canary_max_outcomes": 2000,
+    "ace_max_candidates": 20,
 }
 
 
