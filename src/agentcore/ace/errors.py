@@ -40,6 +40,18 @@ class PlaybookNotFound(NotFound):
         )
 
 
+class PlaybookDeleted(NotFound):
+    """While it was written to."""
+
+    code, http_status, rpc_code, retryable = "playbook_deleted", 404, RPC_NOT_FOUND, False
+
+    def __init__(self, playbook_id: str) -> None:
+        super().__init__(
+            f"the playbook {playbook_id!r} has just been deleted",
+            hint="create one with POST /internal/context/playbooks",
+        )
+
+
 class VersionNotFound(NotFound):
     code, http_status, rpc_code, retryable = "playbook_version_not_found", 404, RPC_NOT_FOUND, False
 

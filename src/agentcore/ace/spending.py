@@ -1,9 +1,9 @@
 """The monthly budget: what a model call may cost is booked before the call is made.
 
-Bookings are ``call`` entries of the log. They are made one at a time under a lock that spans the
-installation, so any number of workers together never book more than the budget. A booking whose
-process died, or whose call timed out, stays at its upper bound: it may have been billed. The same
-lock makes the number of calls in a minute exact.
+Bookings are told by ``call`` entries of the log, and outlive it. They are made one at a time under
+a lock that spans the installation, so any number of workers together never book more than the
+budget. A booking whose process died, or whose call timed out, stays at its upper bound: it may have
+been billed. The same lock makes the number of calls in a minute exact.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ class MonthlyBudget:
                 confidence=0.0,
                 reasoning="model call under way",
                 generated_at=now,
-                applied_at=now,
             ),
             kind="call",
             base_version=playbook.version,
@@ -58,17 +57,20 @@ class MonthlyBudget:
         )
 
         async def work(unit: Unit) -> None:
-            await unit.deltas.lock_budget()
-            recent, oldest = await unit.deltas.booked_since(now - MINUTE)
+            await unit.bookings.lock()
+            recent, oldest = await unit.bookings.made_since(now - MINUTE)
             if oldest is not None and (recent + 1) * calls > self._calls_per_minute:
                 wait = (oldest + MINUTE - now).total_seconds()
                 raise EvolutionRateLimited(self._calls_per_minute, max(wait, SHORTEST_WAIT))
-            spent = await unit.deltas.spent_since(_month_of(now))
+            month = _month_of(now)
+            spent = await unit.bookings.spent_since(month)
             if spent + provenance.cost_usd > self._budget:
                 raise EvolutionBudgetExhausted(
                     spent=float(spent), asked=float(provenance.cost_usd), budget=float(self._budget)
                 )
             await unit.deltas.insert(booking)
+            await unit.bookings.add(booking.delta.delta_id, now, provenance.cost_usd)
+            await unit.bookings.forget(month - MINUTE)
 
         await self._store.run(work)
         return booking
@@ -83,6 +85,7 @@ class MonthlyBudget:
 
         async def work(unit: Unit) -> None:
             await unit.deltas.replace(settled)
+            await unit.bookings.settle(booking.delta.delta_id, cost)
             await unit.status.add_cost(agent_id, cost)
 
         await self._store.run(work)

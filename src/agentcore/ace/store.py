@@ -18,7 +18,6 @@ from sqlalchemy import (
     DateTime,
     Executable,
     Integer,
-    Numeric,
     RowMapping,
     cast,
     delete,
@@ -35,8 +34,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from agentcore.ace.bookings.store import BookingRepository
 from agentcore.ace.calibration import WORSE, Proposed
-from agentcore.ace.errors import UnknownAgent
+from agentcore.ace.errors import PlaybookDeleted, UnknownAgent
 from agentcore.ace.journal import (
     BESIDE_THE_VERSIONS,
     Entry,
@@ -55,7 +55,6 @@ from agentcore.ace.tables.store import (
 from agentcore.kit.db import Database
 
 T = TypeVar("T")
-BUDGET_LOCK = 0x_ACE_B0D6E7
 EVOLUTION_LOCK = 0x_ACE_E701
 
 _playbooks, _deltas = context_playbooks.c, context_deltas.c
@@ -139,7 +138,11 @@ class DeltaRepository:
         self._connection = connection
 
     async def insert(self, entry: Entry) -> bool:
-        """False when the id is taken, after waiting for whoever is just taking it."""
+        """False when the id is taken, after waiting for whoever is just taking it.
+
+        Raises:
+            PlaybookDeleted: the playbook is gone.
+        """
         delta = entry.delta
         values = {
             **delta.model_dump(exclude={"changes"}),
@@ -148,7 +151,10 @@ class DeltaRepository:
             "changes": entry.as_changes(),
         }
         fresh = upsert(context_deltas).values(values).on_conflict_do_nothing()
-        done = await self._connection.execute(fresh.returning(_deltas.delta_id))
+        try:
+            done = await self._connection.execute(fresh.returning(_deltas.delta_id))
+        except IntegrityError as exc:
+            raise PlaybookDeleted(delta.playbook_id) from exc
         return done.first() is not None
 
     async def get(self, delta_id: str) -> Entry | None:
@@ -259,32 +265,6 @@ class DeltaRepository:
         query = query.order_by(_deltas.generated_at, _deltas.delta_id).limit(limit)
         found = await self._connection.execute(query)
         return [_entry(row) for row in found.mappings()]
-
-    async def spent_since(self, moment: datetime) -> Decimal:
-        """US dollars booked from ``moment`` on. Hold the budget's lock to act on the answer.
-
-        Bookings are never applied, but carry their time in ``applied_at``: pending deltas do not,
-        so ``idx_deltas_applied`` finds bookings without reading anything else.
-        """
-        cost = cast(_deltas.changes["cost_usd"].astext, Numeric)
-        found = await self._connection.scalar(
-            select(func.sum(cost)).where(_deltas.applied.is_(False), _deltas.applied_at >= moment)
-        )
-        return Decimal(0) if found is None else Decimal(found)
-
-    async def booked_since(self, moment: datetime) -> tuple[int, datetime | None]:
-        """How many bookings were made after ``moment``, and when the first of them."""
-        found = await self._connection.execute(
-            select(func.count(), func.min(_deltas.applied_at)).where(
-                _deltas.applied.is_(False), _deltas.applied_at > moment
-            )
-        )
-        count, oldest = found.one()
-        return int(count), oldest
-
-    async def lock_budget(self) -> None:
-        """One booking at a time, installation-wide, until the unit ends."""
-        await self._connection.execute(select(func.pg_advisory_xact_lock(BUDGET_LOCK)))
 
 
 class TraceRepository:
@@ -418,6 +398,7 @@ class Unit:
     deltas: DeltaRepository
     traces: TraceRepository
     status: StatusRepository
+    bookings: BookingRepository
 
 
 class ContextStore:
@@ -434,6 +415,7 @@ class ContextStore:
                     DeltaRepository(connection),
                     TraceRepository(connection),
                     StatusRepository(connection),
+                    BookingRepository(connection),
                 )
             )
 

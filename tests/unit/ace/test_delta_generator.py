@@ -148,7 +148,7 @@ async def test_failed_calls_cost_nothing_but_those_that_may_have_been_billed(
     world: ContextWorld, playbook: ContextPlaybook, traces: list[ExecutionTrace]
 ) -> None:
     async def spent() -> Decimal:
-        return await world.store.run(lambda unit: unit.deltas.spent_since(playbook.created_at))
+        return await world.store.run(lambda unit: unit.bookings.spent_since(playbook.created_at))
 
     world.model.answers = [Unavailable("down")]
     with pytest.raises(Unavailable):
@@ -281,7 +281,7 @@ async def test_a_second_call_that_fails_leaves_the_first_one_paid(
     world.model.answers = [reflecting("x", quote="missing field"), Unavailable("down")]
     with pytest.raises(Unavailable):
         await world.generator.generate(playbook, traces)
-    spent = await world.store.run(lambda unit: unit.deltas.spent_since(playbook.created_at))
+    spent = await world.store.run(lambda unit: unit.bookings.spent_since(playbook.created_at))
     assert spent == Decimal("0.001")
 
 

@@ -19,7 +19,7 @@ def model(world: ContextWorld) -> PaidModel:
 
 
 async def spent(world: ContextWorld, playbook: ContextPlaybook) -> Decimal:
-    return await world.store.run(lambda unit: unit.deltas.spent_since(playbook.created_at))
+    return await world.store.run(lambda unit: unit.bookings.spent_since(playbook.created_at))
 
 
 async def test_all_calls_are_booked_before_the_first_and_settled_after_the_last(

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from agentcore.ace.errors import EvolutionBudgetExhausted
+from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionRateLimited, PlaybookDeleted
 from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.spending import MonthlyBudget
@@ -73,3 +73,49 @@ async def test_the_refusal_says_how_much_is_left(
     await booked(budget, playbook, "0.75")
     with pytest.raises(EvolutionBudgetExhausted, match=r"0\.750000 of 1\.00 USD"):
         await budget.reserve(playbook, Provenance(cost_usd=Decimal("0.5")))
+
+
+async def test_whoever_deletes_a_playbook_gets_no_money_back(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    booking = await booked(budget, playbook, "0.9")
+    assert booking is not None
+    await world.contexts.delete_playbook("agent-123")
+    again = await world.contexts.create_playbook("agent-123", {"goals": ["spend"]})
+    assert await booked(budget, again, "0.2") is None
+    await budget.settle(booking, "agent-123", Decimal("0.5"), outcome={})
+    assert await booked(budget, again, "0.2") is not None
+
+
+async def test_whoever_deletes_a_playbook_gets_no_calls_back(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    config = ACEConfig(ace_max_llm_calls_per_minute=2)
+    hasty = MonthlyBudget(config, world.store, clock=world.clock, ids=world.ids)
+    await hasty.reserve(playbook, Provenance(), calls=2)
+    await world.contexts.delete_playbook("agent-123")
+    again = await world.contexts.create_playbook("agent-123", {"goals": ["hurry"]})
+    with pytest.raises(EvolutionRateLimited):
+        await hasty.reserve(again, Provenance(), calls=2)
+
+
+async def test_bookings_of_past_months_are_forgotten(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    before = world.clock.now()
+    assert await booked(budget, playbook, "1") is not None
+    world.clock.advance(timedelta(days=40).total_seconds())
+    assert await booked(budget, playbook, "0.5") is not None
+    spent = await world.store.run(lambda unit: unit.bookings.spent_since(before))
+    assert spent == Decimal("0.5")
+
+
+async def test_a_playbook_that_is_gone_is_no_fault_of_the_worker(
+    budget: MonthlyBudget, world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    """What is not one of our errors would end the evolutions of all others."""
+    await world.contexts.delete_playbook("agent-123")
+    with pytest.raises(PlaybookDeleted, match="has just been deleted"):
+        await budget.reserve(playbook, Provenance(cost_usd=Decimal("0.1")))
+    spent = await world.store.run(lambda unit: unit.bookings.spent_since(playbook.created_at))
+    assert spent == 0

@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from datetime import timedelta
-from decimal import Decimal
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from agentcore.ace.errors import UnknownAgent
-from agentcore.ace.journal import Provenance, pending
 from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.store import Unit
 from agentcore.kit.db import Database
@@ -26,7 +22,13 @@ INDEXES = {
     "idx_traces_success": "execution_traces USING btree (success, captured_at DESC)",
     "idx_evolution_status": "evolution_status USING btree (status, last_evolution DESC)",
 }
-TABLES = ("context_playbooks", "context_deltas", "execution_traces", "evolution_status")
+TABLES = (
+    "context_playbooks",
+    "context_deltas",
+    "execution_traces",
+    "evolution_status",
+    "evolution_bookings",
+)
 
 
 async def test_eight_indexes_stand_as_specified(database: Database) -> None:
@@ -91,24 +93,6 @@ async def test_an_agent_without_a_row_is_idle(
 ) -> None:
     status = await world.store.run(lambda unit: unit.status.get("never-seen"))
     assert (status.status, status.pending_traces) == ("idle", 0)
-
-
-async def test_only_booked_calls_of_the_month_count_as_spent(
-    world: ContextWorld, playbook: ContextPlaybook
-) -> None:
-    now = world.clock.now()
-    await world.budget.reserve(playbook, Provenance(cost_usd=Decimal("0.25")))
-    waiting = made_delta(
-        {"ops": []},
-        delta_id=str(world.ids.new()),
-        playbook_id=playbook.playbook_id,
-        generated_at=now,
-    )
-    entry = pending(playbook, waiting, {}, Provenance(cost_usd=Decimal(7)))
-    await world.store.run(lambda unit: unit.deltas.insert(entry))
-    spent = await world.store.run(lambda unit: unit.deltas.spent_since(now))
-    later = await world.store.run(lambda unit: unit.deltas.spent_since(now + timedelta(seconds=1)))
-    assert (spent, later) == (Decimal("0.25"), Decimal(0))
 
 
 async def test_one_claim_on_an_agent_at_a_time(

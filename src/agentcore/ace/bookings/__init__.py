@@ -1,0 +1,1 @@
+"""Who has booked how much of the money for evolution."""
