@@ -46,6 +46,7 @@ class Ledger:
         self._buffer = buffer
         self._pending: deque[CallRecord] = deque()
         self._writing = asyncio.Lock()
+        metrics.ledger_pending.set_function(lambda: len(self._pending))
 
     def add(self, record: CallRecord) -> None:
         if len(self._pending) >= self._buffer:
@@ -77,13 +78,10 @@ class Ledger:
             StorageUnavailable: the database is away.
         """
         async with self._writing:
-            try:
-                while batch := list(islice(self._pending, BATCH)):
-                    await self._enter(batch)
-                    for _ in batch:
-                        self._pending.popleft()
-            finally:
-                self._metrics.ledger_pending.set(len(self._pending))
+            while batch := list(islice(self._pending, BATCH)):
+                await self._enter(batch)
+                for _ in batch:
+                    self._pending.popleft()
 
     async def _enter(self, batch: Sequence[CallRecord]) -> None:
         try:

@@ -68,13 +68,18 @@ async def test_it_flushes_by_itself(
 
 
 async def test_a_database_that_is_away_loses_nothing(
-    ledger: Ledger, book: Book, clock: ManualClock, supervisor: Supervisor
+    ledger: Ledger,
+    book: Book,
+    clock: ManualClock,
+    supervisor: Supervisor,
+    registry: CollectorRegistry,
 ) -> None:
     supervisor.start("ledger", ledger.run)
     book.away = True
     ledger.add(call_record())
     await clock.advance_until_idle(2)
     assert ledger.pending == 1
+    assert registry.get_sample_value("llm_ledger_pending") == 1
     book.away = False
     ledger.add(call_record())
     await clock.advance_until_idle(1)
