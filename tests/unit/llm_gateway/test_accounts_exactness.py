@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from genai_prices import calc_price, extract_usage
 from hypothesis import given, settings
@@ -21,10 +22,17 @@ from agentcore.llm_gateway.clearance import Destination
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord, ChatCall, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.prices import PriceBook
+from agentcore.llm_gateway.sse import DONE
+from agentcore.llm_gateway.wire import Scanner, Wire
+from agentcore.llm_gateway.wires.anthropic import AnthropicWire
+from agentcore.llm_gateway.wires.chat import ChatWire
+from agentcore.llm_gateway.wires.gemini import GeminiWire
 from agentcore.llm_gateway.wires.gemini_answer import tokens_of
-from agentcore.llm_gateway.wires.messages import message_usage
-from agentcore.llm_gateway.wires.responses import COUNTS
+from agentcore.llm_gateway.wires.messages import MessagesWire, message_usage
+from agentcore.llm_gateway.wires.responses import COUNTS, ResponsesWire
+from tests.fakes import anthropic_speech, gemini_speech, responses_speech
 from tests.fakes.clock import ManualClock
+from tests.fakes.llm_upstream import delta, event
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 NAMES = ("openai", "anthropic", "gemini")
@@ -45,10 +53,10 @@ def booked() -> tuple[Accounts, list[CallRecord]]:
 ACCOUNTS, LINES = booked()
 
 
-def on_the_ledger(provider: str, model: str, usage: TokenUsage | None) -> Decimal | None:
-    outcome = Outcome(
+def outcome_of(provider: str, model: str, usage: TokenUsage | None) -> Outcome:
+    return Outcome(
         id=Ids().new(),
-        call=ChatCall(model=model, body={}),
+        call=ChatCall(model="m", body={}),
         destination=Destination(provider),
         price=ACCOUNTS.prices.price(provider, model),
         reason="default",
@@ -56,7 +64,10 @@ def on_the_ledger(provider: str, model: str, usage: TokenUsage | None) -> Decima
         began=0.0,
         usage=usage,
     )
-    returned = ACCOUNTS.settle(outcome)
+
+
+def on_the_ledger(provider: str, model: str, usage: TokenUsage | None) -> Decimal | None:
+    returned = ACCOUNTS.settle(outcome_of(provider, model, usage))
     line = LINES.pop()
     assert line.cost_usd == returned
     assert line.price_source is not None
@@ -166,6 +177,140 @@ def test_gemini(fresh: int, cached: int, tools: int, said: int, thought: int, mo
     mine = on_the_ledger("gemini", model, tokens_of(usage))
     assert mine == by_the_library(raw, "google", "default", model)
     assert mine is not None
+
+
+def scanned(wire: Wire, *told: bytes, stream_options: JsonObject | None = None) -> Scanner:
+    """A stream's scanner at its end; the answer was whole."""
+    body: JsonObject = {"model": "m", "stream": True}
+    if stream_options is not None:
+        body["stream_options"] = stream_options
+    scanner = wire.scanner(ChatCall("m", body, stream=True, wants_usage=stream_options is not None))
+    for each in told:
+        scanner.feed(each)
+    scanner.end()
+    assert scanner.failure is None
+    return scanner
+
+
+@given(
+    fresh=COUNT,
+    cached=COUNT,
+    said=COUNT,
+    thought=FEW,
+    telling=st.sampled_from(["at the end", "all the time", "never"]),
+    wanted=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_stream_of_chat_chunks(
+    fresh: int, cached: int, said: int, thought: int, telling: str, wanted: bool
+) -> None:
+    """Usage alone at the end, with every chunk and growing, or not at all."""
+
+    def chunk(done: int, *, alone: bool) -> JsonObject:
+        usage: JsonObject = {
+            "prompt_tokens": fresh + cached,
+            "completion_tokens": done,
+            "prompt_tokens_details": {"cached_tokens": cached},
+            "completion_tokens_details": {"reasoning_tokens": min(done, thought)},
+        }
+        choice: JsonObject = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
+        return {"choices": [] if alone else [choice], "usage": usage}
+
+    last = chunk(said + thought, alone=True)
+    parts = [chunk(done, alone=False) for done in range(min(3, said + thought))]
+    if telling != "all the time":
+        parts = [{**part, "usage": None} for part in parts]
+    told = [*map(event, parts), delta(finish="stop")]
+    told += [] if telling == "never" else [event(last)]
+    wire = ChatWire("openai")
+    scanner = scanned(wire, *told, DONE, stream_options={"include_usage": True} if wanted else None)
+    mine = on_the_ledger("openai", "gpt-5-mini", scanner.usage)
+    if telling == "never":
+        assert (scanner.usage, mine) == (None, None)
+    else:
+        raw: JsonObject = {"model": "gpt-5-mini", "usage": last["usage"]}
+        assert mine == by_the_library(raw, "openai", "chat", "gpt-5-mini")
+
+
+@given(fresh=COUNT, cached=COUNT, said=COUNT, thought=FEW)
+@settings(max_examples=20, deadline=None)
+def test_a_stream_of_a_response(fresh: int, cached: int, said: int, thought: int) -> None:
+    usage: JsonObject = {
+        "input_tokens": fresh + cached,
+        "output_tokens": said + thought,
+        "input_tokens_details": {"cached_tokens": cached},
+        "output_tokens_details": {"reasoning_tokens": thought},
+    }
+    response: JsonObject = {**responses_speech.response("Hi"), "usage": usage}
+    events = (responses_speech.OPENING, responses_speech.part("Hi"))
+    done = responses_speech.named("response.completed", response=response)
+    scanner = scanned(ResponsesWire("openai"), *events, done)
+    raw: JsonObject = {"model": "gpt-5-mini", "usage": usage}
+    mine = on_the_ledger("openai", "gpt-5-mini", scanner.usage)
+    assert mine == by_the_library(raw, "openai", "responses", "gpt-5-mini")
+
+
+@given(fresh=COUNT, read=COUNT, short=FEW, long=FEW, said=st.integers(1, 300_000))
+@settings(max_examples=20, deadline=None)
+def test_a_stream_of_a_message(fresh: int, read: int, short: int, long: int, said: int) -> None:
+    """What was read is told at its begin, what was said grows: later counts replace earlier ones.
+
+    Read as it is passed on, and as it is translated.
+    """
+    begin: dict[str, Any] = {
+        "input_tokens": fresh,
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": short + long,
+        "cache_creation": {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long},
+        "output_tokens": 1,
+    }
+    speech = anthropic_speech
+    events = (speech.starts(**begin), speech.opens(), speech.part("Hi"), speech.closes())
+    model = "claude-sonnet-4-5"
+    raw: JsonObject = {"model": model, "usage": {**begin, "output_tokens": said}}
+    theirs = by_the_library(raw, "anthropic", "default", model)
+    for wire in (MessagesWire("anthropic"), AnthropicWire("anthropic", clock=ManualClock(NOW))):
+        scanner = scanned(wire, *events, speech.turns(output_tokens=said), speech.STOP)
+        assert on_the_ledger("anthropic", model, scanner.usage) == theirs
+
+
+@given(fresh=COUNT, cached=COUNT, said=COUNT, thought=FEW)
+@settings(max_examples=20, deadline=None)
+def test_a_stream_of_geminis(fresh: int, cached: int, said: int, thought: int) -> None:
+    """Told with every event; the last one counts."""
+
+    def metadata(done: int) -> JsonObject:
+        return {
+            "promptTokenCount": fresh + cached,
+            "cachedContentTokenCount": cached,
+            "candidatesTokenCount": done,
+            "thoughtsTokenCount": thought,
+        }
+
+    model = "gemini-2.5-pro"
+    begun = gemini_speech.answer(gemini_speech.candidate("Hi"), usageMetadata=metadata(1))
+    ended = gemini_speech.answer(
+        gemini_speech.candidate(finish="STOP"), usageMetadata=metadata(said)
+    )
+    wire = GeminiWire("gemini", clock=ManualClock(NOW))
+    scanner = scanned(wire, event(begun), event(ended))
+    raw: JsonObject = {"modelVersion": model, "usageMetadata": metadata(said)}
+    mine = on_the_ledger("gemini", model, scanner.usage)
+    assert mine == by_the_library(raw, "google", "default", model)
+
+
+def test_what_is_unknown_is_counted() -> None:
+    """Tokens without a price, and answers without tokens: of each the series says so."""
+    for provider, model, usage in (
+        ("openai", "no-such-model", TokenUsage(1, 1, 2)),
+        ("openai", "gpt-5-mini", None),
+    ):
+        series = ACCOUNTS.metrics.series(provider, "m", self_hosted=False)
+        before, paid = series.unpriced, series.cost
+        outcome = outcome_of(provider, model, usage)
+        assert ACCOUNTS.settle(outcome) is None
+        assert LINES.pop().cost_usd is None
+        assert (series.unpriced, series.cost) == (before + 1, paid)
 
 
 def test_what_nobody_told_is_null_and_never_0() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
@@ -13,6 +14,8 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import (
     ConditionalPrice,
     ModelPrice,
+    PriceCalculation,
+    Provider,
     StartDateConstraint,
     TimeOfDateConstraint,
 )
@@ -21,8 +24,14 @@ from hypothesis import strategies as st
 
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.chat_wire import usage_of
-from agentcore.llm_gateway.models import ProviderConfig, TokenUsage
-from agentcore.llm_gateway.prices import FlatPrice, LibraryPrice, PriceBook, library_price
+from agentcore.llm_gateway.models import HTTP_URL, ProviderConfig, TokenUsage
+from agentcore.llm_gateway.prices import (
+    VENDORS,
+    FlatPrice,
+    LibraryPrice,
+    PriceBook,
+    library_price,
+)
 from tests.fakes.clock import ManualClock
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -50,13 +59,15 @@ def everything() -> list[tuple[str, str, ModelPrice]]:
 def usages(draw: st.DrawFn) -> TokenUsage:
     """What can be: parts that fit into the whole, below and above the tiers' bounds."""
     cached = draw(st.integers(0, 300_000))
+    heard = draw(st.integers(0, cached))
     write = draw(st.integers(0, 100_000))
     long = draw(st.integers(0, write))
     fresh = draw(st.integers(0, 300_000))
-    audio = draw(st.integers(0, fresh))
+    audio = heard + draw(st.integers(0, fresh))
     said = draw(st.integers(0, 100_000))
     thought = draw(st.integers(0, said))
     spoken = draw(st.integers(0, said - thought))
+    drawn = draw(st.integers(0, said - thought - spoken))
     prompt = cached + write + fresh
     searches = draw(st.integers(0, 5))
     return TokenUsage(
@@ -69,6 +80,8 @@ def usages(draw: st.DrawFn) -> TokenUsage:
         long,
         audio,
         spoken,
+        heard,
+        drawn,
         web_searches=searches,
     )
 
@@ -82,6 +95,8 @@ def in_words_of_the_library(usage: TokenUsage) -> Usage:
         "cache_write_1h_tokens": usage.cache_write_1h_tokens,
         "input_audio_tokens": usage.audio_prompt_tokens,
         "output_audio_tokens": usage.audio_completion_tokens,
+        "cache_audio_read_tokens": usage.audio_cached_tokens,
+        "output_image_tokens": usage.image_completion_tokens,
         "output_reasoning_tokens": usage.reasoning_tokens,
         "web_searches": usage.web_searches,
     }
@@ -115,7 +130,7 @@ def test_a_figure_is_the_librarys_for_every_kind_of_price(usage: TokenUsage) -> 
 @given(usage=usages())
 @settings(max_examples=25, deadline=None)
 def test_a_ceiling_is_never_below_what_text_costs(usage: TokenUsage) -> None:
-    text = usage._replace(audio_prompt_tokens=0, web_searches=0)
+    text = usage._replace(audio_prompt_tokens=0, audio_cached_tokens=0, web_searches=0)
     for provider, model, found in everything():
         price = library_price(found)
         if price is None:
@@ -123,6 +138,66 @@ def test_a_ceiling_is_never_below_what_text_costs(usage: TokenUsage) -> None:
         most = price.ceiling(text.prompt_tokens, text.completion_tokens)
         if most is not None:
             assert most >= (price.of(text) or 0), (provider, model)
+
+
+@cache
+def sellers() -> list[tuple[ProviderConfig, str]]:
+    """Each model that is to be had where the library knows a price of it: by whom, or where."""
+    vendors = {vendor: kind for kind, vendor in VENDORS.items()}
+    found: list[tuple[ProviderConfig, str]] = []
+    for provider in get_snapshot().providers:
+        kind = vendors.get(provider.id, "compatible")
+        # As good an address as any: what is left to choose is left out.
+        url = re.sub(r"\\(.)|\(.*?\)|[.\w-]?[*?]", r"\1", provider.api_pattern)
+        if kind == "compatible" and not (HTTP_URL.fullmatch(url) and provider_at(url) == provider):
+            continue
+        config = ProviderConfig.model_validate(
+            {"name": provider.id, "kind": kind, "base_url": url if kind == "compatible" else ""}
+        )
+        found += [(config, model.id) for model in provider.models]
+    return found
+
+
+def asked_of(config: ProviderConfig, model: str, usage: Usage) -> PriceCalculation:
+    vendor = VENDORS.get(config.kind)
+    if vendor is None:
+        return calc_price(usage, model, provider_api_url=config.url, genai_request_timestamp=NOW)
+    return calc_price(usage, model, provider_id=vendor, genai_request_timestamp=NOW)
+
+
+def provider_at(url: str) -> Provider | None:
+    try:
+        return get_snapshot().find_provider("", None, url)
+    except LookupError:
+        return None
+
+
+def test_nearly_every_price_of_the_library_can_be_asked_for() -> None:
+    assert len(sellers()) > 1500
+    assert len({config.name for config, _ in sellers()}) > 20
+
+
+@given(bought=st.deferred(lambda: st.sampled_from(sellers())), usage=usages())
+@settings(max_examples=120, deadline=None)
+def test_what_is_asked_of_a_seller_costs_what_the_library_says(
+    bought: tuple[ProviderConfig, str], usage: TokenUsage
+) -> None:
+    """By its way through the configuration; what it has no price of is unknown, and never free."""
+    config, model = bought
+    book = PriceBook([config], reference_model="gpt-5-mini", clock=ManualClock(NOW))
+    price = book.price(config.name, model)
+    try:
+        theirs = asked_of(config, model, in_words_of_the_library(usage))
+    except LookupError:
+        assert price is None
+    except ValueError:
+        assert price is None or price.of(usage) is None
+    else:
+        if price is None:
+            assert library_price(theirs.model_price) is None
+            assert theirs.total_price == 0
+        else:
+            assert price.of(usage) == theirs.total_price
 
 
 COUNT = st.integers(0, 50_000)
