@@ -82,6 +82,7 @@ RULES = (
     Rule("/internal/training", "env:control"),
     Rule("/internal/agents", "a2a"),
     Rule("/internal/tasks", "a2a"),
+    Rule("/internal/interactions", "a2a"),
     Rule("/internal/routing", "metrics"),
     Rule("/internal/costs", "metrics"),
     Rule("/console", "admin"),

@@ -25,7 +25,7 @@ from agentcore.ace.gateway_spending import GatewaySpending
 from agentcore.ace.observer import ContextObserver
 from agentcore.ace.ports import AgentOwner
 from agentcore.ace.services import ContextServices, context_services
-from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
+from agentcore.agents.inprocess import GatewayMind, HandedPlaybooks, MethodWorld, OwnPlaybooks
 from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
 from agentcore.agents.trials import SUBJECT as TRIALS
 from agentcore.agents.trials import EnvironmentGrounds
@@ -54,6 +54,7 @@ from agentcore.observability.tracing import Tracer, open_tracing
 from agentcore.settings import (
     Settings,
     foreign_tokens,
+    installation_name,
     secret_at,
     server_variables,
     signing_secret,
@@ -210,7 +211,7 @@ async def bootstrap(
         directory = Directory()
         contexts = _contexts(ground, gateway, directory)
         observer = _observer(ground, contexts.manager, gateway)
-        a2a = await stack.enter_async_context(_a2a(ground, observer, directory))
+        a2a = await stack.enter_async_context(_a2a(ground, observer, directory, contexts.manager))
         metrics = _environment_metrics(settings, registry)
         for name, server in servers.items():
             server.watched_by(metrics.watch(name, "server"))
@@ -296,7 +297,7 @@ def _observer(ground: Ground, contexts: ContextManager, gateway: Gateway) -> Con
 
 @asynccontextmanager
 async def _a2a(
-    ground: Ground, observer: ContextObserver, directory: Directory
+    ground: Ground, observer: ContextObserver, directory: Directory, contexts: ContextManager
 ) -> AsyncIterator[A2ARuntime]:
     surroundings = Surroundings(
         database=ground.database,
@@ -305,6 +306,8 @@ async def _a2a(
         ids=ground.ids,
         metrics=A2AMetrics(ground.registry),
         channel=ground.cache,
+        installation=installation_name(ground.settings),
+        playbooks=HandedPlaybooks(contexts),
     )
     async with open_runtime(
         ground.settings.a2a,

@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,11 @@ def signing_secret(settings: Settings) -> str:
     """The configured secret, or the one kept in the home."""
     secret = settings.security.jwt_secret.get_secret_value()
     return secret or generated_secret(settings.home / JWT_FILE)
+
+
+def installation_name(settings: Settings) -> str:
+    """What other installations know this one by: the same for all who share the secret."""
+    return sha256(b"installation\0" + signing_secret(settings).encode()).hexdigest()[:32]
 
 
 def server_variables(settings: Settings) -> dict[str, str]:

@@ -24,11 +24,12 @@ from agentcore.a2a_protocol.ports import (
     AgentEvent,
     InboundMessage,
     LifecycleListener,
+    PlaybookContexts,
     TaskHandle,
     TaskObserver,
     TaskOutcome,
 )
-from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
+from agentcore.a2a_protocol.runtime import NO_PLAYBOOKS, A2ARuntime, Surroundings, open_runtime
 from agentcore.a2a_protocol.tasks.signals import Channel
 from agentcore.cli.env.loopback import served_on_loopback
 from agentcore.kit.clock import Clock, SystemClock
@@ -246,6 +247,8 @@ async def a2a(
     listeners: tuple[LifecycleListener, ...] = (),
     registry: CollectorRegistry | None = None,
     channel: Channel | None = None,
+    installation: str = "here",
+    playbooks: PlaybookContexts = NO_PLAYBOOKS,
 ) -> AsyncIterator[A2ARuntime]:
     """The A2A side as bootstrap opens it, with an agent "scripted" and an agent "second"."""
     async with Supervisor() as supervisor:
@@ -256,6 +259,8 @@ async def a2a(
             ids=Ids(),
             metrics=A2AMetrics(registry or CollectorRegistry()),
             channel=channel,
+            installation=installation,
+            playbooks=playbooks,
         )
         opened = open_runtime(
             config or A2AConfig.model_validate({}),

@@ -74,13 +74,14 @@ def attempts(task_id: str) -> list[tuple[str, JsonObject]]:
         ("message/send", {"message": old_message(taskId=task_id)}),
         ("task.query", {"task_id": task_id}),
         ("task.cancel", {"task_id": task_id}),
+        ("agent.delegate", {"task_id": task_id, "target_agent": "scripted", "message": "x"}),
     ]  # fmt: skip
 
 
 # Methods that name no task; what they show of others is tested one by one.
 WITHOUT_TASK = {
     "ListTasks", "GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard",
-    "agent.register", "agent.discover", "agent.delegate",
+    "agent.register", "agent.discover",
 }  # fmt: skip
 
 
@@ -95,7 +96,7 @@ async def test_no_method_is_left_out(database: Database) -> None:
     assert paths == {
         "/a2a", "/a2a/agents/{agent_id}", "/a2a/agents/{agent_id}/.well-known/agent-card.json",
         "/.well-known/agent-card.json", "/.well-known/a2a-jwks.json",
-        "/internal/tasks", "/internal/tasks/{task_id}",
+        "/internal/tasks", "/internal/tasks/{task_id}", "/internal/interactions",
     }, "a route that shows what belongs to somebody needs an attempt below"  # fmt: skip
 
 
@@ -134,6 +135,10 @@ async def test_a_strangers_task_is_like_none(database: Database, stranger: str) 
         assert at(await eve.call("task.query"), "result", "total") == 1
         assert (await eve.get(f"/internal/tasks/{task_id}")).status_code == 404
         assert (await eve.get("/internal/tasks")).json()["total"] == 1
+        await alice.call("agent.delegate", target_agent="scripted", message="hi", wait_seconds=0)
+        for person, rows in ((eve, 0), (alice, 1)):
+            log = (await person.get("/internal/interactions")).json()["interactions"]
+            assert len(log) == rows
         found = await alice.call("GetTask", id=task_id)
         running = {"TASK_STATE_SUBMITTED", "TASK_STATE_WORKING"}
         assert at(found, "result", "status", "state") in running
@@ -142,7 +147,8 @@ async def test_a_strangers_task_is_like_none(database: Database, stranger: str) 
 
 def named_agent_methods(names: Iterable[str]) -> list[str]:
     """All methods about one agent: what is new among them is tried below without being told."""
-    return [name for name in names if name.startswith("agent.") and name not in WITHOUT_TASK]
+    others = {*WITHOUT_TASK, "agent.delegate"}
+    return [name for name in names if name.startswith("agent.") and name not in others]
 
 
 def agent_calls(app: FastAPI) -> list[tuple[str, str]]:
@@ -173,6 +179,11 @@ async def test_a_strangers_agent_is_like_none(database: Database) -> None:
             if method != "agent.get":
                 mate = await bob.call(method, agent_id="poet")
                 assert at(mate, "error", "data", "code") == "not_the_owner", method
+        asked, absent = [
+            await eve.call("agent.delegate", target_agent=name, message="x")
+            for name in ("poet", "nobody")
+        ]
+        assert str(asked).replace("poet", "nobody") == str(absent)
         for method, path in agent_calls(app_of(runtime)):
             if "{agent_id}" not in path:
                 continue

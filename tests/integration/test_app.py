@@ -100,6 +100,7 @@ PROTECTED = [
     ("GET", "/internal/costs/summary", "metrics"),
     ("GET", "/internal/agents", "a2a"),
     ("GET", "/internal/tasks", "a2a"),
+    ("GET", "/internal/interactions", "a2a"),
     ("GET", "/internal/context/playbooks/nobody", "context:read"),
     ("POST", "/internal/context/playbooks", "context:write"),
     ("POST", "/internal/context/traces", "context:write"),

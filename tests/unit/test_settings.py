@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from agentcore.kit.errors import StartupError
-from agentcore.settings import foreign_tokens, load_container_settings, load_settings
+from agentcore.settings import (
+    foreign_tokens,
+    installation_name,
+    load_container_settings,
+    load_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -178,3 +183,11 @@ def test_an_identity_provider_that_is_away_stops_no_start() -> None:
     environ = {"AGENTCORE_SECURITY__JWKS": "https://127.0.0.1:1/keys.json"}
     assert foreign_tokens(load_settings(environ=environ)) is not None
     assert foreign_tokens(load_settings(environ={})) is None
+
+
+def test_an_installation_has_one_name_for_all_its_replicas() -> None:
+    secrets = ["a" * 40, "a" * 40, "b" * 40]
+    given = [{"AGENTCORE_SECURITY__JWT_SECRET": secret} for secret in secrets]
+    one, same, other = [installation_name(load_settings(environ=each)) for each in given]
+    assert one == same != other
+    assert "a" * 8 not in one

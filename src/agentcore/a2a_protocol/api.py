@@ -20,6 +20,7 @@ from agentcore.a2a_protocol.agent_methods import (
     shown,
 )
 from agentcore.a2a_protocol.cards import AGENTS, ENDPOINT, JWKS
+from agentcore.a2a_protocol.delegation import api as interactions
 from agentcore.a2a_protocol.dispatcher import Caller
 from agentcore.a2a_protocol.envelope import error_response
 from agentcore.a2a_protocol.errors import AgentNotFound, ContentTypeNotSupported
@@ -101,6 +102,7 @@ def router(runtime: Runtime, *, public_url: str = "") -> APIRouter:
     api.include_router(_protocol(runtime, public_url))
     api.include_router(_agents(runtime))
     api.include_router(_internal(runtime))
+    api.include_router(interactions.router(lambda: runtime().interactions))
     return api
 
 

@@ -151,3 +151,9 @@ class DelegationTooDeep(AgentCoreError):
             f"the task would come to {agent_id!r} as the agent number {found} of its chain",
             hint=f"AGENTCORE_A2A__DELEGATION_DEPTH allows {most}",
         )
+
+
+class NoAgentForTask(AgentCoreError):
+    """Nobody who could do it has taken the task; ``attempts`` of the context say why."""
+
+    code, http_status, rpc_code, retryable = "no_agent_for_task", 503, RPC_UNAVAILABLE, True

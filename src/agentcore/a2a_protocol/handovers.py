@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from agentcore.a2a_protocol.errors import DelegationCycle, DelegationTooDeep, InvalidParams
 from agentcore.a2a_protocol.models.handover import EXTENSION, NO_HANDOVER, Handover, Hop
 from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.kit import jsonvalue
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.kit.security import Principal
+
+# Beside the members of the handover, in what a task keeps of it.
+DEADLINE = "deadline"
+TRACE_ID = re.compile(r"(?!0{32})[0-9a-f]{32}")
+SHORTEST_SECONDS = 0.001
+LARGEST_PLAYBOOK = 64 * 1024
+HINT = "docs/reference/a2a.md has what agents hand on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +32,11 @@ class Station:
     deepest: int
     ids: Ids
 
-    def accept(self, sent: Sent, agent_id: str, kept: JsonObject) -> Handover:
-        """What the agent is handed on by ``sent``, itself the last of the chain.
+    def hop(self, agent_id: str, task_id: str = "") -> Hop:
+        return Hop(installation=self.installation, agent=agent_id, task=task_id)
+
+    def accept(self, sent: Sent, mine: Hop, kept: JsonObject) -> Handover:
+        """What the agent ``mine`` is handed on by ``sent``, itself the last of the chain.
 
         ``kept`` are the metadata of the task, where it is not new: what it was handed on first
         cannot be widened by a later message.
@@ -35,18 +48,17 @@ class Station:
         """
         before = read(kept.get(EXTENSION))
         given = narrowed(before, read(sent.all_metadata.get(EXTENSION)))
-        mine = Hop(installation=self.installation, agent=agent_id)
         # A later turn comes to the same agent again; what has gone through it is no such turn.
         earlier = given.chain[:-1] if before.chain and given.chain == before.chain else given.chain
-        if mine in earlier:
-            raise DelegationCycle(agent_id, [hop.agent for hop in earlier])
+        if any(hop.is_same(mine) for hop in earlier):
+            raise DelegationCycle(mine.agent, [hop.agent for hop in earlier])
         chain = (*earlier, mine)
         if len(chain) > self.deepest:
-            raise DelegationTooDeep(agent_id, len(chain), self.deepest)
+            raise DelegationTooDeep(mine.agent, len(chain), self.deepest)
         return given.model_copy(
             update={
                 "chain": chain,
-                "traceparent": sent.traceparent or given.traceparent or self._trace(sent),
+                "traceparent": sent.traceparent or given.traceparent or self.trace(sent.trace_id),
                 "private": given.private or sent.principal.private,
             }
         )
@@ -56,9 +68,10 @@ class Station:
         version, trace_id, _, flags = traceparent.split("-")
         return f"{version}-{trace_id}-{self.ids.hex()[-16:]}-{flags}"
 
-    def _trace(self, sent: Sent) -> str:
-        trace_id = sent.trace_id if len(sent.trace_id) == 32 else self.ids.hex()
-        return f"00-{trace_id}-{self.ids.hex()[-16:]}-01"
+    def trace(self, trace_id: str) -> str:
+        """A place in the trace of that id, or in a new one where it is none."""
+        known = TRACE_ID.fullmatch(trace_id)
+        return f"00-{trace_id if known else self.ids.hex()}-{self.ids.hex()[-16:]}-01"
 
 
 def read(said: JsonValue) -> Handover:
@@ -66,13 +79,14 @@ def read(said: JsonValue) -> Handover:
     if said is None:
         return NO_HANDOVER
     try:
-        return Handover.model_validate(said)
+        found = Handover.model_validate(said)
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join([EXTENSION, *map(str, fault["loc"])])
-        raise InvalidParams(
-            f"{where}: {fault['msg']}", hint="docs/reference/a2a.md has what agents hand on"
-        ) from exc
+        raise InvalidParams(f"{where}: {fault['msg']}", hint=HINT) from exc
+    if found.playbook and len(jsonvalue.dumps(found.playbook)) > LARGEST_PLAYBOOK:
+        raise InvalidParams(f"{EXTENSION}.playbook: more than {LARGEST_PLAYBOOK} bytes", hint=HINT)
+    return found
 
 
 def narrowed(before: Handover, later: Handover) -> Handover:
@@ -88,12 +102,27 @@ def narrowed(before: Handover, later: Handover) -> Handover:
     )
 
 
-def kept_of(handover: Handover, sent: Sent) -> JsonObject:
+def is_handed_on(sent: Sent) -> bool:
+    return EXTENSION in sent.all_metadata
+
+
+def kept_of(handover: Handover, sent: Sent, deadline: datetime) -> JsonObject:
     """What the task's own metadata keep of it; nothing where nothing was handed on."""
-    if EXTENSION not in sent.all_metadata and not sent.principal.private and not sent.traceparent:
+    if not is_handed_on(sent) and not sent.principal.private and not sent.traceparent:
         return {}
     kept = handover.model_copy(update={"deadline_seconds": None, "playbook": None})
-    return {EXTENSION: kept.as_json()}
+    return {EXTENSION: {**kept.as_json(), DEADLINE: deadline.isoformat()}}
+
+
+def kept_in(head: JsonObject, mine: Hop, now: datetime) -> Handover:
+    """What a task that began with ``kept_of`` can hand on in its turn."""
+    kept = object_of(metadata_of(head).get(EXTENSION))
+    found = read(kept or None)
+    changes: dict[str, object] = {} if found.chain else {"chain": (mine,)}
+    if isinstance(until := kept.get(DEADLINE), str):
+        left = (datetime.fromisoformat(until) - now).total_seconds()
+        changes["deadline_seconds"] = max(left, SHORTEST_SECONDS)
+    return found.model_copy(update=changes)
 
 
 def seconds_for(sent: Sent, handover: Handover, most: float) -> float:

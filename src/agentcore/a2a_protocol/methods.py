@@ -8,8 +8,6 @@ from pydantic import Field, model_validator
 
 from agentcore.a2a_protocol.agent_methods import Params
 from agentcore.a2a_protocol.dispatcher import CallContext, MethodRegistry
-from agentcore.a2a_protocol.errors import SessionRequired
-from agentcore.a2a_protocol.models.agent_card import Name
 from agentcore.a2a_protocol.models.task import TaskQuery
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.kit.security import Principal
@@ -29,13 +27,6 @@ class Tasks(Protocol):
         ...
 
 
-class DelegateParams(Params):
-    message: JsonValue
-    task_id: TaskId | None = None
-    target_agent: str | None = None
-    capabilities: tuple[Name, ...] = ()
-
-
 class QueryParams(Params):
     task_id: TaskId | None = None
     filter: TaskQuery | None = None
@@ -52,12 +43,6 @@ class CancelParams(Params):
 
 
 def register_methods(registry: MethodRegistry, tasks: Tasks) -> None:
-    async def delegate(_params: DelegateParams, _context: CallContext) -> JsonValue:
-        raise SessionRequired(
-            "agent.delegate works inside an environment session",
-            hint="pass the session_id of environment.open, or send the message to the agent itself",
-        )
-
     async def query(params: QueryParams, context: CallContext) -> JsonValue:
         if params.task_id is not None:
             return await tasks.get(context.principal, params.task_id)
@@ -66,6 +51,5 @@ def register_methods(registry: MethodRegistry, tasks: Tasks) -> None:
     async def cancel(params: CancelParams, context: CallContext) -> JsonValue:
         return await tasks.cancel(context.principal, params.task_id)
 
-    registry.add("agent.delegate", DelegateParams, delegate, scope="a2a")
     registry.add("task.query", QueryParams, query, scope="a2a")
     registry.add("task.cancel", CancelParams, cancel, scope="a2a")

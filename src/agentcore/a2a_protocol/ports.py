@@ -11,14 +11,17 @@ from typing import Protocol
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.models.agent import AgentHealth, AgentStatus
 from agentcore.a2a_protocol.models.handover import NO_HANDOVER, Handover
-from agentcore.a2a_protocol.models.task import Part
+from agentcore.a2a_protocol.models.task import Part, TaskRecord
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOutcome:
-    """How a hosted agent's task ended; ``execution_time`` is in seconds."""
+    """How a hosted agent's task ended; ``execution_time`` is in seconds.
+
+    ``handover`` is what the task has kept of it, empty where nothing was handed on.
+    """
 
     agent_id: str
     task_id: str
@@ -31,6 +34,22 @@ class TaskOutcome:
     cost_usd: Decimal | None = None
     playbook: JsonObject | None = None
     metadata: JsonObject = field(default_factory=dict)
+    handover: JsonObject = field(default_factory=dict)
+
+
+class HandoverLog(Protocol):
+    async def began(self, record: TaskRecord, handover: Handover) -> None:
+        """A task that another agent has handed on is stored; ``handover`` ends with its agent."""
+        ...
+
+
+class PlaybookContexts(Protocol):
+    async def of(self, agent_id: str, task: str, principal: Principal) -> JsonObject | None:
+        """The agent's playbook for ``task``, to be handed on; None where it has none.
+
+        ``text`` is what was rendered, ``stamp`` says what that is.
+        """
+        ...
 
 
 class TaskObserver(Protocol):

@@ -15,6 +15,10 @@ from agentcore.a2a_protocol.agent_methods import register_agent_methods
 from agentcore.a2a_protocol.agent_registry import AgentRegistry, build_registry
 from agentcore.a2a_protocol.cards import Cards, Signer
 from agentcore.a2a_protocol.conformance import ConformanceAgent
+from agentcore.a2a_protocol.delegation.delegations import Delegations, Hands
+from agentcore.a2a_protocol.delegation.interactions import Interactions
+from agentcore.a2a_protocol.delegation.methods import register_delegation
+from agentcore.a2a_protocol.delegation.store import InteractionStore
 from agentcore.a2a_protocol.directory import TenantDirectory
 from agentcore.a2a_protocol.dispatcher import Dispatcher, MethodRegistry
 from agentcore.a2a_protocol.handovers import Station
@@ -23,7 +27,8 @@ from agentcore.a2a_protocol.late import LateWires, load_signer
 from agentcore.a2a_protocol.methods import Tasks, register_methods
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
-from agentcore.a2a_protocol.ports import LifecycleListener, TaskObserver
+from agentcore.a2a_protocol.models.task import Owner
+from agentcore.a2a_protocol.ports import LifecycleListener, PlaybookContexts, TaskObserver
 from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.push.configs import PushConfigs
 from agentcore.a2a_protocol.push.sender import PushSender
@@ -45,6 +50,8 @@ from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 
 log = structlog.get_logger()
@@ -60,6 +67,7 @@ class A2ARuntime:
     manager: TaskManager
     followers: Followers
     upkeep: Upkeep
+    interactions: Interactions
     dispatcher: Dispatcher
     cards: Cards
     wires: LateWires
@@ -74,6 +82,14 @@ class A2ARuntime:
         return self.known.directory
 
 
+class NoPlaybooks:
+    async def of(self, agent_id: str, task: str, principal: Principal) -> JsonObject | None:
+        return None
+
+
+NO_PLAYBOOKS = NoPlaybooks()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What the A2A side stands on; ``channel`` carries word to other processes, if there are."""
@@ -86,6 +102,7 @@ class Surroundings:
     channel: Channel | None = None
     # The name under which the chains of tasks know this installation; replicas share it.
     installation: str = "local"
+    playbooks: PlaybookContexts = NO_PLAYBOOKS
 
 
 @asynccontextmanager
@@ -112,7 +129,15 @@ async def open_runtime(
         cards.hosted.add(ConformanceAgent(on.clock).hosting())
     wires = LateWires(on.clock)
     known = _known(on, cards, listeners)
-    async with open_elsewhere(config, wires, known.directory, on.database, on.clock) as elsewhere:
+    opened = open_elsewhere(
+        config,
+        wires,
+        known.directory,
+        database=on.database,
+        supervisor=on.supervisor,
+        clock=on.clock,
+    )
+    async with opened as elsewhere:
         runtime = _runtime(on, cards, known, elsewhere, observers)
         on.supervisor.start("a2a-tasks", runtime.upkeep.watch)
         known.start(on.supervisor)
@@ -160,8 +185,21 @@ def _runtime(
         clock=on.clock,
         anywhere=config.push_anywhere,
     )
-    intake = _intake(config, on, elsewhere, hosted)
-    side = _task_side(config, on, intake, observers, sender)
+
+    async def cancel(owner: Owner, task_id: str) -> None:
+        await side.manager.cancel(owner, task_id)
+
+    interactions = Interactions(InteractionStore(on.database), cancel, on.clock)
+    intake = Intake(
+        Addressees(hosted, elsewhere.hostings),
+        _station(config, on),
+        interactions,
+        clock=on.clock,
+        most_seconds=config.turn_seconds,
+    )
+    side = _task_side(config, on, intake, (*observers, interactions), sender)
+    register_delegation(registry, _delegations(on, known, config, side.manager))
+    push = PushConfigs(pushes, on.clock, offered=config.push, anywhere=config.push_anywhere)
     tasks = TaskViews(side.manager)
     register_methods(registry, tasks)
     register_agent_methods(registry, known.agents, known.directory)
@@ -174,18 +212,10 @@ def _runtime(
         manager=side.manager,
         followers=side.followers,
         upkeep=side.upkeep,
+        interactions=interactions,
         dispatcher=Dispatcher(
             registry,
-            SpecMethods(
-                side.manager,
-                wires,
-                config,
-                followers=side.followers,
-                cards=ExtendedCards(known.agents, cards),
-                pushes=PushConfigs(
-                    pushes, on.clock, offered=config.push, anywhere=config.push_anywhere
-                ),
-            ),
+            _spec_methods(side, wires, ExtendedCards(known.agents, cards), config, push),
             config=config,
             metrics=on.metrics,
             clock=on.clock,
@@ -196,14 +226,32 @@ def _runtime(
     )
 
 
-def _intake(
-    config: A2AConfig, on: Surroundings, elsewhere: Elsewhere, hosted: HostedAgents
-) -> Intake:
-    return Intake(
-        Addressees(hosted, elsewhere.hostings),
-        Station(on.installation, config.delegation_depth, on.ids),
-        clock=on.clock,
-        most_seconds=config.turn_seconds,
+def _station(config: A2AConfig, on: Surroundings) -> Station:
+    return Station(on.installation, config.delegation_depth, on.ids)
+
+
+def _delegations(
+    on: Surroundings, known: AgentRegistry, config: A2AConfig, manager: TaskManager
+) -> Delegations:
+    return Delegations(
+        Hands(
+            directory=known.directory,
+            manager=manager,
+            station=_station(config, on),
+            interactions=InteractionStore(on.database),
+            playbooks=on.playbooks,
+            supervisor=on.supervisor,
+            clock=on.clock,
+            ids=on.ids,
+        )
+    )
+
+
+def _spec_methods(
+    side: TaskSide, wires: LateWires, cards: ExtendedCards, config: A2AConfig, pushes: PushConfigs
+) -> SpecMethods:
+    return SpecMethods(
+        side.manager, wires, config, followers=side.followers, cards=cards, pushes=pushes
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from agentcore.a2a_protocol.errors import (
     InvalidParams,
@@ -22,6 +23,7 @@ from agentcore.a2a_protocol.models.task import (
     TaskState,
 )
 from agentcore.a2a_protocol.models.turn import Sent
+from agentcore.a2a_protocol.ports import InboundMessage
 from agentcore.a2a_protocol.tasks.admission import check_going_on, check_new, check_open
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json
 from agentcore.a2a_protocol.tasks.endings import cancelled
@@ -115,7 +117,7 @@ class TaskManager:
             if stored.record.state in RUNNING:
                 await self._turn_over(stored.record)
             elif begun := await self._continued(
-                self._intake.accept(sent, hosting, stored.record.body), stored
+                self._intake.accept(sent, hosting, sent.task_id, stored.record.body), stored
             ):
                 return begun
         raise Conflict(f"the task {sent.task_id} is changed by others all the time")
@@ -128,7 +130,7 @@ class TaskManager:
         context_id = sent.context_id or str(self._ids.new())
         message: JsonObject = {**sent.message, "contextId": context_id}
         seconds = self._config.blocking_seconds
-        accepted = replace(self._intake.accept(sent, hosting), seconds=seconds)
+        accepted = replace(self._intake.accept(sent, hosting, ""), seconds=seconds)
         inbound = self._intake.message(accepted, "", message)
         said = await hosting.reply(inbound)
         if said is None:
@@ -136,8 +138,12 @@ class TaskManager:
         answer = agent_message(str(self._ids.new()), "", context_id, [part_json(said)])
         return {name: value for name, value in answer.items() if name != "taskId"}
 
-    async def settled(self, begun: Begun, seconds: float) -> TaskSnapshot:
-        """The task when its turn has ended, or as it stands after that time."""
+    async def settled(self, begun: Begun, seconds: float | None = None) -> TaskSnapshot:
+        """The task when its turn has ended, or as it stands after that time.
+
+        None is the time that a blocking send waits.
+        """
+        seconds = self._config.blocking_seconds if seconds is None else seconds
         if begun.turn is not None:
             live, journal = begun.turn.live, begun.turn.journal
             await _within(seconds, live.settled.wait())
@@ -153,6 +159,13 @@ class TaskManager:
         """The task; ``agent`` is the one through whose own address it is asked for."""
         stored = await self._owned(owner, task_id, agent, history=history)
         return stored.snapshot.rendered(history=history)
+
+    def inbound(self, task_id: str) -> tuple[InboundMessage, Decimal] | None:
+        """What an agent of this process is at work on in that task, and what that has cost."""
+        turn = self._turns.find(task_id)
+        if turn is None:
+            return None
+        return turn.message, turn.live.run.cost_usd or Decimal(0)
 
     async def find(self, owner: Owner, task_id: str, agent: str = "") -> StoredTask:
         return await self._owned(owner, task_id, agent)
@@ -193,9 +206,9 @@ class TaskManager:
 
     async def _new(self, sent: Sent) -> Begun:
         hosting = await self._intake.addressee(sent)
-        accepted = self._intake.accept(sent, hosting)
         now = moment(self._clock.now())
         task_id = str(self._ids.new())
+        accepted = self._intake.accept(sent, hosting, task_id)
         context_id = sent.context_id or str(self._ids.new())
         message: JsonObject = {**sent.message, "taskId": task_id, "contextId": context_id}
         head: JsonObject = {
@@ -234,6 +247,7 @@ class TaskManager:
             if known.task_id != task_id:
                 again = await self._owned(sent.owner, known.task_id)
                 return Begun(again.record, again.snapshot)
+        await self._intake.began(record, accepted)
         turn = self._start(record, snapshot, accepted, message)
         self._signals.announce(task_id)
         return Begun(record, snapshot, turn)

@@ -8,7 +8,9 @@ from typing import Protocol
 from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
 from agentcore.ace.errors import PlaybookNotFound
 from agentcore.ace.models import ContextPlaybook, RenderedContext
+from agentcore.agents.playbook_agent import AGENT_ID, own_id
 from agentcore.agents.ports import Messages, Rendered, Thought
+from agentcore.kit.errors import NotFound
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, Priority
@@ -114,3 +116,18 @@ class OwnPlaybooks:
             await self._contexts.create_playbook(agent_id, {}, principal=self._principal)
             found = await look()
         return Rendered(text=found.text, stamp=found.stamp.as_json())
+
+
+class HandedPlaybooks:
+    """What an agent of the caller's tenant works by, for those to whom it hands a task on."""
+
+    def __init__(self, contexts: Contexts) -> None:
+        self._contexts = contexts
+
+    async def of(self, agent_id: str, task: str, principal: Principal) -> JsonObject | None:
+        named = own_id(principal.tenant) if agent_id == AGENT_ID else agent_id
+        try:
+            found = await self._contexts.render(named, task, principal=principal)
+        except NotFound:
+            return None
+        return {"text": found.text, "stamp": found.stamp.as_json()}

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agentcore.a2a_protocol.hosting import tenant_id
+from agentcore.a2a_protocol.models.handover import Handover
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
 from agentcore.agents.episode import MOST_STEPS, EpisodePlan, EpisodePlayer, EpisodeReport
 from agentcore.agents.ports import Mind, Playbooks, Rendered, World
 from agentcore.kit.errors import AgentCoreError
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_of
 from agentcore.kit.security import Principal
 
 AGENT_ID = "playbook-agent"
@@ -31,6 +32,8 @@ SKILLS: tuple[JsonObject, ...] = (
     },
 )
 PROGRESS_EVERY = 5
+# Characters of another agent's playbook.
+MOST_HANDED = 8000
 
 
 def own_id(tenant: str) -> str:
@@ -111,9 +114,10 @@ class PlaybookAgent:
         agent_id = own_id(message.principal.tenant)
         playbooks = StampedPlaybooks(self._playbooks(message.principal), task)
         rendered = await playbooks.render(agent_id, message.text, task_id=task.task_id)
+        handed = handed_context(message.handover)
         thought = await self._minds(message.principal).think(
             (
-                {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}"},
+                {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}{handed}"},
                 {"role": "user", "content": message.text},
             ),
             trace_id=task.task_id,
@@ -134,6 +138,15 @@ class StampedPlaybooks:
         if rendered.stamp is not None:
             await self._task.shown(rendered.stamp)
         return rendered
+
+
+def handed_context(handover: Handover) -> str:
+    """What the agent before has handed on of its playbook, for the prompt; empty if nothing."""
+    text = object_of(handover.playbook).get("text")
+    if not isinstance(text, str) or not text or len(handover.chain) < 2:
+        return ""
+    sender = handover.chain[-2].agent
+    return f"\n\nThe task comes from {sender}, which works by this:\n{text[:MOST_HANDED]}"
 
 
 def _tell(report: EpisodeReport, task: TaskHandle) -> None:

@@ -16,6 +16,7 @@ from agentcore.a2a_protocol.remote.dialling import open_peers
 from agentcore.a2a_protocol.remote.opening import open_elsewhere
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
+from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import a2a, principal
 
 ALICE, EVE = principal("alice"), principal("eve", "evil")
@@ -31,16 +32,25 @@ async def test_headers_of_a_version(version: str, name: str) -> None:
     async with open_peers(CONFIG, LateWires(SystemClock())) as peers:
         peer = await peers.open(address, Handover(traceparent=TRACE))
         assert peer.headers == {name: EXTENSION, "traceparent": TRACE, "a2a-version": version}
-        assert peer.session is peers.outside
+        assert peer.session is peers.outside.opened()
 
 
-async def test_agents_elsewhere_are_those_of_the_tenant(database: Database) -> None:
+async def test_agents_elsewhere_are_those_of_the_tenant(
+    database: Database, supervisor: Supervisor
+) -> None:
     async with a2a(database) as runtime:
         card = AgentCard.model_validate({"name": "P", "url": "https://poet.example/a2a"})
         await runtime.agents.register(card, ALICE, agent_id="poet")
         await runtime.agents.ensure("without-card", ALICE)
         wires = LateWires(SystemClock())
-        opened = open_elsewhere(CONFIG, wires, runtime.directory, database, SystemClock())
+        opened = open_elsewhere(
+            CONFIG,
+            wires,
+            runtime.directory,
+            database=database,
+            supervisor=supervisor,
+            clock=SystemClock(),
+        )
         async with opened as elsewhere:
             hostings = elsewhere.hostings
             found = await hostings.find("poet", ALICE)

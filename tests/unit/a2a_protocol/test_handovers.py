@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.a2a_protocol.errors import DelegationCycle, DelegationTooDeep, InvalidParams
-from agentcore.a2a_protocol.handovers import Station, caller_for, kept_of, narrowed, seconds_for
+from agentcore.a2a_protocol.handovers import (
+    SHORTEST_SECONDS,
+    Station,
+    caller_for,
+    kept_in,
+    kept_of,
+    narrowed,
+    seconds_for,
+)
 from agentcore.a2a_protocol.models.handover import EXTENSION, NO_HANDOVER, Handover, Hop
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.kit.ids import Ids
@@ -16,6 +25,8 @@ from tests.fakes.a2a import principal
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 STATION = Station("here", 3, Ids())
+B = STATION.hop("b", "t1")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def sent(handover: JsonValue = None, *, traceparent: str = "", trace_id: str = "") -> Sent:
@@ -36,7 +47,7 @@ def hops(*names: str) -> list[JsonValue]:
 
 
 def test_the_agent_joins_the_chain_and_the_trace_goes_on() -> None:
-    found = STATION.accept(sent({"chain": hops("there/a")}, traceparent=TRACE), "b", {})
+    found = STATION.accept(sent({"chain": hops("there/a")}, traceparent=TRACE), B, {})
     assert [hop.agent for hop in found.chain] == ["a", "b"]
     assert found.traceparent == TRACE
     onward = STATION.onward(TRACE)
@@ -45,30 +56,30 @@ def test_the_agent_joins_the_chain_and_the_trace_goes_on() -> None:
 
 
 def test_a_trace_is_begun_where_there_is_none() -> None:
-    found = STATION.accept(sent(trace_id="ab" * 16), "b", {})
+    found = STATION.accept(sent(trace_id="ab" * 16), B, {})
     assert found.traceparent
     assert found.traceparent.split("-")[1] == "ab" * 16
-    assert STATION.accept(sent({"traceparent": TRACE}), "b", {}).traceparent == TRACE
+    assert STATION.accept(sent({"traceparent": TRACE}), B, {}).traceparent == TRACE
 
 
 def test_circles_and_long_ways_are_refused() -> None:
     with pytest.raises(DelegationCycle, match="b -> a"):
-        STATION.accept(sent({"chain": hops("here/b", "there/a")}), "b", {})
+        STATION.accept(sent({"chain": hops("here/b", "there/a")}), B, {})
     with pytest.raises(DelegationTooDeep, match="number 4"):
-        STATION.accept(sent({"chain": hops("x/1", "x/2", "x/3")}), "b", {})
-    STATION.accept(sent({"chain": hops("there/b", "there/a")}), "b", {})
+        STATION.accept(sent({"chain": hops("x/1", "x/2", "x/3")}), B, {})
+    STATION.accept(sent({"chain": hops("there/b", "there/a")}), B, {})
 
 
 def test_a_later_turn_is_no_circle_and_cannot_widen() -> None:
     first = STATION.accept(
-        sent({"chain": hops("there/a"), "private": True, "budget_usd": "1.5"}), "b", {}
+        sent({"chain": hops("there/a"), "private": True, "budget_usd": "1.5"}), B, {}
     )
-    kept = kept_of(first, sent({}))
-    again = STATION.accept(sent(), "b", kept)
+    kept = kept_of(first, sent({}), NOW)
+    again = STATION.accept(sent(), B, kept)
     assert again.chain == first.chain
     assert again.private
     assert again.budget_usd == Decimal("1.5")
-    wider = STATION.accept(sent({"budget_usd": "9", "private": False}), "b", kept)
+    wider = STATION.accept(sent({"budget_usd": "9", "private": False}), B, kept)
     assert wider.private
     assert wider.budget_usd == Decimal("1.5")
 
@@ -83,7 +94,7 @@ def test_a_later_turn_is_no_circle_and_cannot_widen() -> None:
 )  # fmt: skip
 def test_what_is_no_handover(said: JsonValue) -> None:
     with pytest.raises(InvalidParams, match=EXTENSION):
-        STATION.accept(sent(said), "b", {})
+        STATION.accept(sent(said), B, {})
 
 
 HANDOVERS = st.builds(
@@ -114,4 +125,18 @@ def test_deadlines_and_privacy() -> None:
 
 
 def test_only_what_was_handed_on_is_kept() -> None:
-    assert kept_of(Handover(chain=(Hop(installation="here", agent="b"),)), sent()) == {}
+    assert kept_of(Handover(chain=(Hop(installation="here", agent="b"),)), sent(), NOW) == {}
+
+
+def test_what_a_task_has_kept_is_what_is_left_of_it() -> None:
+    first = STATION.accept(sent({"chain": hops("there/a"), "budget_usd": 2}), B, {})
+    head: JsonObject = {"metadata": kept_of(first, sent({}), NOW + timedelta(seconds=9))}
+    left = kept_in(head, B, NOW)
+    assert (left.chain, left.budget_usd, left.deadline_seconds) == (first.chain, 2, 9)
+    assert kept_in(head, B, NOW + timedelta(minutes=1)).deadline_seconds == SHORTEST_SECONDS
+    assert kept_in({}, B, NOW) == Handover(chain=(B,))
+
+
+def test_playbooks_have_a_size() -> None:
+    with pytest.raises(InvalidParams, match="more than 65536 bytes"):
+        STATION.accept(sent({"playbook": {"text": "x" * 70_000}}), B, {})

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
-from agentcore.a2a_protocol.errors import InvalidParams, SessionRequired, TaskNotFound
+from agentcore.a2a_protocol.errors import InvalidParams, TaskNotFound
 from agentcore.a2a_protocol.methods import register_methods
 from agentcore.a2a_protocol.models.task import TaskQuery
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -46,7 +46,6 @@ def registry(shelf: TaskShelf) -> MethodRegistry:
 
 
 WRONG: list[tuple[str, JsonObject]] = [
-    ("agent.delegate", {}),
     ("task.query", {"task_id": "t1", "filter": {}}),
     ("task.query", {"filter": {"state": "done"}}),
     ("task.query", {"task_id": 5}),
@@ -79,8 +78,3 @@ async def test_tasks_are_queried_by_id_or_by_filter(
 async def test_tasks_are_cancelled(registry: MethodRegistry) -> None:
     done = await registry.call("task.cancel", {"task_id": "t1"}, CALLER)
     assert done == {"id": "t1", "canceled": True}
-
-
-async def test_delegating_needs_a_session(registry: MethodRegistry) -> None:
-    with pytest.raises(SessionRequired):
-        await registry.call("agent.delegate", {"message": {}, "target_agent": "poet"}, CALLER)

@@ -13,13 +13,16 @@ from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.remote.withdrawals import MOST_ATTEMPTS, Withdrawals
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
+from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a_tasks import NOW, begin, record
 from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
 from tests.integration.test_remote_agents import ANYWHERE, OWNER, PATIENCE, scene
 
 
-async def test_tasks_whose_follower_died_are_cancelled_later(database: Database) -> None:
+async def test_tasks_whose_follower_died_are_cancelled_later(
+    database: Database, supervisor: Supervisor
+) -> None:
     """As after kill -9: the task here is over, and nobody has told the other side."""
     async with scene(database) as here:
         begun = await here.send("wait")
@@ -35,7 +38,14 @@ async def test_tasks_whose_follower_died_are_cancelled_later(database: Database)
         here.peer.line.down = False
         assert here.peer.agent.cancelled == []
         async with open_peers(ANYWHERE, LateWires(clock)) as peers:
-            hostings = RemoteHostings(here.runtime.directory, peers, store, ANYWHERE, clock)
+            hostings = RemoteHostings(
+                here.runtime.directory,
+                peers,
+                store,
+                config=ANYWHERE,
+                supervisor=supervisor,
+                clock=clock,
+            )
             later = Withdrawals(store, peers, hostings.locate, clock)
             assert await later.withdraw_due() == 1
             assert await later.withdraw_due() == 0

@@ -8,12 +8,14 @@ from pydantic import BaseModel
 from agentcore.a2a_protocol.dispatcher import CallContext, MethodRegistry
 from agentcore.ace.errors import PlaybookNotFound
 from agentcore.ace.models import ContextPlaybook, PlaybookStamp, RenderedContext
-from agentcore.agents.inprocess import GatewayMind, MethodWorld, OwnPlaybooks
+from agentcore.agents.inprocess import GatewayMind, HandedPlaybooks, MethodWorld, OwnPlaybooks
+from agentcore.agents.playbook_agent import AGENT_ID
 from agentcore.kit.errors import Forbidden
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse, TokenUsage
 from agentcore.llm_gateway.terms import KeyHolder, Terms
+from tests.fakes.a2a import at
 
 PRIVATE = Principal(subject="ann", tenant="acme", scopes=frozenset({"a2a", "llm"}), private=True)
 
@@ -124,3 +126,13 @@ async def test_the_first_look_makes_the_callers_playbook() -> None:
     assert rendered.text == "text"
     assert rendered.stamp is not None
     assert (rendered.stamp["version"], rendered.stamp["arm"]) == (1, "task-1")
+
+
+async def test_an_agent_that_has_no_playbook_hands_none_on() -> None:
+    contexts = OneContext()
+    handed = HandedPlaybooks(contexts)
+    assert await handed.of(AGENT_ID, "task", PRIVATE) is None
+    contexts.made.append(("known", PRIVATE))
+    found = await handed.of(AGENT_ID, "task", PRIVATE)
+    assert found is not None
+    assert (found["text"], at(found, "stamp", "version")) == ("text", 1)

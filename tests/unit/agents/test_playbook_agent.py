@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from agentcore.a2a_protocol.models.handover import Handover, Hop
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.a2a_protocol.ports import InboundMessage
-from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, own_id
+from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, handed_context, own_id
 from agentcore.agents.ports import Messages, Thought
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
@@ -189,3 +190,13 @@ async def test_a_task_that_fails_behind_the_render_has_its_stamp() -> None:
     assert task.ended is not None
     assert task.ended[0] == "failed"
     assert task.told["playbook"] == {"version": 3}
+
+
+def test_what_is_handed_on_reaches_the_prompt_within_limits() -> None:
+    chain = tuple(Hop(installation="here", agent=name) for name in ("boss", AGENT_ID))
+    long = Handover(chain=chain, playbook={"text": "x" * 20_000})
+    assert "from boss" in handed_context(long)
+    assert len(handed_context(long)) < 9000
+    for nothing in (Handover(chain=chain), Handover(chain=chain, playbook={"stamp": {}})):
+        assert handed_context(nothing) == ""
+    assert handed_context(Handover(chain=chain[1:], playbook={"text": "x"})) == ""

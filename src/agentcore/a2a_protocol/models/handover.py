@@ -16,12 +16,17 @@ TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
 
 class Hop(BaseModel):
-    """An agent that the task has come through, and the installation that runs it."""
+    """An agent that the task has come through, where it runs, and its task there."""
 
     model_config = ConfigDict(frozen=True)
 
     installation: str = Field(max_length=64)
     agent: str = Field(max_length=255)
+    task: str = Field("", max_length=1024)
+
+    def is_same(self, other: Hop) -> bool:
+        """Whether it is the same agent, whatever its task."""
+        return (self.installation, self.agent) == (other.installation, other.agent)
 
 
 class Handover(BaseModel):

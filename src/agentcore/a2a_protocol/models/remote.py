@@ -25,6 +25,9 @@ class TrustedOrigin(BaseModel):
         description="Header of the credential; in authorization it is a bearer token.",
     )
     private: bool = Field(default=False, description="Whether private tasks may be sent there.")
+    playbooks: bool = Field(
+        default=False, description="Whether the text of the sender's playbook is handed on there."
+    )
     inside: bool = Field(
         default=False, description="Whether it may be at a private or loopback address."
     )

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from agentcore.a2a_protocol.errors import TaskEnded
 from agentcore.a2a_protocol.models.handover import EXTENSION, Handover, without_context
 from agentcore.a2a_protocol.models.remote import RemoteAddress, RemoteTask
-from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL
+from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL, TaskState
 from agentcore.a2a_protocol.models.turn import AGENT_NAMES
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
 from agentcore.a2a_protocol.remote.dialling import Peers
@@ -30,19 +29,23 @@ from agentcore.a2a_protocol.remote.errors import (
 )
 from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.tasks.content import part_json
-from agentcore.a2a_protocol.tasks.relay import MESSAGE, state_in
+from agentcore.a2a_protocol.tasks.relay import FAULT, MESSAGE, state_in
 from agentcore.a2a_protocol.tasks.snapshot import ARTIFACT, STATUS, TASK
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from agentcore.a2a_protocol.remote.connection import Peer
 
+# Which playbook it is; its text is another matter.
+STAMP = "stamp"
 # How often in a row a stream is taken up again that brings nothing.
 MOST_ATTEMPTS = 6
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
-WITHDRAW_SECONDS = 3.0
+# Together less than a cancelled agent gets to clean up.
+LEARN_SECONDS, WITHDRAW_SECONDS = 2.0, 2.5
 FAULTS = (RemoteAgentUnreachable, RemoteAgentLost, RemoteAgentSilent)
 # What servers answer who cannot stream this task: it has ended, or they never stream.
 NO_STREAM = frozenset({-32004, -32003, -32601})
@@ -52,11 +55,18 @@ log = structlog.get_logger()
 
 class RemoteAgent:
     def __init__(
-        self, address: RemoteAddress, peers: Peers, tasks: RemoteTaskStore, clock: Clock
+        self,
+        address: RemoteAddress,
+        peers: Peers,
+        tasks: RemoteTaskStore,
+        *,
+        supervisor: Supervisor,
+        clock: Clock,
     ) -> None:
         self._address = address
         self._peers = peers
         self._tasks = tasks
+        self._supervisor = supervisor
         self._clock = clock
 
     async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
@@ -66,20 +76,36 @@ class RemoteAgent:
         """
         if message.principal.private and not self._address.trust.private:
             refused = RemoteAgentNotPrivate(self._address.agent_id, self._address.url)
-            await task.fail(f"{refused.detail}: {refused.hint}")
+            await task.relay(self._failed(refused))
             return
-        handover = _handed_on(message, self._clock)
+        handover = _handed_on(message, self._address, self._clock)
         peer = await self._peers.open(self._address, handover)
         bound = await self._tasks.find(task.task_id)
         following = Following(peer, self._tasks, message, task, bound, self._clock)
+        work = self._supervisor.spawn(f"follow {task.task_id}", following.follow(handover))
         try:
-            await following.run(handover)
-        except (asyncio.CancelledError, TaskEnded):
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            # A task that has just begun there can be cancelled only when we know its name.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEARN_SECONDS):
+                    await following.known.wait()
+            await self._supervisor.cancel(work)
             await following.withdraw()
             raise
-        except AgentCoreError as error:
+        if following.fault is not None:
             await following.withdraw()
-            await task.fail(f"{error.detail} {error.hint}".strip())
+            await task.relay(self._failed(following.fault))
+
+    def _failed(self, error: AgentCoreError) -> JsonObject:
+        """The end of our task, with what programs need to know of it."""
+        fault: JsonObject = {"code": error.code, "retryable": error.retryable}
+        said: JsonObject = {
+            "parts": [{"text": f"{error.detail} {error.hint}".strip()}],
+            "metadata": {FAULT: {**fault, "agent_id": self._address.agent_id}},
+        }
+        status: JsonObject = {"state": TaskState.FAILED.value, MESSAGE: said}
+        return {STATUS: {"status": status}}
 
 
 @dataclass(slots=True)
@@ -97,8 +123,20 @@ class Following:
     # Something may have been lost between two streams.
     gap: bool = False
     waiting: JsonObject | None = None
+    fault: AgentCoreError | None = None
+    # Set when it is known which task it is, or that there is none.
+    known: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, handover: Handover) -> None:
+    async def follow(self, handover: Handover) -> None:
+        """Until the turn is over there, or here; what goes wrong is kept."""
+        try:
+            await self._run(handover)
+        except AgentCoreError as error:
+            self.fault = error
+        finally:
+            self.known.set()
+
+    async def _run(self, handover: Handover) -> None:
         if not self.message.resumed:
             await self._send(sending(self.message, self.bound, handover))
         elif self.bound is None:
@@ -228,6 +266,7 @@ class Following:
             context_id=str(task.get("contextId") or update.get("contextId") or ""),
         )
         await self.tasks.bind(self.bound)
+        self.known.set()
 
     @property
     def _remote_id(self) -> str:
@@ -254,9 +293,13 @@ def sending(message: InboundMessage, bound: RemoteTask | None, handover: Handove
     return {"message": sent, "configuration": {"returnImmediately": True}}
 
 
-def _handed_on(message: InboundMessage, clock: Clock) -> Handover:
-    """What is left of what we were given."""
+def _handed_on(message: InboundMessage, address: RemoteAddress, clock: Clock) -> Handover:
+    """What is left of what we were given, as far as it is for that agent."""
     changes: JsonObject = {"private": message.principal.private}
+    if message.handover.playbook and not address.trust.playbooks:
+        changes["playbook"] = {
+            name: value for name, value in message.handover.playbook.items() if name == STAMP
+        }
     if message.deadline is not None:
         left = (message.deadline - clock.now()).total_seconds()
         changes["deadline_seconds"] = round(max(left, 0.001), 3)

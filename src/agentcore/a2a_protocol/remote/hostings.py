@@ -15,6 +15,7 @@ from agentcore.a2a_protocol.remote.dialling import Peers
 from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.kit.clock import Clock
 from agentcore.kit.security import Principal
+from agentcore.kit.supervisor import Supervisor
 
 
 class RemoteHostings:
@@ -25,13 +26,16 @@ class RemoteHostings:
         directory: AgentDirectory,
         peers: Peers,
         tasks: RemoteTaskStore,
+        *,
         config: A2AConfig,
+        supervisor: Supervisor,
         clock: Clock,
     ) -> None:
         self._directory = directory
         self._peers = peers
         self._tasks = tasks
         self._config = config
+        self._supervisor = supervisor
         self._clock = clock
 
     async def find(self, agent_id: str, principal: Principal) -> Hosting | None:
@@ -49,7 +53,11 @@ class RemoteHostings:
                 f"the agent {agent_id!r} is terminated", hint="agent.discover lists those that work"
             )
         agent = RemoteAgent(
-            self._address(found, principal.tenant), self._peers, self._tasks, self._clock
+            self._address(found, principal.tenant),
+            self._peers,
+            self._tasks,
+            supervisor=self._supervisor,
+            clock=self._clock,
         )
         return Hosting(agent_id=agent_id, agent=agent, name=found.name)
 

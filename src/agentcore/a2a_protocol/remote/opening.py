@@ -15,6 +15,7 @@ from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.remote.withdrawals import Withdrawals
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
+from agentcore.kit.supervisor import Supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,21 @@ class Elsewhere:
     wires: LateWires
     hostings: RemoteHostings
     withdrawals: Withdrawals
-    tasks: RemoteTaskStore
 
 
 @asynccontextmanager
 async def open_elsewhere(
-    config: A2AConfig, wires: LateWires, directory: AgentDirectory, database: Database, clock: Clock
+    config: A2AConfig,
+    wires: LateWires,
+    directory: AgentDirectory,
+    *,
+    database: Database,
+    supervisor: Supervisor,
+    clock: Clock,
 ) -> AsyncIterator[Elsewhere]:
     async with open_peers(config, wires) as peers:
         tasks = RemoteTaskStore(database)
-        hostings = RemoteHostings(directory, peers, tasks, config, clock)
-        yield Elsewhere(wires, hostings, Withdrawals(tasks, peers, hostings.locate, clock), tasks)
+        hostings = RemoteHostings(
+            directory, peers, tasks, config=config, supervisor=supervisor, clock=clock
+        )
+        yield Elsewhere(wires, hostings, Withdrawals(tasks, peers, hostings.locate, clock))

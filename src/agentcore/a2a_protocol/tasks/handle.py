@@ -27,7 +27,8 @@ class Run:
     task_id: str
     agent_id: str
     began: float
-    stop: Callable[[], object] = lambda: None
+    budget_usd: Decimal | None = None
+    overspent: Callable[[str], object] = lambda _: None
     active: bool = True
     cancelled: bool = False
     seconds: float = 0.0
@@ -49,6 +50,10 @@ class Run:
         self.tokens += tokens
         if cost_usd is not None:
             self.cost_usd = cost_usd + (self.cost_usd or 0)
+            if self.budget_usd is not None and self.cost_usd > self.budget_usd:
+                self.overspent(
+                    f"the task has cost {self.cost_usd} USD, its budget was {self.budget_usd}"
+                )
         if output_quality is not None:
             self.output_quality = output_quality
         if playbook is not None:

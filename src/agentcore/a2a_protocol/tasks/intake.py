@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agentcore.a2a_protocol.handovers import (
     Station,
     caller_for,
+    is_handed_on,
     kept_of,
     metadata_of,
     seconds_for,
 )
 from agentcore.a2a_protocol.hosting import Addressees, Hosting
 from agentcore.a2a_protocol.models.handover import EXTENSION, Handover
+from agentcore.a2a_protocol.models.task import TaskRecord
 from agentcore.a2a_protocol.models.turn import DEADLINE, Sent
-from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.a2a_protocol.ports import HandoverLog, InboundMessage
 from agentcore.a2a_protocol.tasks.content import parts_of, texts
 from agentcore.kit.clock import Clock
 from agentcore.kit.jsonvalue import JsonObject
@@ -29,15 +31,23 @@ class Accepted:
     hosting: Hosting
     handover: Handover
     seconds: float
+    deadline: datetime
     kept: JsonObject
 
 
 class Intake:
     def __init__(
-        self, addressees: Addressees, station: Station, *, clock: Clock, most_seconds: float
+        self,
+        addressees: Addressees,
+        station: Station,
+        log: HandoverLog,
+        *,
+        clock: Clock,
+        most_seconds: float,
     ) -> None:
         self._addressees = addressees
         self._station = station
+        self._log = log
         self._clock = clock
         self._most_seconds = most_seconds
 
@@ -51,7 +61,9 @@ class Intake:
         named = sent.named if agent_id is None else agent_id
         return await self._addressees.choose(named, sent.principal)
 
-    def accept(self, sent: Sent, hosting: Hosting, head: JsonObject | None = None) -> Accepted:
+    def accept(
+        self, sent: Sent, hosting: Hosting, task_id: str, head: JsonObject | None = None
+    ) -> Accepted:
         """``head`` is the task's, where the message goes on with one.
 
         Raises:
@@ -59,9 +71,17 @@ class Intake:
             DelegationCycle: the agent has handed on this task itself.
             DelegationTooDeep: the task has come through too many agents.
         """
-        handover = self._station.accept(sent, hosting.agent_id, metadata_of(head or {}))
+        mine = self._station.hop(hosting.agent_id, task_id)
+        handover = self._station.accept(sent, mine, metadata_of(head or {}))
         seconds = seconds_for(sent, handover, self._most_seconds)
-        return Accepted(sent, hosting, handover, seconds, kept_of(handover, sent))
+        deadline = self._clock.now() + timedelta(seconds=seconds)
+        kept = kept_of(handover, sent, deadline)
+        return Accepted(sent, hosting, handover, seconds, deadline, kept)
+
+    async def began(self, record: TaskRecord, accepted: Accepted) -> None:
+        """The task is stored: if another agent has handed it on, that is told."""
+        if is_handed_on(accepted.sent):
+            await self._log.began(record, accepted.handover)
 
     def message(self, accepted: Accepted, task_id: str, message: JsonObject) -> InboundMessage:
         sent, parts = accepted.sent, parts_of(message)
@@ -76,6 +96,6 @@ class Intake:
             task_id=task_id,
             agent_id=accepted.hosting.agent_id,
             principal=caller_for(sent.principal, accepted.handover),
-            deadline=self._clock.now() + timedelta(seconds=accepted.seconds),
+            deadline=accepted.deadline,
             handover=accepted.handover,
         )

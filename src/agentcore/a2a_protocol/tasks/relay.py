@@ -19,6 +19,8 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, list_of, object_of, objects_of
 
 MESSAGE = "message"
+# In the metadata of the last message of a task that failed here, and not there: code and agent.
+FAULT = "urn:agentcore:fault"
 
 
 def relayed(

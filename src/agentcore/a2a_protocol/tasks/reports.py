@@ -128,6 +128,7 @@ class Reporter:
             error_message=None if success else (status_text(record.body) or record.state.value),
             playbook=object_of(kept.get(PLAYBOOK)) or None,
             metadata=facts,
+            handover=object_of(object_of(record.body.get("metadata")).get(EXTENSION)),
         )
         if run is None:
             return outcome

@@ -49,6 +49,9 @@ class Live:
             self.verdict = verdict
             self.halted.set_result(None)
 
+    def overspent(self, reason: str) -> None:
+        self.halt(Verdict(TaskState.FAILED, reason))
+
     def committed(self, record: TaskRecord) -> None:
         self._signals.announce(record.task_id)
         if record.state in TERMINAL:
@@ -69,6 +72,7 @@ class Turn:
     live: Live
     journal: TaskJournal
     feed: Feed
+    message: InboundMessage
 
 
 class Turns:
@@ -111,8 +115,9 @@ class Turns:
         feed.local = True
         run = self._reporter.begin(record.task_id, hosting.agent_id)
         live = Live(run, self._reporter, self._signals)
+        run.budget_usd, run.overspent = message.handover.budget_usd, live.overspent
         journal = TaskJournal(record, snapshot, desk=self._desk, feed=feed, owner=live)
-        turn = self._turns[record.task_id] = Turn(live, journal, feed)
+        turn = self._turns[record.task_id] = Turn(live, journal, feed, message)
         self._desk.supervisor.spawn(
             f"task {record.task_id}", self._worked(turn, hosting, message, seconds)
         )

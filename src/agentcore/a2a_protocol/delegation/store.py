@@ -1,0 +1,130 @@
+"""Who handed what on to whom, and how it ended; a row lives as long as its task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    RowMapping,
+    Table,
+    Text,
+    and_,
+    func,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from agentcore.a2a_protocol.delegation.models import Asked, Interaction
+from agentcore.a2a_protocol.models.task import RUNNING, Owner
+from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.a2a_protocol.tasks.store import tasks
+from agentcore.kit.db import Database, metadata
+
+interactions = Table(
+    "agent_interactions",
+    metadata,
+    Column("task_id", Text, ForeignKey("tasks.task_id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("source_agent", Text, nullable=False),
+    Column("source_task", Text, nullable=False),
+    Column("source_installation", Text, nullable=False),
+    Column("target_agent", Text, nullable=False),
+    Column("trace_id", Text, nullable=False),
+    Column("depth", Integer, nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("budget_usd", Numeric),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("error", Text),
+    Column("seconds", Double),
+    Column("tokens", Integer),
+    Column("cost_usd", Numeric),
+    Index("ix_agent_interactions_owner", "tenant", "owner", "created_at", "task_id"),
+    Index("ix_agent_interactions_source_task", "source_task"),
+)
+
+
+class InteractionStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def began(self, made: Interaction) -> None:
+        values = {
+            column.name: getattr(made, column.name) for column in interactions.c if column.name
+        }
+        fresh = upsert(interactions).values(values).on_conflict_do_nothing()
+        await self._database.write(fresh)
+
+    async def ended(self, outcome: TaskOutcome, now: datetime) -> None:
+        mine = interactions.c.task_id == outcome.task_id
+        await self._database.write(
+            update(interactions)
+            .where(mine, interactions.c.ended_at.is_(None))
+            .values(
+                ended_at=now,
+                error=outcome.error_message,
+                seconds=outcome.execution_time,
+                tokens=outcome.tokens,
+                cost_usd=outcome.cost_usd,
+            )
+        )
+
+    async def spent(self, source_task: str) -> Decimal:
+        """What those have cost that worked for the task and have ended."""
+        total = func.coalesce(func.sum(interactions.c.cost_usd), 0)
+        row = await self._database.row(
+            select(total.label("spent")).where(interactions.c.source_task == source_task)
+        )
+        return Decimal(0) if row is None else Decimal(row["spent"])
+
+    async def running_for(self, source_task: str) -> Sequence[tuple[str, Owner]]:
+        """The tasks that still work for one."""
+        joined = interactions.join(tasks, tasks.c.task_id == interactions.c.task_id)
+        query = (
+            select(tasks.c.task_id, tasks.c.tenant, tasks.c.owner)
+            .select_from(joined)
+            .where(interactions.c.source_task == source_task, tasks.c.state.in_(RUNNING))
+        )
+        rows = await self._database.rows(query)
+        return [(row["task_id"], Owner(tenant=row["tenant"], subject=row["owner"])) for row in rows]
+
+    async def page(
+        self, owner: Owner, asked: Asked, after: tuple[datetime, str] | None
+    ) -> list[Interaction]:
+        """Newest first, one more than asked for, if there is one."""
+        table = interactions.c
+        wanted = [table.tenant == owner.tenant, table.owner == owner.subject]
+        if agent_id := asked.agent_id:
+            wanted.append((table.source_agent == agent_id) | (table.target_agent == agent_id))
+        if task_id := asked.task_id:
+            wanted.append((table.source_task == task_id) | (table.task_id == task_id))
+        if trace_id := asked.trace_id:
+            wanted.append(table.trace_id == trace_id)
+        if after is not None:
+            wanted.append(tuple_(table.created_at, table.task_id) < after)
+        joined = interactions.join(tasks, tasks.c.task_id == table.task_id)
+        query = (
+            select(interactions, tasks.c.state)
+            .select_from(joined)
+            .where(and_(*wanted))
+            .order_by(table.created_at.desc(), table.task_id.desc())
+            .limit(asked.limit + 1)
+        )
+        return [_interaction(row) for row in await self._database.rows(query)]
+
+
+def _interaction(row: RowMapping) -> Interaction:
+    return Interaction(**{name: row[name] for name in Interaction.__slots__})

@@ -1,0 +1,85 @@
+"""The log of what was handed on: what it is told, and what it keeps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from agentcore.a2a_protocol.delegation.interactions import Interactions
+from agentcore.a2a_protocol.delegation.models import Asked, Delegation
+from agentcore.a2a_protocol.delegation.store import InteractionStore
+from agentcore.a2a_protocol.errors import TaskNotCancelable
+from agentcore.a2a_protocol.models.handover import Handover, Hop
+from agentcore.a2a_protocol.models.task import Owner, TaskState
+from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
+from agentcore.kit.db import Database
+from agentcore.kit.jsonvalue import JsonObject, objects_of
+from tests.fakes.a2a import principal
+from tests.fakes.a2a_tasks import ALICE, NOW, begin, record
+from tests.fakes.clock import ManualClock
+
+BOSS = Hop(installation="here", agent="boss", task="t1")
+POET = Hop(installation="here", agent="poet", task="t2")
+HANDOVER = Handover(chain=(BOSS, POET), budget_usd=Decimal("2.5"))
+
+
+def outcome(task_id: str, *, success: bool, handed: bool = True) -> TaskOutcome:
+    return TaskOutcome(
+        agent_id="poet",
+        task_id=task_id,
+        tenant="acme",
+        execution_time=1.5,
+        success=success,
+        tokens=7,
+        cost_usd=Decimal("0.25"),
+        handover={"chain": []} if handed else {},
+    )
+
+
+async def rows(log: Interactions, **asked: str | int) -> list[JsonObject]:
+    page = await log.page(principal(), Asked.model_validate(asked))
+    return objects_of(page["interactions"])
+
+
+async def test_beginning_and_end(database: Database) -> None:
+    cancelled: list[str] = []
+
+    async def cancel(owner: Owner, task_id: str) -> None:
+        cancelled.append(task_id)
+        raise TaskNotCancelable(task_id)
+
+    tasks, store = VersionedTaskStore(database), InteractionStore(database)
+    log = Interactions(store, cancel, ManualClock(NOW + timedelta(seconds=9)))
+    for task_id, state in (("t1", TaskState.FAILED), ("t2", TaskState.WORKING)):
+        await begin(tasks, record(task_id, state=state))
+    made = record("t2")
+    await log.began(made, HANDOVER)
+    await log.began(made, HANDOVER)
+    (row,) = await rows(log)
+    assert (row["source_task"], row["budget_usd"], row["cost_usd"]) == ("t1", "2.5", None)
+    assert await store.running_for("t1") == [("t2", ALICE)]
+    await log.task_finished(outcome("t1", success=True, handed=False))
+    assert cancelled == []
+    await log.task_finished(outcome("t1", success=False, handed=False))
+    assert cancelled == ["t2"]
+    await log.task_finished(outcome("t2", success=True))
+    (row,) = await rows(log, agent_id="boss")
+    assert (row["tokens"], row["seconds"], row["cost_usd"]) == (7, 1.5, "0.25")
+    assert await store.spent("t1") == Decimal("0.25")
+    assert await store.spent("t2") == 0
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {}, {"message": 5}, {"message": "x", "deadline_seconds": 0}, {"message": "x", "what": 1},
+        {"message": "x", "budget_usd": "NaN"}, {"message": "x", "capabilities": [""]},
+    ],
+)  # fmt: skip
+def test_what_is_no_delegation(params: JsonObject) -> None:
+    with pytest.raises(ValidationError):
+        Delegation.model_validate(params)
