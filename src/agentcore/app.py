@@ -26,6 +26,7 @@ from agentcore.a2a_protocol import api as a2a_api
 from agentcore.a2a_protocol.door import A2ADoor
 from agentcore.ace import api as context_api
 from agentcore.ace.door import PlaybookDoor
+from agentcore.ace.models import LARGEST_TRACE
 from agentcore.bootstrap import Services, bootstrap, environment_servers
 from agentcore.kit.access import Access, Rule, deny
 from agentcore.kit.bodies import BodyLimit
@@ -91,6 +92,11 @@ PROBES = ("/health/live", "/health/ready")
 METHODS, FULL = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), Match.FULL
 # A playbook is the largest thing sent there, and it may have one MiB.
 LARGEST_INTERNAL_BODY = 4 * 1024 * 1024
+LARGEST_BODIES = {
+    # An evolution reads a thousand traces at once.
+    "/internal/context/traces": 2 * LARGEST_TRACE,
+    "/internal/": LARGEST_INTERNAL_BODY,
+}
 CREDENTIALS = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -200,9 +206,7 @@ def _doors(
     framework: ASGIApp, *, settings: Settings, holder: Holder, registry: CollectorRegistry
 ) -> ASGIApp:
     """What a request passes before the framework: the one that is made last is the first."""
-    entrance: ASGIApp = BodyLimit(
-        framework, prefix="/internal/", most=LARGEST_INTERNAL_BODY, refuse=refuse
-    )
+    entrance: ASGIApp = BodyLimit(framework, limits=LARGEST_BODIES, refuse=refuse)
     entrance = PlaybookDoor(entrance, contexts=lambda: holder.services.contexts, refuse=refuse)
     entrance = A2ADoor(
         entrance,

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from agentcore.app import LARGEST_INTERNAL_BODY
+from agentcore.app import LARGEST_BODIES
 from tests.fakes.deployment import Deployment
 
 OPEN = {
@@ -208,9 +208,10 @@ def test_a_websocket_without_a_credential_is_refused_as_such(
 
 
 def test_bodies_below_internal_are_bounded(http: httpx2.Client) -> None:
-    trace = {"agent_id": "a", "error_message": "x" * LARGEST_INTERNAL_BODY}
-    answer = http.post("/internal/context/traces", json=trace)
-    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+    for path, most in LARGEST_BODIES.items():
+        where = path if path != "/internal/" else "/internal/context/playbooks"
+        answer = http.post(where, json={"agent_id": "a", "error_message": "x" * most})
+        assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
 
 
 def test_malformed_and_invalid_bodies_say_what_is_wrong(http: httpx2.Client) -> None:

@@ -15,6 +15,7 @@ from agentcore.ace.errors import (
     InvalidOperation,
     PlaybookNotFound,
     TraceIdReused,
+    TraceTooLarge,
     UnknownAgent,
 )
 from agentcore.ace.evolution import MARK, EvolutionMark
@@ -25,6 +26,7 @@ from agentcore.ace.journal import Entry
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import (
+    LARGEST_TRACE,
     ACEConfig,
     ContextDelta,
     ContextPlaybook,
@@ -42,7 +44,7 @@ from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.visibility import sees, speaks_for
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import stable_uuid
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.security import Principal
 
 DEFAULT_RENDER_TOKENS = 2000
@@ -194,6 +196,9 @@ class ContextManager:
         Every ``ace_evolution_interval`` traces start an evolution.
         """
         await self._owner(agent_id, principal, UnknownAgent)
+        size = len(dumps(trace.metadata)) + len((trace.error_message or "").encode())
+        if size > LARGEST_TRACE:
+            raise TraceTooLarge(size, LARGEST_TRACE)
         stored = marked(trace, principal).model_copy(
             update={
                 "agent_id": agent_id,

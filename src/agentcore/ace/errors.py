@@ -140,6 +140,16 @@ class PlaybookTooLarge(RequestTooLarge):
     code, http_status, rpc_code, retryable = "playbook_too_large", 413, -32600, False
 
 
+class TraceTooLarge(RequestTooLarge):
+    code, http_status, rpc_code, retryable = "trace_too_large", 413, -32600, False
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(
+            f"the trace's metadata and error message have {size} bytes, more than {most}",
+            hint="keep what shows how it went: a lesson needs a few words as its evidence",
+        )
+
+
 class EvolutionQueueFull(TooManyRequests):
     code, http_status, rpc_code, retryable = "evolution_queue_full", 429, RPC_TOO_MANY, True
 

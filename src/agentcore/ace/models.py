@@ -19,6 +19,8 @@ from pydantic import (
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.storable import StorableObject, StorableText, check_text
 
+# Bytes of a trace's metadata and error message: as JSON, in UTF-8.
+LARGEST_TRACE = 128 * 1024
 EvolutionState = Literal["idle", "processing", "failed"]
 
 

@@ -22,11 +22,14 @@ from agentcore.ace.ports import TaskSpending
 from agentcore.ace.privacy import MARKED, is_private_metadata
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.resilience import retry
 from agentcore.kit.storable import storable
 
 LONGEST_TASK_ID = 255
+# Together less than the largest trace, whatever letters the message has.
+LONGEST_MESSAGE = 10_000
+MOST_REPORTED = 40_000
 # Some two minutes: as long as a database takes to start again.
 ATTEMPTS = 20
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
@@ -68,7 +71,8 @@ class ContextObserver:
             execution_time=outcome.execution_time,
             success=outcome.success,
             output_quality=outcome.output_quality,
-            error_message=outcome.error_message and outcome.error_message.replace("\x00", ""),
+            error_message=outcome.error_message
+            and outcome.error_message[:LONGEST_MESSAGE].replace("\x00", ""),
             metadata=_metadata(outcome),
             captured_at=self._clock.now(),
         )
@@ -114,6 +118,8 @@ def _metadata(outcome: TaskOutcome) -> JsonObject:
 def _kept(reported: JsonObject) -> JsonObject:
     """What an agent reported, or why it cannot be stored: its task has ended either way."""
     try:
-        return storable(reported)
+        kept = storable(reported)
     except ValueError as exc:
         return {"dropped": str(exc)}
+    size = len(dumps(kept))
+    return kept if size <= MOST_REPORTED else {"dropped": f"{size} bytes are too many"}

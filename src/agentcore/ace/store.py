@@ -19,6 +19,7 @@ from sqlalchemy import (
     Executable,
     Integer,
     RowMapping,
+    Text,
     cast,
     delete,
     func,
@@ -55,6 +56,8 @@ from agentcore.ace.tables.store import (
 from agentcore.kit.db import Database
 
 T = TypeVar("T")
+# Of the traces that are read at once.
+MOST_BYTES = 8 * 1024 * 1024
 EVOLUTION_LOCK = 0x_ACE_E701
 
 _playbooks, _deltas = context_playbooks.c, context_deltas.c
@@ -296,9 +299,20 @@ class TraceRepository:
     async def since(
         self, agent_id: str, moment: datetime | None, *, limit: int
     ) -> list[ExecutionTrace]:
-        """What was captured after ``moment``, oldest first."""
-        query = select(execution_traces).where(*_newer(agent_id, moment))
-        found = await self._connection.execute(query.order_by(_traces.captured_at).limit(limit))
+        """What was captured after ``moment``, oldest first: ``limit`` traces, or fewer large ones
+        of ``MOST_BYTES`` together.
+        """
+        size = func.octet_length(cast(_traces.metadata, Text)) + func.octet_length(
+            func.coalesce(_traces.error_message, "")
+        )
+        first = select(execution_traces, size.label("size")).where(*_newer(agent_id, moment))
+        taken = first.order_by(_traces.captured_at).limit(limit).subquery()
+        before = func.sum(taken.c.size).over(order_by=taken.c.captured_at) - taken.c.size
+        counted = select(taken, before.label("before")).subquery()
+        query = select(*(counted.c[column.name] for column in _traces)).where(
+            counted.c.before < MOST_BYTES
+        )
+        found = await self._connection.execute(query.order_by(counted.c.captured_at))
         return [_trace(row) for row in found.mappings()]
 
     async def met_before(self, trace: ExecutionTrace, *, since: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agentcore.kit.access import Refuse
@@ -14,16 +15,18 @@ BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BodyLimit:
-    """ASGI middleware: a body below ``prefix`` is read here, and refused when it is too large."""
+    """ASGI middleware: a body below one of ``limits``' prefixes is read here, and refused when it
+    has more bytes than the first prefix that fits allows.
+    """
 
-    def __init__(self, app: ASGIApp, *, prefix: str, most: int, refuse: Refuse) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], refuse: Refuse) -> None:
         self._app = app
-        self._prefix = prefix
-        self._most = most
+        self._limits = tuple(limits.items())
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(self._prefix):
+        most = self._most(scope["path"]) if scope["type"] == "http" else None
+        if most is None:
             await self._app(scope, receive, send)
             return
         headers = {name: value for name, value in scope["headers"] if name in BODY_HEADERS}
@@ -31,26 +34,30 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         messages = None
-        if _announced(headers.get(b"content-length", b"")) <= self._most:
-            messages = await self._read(receive)
+        if _announced(headers.get(b"content-length", b"")) <= most:
+            messages = await _read(receive, most)
         if messages is None:
-            error = RequestTooLarge(f"the body has more than {self._most} bytes")
+            error = RequestTooLarge(f"the body has more than {most} bytes")
             await self._refuse(scope, receive, send, error)
             return
         await self._app(scope, _replay(messages, receive), send)
 
-    async def _read(self, receive: Receive) -> list[Message] | None:
-        """The messages of the whole body; None when it is too large."""
-        messages: list[Message] = []
-        size = 0
-        while True:
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._most:
-                return None
-            messages.append(message)
-            if message["type"] != "http.request" or not message.get("more_body", False):
-                return messages
+    def _most(self, path: str) -> int | None:
+        return next((most for prefix, most in self._limits if path.startswith(prefix)), None)
+
+
+async def _read(receive: Receive, most: int) -> list[Message] | None:
+    """The messages of the whole body; None when it is too large."""
+    messages: list[Message] = []
+    size = 0
+    while True:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            return None
+        messages.append(message)
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return messages
 
 
 def _announced(length: bytes) -> int:

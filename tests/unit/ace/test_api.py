@@ -288,6 +288,8 @@ NOT_THERE = [
     ("POST", "/playbooks/agent-123/rollback", {"version": 1}, "playbook_version_not_found"),
 ]
 CONFLICTS: list[tuple[str, str, JsonObject, int, str]] = [
+    ("POST", "/traces", TRACE | {"metadata": {"x": "y" * (1 << 17)}}, 413, "trace_too_large"),
+    ("POST", "/traces", TRACE | {"error_message": "\u20ac" * 50_000}, 413, "trace_too_large"),
     ("POST", "/playbooks", NEW, 409, "playbook_exists"),
     (
         "PATCH",

@@ -138,3 +138,15 @@ async def test_a_full_queue_keeps_nobody_from_leaving(world: ContextWorld) -> No
     await full.captured(1)
     event = AgentEvent(agent_id="agent-123", tenant="north", owner="alice", name="a")
     await observer(full).agent_terminated(event)
+
+
+async def test_a_task_that_reports_too_much_has_ended_all_the_same(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    much: JsonObject = {"x": "y" * 50_000}
+    told = replace(OUTCOME, error_message="\u20ac" * 90_000, metadata=much, playbook=much)
+    await observer(world).task_finished(told)
+    (trace,) = await traces(world)
+    assert trace.error_message == "\u20ac" * 10_000
+    assert trace.metadata["dropped"] == "50008 bytes are too many"
+    assert trace.metadata["playbook"] == {"dropped": "50008 bytes are too many"}

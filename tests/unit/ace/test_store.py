@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from agentcore.ace import store
 from agentcore.ace.errors import UnknownAgent
-from agentcore.ace.models import ContextPlaybook
+from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.store import Unit
 from agentcore.kit.db import Database
 from agentcore.kit.db_migrations import differences
@@ -127,3 +130,23 @@ async def test_pages_of_deltas_follow_each_other(
         seen += [entry.result_version for entry in page]
         after = page[-1].delta.delta_id
     assert seen == [5, 4, 3, 2, 1]
+
+
+async def test_large_traces_are_read_a_few_at_a_time(
+    world: ContextWorld, playbook: ContextPlaybook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_BYTES", 2500)
+    for size in (10, 2000, 600, 10, 9000):
+        await world.captured(1, error_message="\u20ac" * (size // 3), metadata={"of": size})
+
+    async def read(moment: datetime | None, limit: int = 9) -> list[ExecutionTrace]:
+        return await world.store.run(
+            lambda unit: unit.traces.since("agent-123", moment, limit=limit)
+        )
+
+    first = await read(None)
+    assert [trace.metadata["of"] for trace in first] == [10, 2000, 600]
+    assert [trace.metadata["of"] for trace in await read(None, 2)] == [10, 2000]
+    second = await read(first[-1].captured_at)
+    assert [trace.metadata["of"] for trace in second] == [10, 9000]
+    assert await read(second[-1].captured_at) == []

@@ -23,7 +23,7 @@ async def length(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(len(body))(scope, receive, send)
 
 
-LIMITED = BodyLimit(length, prefix="/data", most=MOST, refuse=refuse)
+LIMITED = BodyLimit(length, limits={"/data/small": 3, "/data": MOST}, refuse=refuse)
 
 
 async def in_pieces(size: int) -> AsyncIterator[bytes]:
@@ -37,6 +37,8 @@ async def in_pieces(size: int) -> AsyncIterator[bytes]:
         ("/data", MOST, 200),
         ("/data", MOST + 1, 413),
         ("/data/deep", MOST * 10, 413),
+        ("/data/small", 3, 200),
+        ("/data/small", 4, 413),
         ("/open", MOST * 10, 200),
         ("/data", 0, 200),
     ],
@@ -73,5 +75,5 @@ async def test_who_leaves_inside_the_body_is_seen_leaving() -> None:
         raise AssertionError(message)
 
     scope: Scope = {"type": "http", "path": "/data", "headers": [(b"content-length", b"9")]}
-    await BodyLimit(app, prefix="/data", most=MOST, refuse=refuse)(scope, receive, send)
+    await BodyLimit(app, limits={"/data": MOST}, refuse=refuse)(scope, receive, send)
     assert [message["type"] for message in seen] == ["http.request", "http.disconnect"]
