@@ -18,7 +18,7 @@ from agentcore.a2a_protocol.tasks import grouped
 from agentcore.a2a_protocol.tasks.snapshot import status_text
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Beginning, begin_all
-from agentcore.kit.db import Database
+from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a import RecordingObserver, a2a, principal, scripted
 from tests.fakes.a2a_tasks import ALICE, begin, record
@@ -102,6 +102,53 @@ async def test_a_lost_task_is_failed_and_told_by_one_process(
     assert stored is not None
     assert [event.seq for event in await store.events("t1", 0)] == [1, 2]
     assert len(stored.snapshot.history) == 2
+
+
+async def test_who_was_cut_off_gives_all_the_time_to_come_back(
+    both: tuple[Process, Process], store: VersionedTaskStore, clock: ManualClock
+) -> None:
+    """A database that was away for longer than a lease ends the tasks of nobody who lives."""
+    one, two = both
+    task_id = await one.send("wait")
+    clock.advance(LEASE + 1)
+    two.runtime.upkeep.cut_off()
+    await two.runtime.upkeep.tend()
+    assert await state(store, task_id) in RUNNING
+    await one.runtime.upkeep.tend()
+    clock.advance(LEASE - 1)
+    await two.runtime.upkeep.tend()
+    assert await state(store, task_id) in RUNNING
+
+
+async def test_watching_goes_on_while_the_database_is_away(
+    both: tuple[Process, Process],
+    store: VersionedTaskStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StorageUnavailable("the database is away")
+
+    one, two = both
+    with monkeypatch.context() as patched:
+        for name in ("versions", "renew", "lost", "claim"):
+            patched.setattr(VersionedTaskStore, name, away)
+        task_id = await one.send("wait")
+        watching = asyncio.create_task(two.runtime.upkeep.watch())
+        await clock.advance_until_idle(LEASE, step=1.0)
+        assert not watching.done()
+    await two.runtime.upkeep.tend()
+    assert await state(store, task_id) in RUNNING
+    watching.cancel()
+    await asyncio.wait({watching})
+
+
+async def test_only_what_was_there_is_gone_on_from(both: tuple[Process, Process]) -> None:
+    one, _ = both
+    begun = await one.runtime.manager.find(ALICE, await one.send("hello"))
+    followers, last = one.runtime.followers, begun.record.version
+    found = [await followers.resumable(begun.record, each) for each in (0, 1, last, last + 1)]
+    assert found == [True, True, True, False]
 
 
 async def test_a_task_that_waits_for_its_client_is_not_lost(

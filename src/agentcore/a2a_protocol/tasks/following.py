@@ -67,7 +67,8 @@ class Followers:
     async def resumable(self, record: TaskRecord, after: int) -> bool:
         """Whether the log still has every event behind ``after``."""
         if after >= record.version:
-            return True
+            # What comes behind an event that never was would be waited for in vain.
+            return after == record.version
         nearest = await self._store.events(record.task_id, after, 1)
         return bool(nearest) and nearest[0].seq == after + 1
 

@@ -6,7 +6,10 @@ that died stops renewing; whoever looks next fails the task.
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
+
+import structlog
 
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.models.task import TaskRecord
@@ -16,6 +19,7 @@ from agentcore.a2a_protocol.tasks.reports import Reporter
 from agentcore.a2a_protocol.tasks.signals import Signals
 from agentcore.a2a_protocol.tasks.turns import Turns
 from agentcore.a2a_protocol.tasks.writes.store import Change
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.ids import Ids
 
 # A process that heard no word of a cancellation notices it by then.
@@ -23,6 +27,8 @@ LOOK_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 # How long leaving waits for observers.
 TOLD_SECONDS = 10.0
+
+log = structlog.get_logger()
 
 
 class Upkeep:
@@ -44,6 +50,8 @@ class Upkeep:
         self._signals = signals
         self._config = config
         self._ids = ids
+        # Until when leases that are over say nothing about their holders.
+        self._lenient_until = -math.inf
 
     async def watch(self) -> None:
         """Renew leases, look for lost tasks, forget old ones; runs until cancelled."""
@@ -51,21 +59,30 @@ class Upkeep:
         tended = pruned = -PRUNE_SECONDS - lease
         while True:
             now = self._clock.monotonic()
-            if now - tended >= lease / 3:
-                tended = now
-                await self.tend()
-            else:
-                await self._look()
-            if now - pruned >= PRUNE_SECONDS:
-                pruned = now
-                await self.prune()
+            try:
+                if now - tended >= lease / 3:
+                    await self.tend()
+                    tended = now
+                else:
+                    await self._look()
+                if now - pruned >= PRUNE_SECONDS:
+                    await self.prune()
+                    pruned = now
+            except StorageUnavailable as error:
+                log.warning("tasks cannot be tended now", reason=error.detail)
+                self.cut_off()
             await self._clock.sleep(min(lease / 3, LOOK_SECONDS))
 
     async def tend(self) -> None:
         await self._renew()
-        for task_id in await self._store.lost(self._clock.now(), self._lost):
-            self._signals.announce(task_id)
+        if self._clock.monotonic() >= self._lenient_until:
+            for task_id in await self._store.lost(self._clock.now(), self._lost):
+                self._signals.announce(task_id)
         await self._reporter.tell_unreported()
+
+    def cut_off(self) -> None:
+        """The database is away: nobody can renew leases, and all get the time to do so."""
+        self._lenient_until = self._clock.monotonic() + self._desk.lease.total_seconds()
 
     async def prune(self) -> None:
         now = self._clock.now()
