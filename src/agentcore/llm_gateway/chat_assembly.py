@@ -11,6 +11,9 @@ from typing import Final
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 TEXTS: Final = frozenset({"content", "reasoning", "reasoning_content", "refusal"})
+# What a tool's call holds, and what of that grows.
+CALLED: Final = frozenset({"function", "custom"})
+GROWING: Final = frozenset({"name", "arguments", "input"})
 # Members of a chunk that the whole answer has in another form.
 OWN: Final = frozenset({"choices", "object", "usage"})
 
@@ -54,6 +57,10 @@ class _Choice:
         for name, value in part.items():
             if name == "logprobs":
                 self._others[name] = _joined_lists(self._others.get(name), value)
+            elif isinstance(value, list):
+                # Such as the tokens' numbers: each chunk has its own.
+                known = self._others.get(name)
+                self._others[name] = [*known, *value] if isinstance(known, list) else value
             elif name not in {"index", "delta"}:
                 _keep_last(self._others, name, value)
         delta = part.get("delta")
@@ -92,7 +99,7 @@ class _Choice:
 def _joined_call(known: JsonObject, part: JsonObject) -> JsonObject:
     joined = dict(known)
     for name, value in part.items():
-        if name == "function" and isinstance(value, dict):
+        if name in CALLED and isinstance(value, dict):
             before = joined.get(name)
             joined[name] = _joined_function(before if isinstance(before, dict) else {}, value)
         elif name != "index":
@@ -104,7 +111,7 @@ def _joined_call(known: JsonObject, part: JsonObject) -> JsonObject:
 def _joined_function(known: JsonObject, part: JsonObject) -> JsonObject:
     joined = dict(known)
     for name, value in part.items():
-        if name in {"name", "arguments"}:
+        if name in GROWING:
             _append(joined, name, value)
         else:
             _keep_last(joined, name, value)

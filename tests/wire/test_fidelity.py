@@ -1,8 +1,9 @@
-"""Real-shaped bodies of OpenAI's APIs and of servers that speak them, through the whole gateway.
+"""Real-shaped bodies of vendors' APIs and of servers that speak them, through the whole gateway.
 
 A caller on a real socket, the ingress, the router, a provider and an upstream on another socket:
 no path of a document may be lost or changed on the way, in either direction. Only ``model`` is the
-provider's own name upstream, and streams of chat completions are asked for their usage.
+provider's own name upstream, and streams of chat completions are asked for their usage. A cluster
+is always asked for a stream: its plain answers are put together, to the same documents.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from agentcore.llm_gateway.models import PriceOverride, ProviderConfig
 from tests.fakes.llm_door import llm_door
 from tests.fakes.llm_upstream import Behaviour, Upstream, answers, llm_upstream, streams
 
-CORPUS = {path.stem: path for path in sorted((Path(__file__).parent / "fidelity").glob("*.json"))}
+CORPUS = {path.stem: path for path in sorted(Path(__file__).parent.glob("*/fidelity/*.json"))}
 CHAT = "/v1/chat/completions"
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
 USAGE_ASKED = {"include_usage": True, "include_obfuscation": False, "of_next_year": None}
@@ -32,6 +33,8 @@ def recorded(name: str) -> dict[str, Any]:
     return found
 
 
+PLAIN = [name for name in CORPUS if recorded(name)["kind"] != "parallax"]
+GATHERED = [name for name in CORPUS if name not in PLAIN]
 STREAMED = [name for name in CORPUS if "events" in recorded(name)]
 CHATS_STREAMED = [name for name in STREAMED if recorded(name)["path"] == CHAT]
 
@@ -47,7 +50,7 @@ async def passed(upstream: Upstream, body: dict[str, Any], request: dict[str, An
     provider = ProviderConfig(
         name="upstream",
         kind=body["kind"],
-        base_url=upstream.v1,
+        base_url=upstream.url if body["kind"] == "parallax" else upstream.v1,
         models={"served": "their/own-Name"},
         price=FREE,
     )
@@ -107,7 +110,7 @@ def streaming(body: dict[str, Any], events: list[Any]) -> tuple[Behaviour, bytes
     return streams(*whole), b"".join(whole)
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", PLAIN)
 async def test_nothing_is_lost_of_a_plain_call(upstream: Upstream, name: str) -> None:
     body = recorded(name)
     # As no serialiser of ours would write it.
@@ -117,6 +120,32 @@ async def test_nothing_is_lost_of_a_plain_call(upstream: Upstream, name: str) ->
     sent = json.loads(upstream.raw[0])
     assert list(differences(body["request"], sent)) == [".model"]
     assert sent["model"] == "their/own-Name"
+
+
+@pytest.mark.parametrize("name", GATHERED)
+async def test_nothing_is_lost_of_an_answer_that_is_put_together(
+    upstream: Upstream, name: str
+) -> None:
+    body = recorded(name)
+    upstream.behaviour, _ = streaming(body, with_usage(body))
+    got = json.loads(await passed(upstream, body, body["request"]))
+    assert list(differences(body["answer"], got)) == []
+    sent = json.loads(upstream.raw[0])
+    added = {".model", ".stream", ".stream_options"}
+    assert set(differences(body["request"], sent)) == added
+
+
+def test_each_vendor_has_its_bodies() -> None:
+    found = {(recorded(name)["kind"], recorded(name)["path"]) for name in CORPUS}
+    assert found >= {
+        ("openai", CHAT),
+        ("openai", "/v1/responses"),
+        ("openai", "/v1/embeddings"),
+        ("compatible", CHAT),
+        ("compatible", "/v1/embeddings"),
+        ("anthropic", "/v1/messages"),
+        ("parallax", CHAT),
+    }
 
 
 @pytest.mark.parametrize("name", STREAMED)
