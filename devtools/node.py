@@ -55,7 +55,9 @@ def install(packages: NodePackages) -> bool:
     packages.path.mkdir(parents=True, exist_ok=True)
     for name in MANIFESTS:
         shutil.copyfile(packages.source / name, packages.path / name)
-    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    # Where there is no network, that is known soon.
+    soon = ["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    quiet = [*soon, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     if subprocess.call([npm, "ci", *quiet], cwd=packages.path, env=inside()) != 0:
         raise SetupFailed(f"npm could not install {packages.what}")
     shutil.copyfile(packages.source / "package-lock.json", packages.stamp)
