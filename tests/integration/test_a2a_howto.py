@@ -1,4 +1,4 @@
-"""The programs of docs/how-to/connect-an-agent.md, run as they are printed."""
+"""The programs of the pages about agents, run as they are printed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
+from agentcore.a2a_protocol.models.agent import Move
 from agentcore.kit.db import Database
-from tests.fakes.a2a import a2a, app_of, served
+from tests.fakes.a2a import a2a, app_of, principal, served
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-an-agent.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 
 
 @pytest.fixture(scope="module")
 def page() -> SimpleNamespace:
-    """All names that the page's Python blocks define."""
+    """All names that the pages' Python blocks define."""
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, str(PAGE), "exec"), names)
+    for name in ("connect-an-agent.md", "keep-a-registry-of-agents.md"):
+        path = PAGES / name
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(compile(block, str(path), "exec"), names)
     return SimpleNamespace(**names)
 
 
@@ -68,3 +72,23 @@ async def test_the_agent(database: Database, page: SimpleNamespace) -> None:
     assert "what shall I shout?" in str(asked["status"])
     assert "HEAR ME" in str(told["status"])
     assert "'letters': 7" in str(told["artifacts"])
+
+
+async def test_an_agent_that_says_that_it_is_alive(
+    database: Database, page: SimpleNamespace
+) -> None:
+    worked = 0
+    async with a2a(database) as runtime, served(app_of(runtime)) as url:
+
+        async def work() -> None:
+            nonlocal worked
+            worked += 1
+            await runtime.agents.move("poet", (Move.DRAIN, Move.SUSPEND)[worked - 1], principal())
+            if worked == 1:
+                await runtime.agents.move("poet", Move.RESUME, principal())
+
+        serving = page.serve_until_retired(url, "token", {"name": "poet"}, work, pause=0.001)
+        assert await serving == "suspended"
+        found = await runtime.agents.get("poet", principal())
+    assert worked == 2
+    assert found.last_seen > found.created_at

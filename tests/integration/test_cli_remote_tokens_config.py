@@ -60,7 +60,7 @@ def test_a_key_is_made_listed_and_revoked(deployment: Deployment) -> None:
     [
         (("models",), "playbook-7b"),
         (("costs",), "spent $"),
-        (("agents",), "agent_id"),
+        (("agents", "discover"), "playbook-agent"),
     ],
 )
 def test_remote_commands_ask_the_service(

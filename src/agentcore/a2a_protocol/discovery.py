@@ -15,12 +15,12 @@ from agentcore.a2a_protocol.models.agent import AgentRecord
 
 WORD = re.compile(r"\w+")
 # An agent that can do what is asked beats one whose description only speaks of it.
-CAPABILITY, SKILL, TAG, IN_NAME, IN_TEXT = 10, 10, 10, 3, 1
+CAPABILITY, IN_NAME, IN_TEXT = 10, 3, 1
 # The first letter of a term says of what kind it is.
 ABLE, SKILLED, TAGGED, NAMED, SAID = "c", "s", "t", "n", "w"
 # What is longer fits into no index, and nobody asks for it.
 LONGEST_TERM = 255
-MOST_WORDS, MOST_ASKED = 1000, 64
+MOST_WORDS, MOST_ASKED = 1000, 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,8 @@ def demands(wish: Wish) -> list[Demand]:
     words = sorted(islice(_words(wish.text), MOST_ASKED))
     asked = [
         {ABLE + name: CAPABILITY for name in _folded(wish.capabilities)},
-        {SKILLED + name: SKILL for name in _folded(wish.skills)},
-        {TAGGED + name: TAG for name in _folded(wish.tags)},
+        {SKILLED + name: CAPABILITY for name in _folded(wish.skills)},
+        {TAGGED + name: CAPABILITY for name in _folded(wish.tags)},
         {NAMED + word: IN_NAME for word in words} | {SAID + word: IN_TEXT for word in words},
     ]
     return [Demand(weights) for weights in asked if weights]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentcore.kit.errors import InvalidInput, Unavailable
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
 
 if TYPE_CHECKING:
     import httpx2
 
 TIMEOUT = 30.0
+PAGE = 200
 
 
 class ServiceClient:
@@ -27,6 +29,20 @@ class ServiceClient:
 
     def post(self, path: str, body: JsonObject) -> JsonObject:
         return self._request("POST", path, body=body)
+
+    def pages(self, path: str, limit: int, *, key: str = "items", most: int = PAGE) -> JsonObject:
+        """``limit`` items of a list, however many pages that takes, under ``key``.
+
+        ``next_cursor`` where there are more; ``most`` is the largest page that may be asked for.
+        """
+
+        def page(size: int, cursor: str | None) -> JsonObject:
+            asked: dict[str, str | int] = {"limit": size}
+            if cursor is not None:
+                asked["cursor"] = cursor
+            return self.get(path, **asked)
+
+        return gathered(page, limit, key=key, most=most)
 
     def delete(self, path: str) -> JsonObject:
         return self._request("DELETE", path)
@@ -84,6 +100,25 @@ def connect(
     # Commands end without closing their client: no connection may outlive its request.
     headers = {"authorization": f"Bearer {bearer}", "connection": "close"}
     return ServiceClient(httpx2.Client(headers=headers, timeout=seconds), address.rstrip("/"))
+
+
+def gathered(
+    page: Callable[[int, str | None], JsonObject], limit: int, *, key: str, most: int
+) -> JsonObject:
+    """``limit`` items under ``key``, from as many pages as that takes; ``next_cursor`` at the end.
+
+    ``page`` asks for so many items behind a cursor.
+    """
+    items: list[JsonValue] = []
+    cursor: JsonValue = None
+    while len(items) < limit:
+        found = page(min(most, limit - len(items)), None if cursor is None else str(cursor))
+        more = objects_of(found.get(key))
+        items += more
+        cursor = found.get("next_cursor")
+        if cursor is None or not more:
+            break
+    return {key: items, "next_cursor": cursor}
 
 
 def refusal(detail: str, told: JsonObject) -> InvalidInput:

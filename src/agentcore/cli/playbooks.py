@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from agentcore.cli.config import ConfigFile
 from agentcore.cli.foreign import shown
-from agentcore.cli.options import AsJson, Token, Url
-from agentcore.cli.tables import cell_text, show_table
+from agentcore.cli.options import AsJson, Token, Url, segment
+from agentcore.cli.tables import cell_text, echo_json, show_table
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
-
-if TYPE_CHECKING:
-    from agentcore.cli.client import ServiceClient
 
 app = typer.Typer(help="Context playbooks and their evolution.", no_args_is_help=True)
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many, from the newest on.")]
 CHANGED = ("what", "change", "before", "after")
 WINS_AT = 20
-PAGE = 200
 LONGEST_LINE = 300
 
 
@@ -43,7 +38,7 @@ def show_playbook(
     path = f"{_of(agent_id)}/render"
     rendered = connect(url, token, config).get(path, task=task, budget=budget)
     if as_json:
-        _echo_json(rendered)
+        echo_json(rendered)
         return
     text = str(rendered.get("text") or "")
     typer.echo(shown(text, len(text)) if text else "the playbook is empty")
@@ -65,7 +60,7 @@ def evolve_playbook(
         "/internal/context/evolution/trigger", {"agent_id": agent_id, "force": force}
     )
     if as_json:
-        _echo_json(answer)
+        echo_json(answer)
         return
     typer.echo(
         f"enqueued at position {answer.get('position')}; `ace status` tells what became of it"
@@ -83,10 +78,10 @@ def evolution_status(
     """Show how far an agent's evolution is."""
     from agentcore.cli.client import connect
 
-    path = f"/internal/context/evolution/status/{_segment(agent_id)}"
+    path = f"/internal/context/evolution/status/{segment(agent_id)}"
     found = connect(url, token, config).get(path)
     if as_json:
-        _echo_json(found)
+        echo_json(found)
         return
     for name, value in found.items():
         typer.echo(f"{name}: {'never' if value is None else shown(cell_text(value))}")
@@ -104,9 +99,9 @@ def history(
     """List the versions of a playbook, newest first."""
     from agentcore.cli.client import connect
 
-    found = _paged(connect(url, token, config), f"{_of(agent_id)}/history", limit)
+    found = connect(url, token, config).pages(f"{_of(agent_id)}/history", limit)
     if as_json:
-        _echo_json(found)
+        echo_json(found)
         return
     for one in _items(found):
         head = (f"{one.get('result_version'):>6}", one.get("kind"), one.get("generated_at"))
@@ -126,9 +121,9 @@ def deltas(
     """List what was proposed, and what was decided about it."""
     from agentcore.cli.client import connect
 
-    found = _paged(connect(url, token, config), f"{_of(agent_id)}/deltas", limit)
+    found = connect(url, token, config).pages(f"{_of(agent_id)}/deltas", limit)
     if as_json:
-        _echo_json(found)
+        echo_json(found)
         return
     for one in _items(found):
         became = f"version {one.get('result_version')}" if one.get("applied") else "not applied"
@@ -156,7 +151,7 @@ def diff(
     bounds = {"from": before} if after is None else {"from": before, "to": after}
     found = connect(url, token, config).get(f"{_of(agent_id)}/diff", **bounds)
     if as_json:
-        _echo_json(found)
+        echo_json(found)
         return
     rows = [*_changed(found)]
     typer.echo(f"from version {found.get('from_version')} to {found.get('to_version')}")
@@ -180,7 +175,7 @@ def rollback(
 
     done = connect(url, token, config).post(f"{_of(agent_id)}/rollback", {"version": version})
     if as_json:
-        _echo_json(done)
+        echo_json(done)
         return
     typer.echo(f"version {done.get('version')} has the content of version {version}")
 
@@ -206,9 +201,9 @@ def experiment(
         service.post(path, {"delta_id": start})
     if stop:
         service.post(f"{path}/{quote(stop, safe='')}/stop", {})
-    found = _paged(service, path, limit)
+    found = service.pages(path, limit)
     if as_json:
-        _echo_json(found)
+        echo_json(found)
         return
     for one in _items(found):
         for line in _tried(one):
@@ -224,39 +219,7 @@ def experiment(
 
 
 def _of(agent_id: str) -> str:
-    return f"/internal/context/playbooks/{_segment(agent_id)}"
-
-
-def _segment(agent_id: str) -> str:
-    """The agent's id in a path; what the service cannot be asked for is refused here."""
-    if not agent_id or "/" in agent_id or agent_id in {".", ".."}:
-        raise InvalidInput(
-            f"no agent with a playbook is called {agent_id!r}: it could not stand in a URL",
-            hint="`agentcore agents` lists registered agents",
-        )
-    return quote(agent_id, safe="")
-
-
-def _paged(service: ServiceClient, path: str, limit: int) -> JsonObject:
-    """``limit`` items, however many pages that takes; ``next_cursor`` where there are more."""
-    items: list[JsonValue] = []
-    cursor: JsonValue = None
-    while len(items) < limit:
-        asked: dict[str, str | int] = {"limit": min(PAGE, limit - len(items))}
-        if cursor is not None:
-            asked["cursor"] = str(cursor)
-        page = service.get(path, **asked)
-        found = objects_of(page.get("items"))
-        items += found
-        cursor = page.get("next_cursor")
-        if cursor is None or not found:
-            break
-    return {"items": items, "next_cursor": cursor}
-
-
-def _echo_json(answer: JsonObject) -> None:
-    # Escaped: what foreign texts hold may steer a terminal.
-    typer.echo(json.dumps(answer, indent=2))
+    return f"/internal/context/playbooks/{segment(agent_id)}"
 
 
 def _echo_entry(head: str, entry: JsonObject) -> None:

@@ -1,8 +1,11 @@
-"""Answers of the service as tables."""
+"""Answers of the service as tables, or as JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+
+import typer
 
 from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
@@ -30,3 +33,8 @@ def cell_text(value: JsonValue) -> str:
     if isinstance(value, list):
         return ", ".join(cell_text(item) for item in value)
     return "" if value is None else str(value)
+
+
+def echo_json(answer: JsonObject) -> None:
+    # Escaped: what foreign texts hold may steer a terminal.
+    typer.echo(json.dumps(answer, indent=2))

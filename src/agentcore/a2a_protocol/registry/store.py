@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import (
-    Integer,
     Subquery,
     Text,
     and_,
     any_,
     bindparam,
     case,
+    collate,
     delete,
     exists,
     func,
@@ -26,7 +26,18 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
-from agentcore.a2a_protocol.discovery import Demand, Match, Wish, demands, terms
+from agentcore.a2a_protocol.discovery import (
+    CAPABILITY,
+    IN_NAME,
+    IN_TEXT,
+    NAMED,
+    SAID,
+    Demand,
+    Match,
+    Wish,
+    demands,
+    terms,
+)
 from agentcore.a2a_protocol.models.agent import (
     AgentHealth,
     AgentRecord,
@@ -47,6 +58,8 @@ from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database
 
 BACKFILL = 200
+# So many terms are faster looked for one by one.
+FEW = 24
 
 
 class RegistryStore:
@@ -69,13 +82,13 @@ class RegistryStore:
         that are known not to answer.
         """
         found = _fitting(tenant, wish, now, usable=usable)
-        query = select(found)
+        query, by_id = select(found), collate(found.c.agent_id, "C")
         if after is not None:
-            query = query.where(tuple_(-found.c.score, found.c.agent_id) > after)
-        page = query.order_by(found.c.score.desc(), found.c.agent_id).limit(limit).subquery()
+            query = query.where(tuple_(-found.c.score, by_id) > after)
+        page = query.order_by(found.c.score.desc(), by_id).limit(limit).subquery()
         # Cards are read for the page alone.
         whole = select(*WHOLE, page.c.score).join(page, page.c.agent_id == agents.c.agent_id)
-        rows = await self._database.rows(whole.order_by(page.c.score.desc(), page.c.agent_id))
+        rows = await self._database.rows(whole.order_by(page.c.score.desc(), BY_ID))
         return [Match(agent_of(row).at(now), row["score"]) for row in rows]
 
     async def statuses(self, agent_ids: Collection[str]) -> Mapping[str, AgentStatus]:
@@ -194,7 +207,7 @@ class RegistryStore:
 def _fitting(tenant: str, wish: Wish, now: datetime, *, usable: bool) -> Subquery:
     """The ids of agents that fit, with their scores."""
     asked = demands(wish)
-    query = select(BY_ID.label("agent_id"), _score(asked).label("score")).where(
+    query = select(agents.c.agent_id, _score(asked).label("score")).where(
         agents.c.tenant == tenant,
         agents.c.status == AgentStatus.ACTIVE.value,
         agents.c.handler.is_(None),
@@ -213,18 +226,15 @@ def _fitting(tenant: str, wish: Wish, now: datetime, *, usable: bool) -> Subquer
 def _score(asked: Sequence[Demand]) -> ColumnElement[int]:
     """What the terms that an agent has add up to."""
     weights = {term: weight for demand in asked for term, weight in demand.weights.items()}
-    if not weights:
-        return literal(0)
-    given = (
-        func.unnest(
-            bindparam(None, list(weights), type_=ARRAY(Text)),
-            bindparam(None, list(weights.values()), type_=ARRAY(Integer)),
-        )
-        .table_valued("term", "weight", name="wanted")
-        .render_derived()
-    )
-    total = select(func.sum(given.c.weight)).where(given.c.term == any_(agents.c.terms))
-    return total.correlate(agents).scalar_subquery()
+    if len(weights) <= FEW:
+        has = [(literal(term, Text) == any_(agents.c.terms), w) for term, w in weights.items()]
+        return sum((case((each, w), else_=0) for each, w in has), start=literal(0))
+    # PostgreSQL looks each term of the agent up in a hash table of those that are wanted.
+    offered = func.unnest(agents.c.terms).table_valued("term", name="offered").render_derived()
+    kind = func.left(offered.c.term, 1)
+    weight = case((kind == NAMED, IN_NAME), (kind == SAID, IN_TEXT), else_=CAPABILITY)
+    wanted = offered.c.term == any_(bindparam(None, list(weights), type_=ARRAY(Text)))
+    return select(func.sum(weight)).where(wanted).correlate(agents).scalar_subquery()
 
 
 def _number(happening: Happening) -> int:
