@@ -39,7 +39,7 @@ from agentcore.a2a_protocol.tasks.snapshot import (
     status_event,
     timestamp,
 )
-from agentcore.a2a_protocol.tasks.store import StoredTask
+from agentcore.a2a_protocol.tasks.store import StoredTask, TaskPage
 from agentcore.a2a_protocol.tasks.turns import Turn, Turns, Verdict
 from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change, Row
 from agentcore.kit import jsonvalue
@@ -170,7 +170,7 @@ class TaskManager:
     async def find(self, owner: Owner, task_id: str, agent: str = "") -> StoredTask:
         return await self._owned(owner, task_id, agent)
 
-    async def page(self, owner: Owner, wanted: TaskFilter) -> tuple[list[StoredTask], int]:
+    async def page(self, owner: Owner, wanted: TaskFilter) -> TaskPage:
         return await self._store.page(owner, wanted)
 
     async def cancel(self, owner: Owner, task_id: str, agent: str = "") -> JsonObject:

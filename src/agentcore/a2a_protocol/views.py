@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from agentcore.a2a_protocol import cursors
@@ -47,17 +46,16 @@ async def paged(
     manager: TaskManager, owner: Owner, wanted: TaskFilter
 ) -> tuple[list[JsonValue], int, str]:
     """The tasks of a page, how many there are in all, and the token of the next page."""
-    found, total = await manager.page(owner, replace(wanted, limit=wanted.limit + 1))
-    page = found[: wanted.limit]
+    page = await manager.page(owner, wanted)
     token = ""
-    if len(found) > wanted.limit:
-        last = page[-1].record
+    if page.more:
+        last = page.tasks[-1].record
         token = cursors.encode_position(last.updated_at, last.task_id)
     tasks: list[JsonValue] = [
         stored.snapshot.rendered(history=wanted.history, artifacts=wanted.artifacts)
-        for stored in page
+        for stored in page.tasks
     ]
-    return tasks, total, token
+    return tasks, page.total, token
 
 
 def listing(request: JsonObject, agent: str) -> TaskFilter:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Select, text
@@ -9,7 +9,13 @@ from sqlalchemy.dialects import postgresql
 
 from agentcore.a2a_protocol.models.task import Owner, TaskFilter, TaskRecord, TaskState
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
-from agentcore.a2a_protocol.tasks.store import VersionedTaskStore, ended_logged, rested
+from agentcore.a2a_protocol.tasks.store import (
+    PAGE_BYTES,
+    TaskPage,
+    VersionedTaskStore,
+    ended_logged,
+    rested,
+)
 from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change, Row
 from agentcore.kit.db import Database
 from tests.fakes.a2a_tasks import ALICE, BOB, EVE, NOW, WORKER, begin, record
@@ -55,7 +61,7 @@ async def test_a_task_is_its_owners_alone(store: VersionedTaskStore, stranger: O
     await begin(store)
     assert await store.get("t1", stranger) is None
     assert await store.whole("t1", stranger) is None
-    assert await store.page(stranger, TaskFilter()) == ([], 0)
+    assert await store.page(stranger, TaskFilter()) == TaskPage([], 0, more=False)
 
 
 async def test_of_two_writers_of_one_version_the_second_changes_nothing(
@@ -109,16 +115,34 @@ async def test_pages_are_newest_first_and_do_not_overlap(store: VersionedTaskSto
     for number in range(5):
         moment = NOW + timedelta(seconds=number // 2)
         await begin(store, record(f"t{number}", created_at=moment))
-    found: list[str] = []
-    after: tuple[datetime, str] | None = None
+    assert await pages(store, TaskFilter(limit=2)) == [["t4", "t3"], ["t2", "t1"], ["t0"]]
+
+
+async def pages(store: VersionedTaskStore, asked: TaskFilter) -> list[list[str]]:
+    found: list[list[str]] = []
     while True:
-        page, total = await store.page(ALICE, TaskFilter(limit=2, after=after))
-        assert total == 5
-        if not page:
-            break
-        found += [stored.record.task_id for stored in page]
-        after = (page[-1].record.updated_at, page[-1].record.task_id)
-    assert found == ["t4", "t3", "t2", "t1", "t0"]
+        page = await store.page(ALICE, asked)
+        assert page.total == 5
+        found.append([stored.record.task_id for stored in page.tasks])
+        if not page.more:
+            return found
+        last = page.tasks[-1].record
+        asked = replace(asked, after=(last.updated_at, last.task_id))
+
+
+async def test_a_page_is_no_larger_than_one_answer_may_be(store: VersionedTaskStore) -> None:
+    text = "x" * (PAGE_BYTES * 3 // 8)
+    for number in range(5):
+        await begin(store, record(f"t{number}", created_at=NOW + timedelta(seconds=number)))
+    for number in (0, 3):
+        body = f'{{"messageId":"m","role":"ROLE_USER","parts":[{{"text":"{text}"}}]}}'.encode()
+        said = [Row(seq=seq, name=None, body=body) for seq in (2, 3)]
+        head = record(f"t{number}", version=3, created_at=NOW + timedelta(seconds=number))
+        events = [numbered(seq, status_event(head.body, TaskState.WORKING, NOW)) for seq in (2, 3)]
+        moved = replace(head, updated_at=NOW + timedelta(seconds=number))
+        assert await store.append(Change(record=moved, events=events, messages=said))
+    assert await pages(store, TaskFilter()) == [["t4", "t3", "t2", "t1"], ["t0"]]
+    assert await pages(store, TaskFilter(history=0)) == [["t4", "t3", "t2", "t1", "t0"]]
 
 
 async def test_filters(store: VersionedTaskStore) -> None:
@@ -128,7 +152,7 @@ async def test_filters(store: VersionedTaskStore) -> None:
 
     async def ids(**wanted: object) -> set[str]:
         asked = TaskFilter(**wanted)  # type: ignore[arg-type]  # named by each case
-        return {stored.record.task_id for stored in (await store.page(ALICE, asked))[0]}
+        return {stored.record.task_id for stored in (await store.page(ALICE, asked)).tasks}
 
     assert await ids(context_id="other") == {"t1"}
     assert await ids(agent_id="second") == {"t2"}
@@ -193,7 +217,7 @@ async def test_old_tasks_go_and_so_do_the_logs_of_ended_ones(store: VersionedTas
     await begin(store, record("fresh", state=TaskState.COMPLETED))
     while await store.prune(tasks_before=NOW - 8 * hour, events_before=NOW - hour):
         pass
-    kept = {stored.record.task_id for stored in (await store.page(ALICE, TaskFilter()))[0]}
+    kept = {stored.record.task_id for stored in (await store.page(ALICE, TaskFilter())).tasks}
     assert kept == {"running", "rests", "waits", "fresh"}
     logs = {name for name in (*kept, "old") if await store.events(name, 0)}
     assert logs == {"running", "waits", "fresh"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 
 from sqlalchemy import (
     BigInteger,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     and_,
     delete,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -114,6 +116,8 @@ made = Table(
 
 SWEEP = 100
 MOST_EVENTS = 500
+# Whoever asks for a hundred large tasks gets them in several pages.
+PAGE_BYTES = 8 * 1024 * 1024
 # A hosted agent has a row per tenant, any other its own.
 STANDING = text("""
 SELECT status FROM agents
@@ -128,6 +132,15 @@ SELECT status FROM agents
 class StoredTask:
     record: TaskRecord
     snapshot: TaskSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """``total`` tasks match; with ``more``, some of them come behind these."""
+
+    tasks: list[StoredTask]
+    total: int
+    more: bool
 
 
 class VersionedTaskStore:
@@ -179,18 +192,27 @@ class VersionedTaskStore:
         )
         return [_event(row) for row in await self._database.rows(query)]
 
-    async def page(self, owner: Owner, wanted: TaskFilter) -> tuple[list[StoredTask], int]:
-        """The tasks of one page, and how many match in all."""
+    async def page(self, owner: Owner, wanted: TaskFilter) -> TaskPage:
+        """The newest tasks that match, as many as one answer may hold."""
         matching = _matching(owner, wanted)
-        query = select(tasks, *_whole(wanted.history, artifacts=wanted.artifacts)).where(matching)
+        sizes = select(tasks.c.task_id, _size(wanted).label("size")).where(matching)
         if wanted.after is not None:
-            query = query.where(tuple_(tasks.c.updated_at, tasks.c.task_id) < wanted.after)
-        query = query.order_by(tasks.c.updated_at.desc(), tasks.c.task_id.desc())
+            sizes = sizes.where(tuple_(tasks.c.updated_at, tasks.c.task_id) < wanted.after)
+        newest = (tasks.c.updated_at.desc(), tasks.c.task_id.desc())
+        sizes = sizes.order_by(*newest).limit(wanted.limit + 1)
+        query = select(tasks, *_whole(wanted.history, artifacts=wanted.artifacts))
 
-        async def work(connection: AsyncConnection) -> tuple[list[StoredTask], int]:
+        async def work(connection: AsyncConnection) -> TaskPage:
             total = await connection.scalar(select(func.count()).select_from(tasks).where(matching))
-            found = await connection.execute(query.limit(wanted.limit))
-            return [_stored(row) for row in found.mappings()], int(total or 0)
+            known = (await connection.execute(sizes)).all()
+            page = known[: wanted.limit]
+            sums = accumulate(int(row.size) for row in page)
+            fitting = sum(size <= PAGE_BYTES for size in sums)
+            chosen = [row.task_id for row in page[: max(1, fitting)]]
+            mine = query.where(tasks.c.task_id.in_(chosen)).order_by(*newest)
+            found = [_stored(row) for row in (await connection.execute(mine)).mappings()]
+            more = bool(found) and len(chosen) < len(known)
+            return TaskPage(found, int(total or 0), more=more)
 
         return await self._database.run(work)
 
@@ -293,6 +315,19 @@ def _whole(history: int | None, *, artifacts: bool) -> list[ColumnElement[str]]:
     # The message of the current status is among the rows, and is no history yet.
     most = None if history is None else history + 1
     return [_list(said, most).label("history"), _list(made, None if artifacts else 0).label("made")]
+
+
+def _size(wanted: TaskFilter) -> ColumnElement[int]:
+    """The bytes of what is read of a task, at most."""
+    read = [said] if wanted.history != 0 else []
+    parts = [
+        select(func.coalesce(func.sum(func.octet_length(rows.c.body)), 0))
+        .where(rows.c.task_id == tasks.c.task_id)
+        .correlate(tasks)
+        .scalar_subquery()
+        for rows in [*read, *([made] if wanted.artifacts else [])]
+    ]
+    return sum(parts, start=literal(0))
 
 
 def _list(rows: Table, most: int | None) -> ScalarSelect[str]:
