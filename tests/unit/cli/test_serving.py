@@ -15,12 +15,13 @@ def resident():
 if sys.argv[1:]:
     return_large_memory()
 # The C library takes the size of what is freed first as what is usual.
-bytearray(1_000_000)
+bytearray(3_000_000)
+content = b"x" * 1_200_000
 before = resident()
 small, large = [], []
-for _ in range(100):
-    large.append(bytearray(b"x" * 400_000))
-    small.append(bytearray(b"x" * 60_000))
+for _ in range(34):
+    large.append(bytearray(content))
+    small.append(bytearray(content[:60_000]))
 del large
 print(resident() - before)
 """
