@@ -35,6 +35,7 @@ CALLER = Caller(principal=principal(), version="1.0")
 ROOT = Path(__file__).parents[2]
 VICTIM = """
 import asyncio, sys
+from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit.db import open_database
 from agentcore.kit.models import DatabaseConfig
 from tests.fakes.a2a import a2a
@@ -43,7 +44,7 @@ from tests.fakes.a2a import app_of, served
 async def main():
     async with (
         open_database(DatabaseConfig(), sys.argv[1]) as database,
-        a2a(database) as runtime,
+        a2a(database, config=A2AConfig.model_validate_json(*sys.argv[2:] or ["{}"])) as runtime,
         served(app_of(runtime)) as url,
     ):
         print(url, flush=True)
@@ -122,14 +123,22 @@ async def stream(
         yield response.aiter_lines()
 
 
+async def victim_of(
+    database_url: str, config: str = "{}"
+) -> tuple[asyncio.subprocess.Process, str]:
+    """A service in a process of its own, to be killed, and its address."""
+    pipe = asyncio.subprocess.PIPE
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", VICTIM, database_url, config, cwd=ROOT, stdout=pipe
+    )
+    assert victim.stdout is not None
+    return victim, (await asyncio.wait_for(victim.stdout.readline(), 40)).decode().strip()
+
+
 async def test_a_process_killed_amid_a_stream_loses_no_event(
     database: Database, database_url: str
 ) -> None:
-    victim = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", VICTIM, database_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert victim.stdout is not None
-    url = (await asyncio.wait_for(victim.stdout.readline(), 40)).decode().strip()
+    victim, url = await victim_of(database_url)
     reader = Reader()
     async with stream(url, request("SendStreamingMessage", message=message("shown"))) as lines:
         await reader.read(lines, most=40)

@@ -33,7 +33,9 @@ from agentcore.a2a_protocol.protocol import ExtendedCards, SpecMethods
 from agentcore.a2a_protocol.push.configs import PushConfigs
 from agentcore.a2a_protocol.push.sender import PushSender
 from agentcore.a2a_protocol.push.store import PushStore
+from agentcore.a2a_protocol.remote.adoption import Adoption
 from agentcore.a2a_protocol.remote.opening import Elsewhere, open_elsewhere
+from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.task_manager import TaskManager
 from agentcore.a2a_protocol.tasks.feeds import Feeds
 from agentcore.a2a_protocol.tasks.following import Followers
@@ -262,6 +264,18 @@ class TaskSide:
     upkeep: Upkeep
 
 
+def _desk(config: A2AConfig, on: Surroundings, *, reports: bool) -> Desk:
+    return Desk(
+        store=GroupedTaskStore(on.database, on.supervisor),
+        clock=on.clock,
+        supervisor=on.supervisor,
+        worker=str(on.ids.new()),
+        lease=timedelta(seconds=config.lease_seconds),
+        flush_seconds=config.flush_seconds,
+        reports=reports,
+    )
+
+
 def _task_side(
     config: A2AConfig,
     on: Surroundings,
@@ -269,15 +283,7 @@ def _task_side(
     observers: Sequence[TaskObserver],
     sender: PushSender,
 ) -> TaskSide:
-    desk = Desk(
-        store=GroupedTaskStore(on.database, on.supervisor),
-        clock=on.clock,
-        supervisor=on.supervisor,
-        worker=str(on.ids.new()),
-        lease=timedelta(seconds=config.lease_seconds),
-        flush_seconds=config.flush_seconds,
-        reports=bool(observers),
-    )
+    desk = _desk(config, on, reports=bool(observers))
     feeds = Feeds()
     reporter = Reporter(
         desk.store,
@@ -304,7 +310,16 @@ def _task_side(
         ids=on.ids,
         cancel_seconds=config.cancel_seconds,
     )
-    upkeep = Upkeep(desk, turns, reporter=reporter, signals=signals, config=config, ids=on.ids)
+    adoption = Adoption(desk, turns, intake, RemoteTaskStore(on.database), on.ids)
+    upkeep = Upkeep(
+        desk,
+        turns,
+        reporter=reporter,
+        signals=signals,
+        adopt=adoption.adopt,
+        config=config,
+        ids=on.ids,
+    )
     manager = TaskManager(
         desk,
         turns,

@@ -81,7 +81,8 @@ class RemoteAgent:
         handover = _handed_on(message, self._address, self._clock)
         peer = await self._peers.open(self._address, handover)
         bound = await self._tasks.find(task.task_id)
-        following = Following(peer, self._tasks, message, task, bound, self._clock)
+        _, holder = await self._tasks.holder(task.task_id)
+        following = Following(peer, self._tasks, message, task, bound, holder, self._clock)
         work = self._supervisor.spawn(f"follow {task.task_id}", following.follow(handover))
         try:
             await asyncio.wait({work})
@@ -117,6 +118,7 @@ class Following:
     message: InboundMessage
     task: TaskHandle
     bound: RemoteTask | None
+    holder: str | None
     clock: Clock
     last_event: str = ""
     over: bool = False
@@ -161,6 +163,10 @@ class Following:
             return
         with suppress(AgentCoreError, TimeoutError):
             async with asyncio.timeout(WITHDRAW_SECONDS):
+                state, holder = await self.tasks.holder(self.bound.task_id)
+                if state not in TERMINAL and holder != self.holder:
+                    # Another process thought this one dead, and follows it now.
+                    return
                 await self.peer.call("CancelTask", {"id": self.bound.remote_id})
                 await self.tasks.ended(self.bound.task_id)
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentcore.a2a_protocol.models.remote import RemoteTask
-from agentcore.a2a_protocol.models.task import TERMINAL, Owner
+from agentcore.a2a_protocol.models.task import RUNNING, TERMINAL, Owner
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database, metadata
 
@@ -93,6 +93,38 @@ class RemoteTaskStore:
         )
         rows = await self._database.rows(taken)
         return [(_remote(row), Owner(tenant=row["tenant"], subject=row["owner"])) for row in rows]
+
+    async def adopted(
+        self, worker: str, now: datetime, until: datetime, limit: int
+    ) -> Sequence[tuple[str, Owner]]:
+        """Tasks here whose process was lost while it followed: they are ``worker``'s now."""
+        lost = (
+            select(tasks.c.task_id)
+            .join(remote_tasks, remote_tasks.c.task_id == tasks.c.task_id)
+            .where(
+                ~remote_tasks.c.ended,
+                tasks.c.state.in_(RUNNING),
+                tasks.c.reported_at.is_(None),
+                tasks.c.lease_until < now,
+            )
+            .limit(limit)
+            .with_for_update(skip_locked=True, of=tasks)
+        )
+        taken = (
+            update(tasks)
+            .where(tasks.c.task_id.in_(lost))
+            .values(lease_owner=worker, lease_until=until)
+            .returning(tasks.c.task_id, tasks.c.tenant, tasks.c.owner)
+        )
+        rows = await self._database.rows(taken)
+        return [(row["task_id"], Owner(tenant=row["tenant"], subject=row["owner"])) for row in rows]
+
+    async def holder(self, task_id: str) -> tuple[str, str | None]:
+        """The state of the task here, and the process that works on it."""
+        row = await self._database.row(
+            select(tasks.c.state, tasks.c.lease_owner).where(tasks.c.task_id == task_id)
+        )
+        return ("", None) if row is None else (row["state"], row["lease_owner"])
 
     async def postpone(self, task_id: str, until: datetime | None) -> None:
         """Try again then; None gives it up."""

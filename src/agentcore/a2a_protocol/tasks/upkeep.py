@@ -7,6 +7,7 @@ that died stops renewing; whoever looks next fails the task.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -31,6 +32,10 @@ TOLD_SECONDS = 10.0
 log = structlog.get_logger()
 
 
+# Takes over lost tasks that can go on; their ids.
+Adopt = Callable[[], Awaitable[Sequence[str]]]
+
+
 class Upkeep:
     def __init__(
         self,
@@ -39,10 +44,12 @@ class Upkeep:
         *,
         reporter: Reporter,
         signals: Signals,
+        adopt: Adopt,
         config: A2AConfig,
         ids: Ids,
     ) -> None:
         self._desk = desk
+        self._adopt = adopt
         self._store = desk.store
         self._clock = desk.clock
         self._turns = turns
@@ -76,7 +83,10 @@ class Upkeep:
     async def tend(self) -> None:
         await self._renew()
         if self._clock.monotonic() >= self._lenient_until:
-            for task_id in await self._store.lost(self._clock.now(), self._lost):
+            # Before the rest is failed: their work goes on elsewhere, and can be followed again.
+            adopted = await self._adopt()
+            lost = await self._store.lost(self._clock.now(), self._lost)
+            for task_id in (*adopted, *lost):
                 self._signals.announce(task_id)
         await self._reporter.tell_unreported()
 
