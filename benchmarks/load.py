@@ -16,6 +16,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,8 @@ class Job:
     path: str
     body: str
     headers: dict[str, str] = field(default_factory=dict)
+    # ``{n}`` in the path is the number of the connection.
+    method: str = "POST"
     mode: Literal["closed", "open", "stream"] = "closed"
     connections: int = 1
     seconds: float = 1.0
@@ -110,12 +113,13 @@ class StreamClient(Client):
 async def run(job: Job) -> Outcome:
     # Without it Portkey reads nothing of the body, and does much less.
     headers = {"Content-Type": "application/json", **job.headers}
-    raw = request("POST", job.path, f"127.0.0.1:{job.port}", job.body.encode(), headers)
     loop = asyncio.get_running_loop()
     kind = StreamClient if job.mode == "stream" else Client
     clients = []
-    for _ in range(job.connections):
-        _, client = await loop.create_connection(lambda: kind(raw), "127.0.0.1", job.port)
+    for number in range(job.connections):
+        path = job.path.replace("{n}", str(number))
+        raw = request(job.method, path, f"127.0.0.1:{job.port}", job.body.encode(), headers)
+        _, client = await loop.create_connection(partial(kind, raw), "127.0.0.1", job.port)
         clients.append(client)
     began = time.perf_counter()
     end = began + job.seconds

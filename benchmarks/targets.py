@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
 
@@ -97,18 +98,23 @@ def agentcore(upstream: int) -> Iterator[Running]:
 
 @contextmanager
 def served(
-    providers: Sequence[Mapping[str, object]], *, core: int | None = None
+    providers: Sequence[Mapping[str, object]],
+    *,
+    core: int | None = None,
+    scope: str = "llm",
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Running]:
-    """``agentcore serve`` with these providers, on ``core`` or on any."""
+    """``agentcore serve`` with these providers, on ``core`` or on any; the key has ``scope``."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="acb-") as home:
         env = {
             "AGENTCORE_HOME": home,
             "AGENTCORE_LLM_GATEWAY__PROVIDERS": json.dumps(providers),
+            **settings,
         }
         command = [sys.executable, "-m", "agentcore", "serve", "--port", str(port)]
         # Before it: who has just made the database is larger by what that takes.
-        key = access(env, "llm")
+        key = access(env, scope)
         with running(command, port, core=core, env=env) as process:
             ready(f"http://127.0.0.1:{port}/health/ready")
             yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})

@@ -24,6 +24,7 @@ from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
+from agentcore.ace.pacing import Pace
 from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
@@ -33,6 +34,7 @@ from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.trial_worker import TrialWorker
 from agentcore.kit.cache import Cache
+from agentcore.kit.clock import Clock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, InvalidInput, problem
 from agentcore.kit.ids import Ids
@@ -62,6 +64,8 @@ class ContextWorld:
     model: ScriptedModel = field(default_factory=ScriptedModel)
     listeners: list[LifecycleListener] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    # By which evolution is paced; where it stands still, never.
+    time: Clock = field(default_factory=ManualClock)
 
     def __post_init__(self) -> None:
         ids, config, clock = Ids(self.clock), self.config, self.clock
@@ -104,12 +108,14 @@ class ContextWorld:
             ids=ids,
             metrics=self.metrics,
         )
+        self.pace = Pace(self.time)
         self.worker = EvolutionWorker(
             config,
             self.queue,
             self.evolution,
             supervisor=self.supervisor,
             clock=clock,
+            pace=self.pace,
         )
 
     def _build_trials(self, ids: Ids) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agentcore.ace.content import Draft
 from agentcore.ace.ops import replay
 from benchmarks import ace
+from benchmarks.measured import Measured
 
 
 def test_the_measured_log_leads_where_it_says() -> None:
@@ -28,6 +29,6 @@ async def test_a_scenario_says_how_much_it_measured() -> None:
 
 
 def test_a_report_says_which_goals_are_kept() -> None:
-    assert str(ace.Measured("a", 0.5, "ms", 1)).endswith("0.500 ms, goal 1: kept")
-    assert str(ace.Measured("a", 1.5, "ms", 1)).endswith("goal 1: MISSED")
-    assert str(ace.Measured("a", 1.5, "ms")).endswith("1.500 ms")
+    assert str(Measured("a", 0.5, "ms", 1)).endswith("0.500 ms, goal 1: kept")
+    assert str(Measured("a", 1.5, "ms", 1)).endswith("goal 1: MISSED")
+    assert str(Measured("a", 1.5, "ms")).endswith("1.500 ms")

@@ -191,8 +191,7 @@ class Evolution:
     async def _claim(self, unit: Unit, agent_id: str) -> Claim | None:
         if not await unit.status.try_claim(agent_id):
             return None
-        await unit.status.lock(agent_id)
-        status = await unit.status.get(agent_id)
+        status = await unit.status.get(agent_id, lock=True)
         playbook = await unit.playbooks.of(agent_id, lock=True)
         if playbook is None:
             playbook = await self._found(unit, agent_id)
@@ -202,13 +201,13 @@ class Evolution:
             return None
         traces = await unit.traces.since(agent_id, status.last_evolution, limit=MOST_TRACES)
         if len(traces) < (1 if mark.force else self._config.ace_min_traces_for_evolution):
-            await unit.playbooks.annotate(playbook, **{MARK: {}})
-            await unit.status.write(status.model_copy(update={"status": "idle"}))
+            idle = status.model_copy(update={"status": "idle"})
+            await unit.status.write_beside(idle, playbook, **{MARK: {}})
             return None
         token = str(self._ids.new())
         taken = mark.model_copy(update={"claim": token, "claimed_at": now})
-        await unit.playbooks.annotate(playbook, **{MARK: taken.as_json()})
-        await unit.status.write(status.model_copy(update={"status": "processing"}))
+        processing = status.model_copy(update={"status": "processing"})
+        await unit.status.write_beside(processing, playbook, **{MARK: taken.as_json()})
         return Claim(token=token, playbook=playbook, traces=tuple(traces))
 
     async def _found(self, unit: Unit, agent_id: str) -> ContextPlaybook:
@@ -234,7 +233,7 @@ class Evolution:
         generation: Generation,
     ) -> Evolved:
         agent_id = claim.playbook.agent_id
-        await unit.status.lock(agent_id)
+        status = await unit.status.get(agent_id, lock=True)
         current = await unit.playbooks.of(agent_id, lock=True)
         if current is None or EvolutionMark.of(current).claim != claim.token:
             raise EvolutionClaimLost(agent_id)
@@ -244,24 +243,21 @@ class Evolution:
         after, entries = self.settle(
             current, claim.traces, texts, proposals, generation, calibration=calibration, line=line
         )
-        for entry in entries:
-            await unit.deltas.insert(entry)
-        if after.version != current.version:
-            await unit.playbooks.advance(after, expected=current.version)
+        await unit.deltas.insert_all(entries)
+        notes: JsonObject = {MARK: _asked_meanwhile(current).as_json()}
+        if is_private(claim.playbook, claim.traces):
+            notes |= MARKED
+        if after.version == current.version:
+            await unit.playbooks.annotate(current, **notes)
+        else:
+            await unit.playbooks.advance(after, expected=current.version, **notes)
             await unit.deltas.keep_snapshot(current, after)
         after = await self._gate.start_next(unit, after)
-        await unit.playbooks.annotate(after, **{MARK: _asked_meanwhile(current).as_json()})
-        if is_private(claim.playbook, claim.traces):
-            await unit.playbooks.annotate(after, **MARKED)
         applied = sum(entry.delta.applied for entry in entries if entry.kind == "delta")
-        status = await unit.status.get(agent_id)
-        seen = claim.traces[-1].captured_at
-        left = await unit.traces.count_since(agent_id, seen)
-        await unit.status.write(
+        left = await unit.status.write_counted(
             EvolutionStatus(
                 agent_id=agent_id,
-                last_evolution=seen,
-                pending_traces=left,
+                last_evolution=claim.traces[-1].captured_at,
                 deltas_generated=status.deltas_generated + len(generation.deltas),
                 deltas_applied=status.deltas_applied + applied,
                 status="idle",
@@ -358,7 +354,7 @@ class Evolution:
         agent_id = claim.playbook.agent_id
 
         async def work(unit: Unit) -> None:
-            await unit.status.lock(agent_id)
+            status = await unit.status.get(agent_id, lock=True)
             current = await unit.playbooks.of(agent_id, lock=True)
             if current is None or (mark := EvolutionMark.of(current)).claim != claim.token:
                 return
@@ -367,9 +363,8 @@ class Evolution:
             )
             if error is not None:
                 left = left.failed(error, self._clock.now(), self._rest)
-            await unit.playbooks.annotate(current, **{MARK: left.as_json()})
-            status = await unit.status.get(agent_id)
-            await unit.status.write(status.model_copy(update={"status": state}))
+            given_back = status.model_copy(update={"status": state})
+            await unit.status.write_beside(given_back, current, **{MARK: left.as_json()})
 
         await self._store.run(work)
 

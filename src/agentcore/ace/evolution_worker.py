@@ -18,6 +18,7 @@ from agentcore.ace.errors import (
 from agentcore.ace.evolution import Evolution, Evolved
 from agentcore.ace.evolution_queue import EvolutionQueue
 from agentcore.ace.models import ACEConfig
+from agentcore.ace.pacing import Pace
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
 from agentcore.kit.resilience import CircuitOpen, retry
@@ -48,7 +49,9 @@ class EvolutionWorker:
         *,
         supervisor: Supervisor,
         clock: Clock,
+        pace: Pace,
     ) -> None:
+        self._pace = pace
         self._config = config
         self._queue = queue
         self._evolution = evolution
@@ -69,6 +72,7 @@ class EvolutionWorker:
         if TASK not in self._supervisor.health():
             return
         self._stopping = True
+        self._pace.hurry()
         self._queue.wake()
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -143,7 +147,8 @@ class EvolutionWorker:
 
     async def _evolved(self, agent_id: str) -> Evolved | None:
         try:
-            return await self._evolution.evolve(agent_id)
+            await self._pace.turn()
+            return await self._pace.counted(self._evolution.evolve(agent_id))
         except AgentCoreError as error:
             if error.retryable and not isinstance(error, NOT_AT_ONCE):
                 raise EvolutionDisturbed(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from agentcore.kit.jsonvalue import JsonValue
 
@@ -72,6 +73,7 @@ def masked(name: str, value: JsonValue) -> JsonValue:
     return "[secret]"
 
 
+@lru_cache(maxsize=8192)
 def scrubbed(text: str) -> str:
     """``text`` with every secret and personal datum replaced by its kind."""
     for kind, pattern in _PATTERNS.items():

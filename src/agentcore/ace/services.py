@@ -17,6 +17,7 @@ from agentcore.ace.gate import Admission, Gate
 from agentcore.ace.ledger import PlaybookLedger
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig
+from agentcore.ace.pacing import Pace
 from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
@@ -95,7 +96,9 @@ def context_services(
         store=store,
         agents=agents,
         manager=manager,
-        worker=EvolutionWorker(config, queue, evolution, supervisor=supervisor, clock=clock),
+        worker=EvolutionWorker(
+            config, queue, evolution, supervisor=supervisor, clock=clock, pace=Pace(clock)
+        ),
         experiments=Experiments(store, cache, agents, gate, paired, wake=trials.wake),
         trials=trials,
     )

@@ -84,9 +84,8 @@ class MonthlyBudget:
         settled = replace(booking, delta=said, provenance=provenance, gate=outcome)
 
         async def work(unit: Unit) -> None:
-            await unit.deltas.replace(settled)
+            await unit.deltas.settle(settled, agent_id, cost)
             await unit.bookings.settle(booking.delta.delta_id, cost)
-            await unit.status.add_cost(agent_id, cost)
 
         await self._store.run(work)
 

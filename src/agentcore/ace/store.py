@@ -5,7 +5,7 @@ All repositories of a unit share one transaction: :meth:`ContextStore.run`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,18 +18,16 @@ from sqlalchemy import (
     DateTime,
     Executable,
     Integer,
-    RowMapping,
     Text,
     cast,
     delete,
     func,
+    insert,
     or_,
     select,
-    text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,7 +44,17 @@ from agentcore.ace.journal import (
     snapshots_for,
     starts_at,
 )
-from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus, ExecutionTrace
+from agentcore.ace.models import ContextPlaybook, EvolutionStatus, ExecutionTrace
+from agentcore.ace.tables.rows.store import (
+    annotated,
+    delta_row,
+    entry_of,
+    noted,
+    playbook_of,
+    rewritten,
+    status_written,
+    traces_of,
+)
 from agentcore.ace.tables.store import (
     context_deltas,
     context_playbooks,
@@ -86,29 +94,30 @@ class PlaybookRepository:
             done = await self._connection.execute(fresh.returning(_playbooks.playbook_id))
         return done.first() is not None
 
-    async def advance(self, playbook: ContextPlaybook, *, expected: int) -> bool:
-        """Write content and version; False when the row is no longer at version ``expected``."""
+    async def advance(
+        self, playbook: ContextPlaybook, *, expected: int, **notes: JsonValue
+    ) -> bool:
+        """Write content and version, and ``notes`` as :meth:`annotate` does.
+
+        False when the row is no longer at version ``expected``.
+        """
         done = await self._connection.execute(
             update(context_playbooks)
             .where(
                 _playbooks.playbook_id == UUID(playbook.playbook_id), _playbooks.version == expected
             )
             .values(
-                content=playbook.content, version=playbook.version, updated_at=playbook.updated_at
+                content=playbook.content,
+                version=playbook.version,
+                updated_at=playbook.updated_at,
+                **({"metadata": noted(notes)} if notes else {}),
             )
         )
         return done.rowcount == 1
 
     async def annotate(self, playbook: ContextPlaybook, **notes: JsonValue) -> None:
         """Set members of the metadata; hold the row's lock when they depend on what was there."""
-        merged = func.coalesce(_playbooks.metadata, text("'{}'::jsonb")).op("||")(
-            cast(notes, JSONB)
-        )
-        await self._connection.execute(
-            update(context_playbooks)
-            .where(_playbooks.playbook_id == UUID(playbook.playbook_id))
-            .values(metadata=merged)
-        )
+        await self._connection.execute(annotated(playbook, notes))
 
     async def in_trial(self, *, stale: datetime, now: datetime, limit: int) -> list[str]:
         """Agents with something to try in their environment, longest waiting first.
@@ -133,7 +142,7 @@ class PlaybookRepository:
 
     async def _one(self, query: Executable) -> ContextPlaybook | None:
         row = (await self._connection.execute(query)).mappings().first()
-        return None if row is None else _playbook(row)
+        return None if row is None else playbook_of(row)
 
 
 class DeltaRepository:
@@ -146,38 +155,35 @@ class DeltaRepository:
         Raises:
             PlaybookDeleted: the playbook is gone.
         """
-        delta = entry.delta
-        values = {
-            **delta.model_dump(exclude={"changes"}),
-            "delta_id": UUID(delta.delta_id),
-            "playbook_id": UUID(delta.playbook_id),
-            "changes": entry.as_changes(),
-        }
-        fresh = upsert(context_deltas).values(values).on_conflict_do_nothing()
+        fresh = upsert(context_deltas).values(delta_row(entry)).on_conflict_do_nothing()
         try:
             done = await self._connection.execute(fresh.returning(_deltas.delta_id))
         except IntegrityError as exc:
-            raise PlaybookDeleted(delta.playbook_id) from exc
+            raise PlaybookDeleted(entry.delta.playbook_id) from exc
         return done.first() is not None
+
+    async def insert_all(self, entries: Sequence[Entry]) -> None:
+        """Entries with ids that nobody else can have taken."""
+        if entries:
+            await self._connection.execute(
+                insert(context_deltas).values([delta_row(entry) for entry in entries])
+            )
 
     async def get(self, delta_id: str) -> Entry | None:
         query = select(context_deltas).where(_deltas.delta_id == UUID(delta_id))
         row = (await self._connection.execute(query)).mappings().first()
-        return None if row is None else _entry(row)
+        return None if row is None else entry_of(row)
 
     async def replace(self, entry: Entry) -> None:
         """Rewrite a row of this id: a booking, an experiment, a delta that was decided about."""
-        delta = entry.delta
-        await self._connection.execute(
-            update(context_deltas)
-            .where(_deltas.delta_id == UUID(delta.delta_id))
-            .values(
-                changes=entry.as_changes(),
-                reasoning=delta.reasoning,
-                applied=delta.applied,
-                applied_at=delta.applied_at,
-            )
-        )
+        await self._connection.execute(rewritten(entry))
+
+    async def settle(self, booking: Entry, agent_id: str, cost: Decimal) -> None:
+        """:meth:`replace` a booking, and count its cost for the agent."""
+        grown = func.coalesce(_status.total_cost, 0.0) + float(cost)
+        counted = update(evolution_status).where(_status.agent_id == agent_id)
+        settled = rewritten(booking).cte("settled")
+        await self._connection.execute(counted.values(total_cost=grown).add_cte(settled))
 
     async def versions(
         self,
@@ -194,7 +200,7 @@ class DeltaRepository:
         if below is not None:
             query = query.where(_result_version < below)
         found = await self._connection.execute(query.order_by(_result_version.desc()).limit(limit))
-        return [_entry(row) for row in found.mappings()]
+        return [entry_of(row) for row in found.mappings()]
 
     async def leading_to(self, playbook_id: str, version: int) -> list[Entry]:
         """What :func:`~agentcore.ace.journal.rebuilt` needs for ``version``, oldest first."""
@@ -203,7 +209,9 @@ class DeltaRepository:
             select(context_deltas).where(_deltas.delta_id.in_(ids))
         )
         # A caller may have sent a delta under an id that was meant for a snapshot.
-        snapshots = [entry for row in found.mappings() if (entry := _entry(row)).kind == "snapshot"]
+        snapshots = [
+            entry for row in found.mappings() if (entry := entry_of(row)).kind == "snapshot"
+        ]
         fitting = [entry for entry in snapshots if starts_at(entry) <= version]
         start = max(fitting, key=starts_at, default=None)
         if start is None:
@@ -230,7 +238,7 @@ class DeltaRepository:
             query = query.where(position < edge.scalar_subquery())
         query = query.order_by(_deltas.generated_at.desc(), _deltas.delta_id.desc())
         found = await self._connection.execute(query.limit(limit))
-        return [_entry(row) for row in found.mappings()]
+        return [entry_of(row) for row in found.mappings()]
 
     async def proposed(self, playbook_id: str, *, since: datetime, limit: int) -> list[Proposed]:
         """Deltas of models from ``since`` on that were applied or found worse, newest first."""
@@ -267,7 +275,7 @@ class DeltaRepository:
         )
         query = query.order_by(_deltas.generated_at, _deltas.delta_id).limit(limit)
         found = await self._connection.execute(query)
-        return [_entry(row) for row in found.mappings()]
+        return [entry_of(row) for row in found.mappings()]
 
 
 class TraceRepository:
@@ -288,8 +296,7 @@ class TraceRepository:
 
     async def get(self, trace_id: str) -> ExecutionTrace | None:
         query = select(execution_traces).where(_traces.trace_id == UUID(trace_id))
-        row = (await self._connection.execute(query)).mappings().first()
-        return None if row is None else _trace(row)
+        return next(iter(traces_of(await self._connection.execute(query))), None)
 
     async def newest(self, agent_id: str) -> datetime | None:
         query = select(_traces.captured_at).where(_traces.agent_id == agent_id)
@@ -313,7 +320,7 @@ class TraceRepository:
             counted.c.before < MOST_BYTES
         )
         found = await self._connection.execute(query.order_by(counted.c.captured_at))
-        return [_trace(row) for row in found.mappings()]
+        return traces_of(found)
 
     async def met_before(self, trace: ExecutionTrace, *, since: datetime) -> bool:
         """Whether another trace of the same task was captured after ``since``."""
@@ -333,9 +340,14 @@ class StatusRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def get(self, agent_id: str) -> EvolutionStatus:
-        """An agent without a row is idle and has done nothing yet."""
+    async def get(self, agent_id: str, *, lock: bool = False) -> EvolutionStatus:
+        """An agent without a row is idle and has done nothing yet.
+
+        ``lock`` waits for captures of this agent that are under way; later ones wait for this unit.
+        """
         query = select(evolution_status).where(_status.agent_id == agent_id)
+        if lock:
+            query = query.with_for_update()
         row = (await self._connection.execute(query)).mappings().first()
         return EvolutionStatus(agent_id=agent_id) if row is None else EvolutionStatus(**row)
 
@@ -358,23 +370,26 @@ class StatusRepository:
         return int(found.scalar_one())
 
     async def write(self, status: EvolutionStatus) -> None:
-        """The whole row but its cost, which :meth:`add_cost` alone counts."""
-        values = status.model_dump(exclude={"agent_id", "total_cost"})
-        row = upsert(evolution_status).values(agent_id=status.agent_id, **values)
-        row = row.on_conflict_do_update(index_elements=[_status.agent_id], set_=values)
+        """The whole row but its cost, which :meth:`DeltaRepository.settle` alone counts."""
         with _of_agent(status.agent_id):
-            await self._connection.execute(row)
+            await self._connection.execute(status_written(status))
 
-    async def add_cost(self, agent_id: str, cost: Decimal) -> None:
-        grown = func.coalesce(_status.total_cost, 0.0) + float(cost)
-        await self._connection.execute(
-            update(evolution_status).where(_status.agent_id == agent_id).values(total_cost=grown)
-        )
+    async def write_beside(
+        self, status: EvolutionStatus, playbook: ContextPlaybook, **notes: JsonValue
+    ) -> None:
+        """:meth:`write`, and :meth:`PlaybookRepository.annotate`, at once."""
+        noted = annotated(playbook, notes).cte("noted")
+        with _of_agent(status.agent_id):
+            await self._connection.execute(status_written(status).add_cte(noted))
 
-    async def lock(self, agent_id: str) -> None:
-        """Wait for captures of this agent that are under way; later ones wait for this unit."""
-        query = select(_status.agent_id).where(_status.agent_id == agent_id).with_for_update()
-        await self._connection.execute(query)
+    async def write_counted(self, status: EvolutionStatus) -> int:
+        """:meth:`write`, but ``pending_traces`` are counted now: those after ``last_evolution``."""
+        newer = _newer(status.agent_id, status.last_evolution)
+        pending = select(func.count()).where(*newer).scalar_subquery()
+        row = status_written(status, pending_traces=pending)
+        with _of_agent(status.agent_id):
+            found = await self._connection.execute(row.returning(_status.pending_traces))
+        return int(found.scalar_one())
 
     async def try_claim(self, agent_id: str) -> bool:
         """The right to decide about the agent's evolution until the unit ends; never waits."""
@@ -447,20 +462,3 @@ def _of_agent(agent_id: str) -> Iterator[None]:
 def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:
     mine = [_traces.agent_id == agent_id]
     return mine if moment is None else [*mine, _traces.captured_at > moment]
-
-
-def _playbook(row: RowMapping) -> ContextPlaybook:
-    """Unchecked: the columns have types, and checking each value of a large content takes long."""
-    known = {**row, "playbook_id": str(row["playbook_id"]), "metadata": row["metadata"] or {}}
-    return ContextPlaybook.model_construct(**known)
-
-
-def _entry(row: RowMapping) -> Entry:
-    ids = {"delta_id": str(row["delta_id"]), "playbook_id": str(row["playbook_id"])}
-    return Entry.read(ContextDelta.model_validate({**row, **ids}))
-
-
-def _trace(row: RowMapping) -> ExecutionTrace:
-    """Unchecked, as playbooks are: an evolution reads up to a thousand of them."""
-    known = {**row, "trace_id": str(row["trace_id"]), "metadata": row["metadata"] or {}}
-    return ExecutionTrace.model_construct(**known)
