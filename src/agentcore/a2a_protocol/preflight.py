@@ -11,6 +11,7 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 SENDING = frozenset({"SendMessage", "SendStreamingMessage", "message/send", "message/stream"})
 CONTENT = ("text", "raw", "url", "data")
+KINDS = ("text", "file", "data")
 # Longer names are no names, and PostgreSQL refuses to index them.
 LONGEST_NAME = 1024
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
@@ -53,6 +54,9 @@ def _check_parts(parts: JsonValue, family: Family) -> None:
                 raise InvalidParams(f"part {number} needs exactly one of: {', '.join(CONTENT)}")
             raw = part.get("raw")
         else:
+            # The SDK takes a part that does not say what it is for a text.
+            if part.get("kind") not in KINDS:
+                raise InvalidParams(f"part {number} needs a kind: {', '.join(KINDS)}")
             raw = object_of(part.get("file")).get("bytes")
         # The SDK would pass over the signs that are none of base64, and keep the rest.
         if isinstance(raw, str) and not BASE64.fullmatch(raw):

@@ -35,6 +35,8 @@ def message(*parts: JsonValue, **members: JsonValue) -> JsonObject:
         ("SendStreamingMessage", {"message": message({"kind": "text"})}),
         ("SendMessage", {"message": message(contextId="x" * (LONGEST_NAME + 1))}),
         ("message/send", {"message": message(contextId="x" * (LONGEST_NAME + 1))}),
+        ("message/send", {"message": message({"text": "a"})}),
+        ("message/stream", {"message": message({"kind": "text", "text": "a"}, {"kind": "song"})}),
     ],
 )
 def test_params_that_the_sdk_would_take(method: str, params: JsonObject) -> None:
