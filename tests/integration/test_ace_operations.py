@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import httpx2
 import pytest
 import structlog
-from fastapi import FastAPI
 from sqlalchemy import text
 
 from agentcore.ace.evolution_worker import TASK
-from agentcore.app import create_app
 from agentcore.kit.db import Database
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.settings import load_settings
-from agentcore.simulators.models import ClusterConfig, Fault
-from agentcore.simulators.server import RunningCluster, serve_cluster
-from tests.fakes.asgi import client
+from agentcore.simulators.models import ClusterConfig
+from agentcore.simulators.server import serve_cluster
 from tests.fakes.deployment import providers
+from tests.fakes.installation import installed
 from tests.fakes.scrapes import alerts, lacking, panels, samples_of
 
 BASE = "/internal/context"
@@ -32,10 +30,8 @@ VIOLATION = "Invalid discovery: missing capabilities"
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
-    app: FastAPI
+class Operator:
     http: httpx2.AsyncClient
-    cluster: RunningCluster
 
     async def lived(self, agent_id: str) -> None:
         """An agent with enough traces for an evolution."""
@@ -69,27 +65,24 @@ class Installation:
 
 
 @pytest.fixture
-async def service(
+async def operator(
     tmp_path: Path, database_url: str, servers: EmbeddedServers
-) -> AsyncIterator[Installation]:
+) -> AsyncIterator[Operator]:
     quick = ClusterConfig(port=0, first_token_seconds=0.001, token_seconds=0, slip_rate=0.0)
-    async with serve_cluster(quick) as cluster:
-        settings = load_settings(
-            environ={
-                "AGENTCORE_HOME": str(tmp_path),
-                "AGENTCORE_DATABASE_URL": database_url,
-                "AGENTCORE_REDIS_URL": str(servers.redis_url),
-                "AGENTCORE_CACHE__NAMESPACE": tmp_path.name,
-                "AGENTCORE_SECURITY__AUTH": "false",
-                "AGENTCORE_LLM_GATEWAY__PROVIDERS": providers(api=cluster.base_url),
-                "AGENTCORE_ACE__ACE_LLM_MODEL": "playbook-7b",
-                "AGENTCORE_ACE__ACE_WORKER_BATCH_TIMEOUT": "0.02",
-            }
-        )
-        app = create_app(settings)
-        async with app.router.lifespan_context(app), client(app) as http:
-            http.base_url = httpx2.URL("http://localhost")
-            yield Installation(app, http, cluster)
+    async with (
+        serve_cluster(quick) as cluster,
+        installed(
+            tmp_path,
+            database_url,
+            servers,
+            AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(api=cluster.base_url),
+            AGENTCORE_AGENTS__MODEL="playbook-7b",
+            AGENTCORE_ACE__ACE_LLM_MODEL="playbook-7b",
+            AGENTCORE_ACE__ACE_WORKER_BATCH_TIMEOUT="0.02",
+        ) as installation,
+        installation.client("admin") as http,
+    ):
+        yield Operator(http)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -98,27 +91,23 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_every_panel_and_alert_has_samples_after_evolutions(service: Installation) -> None:
-    await service.lived("agent-123")
-    await service.triggered("agent-123")
-    await until(lambda: service.has_evolved("agent-123"))
+async def test_every_panel_and_alert_has_samples_after_evolutions(operator: Operator) -> None:
+    await operator.lived("agent-123")
+    await operator.triggered("agent-123")
+    await until(lambda: operator.has_evolved("agent-123"))
     for _ in range(2):
-        await service.http.get(f"{BASE}/playbooks/agent-123")
-    await service.lived("agent-9")
-    service.cluster.fail(Fault(kind="internal_error"))
-    await service.triggered("agent-9")
-
-    async def errors_told() -> bool:
-        return "\nace_llm_errors_total 0.0" not in await service.scraped()
-
-    await until(errors_told)
-    samples = samples_of(await service.scraped())
+        await operator.http.get(f"{BASE}/playbooks/agent-123")
+    samples = samples_of(await operator.scraped())
     asked = [*alerts("ace.yml"), *(one for name in DASHBOARDS for one in panels(name))]
     assert lacking(asked, samples) == []
     moved = {sample.name for sample in samples if sample.value}
     still = {name for one in asked for name in one.series} - moved
-    # Nobody waits any more, and one failure opens nothing.
-    assert still <= {"ace_evolution_queue_depth", "ace_circuit_breaker_state"}
+    # Nobody waits any more, and nothing has failed.
+    assert still <= {
+        "ace_evolution_queue_depth",
+        "ace_circuit_breaker_state",
+        "ace_llm_errors_total",
+    }
 
 
 def test_the_panels_and_alerts_of_the_specification() -> None:
@@ -134,27 +123,63 @@ def test_the_panels_and_alerts_of_the_specification() -> None:
 
 
 async def test_a_dead_worker_turns_readiness_red_and_is_restarted(
-    service: Installation, database: Database
+    operator: Operator, database: Database
 ) -> None:
-    await service.lived("agent-123")
-    assert await service.ready() == (200, "")
+    await operator.lived("agent-123")
+    assert await operator.ready() == (200, "")
 
     async def is_red() -> bool:
-        status, detail = await service.ready()
+        status, detail = await operator.ready()
         return status == 503 and TASK in detail
 
     async def is_green() -> bool:
-        return await service.ready() == (200, "")
+        return await operator.ready() == (200, "")
 
     with structlog.testing.capture_logs():
         await _execute(database, "ALTER TABLE evolution_status RENAME TO gone")
-        await service.triggered("agent-123")
+        await operator.triggered("agent-123")
         # It dies again at each start, for as long as it cannot see what is due.
         await until(is_red)
         await _execute(database, "ALTER TABLE gone RENAME TO evolution_status")
         await until(is_green)
     # What the dead one had taken is found again in the database.
-    await until(lambda: service.has_evolved("agent-123"))
+    await until(lambda: operator.has_evolved("agent-123"))
+
+
+async def test_a_task_of_a_hosted_agent_is_learned_from(
+    operator: Operator, database: Database
+) -> None:
+    """From the playbook that it was shown to the trace with what it has cost."""
+    message: JsonObject = {
+        "messageId": "m-1",
+        "role": "ROLE_USER",
+        "parts": [{"text": "Say hello."}],
+        "metadata": {"agent_id": "playbook-agent"},
+    }
+    request = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
+    answer = await operator.http.post("/a2a", json=request, headers={"a2a-version": "1.0"})
+    task = answer.json()["result"]["task"]
+    stamp = task["metadata"]["playbook"]
+    playbook = (await operator.http.get(f"{BASE}/playbooks/playbook-agent.acme")).json()
+    assert (stamp["playbook_id"], stamp["version"]) == (playbook["playbook_id"], 1)
+
+    async def is_traced() -> bool:
+        status = await operator.http.get(f"{BASE}/evolution/status/playbook-agent.acme")
+        return bool(status.json().get("pending_traces"))
+
+    await until(is_traced)
+    traced = text("SELECT metadata FROM execution_traces WHERE task_id = :task")
+    called = text(
+        "SELECT prompt_tokens + completion_tokens AS tokens, cost_usd, agent FROM llm_calls"
+        " WHERE trace_id = :task"
+    )
+    (trace,) = await database.rows(traced.bindparams(task=task["id"]))
+    (call,) = await database.rows(called.bindparams(task=task["id"]))
+    told = trace["metadata"]
+    assert told["playbook"] == stamp
+    assert (told["tokens"], Decimal(told["cost_usd"])) == (call["tokens"], call["cost_usd"])
+    assert call["agent"] == "playbook-agent"
+    assert call["cost_usd"] > 0
 
 
 async def _execute(database: Database, statement: str) -> None:

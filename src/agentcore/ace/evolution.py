@@ -356,7 +356,11 @@ class Evolution:
         async def work(unit: Unit) -> None:
             status = await unit.status.get(agent_id, lock=True)
             current = await unit.playbooks.of(agent_id, lock=True)
-            if current is None or (mark := EvolutionMark.of(current)).claim != claim.token:
+            mark = EvolutionMark() if current is None else EvolutionMark.of(current)
+            if current is None or mark.claim != claim.token:
+                if mark.claim is None and status.status == "processing":
+                    # Its playbook was deleted meanwhile: nobody is at work on that agent.
+                    await unit.status.write(status.model_copy(update={"status": "idle"}))
                 return
             left = EvolutionMark(
                 requested_at=mark.requested_at, force=mark.force, failures=mark.failures
