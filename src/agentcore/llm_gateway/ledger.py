@@ -20,7 +20,7 @@ from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
 
-BATCH = 1000
+BATCH = 2000
 
 log = structlog.get_logger()
 

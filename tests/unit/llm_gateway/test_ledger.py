@@ -51,7 +51,7 @@ async def test_everything_is_written_once_and_in_order(ledger: Ledger, book: Boo
         ledger.add(each)
     await ledger.flush()
     await ledger.flush()
-    assert book.batches == [1000, 1000, 300]
+    assert book.batches == [2000, 300]
     assert book.ids == [each.id for each in records]
     assert ledger.pending == 0
 
