@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentcore.a2a_protocol.agent_registry import AgentRegistry, build_registry
 from agentcore.a2a_protocol.api import router
+from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
+from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
 from agentcore.a2a_protocol.metrics import A2AMetrics, RegistryMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
@@ -36,7 +38,7 @@ from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, Conflict, problem
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 
@@ -234,6 +236,17 @@ def known_agents(
         ids=Ids(clock),
         metrics=RegistryMetrics(CollectorRegistry()),
     )
+
+
+async def passed(
+    registry: MethodRegistry, wrong: Sequence[tuple[str, JsonObject]], caller: Caller
+) -> list[JsonValue]:
+    """What calls with wrong parameters were answered that should have been refused."""
+    answers: list[JsonValue] = []
+    for method, params in wrong:
+        with suppress(InvalidParams):
+            answers.append(await registry.call(method, params, caller))
+    return answers
 
 
 @asynccontextmanager

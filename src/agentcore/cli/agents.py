@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from agentcore.cli.config import ConfigFile
 from agentcore.cli.foreign import shown
-from agentcore.cli.options import AsJson, Token, Url, segment
-from agentcore.cli.tables import cell_text, echo_json, show_table
+from agentcore.cli.options import Asking, asking, segment
+from agentcore.cli.tables import cell_text, show_table
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads, object_of, objects_of
 
@@ -35,29 +34,29 @@ class Status(StrEnum):
 
 
 @app.command("list")
+@asking
 def list_agents(
+    ask: Asking,
     status: Annotated[Status | None, typer.Option(help="Only those in this state.")] = None,
     limit: Limit = 50,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """List the agents of your tenant, newest first, terminated ones included."""
-    from agentcore.cli.client import connect, gathered
+    from agentcore.cli.client import gathered
 
-    service = connect(url, token, config)
+    service = ask.service()
 
     def page(size: int, cursor: str | None) -> JsonObject:
         asked: dict[str, str | int] = {"limit": size}
         asked |= {} if cursor is None else {"cursor": cursor}
         return service.get(AT, **asked, **({} if status is None else {"status": status.value}))
 
-    _show_list(gathered(page, limit, key="agents", most=PAGE), COLUMNS, as_json=as_json)
+    _show_list(gathered(page, limit, key="agents", most=PAGE), COLUMNS, ask)
 
 
 @app.command("discover")
+@asking
 def discover(
+    ask: Asking,
     text: Annotated[str, typer.Argument(help="Words to look for.")] = "",
     capability: Names = None,
     skill: Names = None,
@@ -66,15 +65,11 @@ def discover(
         bool, typer.Option("--unhealthy", help="Also those that do not answer.")
     ] = False,
     limit: Limit = 20,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Find active agents, best match first; of each kind that is given, one has to fit."""
-    from agentcore.cli.client import connect, gathered
+    from agentcore.cli.client import gathered
 
-    service = connect(url, token, config)
+    service = ask.service()
     wish: JsonObject = {
         "capabilities": [*(capability or ())],
         "skills": [*(skill or ())],
@@ -86,23 +81,18 @@ def discover(
     def page(size: int, cursor: str | None) -> JsonObject:
         return service.post(f"{AT}/discover", {**wish, "limit": size, "cursor": cursor})
 
-    _show_list(gathered(page, limit, key="agents", most=PAGE), FOUND, as_json=as_json)
+    _show_list(gathered(page, limit, key="agents", most=PAGE), FOUND, ask)
 
 
 @app.command("show")
+@asking
 def show(
+    ask: Asking,
     agent_id: str,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Show all that is known of an agent, and what has happened to it."""
-    from agentcore.cli.client import connect
-
-    found = connect(url, token, config).get(f"{AT}/{segment(agent_id)}")
-    if as_json:
-        echo_json(found)
+    found = ask.service().get(f"{AT}/{segment(agent_id)}")
+    if ask.told(found):
         return
     for name, value in found.items():
         if name not in {"events", "card", "skills"} and value not in (None, "", [], {}):
@@ -115,7 +105,9 @@ def show(
 
 
 @app.command("register")
+@asking
 def register(
+    ask: Asking,
     card: Annotated[
         str, typer.Argument(help="The card's address, a file with the card, or - for the input.")
     ],
@@ -125,35 +117,21 @@ def register(
         typer.Option(help="Seconds without a heartbeat after which it counts as silent."),
     ] = None,
     idle: Annotated[bool, typer.Option("--idle", help="It waits until it is resumed.")] = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Register an agent; again, to change its card. A card at an address is followed."""
-    from agentcore.cli.client import connect
-
     asked: JsonObject = {"active": not idle, **_card(card)}
     if agent_id is not None:
         asked["agent_id"] = agent_id
     if heartbeat is not None:
         asked["heartbeat_seconds"] = heartbeat
-    _tell(connect(url, token, config).post(AT, asked), as_json=as_json)
+    _tell(ask.service().post(AT, asked), ask)
 
 
 def _add_move(name: str, about: str) -> None:
-    def move(
-        agent_id: str,
-        reason: Reason = "",
-        as_json: AsJson = False,
-        url: Url = None,
-        token: Token = None,
-        config: ConfigFile = None,
-    ) -> None:
-        from agentcore.cli.client import connect
-
+    @asking
+    def move(ask: Asking, agent_id: str, reason: Reason = "") -> None:
         path = f"{AT}/{segment(agent_id)}/{name}"
-        _tell(connect(url, token, config).post(path, {"reason": reason}), as_json=as_json)
+        _tell(ask.service().post(path, {"reason": reason}), ask)
 
     app.command(name, help=about)(move)
 
@@ -178,17 +156,15 @@ def _card(given: str) -> JsonObject:
     return {"agent_card": card}
 
 
-def _tell(agent: JsonObject, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(agent)
+def _tell(agent: JsonObject, ask: Asking) -> None:
+    if ask.told(agent):
         return
     told = (agent.get("agent_id"), agent.get("status"), agent.get("health"))
     typer.echo(shown("  ".join(map(cell_text, told))))
 
 
-def _show_list(found: JsonObject, columns: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        echo_json(found)
+def _show_list(found: JsonObject, columns: tuple[str, ...], ask: Asking) -> None:
+    if ask.told(found):
         return
     agents = objects_of(found.get("agents"))
     if not agents:

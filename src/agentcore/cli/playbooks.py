@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 import typer
 
-from agentcore.cli.config import ConfigFile
 from agentcore.cli.foreign import shown
-from agentcore.cli.options import AsJson, Token, Url, segment
-from agentcore.cli.tables import cell_text, echo_json, show_table
+from agentcore.cli.options import Asking, asking, segment
+from agentcore.cli.tables import cell_text, show_table
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
 
@@ -23,44 +22,34 @@ LONGEST_LINE = 300
 
 
 @app.command("show")
+@asking
 def show_playbook(
+    ask: Asking,
     agent_id: str,
     task: Annotated[str, typer.Option(help="Choose what fits this task.")] = "",
     budget: Annotated[int, typer.Option(min=16, max=200_000, help="Most tokens.")] = 2000,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Print an agent's playbook as its prompts see it."""
-    from agentcore.cli.client import connect
-
     path = f"{_of(agent_id)}/render"
-    rendered = connect(url, token, config).get(path, task=task, budget=budget)
-    if as_json:
-        echo_json(rendered)
+    rendered = ask.service().get(path, task=task, budget=budget)
+    if ask.told(rendered):
         return
     text = str(rendered.get("text") or "")
     typer.echo(shown(text, len(text)) if text else "the playbook is empty")
 
 
 @app.command("evolve")
+@asking
 def evolve_playbook(
+    ask: Asking,
     agent_id: str,
     force: Annotated[bool, typer.Option("--force", help="Also with few new traces.")] = False,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Ask for an evolution of an agent's playbook; with few new traces, nothing comes of it."""
-    from agentcore.cli.client import connect
-
-    answer = connect(url, token, config).post(
+    answer = ask.service().post(
         "/internal/context/evolution/trigger", {"agent_id": agent_id, "force": force}
     )
-    if as_json:
-        echo_json(answer)
+    if ask.told(answer):
         return
     typer.echo(
         f"enqueued at position {answer.get('position')}; `ace status` tells what became of it"
@@ -68,40 +57,30 @@ def evolve_playbook(
 
 
 @app.command("status")
+@asking
 def evolution_status(
+    ask: Asking,
     agent_id: str,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Show how far an agent's evolution is."""
-    from agentcore.cli.client import connect
-
     path = f"/internal/context/evolution/status/{segment(agent_id)}"
-    found = connect(url, token, config).get(path)
-    if as_json:
-        echo_json(found)
+    found = ask.service().get(path)
+    if ask.told(found):
         return
     for name, value in found.items():
         typer.echo(f"{name}: {'never' if value is None else shown(cell_text(value))}")
 
 
 @app.command("history")
+@asking
 def history(
+    ask: Asking,
     agent_id: str,
     limit: Limit = 20,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """List the versions of a playbook, newest first."""
-    from agentcore.cli.client import connect
-
-    found = connect(url, token, config).pages(f"{_of(agent_id)}/history", limit)
-    if as_json:
-        echo_json(found)
+    found = ask.service().pages(f"{_of(agent_id)}/history", limit)
+    if ask.told(found):
         return
     for one in _items(found):
         head = (f"{one.get('result_version'):>6}", one.get("kind"), one.get("generated_at"))
@@ -110,20 +89,15 @@ def history(
 
 
 @app.command("deltas")
+@asking
 def deltas(
+    ask: Asking,
     agent_id: str,
     limit: Limit = 20,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """List what was proposed, and what was decided about it."""
-    from agentcore.cli.client import connect
-
-    found = connect(url, token, config).pages(f"{_of(agent_id)}/deltas", limit)
-    if as_json:
-        echo_json(found)
+    found = ask.service().pages(f"{_of(agent_id)}/deltas", limit)
+    if ask.told(found):
         return
     for one in _items(found):
         became = f"version {one.get('result_version')}" if one.get("applied") else "not applied"
@@ -134,24 +108,19 @@ def deltas(
 
 
 @app.command("diff")
+@asking
 def diff(
+    ask: Asking,
     agent_id: str,
     before: Annotated[int, typer.Argument(min=1, metavar="FROM")],
     after: Annotated[
         int | None, typer.Argument(min=1, metavar="TO", help="Not given: the newest.")
     ] = None,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Show what changed from one version of a playbook to another."""
-    from agentcore.cli.client import connect
-
     bounds = {"from": before} if after is None else {"from": before, "to": after}
-    found = connect(url, token, config).get(f"{_of(agent_id)}/diff", **bounds)
-    if as_json:
-        echo_json(found)
+    found = ask.service().get(f"{_of(agent_id)}/diff", **bounds)
+    if ask.told(found):
         return
     rows = [*_changed(found)]
     typer.echo(f"from version {found.get('from_version')} to {found.get('to_version')}")
@@ -162,48 +131,38 @@ def diff(
 
 
 @app.command("rollback")
+@asking
 def rollback(
+    ask: Asking,
     agent_id: str,
     version: Annotated[int, typer.Argument(min=1, help="The version whose content comes back.")],
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Make the content of an earlier version the newest version."""
-    from agentcore.cli.client import connect
-
-    done = connect(url, token, config).post(f"{_of(agent_id)}/rollback", {"version": version})
-    if as_json:
-        echo_json(done)
+    done = ask.service().post(f"{_of(agent_id)}/rollback", {"version": version})
+    if ask.told(done):
         return
     typer.echo(f"version {done.get('version')} has the content of version {version}")
 
 
 @app.command("experiment")
+@asking
 def experiment(
+    ask: Asking,
     agent_id: str,
     start: Annotated[str, typer.Option(metavar="DELTA", help="Try this delta first.")] = "",
     stop: Annotated[str, typer.Option(metavar="EXPERIMENT", help="End this one first.")] = "",
     limit: Limit = 10,
-    as_json: AsJson = False,
-    url: Url = None,
-    token: Token = None,
-    config: ConfigFile = None,
 ) -> None:
     """Show what was tried beside a playbook and how sure is what came of it."""
-    from agentcore.cli.client import connect
-
     if start and stop:
         raise InvalidInput("--start and --stop were given both", hint="give one of them")
-    service, path = connect(url, token, config), f"{_of(agent_id)}/experiments"
+    service, path = ask.service(), f"{_of(agent_id)}/experiments"
     if start:
         service.post(path, {"delta_id": start})
     if stop:
         service.post(f"{path}/{quote(stop, safe='')}/stop", {})
     found = service.pages(path, limit)
-    if as_json:
-        echo_json(found)
+    if ask.told(found):
         return
     for one in _items(found):
         for line in _tried(one):

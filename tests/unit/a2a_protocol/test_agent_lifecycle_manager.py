@@ -42,23 +42,6 @@ ROADS: dict[AgentStatus, tuple[Move, ...]] = {
 }
 
 
-@pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
-def known(
-    database: Database, supervisor: Supervisor, clock: ManualClock, listener: RecordingListener
-) -> AgentRegistry:
-    return known_agents(database, supervisor, clock, listener, RecordingListener())
-
-
-@pytest.fixture
-def agents(known: AgentRegistry) -> AgentLifecycleManager:
-    return known.agents
-
-
 def card(name: str = "Poet", *capabilities: str) -> AgentCard:
     return AgentCard.model_validate({"name": name, "capabilities": list(capabilities), "x-own": 1})
 

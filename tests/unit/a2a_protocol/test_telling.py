@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import text
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
@@ -10,30 +9,12 @@ from agentcore.a2a_protocol.registry.telling import LONGEST_BACKOFF, MOST_ATTEMP
 from agentcore.a2a_protocol.store import AgentStore, Entry
 from agentcore.kit.db import Database
 from agentcore.kit.errors import Unavailable
-from agentcore.kit.supervisor import Supervisor
-from tests.fakes.a2a import RecordingListener, known_agents, principal
+from tests.fakes.a2a import RecordingListener, principal
 from tests.fakes.clock import ManualClock
 from tests.unit.a2a_protocol.test_agent_lifecycle_manager import card
 from tests.unit.a2a_protocol.test_discovery import agent
 
 ALICE = principal("alice")
-
-
-@pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
-def known(
-    database: Database, supervisor: Supervisor, clock: ManualClock, listener: RecordingListener
-) -> AgentRegistry:
-    return known_agents(database, supervisor, clock, listener)
-
-
-@pytest.fixture
-def agents(known: AgentRegistry) -> AgentLifecycleManager:
-    return known.agents
 
 
 async def test_what_a_killed_process_has_not_told_another_one_tells(

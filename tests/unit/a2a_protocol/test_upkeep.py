@@ -23,23 +23,11 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import RecordingListener, ScriptedAgent, known_agents, principal
 from tests.fakes.a2a_tasks import begin, record
 from tests.fakes.clock import ManualClock
+from tests.unit.a2a_protocol.conftest import PATIENCE
 from tests.unit.a2a_protocol.test_agent_lifecycle_manager import card
 
 ALICE = principal("alice")
 ADMIN = principal("root", scopes=("admin",))
-PATIENCE = 600.0
-
-
-@pytest.fixture
-def listener() -> RecordingListener:
-    return RecordingListener()
-
-
-@pytest.fixture
-def known(
-    database: Database, supervisor: Supervisor, clock: ManualClock, listener: RecordingListener
-) -> AgentRegistry:
-    return known_agents(database, supervisor, clock, listener, drain_seconds=PATIENCE)
 
 
 @pytest.fixture
