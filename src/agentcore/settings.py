@@ -49,6 +49,8 @@ CONTAINER_ALIASES = {
     "OPENENV_MAX_STEPS_PER_EPISODE": ("training", "server", "max_episode_steps"),
     "LOG_LEVEL": ("server", "log_level"),
 }
+# Seed 002's name for the key of Portkey's service.
+PORTKEY_KEY, PORTKEY = "PORTKEY_API_KEY", "portkey"
 # Variables of the command line and of dev.py, which set nothing of the service.
 OF_THE_COMMAND = frozenset({"AGENTCORE_CONFIG", "AGENTCORE_TOKEN"})
 OF_DEV = "AGENTCORE_DEV_"
@@ -190,6 +192,8 @@ def _read(
     _merge(values, _from_environment(env))
     for dotted, value in overrides.items():
         _put(values, tuple(dotted.split(".")), value)
+    if key := env.get(PORTKEY_KEY):
+        _put_portkey(values, key)
     try:
         return Settings.model_validate(_resolve(values, env))
     except ValidationError as exc:
@@ -299,6 +303,20 @@ def _put(values: dict[str, Any], steps: tuple[str, ...], value: Any) -> None:
             raise StartupError(f"the setting {'.'.join(steps)} is given both whole and in parts")
         values = inner
     values[steps[-1]] = value
+
+
+def _put_portkey(values: dict[str, Any], key: str) -> None:
+    """The key for each provider of that kind without one; the provider, where none is set at all.
+
+    Beside others it is not added by itself: nobody's requests go to Portkey unasked.
+    """
+    gateway = values.setdefault("llm_gateway", {})
+    if not isinstance(gateway, dict):
+        return
+    providers = gateway.setdefault("providers", [{"name": PORTKEY, "kind": PORTKEY}])
+    for provider in providers if isinstance(providers, list) else ():
+        if isinstance(provider, dict) and provider.get("kind") == PORTKEY:
+            provider.setdefault("api_key", key)
 
 
 def _merge(into: dict[str, Any], over: Mapping[str, Any]) -> None:

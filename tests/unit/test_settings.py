@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from agentcore.kit.errors import StartupError
 from agentcore.settings import (
@@ -191,3 +192,16 @@ def test_an_installation_has_one_name_for_all_its_replicas() -> None:
     one, same, other = [installation_name(load_settings(environ=each)) for each in given]
     assert one == same != other
     assert "a" * 8 not in one
+
+
+def test_the_seeds_name_for_portkeys_key() -> None:
+    key = {"PORTKEY_API_KEY": "pk"}
+    (alone,) = load_settings(environ=key).llm_gateway.providers
+    assert (alone.kind, alone.url) == ("portkey", "https://api.portkey.ai/v1")
+    assert alone.api_key == SecretStr("pk")
+    given = '[{"name": "a", "kind": "openai"}, {"name": "b", "kind": "portkey"}, {"name": "c", '
+    given += '"kind": "portkey", "api_key": "own"}]'
+    beside = load_settings(environ={**key, "AGENTCORE_LLM_GATEWAY__PROVIDERS": given})
+    keys = [each.api_key for each in beside.llm_gateway.providers]
+    assert keys == [None, SecretStr("pk"), SecretStr("own")]
+    assert load_settings(environ={}).llm_gateway.providers == ()

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.agent import AgentRecord
 from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.models.handover import EXTENSION as HANDOVER
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 EXTENSION = "urn:agentcore:ext/agentcore-rpc/v1"
 MEDIA_TYPES: list[JsonValue] = ["text/plain", "application/json"]
+DELEGATION: JsonObject = {
+    "uri": HANDOVER,
+    "description": "Chain, trace, deadline, budget and privacy class of tasks that are handed on.",
+    "required": False,
+}
 REGISTRY_SKILL: JsonObject = {
     "id": "agent-registry",
     "name": "Agent registry",
@@ -82,7 +88,7 @@ def _card(
             "streaming": True,
             "pushNotifications": config.push,
             "extendedAgentCard": extended and facts.auth,
-            "extensions": [_extension(facts.methods)],
+            "extensions": [_extension(facts.methods), DELEGATION],
         },
         "defaultInputModes": MEDIA_TYPES,
         "defaultOutputModes": MEDIA_TYPES,

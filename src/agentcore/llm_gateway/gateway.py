@@ -40,7 +40,11 @@ from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.gemini import GeminiProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
-from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
+from agentcore.llm_gateway.providers.openai import (
+    CompatibleProvider,
+    OpenAIProvider,
+    PortkeyProvider,
+)
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.response_cache import ResponseCache
 from agentcore.llm_gateway.spans import CallSpans
@@ -54,6 +58,7 @@ log = structlog.get_logger()
 PROVIDERS: Mapping[ProviderKind, type[ParallaxProvider | APIProvider]] = {
     "parallax": ParallaxProvider,
     "compatible": CompatibleProvider,
+    "portkey": PortkeyProvider,
     "openai": OpenAIProvider,
     "anthropic": AnthropicProvider,
     "gemini": GeminiProvider,

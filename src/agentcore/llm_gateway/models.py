@@ -57,7 +57,7 @@ Dialect = Literal["chat", "responses", "embeddings", "messages"]
 # What servers differ in; a provider says which of these it refuses.
 Feature = Literal["tools", "forced_tools", "json", "images", "logprobs", "logit_bias", "n"]
 Hosting = Literal["self_hosted", "api"]
-ProviderKind = Literal["parallax", "compatible", "openai", "anthropic", "gemini"]
+ProviderKind = Literal["parallax", "compatible", "openai", "anthropic", "gemini", "portkey"]
 # What a Parallax node answers with 500 or 400, as measured.
 REFUSED_BY: Mapping[ProviderKind, frozenset[Feature]] = {
     "parallax": frozenset({"forced_tools", "json", "images", "logprobs", "logit_bias", "n"}),
@@ -68,6 +68,7 @@ DEFAULT_URLS: Mapping[ProviderKind, str] = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com/v1",
     "gemini": "https://generativelanguage.googleapis.com/v1beta",
+    "portkey": "https://api.portkey.ai/v1",
 }
 HTTP_URL = re.compile(
     r"https?://(?P<host>\[[0-9a-fA-F:.]+\]|[^/@?#\[\]:\s]+)(:(?P<port>\d{1,5}))?(?P<path>/[^?#\s]*)?"
@@ -127,7 +128,7 @@ class ProviderConfig(BaseModel):
 
     name: ProviderName = Field(description="Unique name in metrics, headers and decisions.")
     kind: ProviderKind = Field(
-        description="The wire it speaks: parallax, compatible, openai, anthropic or gemini."
+        description="The wire it speaks: parallax, compatible, openai, anthropic, gemini, portkey."
     )
     base_url: str = Field(
         "",

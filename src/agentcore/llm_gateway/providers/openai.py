@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from agentcore.llm_gateway.dialects.messages import MessagesTranslation
 from agentcore.llm_gateway.dialects.responses import ResponsesTranslation
+from agentcore.llm_gateway.endpoint import json_headers
 from agentcore.llm_gateway.models import Dialect
 from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.translation import TranslatedWire
@@ -39,3 +40,12 @@ class CompatibleProvider(APIProvider):
             "embeddings": EmbeddingsWire(provider),
             "messages": TranslatedWire(chat, MessagesTranslation(provider)),
         }
+
+
+class PortkeyProvider(CompatibleProvider):
+    """Portkey's service, which keeps the authorization for the provider behind it."""
+
+    @staticmethod
+    def headers(api_key: str | None) -> Mapping[str, str]:
+        plain = json_headers(None)
+        return plain if api_key is None else {**plain, "x-portkey-api-key": api_key}

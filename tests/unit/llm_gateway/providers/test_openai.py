@@ -11,7 +11,11 @@ from agentcore.llm_gateway.providers.api import (
     CATALOG_SECONDS,
     APIProvider,
 )
-from agentcore.llm_gateway.providers.openai import CompatibleProvider, OpenAIProvider
+from agentcore.llm_gateway.providers.openai import (
+    CompatibleProvider,
+    OpenAIProvider,
+    PortkeyProvider,
+)
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_upstream import Upstream, fails
@@ -78,3 +82,13 @@ async def test_what_it_speaks_itself_and_what_by_translation(
         assert provider.dialects >= {"chat", "responses", "embeddings"}
         asked = ChatCall("m", {"model": "m", "input": "Hi"}, dialect="responses")
         assert provider.wires("p")["responses"].path(asked, "m") == path
+
+
+async def test_portkeys_key_goes_in_its_own_header(
+    upstream: Upstream, pool: ConnectionPool, clock: ManualClock, supervisor: Supervisor
+) -> None:
+    assert PortkeyProvider.headers("pk")["x-portkey-api-key"] == "pk"
+    provider = api_at(PortkeyProvider, upstream, pool, clock)
+    supervisor.start("watch", provider.watch)
+    await eventually(lambda: provider.served_models() == ("Qwen/Qwen3-8B",))
+    assert "authorization" not in {name.lower() for name in PortkeyProvider.headers("pk")}
