@@ -38,6 +38,7 @@ MOST_GROWTH = 0.05
 LEAVING = 0.1
 LEAVE_SECONDS = 0.01
 GOOD = 3
+LOOKS = 50
 # Of so many the router remembers why: the log is to be full in the first part.
 DECISIONS = 50
 WORDS = ("well ", "done ", "all")
@@ -126,7 +127,7 @@ class Soak:
             while self._places() or any(each.open for each in self.upstreams):  # noqa: ASYNC110 - no event says so
                 await asyncio.sleep(0.005)
         self.door.lines.clear()
-        gc.collect()
+        await _settled()
         return Sample(
             calls=self.calls,
             answered=self.answered,
@@ -139,6 +140,18 @@ class Soak:
 
     def _places(self) -> int:
         return sum(each.gate.in_flight for each in self.door.router.providers.values())
+
+
+async def _settled() -> None:
+    """When what is only on its way to be forgotten is so: callbacks that are due, and cycles."""
+    before = -1
+    for _ in range(LOOKS):
+        found = len(gc.get_objects())
+        if found == before:
+            break
+        before = found
+        await asyncio.sleep(0.005)
+    gc.collect()
 
 
 def scripts(kind: ProviderKind, speech: Speech) -> Iterator[tuple[Script, Script]]:

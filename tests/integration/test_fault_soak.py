@@ -13,4 +13,4 @@ async def test_nothing_is_kept_of_calls_that_are_over() -> None:
     assert {each.tasks for each in later} == {warm.tasks}
     assert {(each.places, each.connections) for each in later} == {(0, 0)}
     # Some objects come and go by themselves; a leak of one for each call would be 150 a part.
-    assert last.objects - later[0].objects < 150
+    assert min(each.objects for each in later[1:]) - later[0].objects < 150

@@ -40,6 +40,8 @@ LONG_PAUSE = 10.0
 TOGETHER = 0.25
 SMOOTHING = 0.2
 ASSUMED_SERVICE = 1.0
+# From here on an answer takes so long that the pause behind it is nothing.
+LONG_SERVICE = 1.0
 SHORTEST_RETRY = 1.0
 # Low priority that comes again within this time has not paused.
 PAUSE_SECONDS = 1.0
@@ -421,8 +423,18 @@ class Gate:
         if priority == "high" or not self._queueing.places:
             return limit
         if self._clock.monotonic() >= self._reserved_until:
-            return limit
+            return limit + self._ready(limit)
         return min(limit, max(1, limit - math.ceil(limit * self._queueing.reserve)))
+
+    def _ready(self, limit: int) -> int:
+        """Calls that stand in the server's own line, while nobody is expected who cannot wait.
+
+        Between short answers the way there and back is a good part of the time, and idle. Nobody
+        is sent to stand where more than a limit was said to be too much.
+        """
+        if self._service >= LONG_SERVICE or self.capacity.source != "learned":
+            return 0
+        return math.ceil(limit * self._queueing.reserve)
 
     def _stand_before(self, priority: Priority) -> bool:
         """Whether calls wait that are of this class or a better one."""

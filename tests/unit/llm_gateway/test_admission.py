@@ -10,6 +10,7 @@ from agentcore.llm_gateway.admission import (
     ASSUMED_SERVICE,
     LEAST_RESERVE,
     LONG_PAUSE,
+    LONG_SERVICE,
     NO_QUEUE,
     PAUSE_SECONDS,
     RESERVE_SECONDS,
@@ -18,6 +19,7 @@ from agentcore.llm_gateway.admission import (
     Gate,
     Pass,
 )
+from agentcore.llm_gateway.capacity import FIRST_GUESS, AdaptiveLimit
 from agentcore.llm_gateway.models import PRIORITIES, ChatCall, Priority, QueueConfig
 from tests.fakes.clock import ManualClock
 
@@ -164,6 +166,38 @@ async def test_places_that_come_free_soon_are_not_kept_for_who_pauses_long() -> 
     assert not door.free("low")
     clock.advance(LEAST_RESERVE)
     assert door.free("low")
+
+
+@pytest.mark.parametrize(("seconds", "ready"), [(0.1, 1), (LONG_SERVICE, 0)])
+async def test_where_answers_are_short_somebody_stands_ready(seconds: float, ready: int) -> None:
+    clock = ManualClock()
+    door = Gate(AdaptiveLimit(clock), clock, QUEUE)
+    granted = await door.enter(call("low"))
+    clock.advance(seconds)
+    granted.leave(answered=True)
+    for _ in range(3):
+        await door.enter(call("low"))
+    assert not door.free("low")
+    clock.advance(LEAST_RESERVE)
+    for _ in range(1 + ready):
+        assert door.free("low")
+        await door.enter(call("low"))
+    assert not door.free("low")
+    assert not door.free("high")
+    assert door.in_flight == FIRST_GUESS + ready
+
+
+async def test_nobody_stands_ready_where_the_bound_was_told() -> None:
+    clock = ManualClock()
+    reported = AdaptiveLimit(clock)
+    reported.told(2)
+    for limit in (FixedLimit(2, clock), reported):
+        door = Gate(limit, clock, QUEUE)
+        (await door.enter(call("medium"))).leave(answered=True)
+        await door.enter(call("medium"))
+        clock.advance(LEAST_RESERVE)
+        await door.enter(call("medium"))
+        assert not door.free("medium")
 
 
 async def test_who_comes_along_with_low_priority_starts_before_it() -> None:
