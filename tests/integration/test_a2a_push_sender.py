@@ -192,9 +192,7 @@ class Desk:
         self.clock = clock
         self.pushes = PushStore(database)
         self.tasks = VersionedTaskStore(database)
-        self.sender = PushSender(
-            self.pushes, self.tasks, LateWires(clock), clock=clock, anywhere=True
-        )
+        self.sender = PushSender(self.pushes, self.tasks, LateWires(), clock=clock, anywhere=True)
         self.webhook = webhook
 
     async def set(self, delivered: int = 0) -> None:

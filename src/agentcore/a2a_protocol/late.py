@@ -1,4 +1,4 @@
-"""The SDK's models, loaded behind the start: those of 1.0 soon, those of 0.3 when asked for."""
+"""The SDK's models, loaded when somebody speaks the version: that takes a tenth of a second."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import asyncio
 from typing import Protocol
 
 from agentcore.a2a_protocol.cards import Signer
-from agentcore.kit.clock import Clock
 from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-
-# Long enough for readiness to be told first.
-QUIET_SECONDS = 0.5
 
 
 class Wire(Protocol):
@@ -48,17 +44,12 @@ class PeerWire(Protocol):
 
 
 class LateWires:
-    """The first use, or ``warm``, loads what reads and writes a version, for either side."""
+    """The first use loads what reads and writes a version, for either side."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._loading = asyncio.Lock()
         self._current: Wire | None = None
         self._previous: Wire | None = None
-
-    async def warm(self) -> None:
-        await self._clock.sleep(QUIET_SECONDS)
-        await self.current()
 
     async def current(self) -> Wire:
         if self._current is None:

@@ -129,7 +129,7 @@ async def open_runtime(
     )
     if config.conformance_agent:
         cards.hosted.add(ConformanceAgent(on.clock).hosting())
-    wires = LateWires(on.clock)
+    wires = LateWires()
     known = _known(on, cards, listeners)
     opened = open_elsewhere(
         config,
@@ -145,7 +145,6 @@ async def open_runtime(
         known.start(on.supervisor)
         if config.push:
             on.supervisor.start("a2a-push", runtime.sender.watch)
-        on.supervisor.start("a2a-wire", wires.warm)
         on.supervisor.start("a2a-withdrawals", elsewhere.withdrawals.watch)
         try:
             yield runtime

@@ -29,7 +29,7 @@ CONFIG = A2AConfig.model_validate({})
 )
 async def test_headers_of_a_version(version: str, name: str) -> None:
     address = RemoteAddress(agent_id="poet", url="https://poet.example", version=version)
-    async with open_peers(CONFIG, LateWires(SystemClock())) as peers:
+    async with open_peers(CONFIG, LateWires()) as peers:
         peer = await peers.open(address, Handover(traceparent=TRACE))
         assert peer.headers == {name: EXTENSION, "traceparent": TRACE, "a2a-version": version}
         assert peer.session is peers.outside.opened()
@@ -42,7 +42,7 @@ async def test_agents_elsewhere_are_those_of_the_tenant(
         card = AgentCard.model_validate({"name": "P", "url": "https://poet.example/a2a"})
         await runtime.agents.register(card, ALICE, agent_id="poet")
         await runtime.agents.ensure("without-card", ALICE)
-        wires = LateWires(SystemClock())
+        wires = LateWires()
         opened = open_elsewhere(
             CONFIG,
             wires,

@@ -5,17 +5,12 @@ import asyncio
 import pytest
 
 from agentcore.a2a_protocol.errors import InvalidParams
-from agentcore.a2a_protocol.late import QUIET_SECONDS, LateWires
+from agentcore.a2a_protocol.late import LateWires
 from agentcore.kit.jsonvalue import JsonObject
-from tests.fakes.clock import ManualClock
 
 
-async def test_each_version_is_loaded_once(clock: ManualClock) -> None:
-    wires = LateWires(clock)
-    warming = asyncio.ensure_future(wires.warm())
-    await asyncio.sleep(0)
-    clock.advance(QUIET_SECONDS)
-    await warming
+async def test_each_version_is_loaded_once() -> None:
+    wires = LateWires()
     assert await wires.current() is await wires.current()
     previous = await asyncio.gather(wires.previous(), wires.previous())
     assert await wires.previous() in previous
@@ -27,8 +22,8 @@ async def test_each_version_is_loaded_once(clock: ManualClock) -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"id": 5}, {"id": None}, {"id": ""}, {"id": ["x"]}])
-async def test_both_refuse_what_is_no_task_id(params: JsonObject, clock: ManualClock) -> None:
-    wires = LateWires(clock)
+async def test_both_refuse_what_is_no_task_id(params: JsonObject) -> None:
+    wires = LateWires()
     for name, wire in (
         ("GetTask", await wires.current()),
         ("tasks/get", await wires.previous()),

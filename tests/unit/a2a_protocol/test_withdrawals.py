@@ -37,7 +37,7 @@ async def test_tasks_whose_follower_died_are_cancelled_later(
         await here.runtime.manager.cancel(OWNER, task_id)
         here.peer.line.down = False
         assert here.peer.agent.cancelled == []
-        async with open_peers(ANYWHERE, LateWires(clock)) as peers:
+        async with open_peers(ANYWHERE, LateWires()) as peers:
             hostings = RemoteHostings(
                 here.runtime.directory,
                 peers,
@@ -64,7 +64,7 @@ async def test_what_cannot_be_cancelled_is_tried_ever_more_rarely_and_given_up(
     await begin(VersionedTaskStore(database), record(state=TaskState.FAILED))
     bound = RemoteTask(task_id="t1", agent_id="poet", remote_id="theirs", context_id="c9")
     await store.bind(bound)
-    async with open_peers(ANYWHERE, LateWires(clock)) as peers:
+    async with open_peers(ANYWHERE, LateWires()) as peers:
         later = Withdrawals(store, peers, nowhere, clock)
         for _ in range(2 * MOST_ATTEMPTS):
             await later.withdraw_due()
