@@ -16,15 +16,21 @@ import httpx2
 import pytest
 
 from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
+from agentcore.a2a_protocol.models.agent import AgentStatus, Move
 from agentcore.a2a_protocol.runtime import A2ARuntime
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import (
     RecordingObserver,
+    ScriptedAgent,
     SharedChannel,
     a2a,
     app_of,
     at,
+    known_agents,
     principal,
     scripted,
     served,
@@ -32,6 +38,7 @@ from tests.fakes.a2a import (
 from tests.fakes.clock import ManualClock
 
 CALLER = Caller(principal=principal(), version="1.0")
+ADMIN = principal("root", scopes=("admin",))
 ROOT = Path(__file__).parents[2]
 VICTIM = """
 import asyncio, sys
@@ -136,11 +143,17 @@ async def victim_of(
 
 
 async def test_a_process_killed_amid_a_stream_loses_no_event(
-    database: Database, database_url: str
+    database: Database, database_url: str, supervisor: Supervisor
 ) -> None:
+    """Its agent drains at that time: the task's end, whoever writes it, is the drain's."""
     victim, url = await victim_of(database_url)
     reader = Reader()
     async with stream(url, request("SendStreamingMessage", message=message("shown"))) as lines:
+        await reader.read(lines, most=20)
+        hosted = HostedAgents()
+        hosted.add(Hosting(agent_id="scripted", agent=ScriptedAgent()))
+        draining = known_agents(database, supervisor, SystemClock(), hosted=hosted)
+        moved = await draining.agents.move("scripted", Move.DRAIN, ADMIN)
         await reader.read(lines, most=40)
         victim.send_signal(signal.SIGKILL)
         # What was on its way when it died.
@@ -156,6 +169,8 @@ async def test_a_process_killed_amid_a_stream_loses_no_event(
         served(app_of(runtime)) as url,
     ):
         await asyncio.wait_for(observer.heard.wait(), 20)
+        await runtime.known.upkeep.tend()
+        rested = await runtime.agents.get("scripted", ADMIN)
         follow = request("SubscribeToTask", id=task_id)
         async with stream(url, follow, last=reader.ids[-1]) as lines:
             await reader.read(lines)
@@ -168,6 +183,7 @@ async def test_a_process_killed_amid_a_stream_loses_no_event(
     assert isinstance(parts, list)
     assert [at(part, "text") for part in parts] == reader.lines
     assert reader.lines == [f"line {number}" for number in range(len(reader.lines))]
+    assert (moved.status, rested.status) == (AgentStatus.DRAINING, AgentStatus.SUSPENDED)
     assert at(refused, "error", "code") == -32004
     assert [outcome.error_message for outcome in observer.outcomes] == [reason]
     assert [outcome.playbook for outcome in observer.outcomes] == [{"version": 2}]
@@ -282,3 +298,29 @@ async def test_without_word_from_others_a_process_finds_out_by_looking(
         done = await call(two, "CancelTask", id=task_id)
         assert at(done, "result", "status", "state") == "TASK_STATE_CANCELED"
         await asyncio.wait_for(observers[0].heard.wait(), 30)
+
+
+async def test_no_replica_begins_a_task_once_an_agent_drains(
+    pair: tuple[A2ARuntime, A2ARuntime],
+) -> None:
+    """Tasks are sent through both while one of them is told to drain the agent."""
+    one, two = pair
+    drained = asyncio.Event()
+    late: list[JsonObject] = []
+
+    async def sending(runtime: A2ARuntime, name: str) -> None:
+        for number in range(40):
+            before = drained.is_set()
+            said = message(f"{name}-{number}")
+            answer = await call(runtime, "SendMessage", message=said)
+            if before:
+                late.append(answer)
+
+    async def draining() -> None:
+        await asyncio.sleep(0)
+        await one.agents.move("scripted", Move.DRAIN, ADMIN)
+        drained.set()
+
+    await asyncio.gather(sending(one, "a"), sending(two, "b"), draining())
+    assert late
+    assert {at(answer, "error", "code") for answer in late} == {-32055}

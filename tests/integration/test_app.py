@@ -295,3 +295,40 @@ def test_no_tenant_takes_another_ones_agent(deployment: Deployment) -> None:
                 "/internal/context/playbooks", json={"agent_id": taken, "initial_context": {}}
             )
             assert made.status_code in {404, 409}, made.text
+
+
+BAD_AGENTS = [
+    b"", b"{", b"[]", b"null", b"7", b'"card"', b"{}", b'{"agent_card": null}',
+    b'{"agent_card": []}', b'{"agent_card": {"name": NaN}}',
+    b'{"agent_card": {"name": "x\\u0000"}}',
+    b'{"agent_card": {"name": "\\ud800"}}', b'{"agent_card": {"name": "x", "y": NaN}}',
+    b'{"agent_card": {"name": "x", "y": 1e999}}',
+    b'{"agent_card": {"name": "x", "y": 1%s}}' % (b"0" * 99),
+    b'{"agent_card": {"name": "x", "\\ud800": 1}}', b'{"agent_card": {"name": "\xff"}}',
+    b'{"agent_card": {"name": "x"}, "agent_id": "a b"}',
+    b'{"agent_card": {"name": "x"}, "heartbeat_seconds": NaN}',
+    b'{"agent_card": {"name": "x"}, "heartbeat_seconds": 1e308}',
+    b'{"agent_card": {"name": "x", "y": %s}}' % (b"[" * 60 + b"]" * 60),
+    b'{"card_url": "http://[::1"}', b'{"card_url": "http://x\\u0000/"}', b'{"card_url": ["http://x"]}',
+    b'{"\\ud800": 1}',
+]  # fmt: skip
+BAD_WISHES = [
+    b'{"text": "\\u0000"}', b'{"text": "\\ud800"}', b'{"text": 7}', b'{"tags": "x"}',
+    b'{"capabilities": [null]}', b'{"limit": 1000}', b'{"limit": NaN}', b'{"cursor": "\\u0000"}',
+    b'{"cursor": "WyIxIiwiYVx1MDAwMCJd"}',
+    b'{"cursor": "WyIxIiwiYSJdIiwi"}', b'{"cursor": "WyI5OTk5OTk5OTk5OTk5OSIsImEiXQ"}',
+    b'{"capabilities": %s}' % (b'["x"' + b',"x"' * 200 + b"]"), b'{"skills": ["\\u0000"]}',
+    b'{"capabilities": ["\\ud800"]}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["", "/discover", "/poet/drain"])
+def test_bodies_about_agents_that_are_none(http: httpx2.Client, path: str) -> None:
+    """Each is the caller's fault, and is named so."""
+    bodies = [*BAD_AGENTS[:5], *BAD_WISHES] if path == "/discover" else BAD_AGENTS
+    headers = {"content-type": "application/json"}
+    for body in bodies:
+        if path == "/poet/drain" and body in (b"", b"{}", b"null"):
+            continue
+        answer = http.post(f"/internal/agents{path}", content=body, headers=headers)
+        assert 400 <= answer.status_code < 500, (body[:80], answer.text[:200])

@@ -58,7 +58,7 @@ class DiscoverParams(Params):
 
 
 class NamedParams(Params):
-    agent_id: str = Field(min_length=1, max_length=1024)
+    agent_id: StorableText = Field(min_length=1, max_length=1024)
 
 
 class MoveParams(NamedParams):

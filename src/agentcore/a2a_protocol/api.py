@@ -94,6 +94,7 @@ class TaskList(BaseModel):
 
 
 NO_REASON = Moved(reason="")
+Reason = Annotated[Moved, Body(examples=[{"reason": "new model"}])]
 
 
 def router(runtime: Runtime, *, public_url: str = "") -> APIRouter:
@@ -250,7 +251,9 @@ def _add_move(api: APIRouter, runtime: Runtime, move: Move) -> None:
     before = ", ".join(sorted(step.before))
 
     async def moved(
-        agent_id: Id, request: Request, params: Annotated[Moved, Body()] = NO_REASON
+        agent_id: Id,
+        request: Request,
+        params: Annotated[Moved, Body(examples=[{"reason": "new model"}])] = NO_REASON,
     ) -> JsonObject:
         found = await runtime().agents.move(
             agent_id, move, principal_of(request.scope), reason=params.reason

@@ -121,3 +121,23 @@ async def test_the_routes_are_documented(http: httpx2.AsyncClient) -> None:
     shown = at(content, "application/json", "examples")
     assert isinstance(shown, dict)
     assert shown.keys() == examples.REQUESTS.keys()
+
+
+async def test_agents_over_http(http: httpx2.AsyncClient) -> None:
+    card = {"name": "Poet", "skills": [{"id": "ode", "tags": ["verse"]}]}
+    asked = {"agent_card": card, "agent_id": "poet", "heartbeat_seconds": 60, "active": False}
+    made = (await http.post("/internal/agents", json=asked)).json()
+    assert (made["status"], made["health"]) == ("registered", "healthy")
+    for move, status in (("resume", "active"), ("drain", "draining"), ("resume", "active")):
+        moved = await http.post(f"/internal/agents/poet/{move}", json={"reason": "r"})
+        assert moved.json()["status"] == status
+    found = (await http.post("/internal/agents/discover", json={"tags": ["verse"]})).json()
+    assert (at(found, "agents", 0, "agent_id"), at(found, "agents", 0, "score")) == ("poet", 10)
+    assert (await http.post("/internal/agents/poet/heartbeat")).status_code == 200
+    assert (await http.post("/internal/agents/poet/suspend")).json()["status"] == "suspended"
+    refused = await http.post("/internal/agents/poet/drain")
+    assert (refused.status_code, refused.json()["code"]) == (409, "illegal_agent_move")
+    listed = (await http.get("/internal/agents", params={"status": "suspended"})).json()
+    assert [agent["agent_id"] for agent in listed["agents"]] == ["poet"]
+    shown = (await http.get("/internal/agents/poet")).json()
+    assert [event["what"] for event in shown["events"]][:2] == ["suspended", "active"]

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.kit.storable import check_storable
+from agentcore.kit.storable import StorableText, check_storable
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+Name = Annotated[
+    StorableText, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)
+]
 AGENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}$"
 MOST = 200
 # A card of this size fills a hundred pages; each page of a list holds a hundred agents.
@@ -19,7 +21,7 @@ DEEPEST_CARD = 32
 Text = Annotated[str, Field(max_length=32_768)]
 ShortText = Annotated[str, Field(max_length=1024)]
 Tag = Annotated[str, Field(max_length=255)]
-Address = Annotated[str, Field(max_length=2048)]
+Address = Annotated[StorableText, Field(max_length=2048)]
 AgentId = Annotated[str, StringConstraints(pattern=AGENT_ID)]
 
 
@@ -63,8 +65,10 @@ class AgentCard(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _storable(cls, value: JsonObject) -> JsonObject:
+    def _storable(cls, value: object) -> object:
         """Refuse what the database could not keep, before anything reads it."""
+        if not isinstance(value, dict):
+            return value
         check_storable(value, deepest=DEEPEST_CARD)
         if (size := len(jsonvalue.dumps(value))) > LARGEST_CARD:
             raise ValueError(f"the card has {size} bytes, at most {LARGEST_CARD} are taken")
