@@ -3,9 +3,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.remote import RemoteAddress, RemoteTask
 from agentcore.a2a_protocol.models.task import Owner, TaskState
+from agentcore.a2a_protocol.remote import withdrawals
 from agentcore.a2a_protocol.remote.dialling import open_peers
 from agentcore.a2a_protocol.remote.errors import RemoteAddressRefused
 from agentcore.a2a_protocol.remote.hostings import RemoteHostings
@@ -70,3 +73,25 @@ async def test_what_cannot_be_cancelled_is_tried_ever_more_rarely_and_given_up(
             await later.withdraw_due()
             clock.advance(2000)
     assert len(asked) == MOST_ATTEMPTS
+
+
+async def test_a_silent_agent_holds_up_nobody(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locate(agent_id: str, owner: Owner) -> RemoteAddress:
+        asked.append(agent_id)
+        if agent_id == "silent":
+            await asyncio.Event().wait()
+        raise RemoteAddressRefused(f"{agent_id} is nowhere")
+
+    asked: list[str] = []
+    monkeypatch.setattr(withdrawals, "CANCEL_SECONDS", 0.02)
+    clock, store = ManualClock(NOW + timedelta(minutes=1)), RemoteTaskStore(database)
+    names = ("silent", "b", "c")
+    for name in names:
+        await begin(VersionedTaskStore(database), record(name, state=TaskState.FAILED))
+        bound = RemoteTask(task_id=name, agent_id=name, remote_id="theirs", context_id="c9")
+        await store.bind(bound)
+    async with open_peers(ANYWHERE, LateWires()) as peers:
+        assert await Withdrawals(store, peers, locate, clock).withdraw_due() == 3
+    assert sorted(asked) == sorted(names)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from agentcore.a2a_protocol.models.handover import Handover, Hop
 from agentcore.a2a_protocol.models.task import Part
 from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.a2a_protocol.tasks.handle import Run
 from agentcore.agents.playbook_agent import AGENT_ID, PlaybookAgent, handed_context, own_id
 from agentcore.agents.ports import Messages, Thought
 from agentcore.kit.errors import Unavailable
@@ -30,7 +30,10 @@ class RecordedTask:
     said: list[str] = field(default_factory=list)
     artifacts: list[JsonObject] = field(default_factory=list)
     ended: tuple[str, object] | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    run: Run = field(default_factory=lambda: Run(task_id="task-1", agent_id=AGENT_ID, began=0))
+
+    def __post_init__(self) -> None:
+        self.report = self.run.report
 
     async def progress(self, text: str) -> None:
         self.said.append(text)
@@ -48,7 +51,7 @@ class RecordedTask:
         self.ended = ("asked", text)
 
     async def shown(self, playbook: JsonObject) -> None:
-        self.told["playbook"] = playbook
+        self.report(playbook=playbook)
 
     async def complete(self, result: str | JsonObject | None = None) -> None:
         self.ended = ("completed", result)
@@ -61,25 +64,6 @@ class RecordedTask:
 
     async def relay(self, event: JsonObject) -> None:
         self.artifacts.append(event)
-
-    def report(
-        self,
-        *,
-        tokens: int = 0,
-        cost_usd: Decimal | None = None,
-        output_quality: float | None = None,
-        playbook: JsonObject | None = None,
-        metadata: JsonObject | None = None,
-    ) -> None:
-        told: dict[str, Any] = {
-            "tokens": tokens + self.told.get("tokens", 0),
-            "quality": output_quality,
-            "playbook": playbook,
-            "metadata": metadata,
-        }
-        self.told = {
-            name: self.told.get(name) if value is None else value for name, value in told.items()
-        }
 
 
 def message(text: str = "", data: JsonObject | None = None) -> InboundMessage:
@@ -113,8 +97,8 @@ async def test_a_play_request_is_played_and_reported() -> None:
     assert task.ended == ("completed", "reward 7.00 in 7 steps")
     assert task.said == ["step 5: go, reward so far 5.00"]
     assert task.artifacts[0]["seed"] == 4
-    assert task.told["tokens"] == 70
-    assert task.told["quality"] == 1.0
+    assert task.run.tokens == 70
+    assert task.run.output_quality == 1.0
     assert playbooks.asked == [own_id("acme")], "each tenant learns for itself"
 
 
@@ -122,7 +106,7 @@ async def test_a_private_callers_task_says_so_whatever_becomes_of_it() -> None:
     task = RecordedTask()
     asked = replace(message(data={"play": "nonsense"}), principal=replace(ANN, private=True))
     await agent(ScriptedMind(ACTION), ScriptedWorld([])).handle(asked, task)
-    assert task.told["metadata"] == {"private": True}
+    assert task.run.metadata == {"private": True}
 
 
 async def test_an_episode_without_success_fails_the_task_with_its_reasons() -> None:
@@ -151,7 +135,7 @@ async def test_an_episode_that_breaks_off_still_tells_what_it_cost() -> None:
     request: JsonObject = {"play": {"environment": "test"}}
     await agent(ScriptedMind(ACTION), world).handle(message(data=request), task)
     assert task.ended == ("failed", "the environment is gone")
-    assert task.told["tokens"] == 30
+    assert task.run.tokens == 30
 
 
 @pytest.mark.parametrize(
@@ -177,7 +161,7 @@ async def test_a_text_is_answered_from_the_playbook() -> None:
     await agent(mind, ScriptedWorld([])).handle(message("What is the answer?"), task)
     assert task.ended == ("completed", "Forty-two.")
     assert "- [b1] rule" in str(mind.prompts[0][0]["content"])
-    assert task.told["playbook"] == {"version": 3}
+    assert task.run.playbook == {"version": 3}
 
 
 async def test_a_task_that_fails_behind_the_render_has_its_stamp() -> None:
@@ -189,7 +173,7 @@ async def test_a_task_that_fails_behind_the_render_has_its_stamp() -> None:
     await agent(Speechless(""), ScriptedWorld([])).handle(message("What is the answer?"), task)
     assert task.ended is not None
     assert task.ended[0] == "failed"
-    assert task.told["playbook"] == {"version": 3}
+    assert task.run.playbook == {"version": 3}
 
 
 def test_what_is_handed_on_reaches_the_prompt_within_limits() -> None:

@@ -19,6 +19,8 @@ from agentcore.kit.errors import AgentCoreError
 
 LOOK_SECONDS = 5.0
 CLAIM = timedelta(seconds=10)
+# Within the claim.
+CANCEL_SECONDS = 5.0
 AT_ONCE = 16
 MOST_ATTEMPTS = 8
 FIRST_BACKOFF = 10.0
@@ -46,26 +48,32 @@ class Withdrawals:
     async def withdraw_due(self) -> int:
         """Cancel those that are due, each once; how many there were."""
         due = await self._store.forsaken(self._clock.now(), CLAIM, AT_ONCE)
-        for bound, owner in due:
-            await self._withdraw(bound, owner)
+        async with asyncio.TaskGroup() as group:
+            for bound, owner in due:
+                group.create_task(self._withdraw(bound, owner))
         return len(due)
 
     async def _withdraw(self, bound: RemoteTask, owner: Owner) -> None:
         try:
-            address = await self._locate(bound.agent_id, owner)
-            peer = await self._peers.open(address, NO_HANDOVER)
-            await peer.call("CancelTask", {"id": bound.remote_id})
+            # A silent agent holds up nobody, and is asked by one process at a time.
+            async with asyncio.timeout(CANCEL_SECONDS):
+                address = await self._locate(bound.agent_id, owner)
+                peer = await self._peers.open(address, NO_HANDOVER)
+                await peer.call("CancelTask", {"id": bound.remote_id})
         except RemoteAgentRefused:
             # It has ended by itself, or is not known there any more.
             pass
+        except TimeoutError:
+            await self._later(bound, f"no answer within {CANCEL_SECONDS:g} seconds")
+            return
         except AgentCoreError as error:
-            await self._later(bound, error)
+            await self._later(bound, error.detail)
             return
         await self._store.ended(bound.task_id)
 
-    async def _later(self, bound: RemoteTask, error: AgentCoreError) -> None:
+    async def _later(self, bound: RemoteTask, reason: str) -> None:
         if bound.attempts >= MOST_ATTEMPTS:
-            log.warning("a task elsewhere goes on", task=bound.task_id, reason=error.detail)
+            log.warning("a task elsewhere goes on", task=bound.task_id, reason=reason)
             await self._store.postpone(bound.task_id, None)
             return
         wait = timedelta(seconds=FIRST_BACKOFF * 2.0 ** (bound.attempts - 1))

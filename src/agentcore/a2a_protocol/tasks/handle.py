@@ -67,6 +67,7 @@ class HostedTask:
     def __init__(self, journal: TaskJournal, run: Run, *, clock: Clock, ids: Ids) -> None:
         self._journal = journal
         self._run = run
+        self.report = run.report
         self._clock = clock
         self._ids = ids
         self._artifacts: dict[str, str] = {}
@@ -130,23 +131,6 @@ class HostedTask:
         state = self._journal.state
         self.ended = state in TERMINAL or state in INTERRUPTED
         await (self._journal.flush() if self.ended else self._journal.room())
-
-    def report(
-        self,
-        *,
-        tokens: int = 0,
-        cost_usd: Decimal | None = None,
-        output_quality: float | None = None,
-        playbook: JsonObject | None = None,
-        metadata: JsonObject | None = None,
-    ) -> None:
-        self._run.report(
-            tokens=tokens,
-            cost_usd=cost_usd,
-            output_quality=output_quality,
-            playbook=playbook,
-            metadata=metadata,
-        )
 
     def enter(self, state: TaskState) -> None:
         """A state without words."""
