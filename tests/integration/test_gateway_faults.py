@@ -48,8 +48,9 @@ RESCUE = ("all ", "is ", "well")
 PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
 # Of a provider that stalls; where it is not at connecting, that has all the time it needs.
 SHORT = Timeouts(connect=5, first_byte=0.25, idle=0.25, total=0.25)
+SHORT_OF_WORDS = Timeouts(connect=5, first_byte=5, idle=0.25, total=5)
 SHORT_OF_REACH = Timeouts(connect=0.1, first_byte=5, idle=5, total=5)
-HANGING_SECONDS = 5.0
+HANGING_SECONDS = 20.0
 ENDS = (b"[DONE]", b"message_stop", b"response.completed")
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
 SECRET = "only for our own ears"
@@ -224,6 +225,8 @@ def providers(
 def _timeouts(fault: Fault) -> Timeouts:
     if not fault.stalls:
         return PATIENT
+    if fault.begins:
+        return SHORT_OF_WORDS
     return SHORT_OF_REACH if fault.where else SHORT
 
 
