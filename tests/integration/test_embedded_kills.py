@@ -8,13 +8,26 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from agentcore.ace import evolution, evolution_worker
+from agentcore.ace.content import Draft
+from agentcore.ace.errors import EvolutionQueueFull
+from agentcore.ace.models import ACEConfig, ExecutionTrace
+from agentcore.kit.cache import open_cache
+from agentcore.kit.clock import SystemClock
+from agentcore.kit.db import StorageUnavailable, open_database
 from agentcore.kit.embedded import EmbeddedServers, open_embedded, status
 from agentcore.kit.errors import StartupError
+from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.models import CacheConfig, DatabaseConfig
+from agentcore.kit.supervisor import Supervisor
+from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.language_model import ScriptedModel
 from tests.unit.kit.embedded.homes import (
     client,
     processes_of,
@@ -213,3 +226,88 @@ async def _process_named(home: Path, title: str) -> int:
                     if named and (folder / "cwd").readlink() == home / "postgres":
                         return int(folder.name)
             await asyncio.sleep(0.002)
+
+
+class Impatient(SystemClock):
+    """Pauses of seconds are over at once: the servers' own return is what takes time here."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.05))
+
+
+def kill_ready(home: Path, name: str) -> None:
+    """Not before it is back from the last time."""
+
+    def is_ready() -> bool:
+        return any(server.name == name and server.state == "ready" for server in status(home))
+
+    wait_until(is_ready, f"{name} did not come back")
+    kill(server_pid(home, name))
+
+
+async def until_acknowledged(world: ContextWorld, trace: ExecutionTrace) -> None:
+    """As a caller does who was told to repeat it."""
+    while True:
+        try:
+            await world.contexts.capture_execution_trace(trace.agent_id, trace)
+        except StorageUnavailable:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+async def test_evolutions_go_on_through_restarts_of_both_servers(
+    home: Path, servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No trace that was acknowledged is lost, and none counts twice."""
+    monkeypatch.setattr(evolution_worker, "RESCAN_SECONDS", 0.05)
+    # A claim that could not even be given back while the database was away.
+    monkeypatch.setattr(evolution, "LEASE", timedelta(seconds=2))
+    agents, each = ("a", "b", "c"), 20
+    config = ACEConfig(
+        ace_min_traces_for_evolution=1,
+        ace_evolution_interval=3,
+        ace_worker_batch_timeout=0.02,
+        ace_cb_recovery_timeout=1,
+    )
+    clock, model = Impatient(), ScriptedModel(delay=0.01)
+    async with (
+        Supervisor() as supervisor,
+        open_database(DatabaseConfig(pool_size=5), servers.database_url) as database,
+        open_cache(CacheConfig(timeout=0.2), servers.redis_url, supervisor) as cache,
+    ):
+        supervisor.start("servers", servers.keep_alive)
+        world = ContextWorld(database, cache, supervisor, clock, config, model)  # type: ignore[arg-type]  # only asked for the time
+        stamps: dict[str, JsonObject] = {}
+        for agent_id in agents:
+            made = await world.contexts.create_playbook(agent_id, {}, principal=ALICE)
+            rule: JsonObject = {"op": "ADD", "section": "checks", "text": "Check twice."}
+            await world.taught(rule, agent_id=agent_id, delta_id=f"first of {agent_id}")
+            stamps[agent_id] = world.stamp_of(made.playbook_id, "b1")
+        await world.worker.start()
+        for number in range(each):
+            if number in {5, 13}:
+                await asyncio.to_thread(kill_ready, home, "postgres")
+            if number in {9, 13}:
+                await asyncio.to_thread(kill_ready, home, "valkey")
+            for agent_id in agents:
+                trace = world.trace(success=True, agent_id=agent_id, metadata=stamps[agent_id])
+                await until_acknowledged(world, trace)
+
+        async def counted(agent_id: str) -> int:
+            with suppress(StorageUnavailable):
+                playbook = await world.contexts.get_playbook(agent_id)
+                (place,) = Draft.of(playbook.content).bullets()
+                return place.bullet.helpful
+            return 0
+
+        for agent_id in agents:
+            async with asyncio.timeout(100):
+                while await counted(agent_id) < each:
+                    with suppress(StorageUnavailable, EvolutionQueueFull):
+                        await world.contexts.trigger_evolution(agent_id)
+                    await asyncio.sleep(0.05)
+        assert [await counted(agent_id) for agent_id in agents] == [each] * len(agents)
+        status = [await world.contexts.evolution_status(agent_id) for agent_id in agents]
+        assert [one.pending_traces for one in status] == [0] * len(agents)
+        await world.worker.stop()

@@ -8,10 +8,11 @@ names the last trace it used, so no trace is used twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -39,18 +40,23 @@ from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.waiting_line import WaitingLine
 from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.resilience import retry
 
 MOST_TRACES = 1000
 # Longer than any evolution that is still alive: calls, transactions and their retries.
 LEASE = timedelta(seconds=MOST_CALLS * CALL_SECONDS + 60)
+PATIENCE, FIRST_PAUSE, LONGEST_PAUSE = 6, 0.5, 4.0
 LONGEST_REST = timedelta(hours=1)
 MARK = "evolution"
 # Outcomes that tell how far a model's confidence goes; older ones may be another model's.
 REMEMBERED = timedelta(days=90)
 MOST_OUTCOMES = 200
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -157,6 +163,17 @@ class Evolution:
                 await self._let_go(claim, "failed", code)
                 raise
 
+    async def _patiently(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """As long as a restart of the database takes, and shorter than the lease."""
+        return await retry(
+            lambda: self._store.run(work),
+            on=(StorageUnavailable,),
+            attempts=PATIENCE,
+            base=FIRST_PAUSE,
+            cap=LONGEST_PAUSE,
+            clock=self._clock,
+        )
+
     async def waiting(self, limit: int) -> list[str]:
         """The agents that the database says are due, whoever knew of them before."""
         now = self._clock.now()
@@ -173,7 +190,8 @@ class Evolution:
         generation = await self._generator.generate(claim.playbook, claim.traces)
         proposals = await self._curator.deduplicate_deltas(list(generation.deltas))
         with self._cache.writing(claim.playbook.agent_id):
-            evolved = await self._store.run(
+            # Its answer is paid for: a database that is away for moments is waited for.
+            evolved = await self._patiently(
                 lambda unit: self._commit(unit, claim, proposals, generation)
             )
             await self._cache.overtaken(evolved.playbook)
@@ -370,7 +388,8 @@ class Evolution:
             given_back = status.model_copy(update={"status": state})
             await unit.status.write_beside(given_back, current, **{MARK: left.as_json()})
 
-        await self._store.run(work)
+        # Who is cancelled has no time to wait.
+        await (self._store.run(work) if error is None else self._patiently(work))
 
 
 async def _shown(unit: Unit, playbook: ContextPlaybook, traces: Sequence[ExecutionTrace]) -> Texts:
