@@ -52,7 +52,7 @@ def answer_of(response: httpx2.Response, names: Names) -> JsonObject:
 async def replay(url: str, exchanges: list[JsonValue], caller: str) -> list[JsonObject]:
     names = Names()
     answers = []
-    async with httpx2.AsyncClient(base_url=url, headers={"x-caller": caller}) as http:
+    async with httpx2.AsyncClient(base_url=url, headers={"x-caller": caller}, timeout=60) as http:
         for exchange in exchanges:
             request = json.loads(names.show(json.dumps(at(exchange, "request"))))
             response = await http.request(
