@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject
-<<<<<<< HEAD
 from agentcore.kit.storable import StorableText, check_storable
 
 Name = Annotated[
     StorableText, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)
-=======
-from agentcore.kit.storable import check_storable, check_text
-
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
-    AfterValidator(check_text),
->>>>>>> dcadce7 (Make up requests from the OpenAPI of agents and tasks, and calls for the JSON-RPC endpoint; refuse names that cannot be stored)
 ]
 AGENT_ID = r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,254}$"
 MOST = 200
