@@ -270,7 +270,8 @@ class Evolution:
         else:
             await unit.playbooks.advance(after, expected=current.version, **notes)
             await unit.deltas.keep_snapshot(current, after)
-        after = await self._gate.start_next(unit, after)
+        if len(line):
+            after = await self._gate.start_next(unit, after)
         applied = sum(entry.delta.applied for entry in entries if entry.kind == "delta")
         left = await unit.status.write_counted(
             EvolutionStatus(

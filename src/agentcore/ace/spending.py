@@ -58,19 +58,19 @@ class MonthlyBudget:
 
         async def work(unit: Unit) -> None:
             await unit.bookings.lock()
-            recent, oldest = await unit.bookings.made_since(now - MINUTE)
+            month, minute = _month_of(now), now - MINUTE
+            spent, recent, oldest = await unit.bookings.standing(month, minute)
             if oldest is not None and (recent + 1) * calls > self._calls_per_minute:
                 wait = (oldest + MINUTE - now).total_seconds()
                 raise EvolutionRateLimited(self._calls_per_minute, max(wait, SHORTEST_WAIT))
-            month = _month_of(now)
-            spent = await unit.bookings.spent_since(month)
             if spent + provenance.cost_usd > self._budget:
                 raise EvolutionBudgetExhausted(
                     spent=float(spent), asked=float(provenance.cost_usd), budget=float(self._budget)
                 )
             await unit.deltas.insert(booking)
-            await unit.bookings.add(booking.delta.delta_id, now, provenance.cost_usd)
-            await unit.bookings.forget(month - MINUTE)
+            await unit.bookings.add(
+                booking.delta.delta_id, now, provenance.cost_usd, forgetting=month - MINUTE
+            )
 
         await self._store.run(work)
         return booking

@@ -26,6 +26,10 @@ class WaitingLine:
         self._length = sum(entry.gate.get("reason") == CANDIDATE for entry in found)
         self._said = {text for entry in found for text in _said(entry.operations)}
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return self._length
+
     def place(self, operations: Sequence[Operation]) -> JsonObject:
         """What becomes of one more, as its decision tells it."""
         said = set(_said(operations))

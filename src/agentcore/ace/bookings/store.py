@@ -44,9 +44,13 @@ class BookingRepository:
         """One booking at a time, installation-wide, until the unit ends."""
         await self._connection.execute(select(func.pg_advisory_xact_lock(BUDGET_LOCK)))
 
-    async def add(self, booking_id: str, at: datetime, cost_usd: Decimal) -> None:
+    async def add(
+        self, booking_id: str, at: datetime, cost_usd: Decimal, *, forgetting: datetime
+    ) -> None:
+        """Book, and forget what was booked before ``forgetting``."""
         values = {"booking_id": UUID(booking_id), "booked_at": at, "cost_usd": cost_usd}
-        await self._connection.execute(insert(evolution_bookings).values(values))
+        old = delete(evolution_bookings).where(_bookings.booked_at < forgetting).cte("old")
+        await self._connection.execute(insert(evolution_bookings).values(values).add_cte(old))
 
     async def settle(self, booking_id: str, cost_usd: Decimal) -> None:
         mine = _bookings.booking_id == UUID(booking_id)
@@ -61,15 +65,18 @@ class BookingRepository:
         )
         return Decimal(0) if found is None else Decimal(found)
 
-    async def made_since(self, moment: datetime) -> tuple[int, datetime | None]:
-        """How many were made after ``moment``, and when the first of them."""
+    async def standing(
+        self, month: datetime, minute: datetime
+    ) -> tuple[Decimal, int, datetime | None]:
+        """US dollars booked from ``month`` on; how many bookings were made after ``minute``, and
+        when the first of them. Hold the lock to act on the answer.
+        """
+        recent = _bookings.booked_at > minute
+        dollars = func.sum(_bookings.cost_usd).filter(_bookings.booked_at >= month)
+        first = func.min(_bookings.booked_at).filter(recent)
+        query = select(dollars, func.count().filter(recent), first)
         found = await self._connection.execute(
-            select(func.count(), func.min(_bookings.booked_at)).where(_bookings.booked_at > moment)
+            query.where(_bookings.booked_at >= min(month, minute))
         )
-        count, oldest = found.one()
-        return int(count), oldest
-
-    async def forget(self, before: datetime) -> None:
-        await self._connection.execute(
-            delete(evolution_bookings).where(_bookings.booked_at < before)
-        )
+        spent, count, oldest = found.one()
+        return Decimal(0) if spent is None else Decimal(spent), int(count), oldest
