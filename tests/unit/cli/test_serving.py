@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 # Large buffers come and go between small ones that stay.
 PROGRAM = """
 import sys
@@ -36,3 +38,37 @@ def kept(*arguments: str) -> int:
 def test_large_buffers_are_given_back() -> None:
     assert kept("return") < 15
     assert kept() > 25
+
+
+THREADS = """
+import ctypes, sys, tempfile, threading
+from pathlib import Path
+from agentcore.cli.serving import share_one_heap
+if sys.argv[1:]:
+    share_one_heap()
+meeting, kept = threading.Barrier(4), []
+def work():
+    kept.append([bytearray(2000) for _ in range(100)])
+    meeting.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as told:
+    file = ctypes.c_void_p(libc.fopen(told.name.encode(), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    print(Path(told.name).read_text().count("<heap nr"))
+"""
+
+
+def heaps(*arguments: str) -> int:
+    command = [sys.executable, "-c", THREADS, *arguments]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is another")
+def test_threads_share_one_heap() -> None:
+    assert heaps("one") == 1
+    assert heaps() > 1
