@@ -33,7 +33,7 @@ class Disk:
 
 
 def writing(disk: Disk, supervisor: Supervisor) -> Batches[str]:
-    return Batches(disk.write, lambda item: item, supervisor=supervisor, refused=ValueError)
+    return Batches(disk.write, lambda item: item, supervisor=supervisor, refused=(ValueError,))
 
 
 async def begun(

@@ -61,7 +61,10 @@ async def test_beginning_and_end(database: Database) -> None:
     await log.began(made, HANDOVER)
     (row,) = await rows(log)
     assert (row["source_task"], row["budget_usd"], row["cost_usd"]) == ("t1", "2.5", None)
-    assert await store.running_for("t1") == [("t2", ALICE)]
+    assert await store.running_for("t1", "acme") == [("t2", ALICE)]
+    assert await store.running_for("t1", "evil") == []
+    assert await store.spent("t1", "acme") == Decimal("2.5"), "it may still cost all of that"
+    assert await store.spent("t1", "evil") == 0
     await log.task_finished(outcome("t1", success=True, handed=False))
     assert cancelled == []
     await log.task_finished(outcome("t1", success=False, handed=False))
@@ -69,8 +72,8 @@ async def test_beginning_and_end(database: Database) -> None:
     await log.task_finished(outcome("t2", success=True))
     (row,) = await rows(log, agent_id="boss")
     assert (row["tokens"], row["seconds"], row["cost_usd"]) == (7, 1.5, "0.25")
-    assert await store.spent("t1") == Decimal("0.25")
-    assert await store.spent("t2") == 0
+    assert await store.spent("t1", "acme") == Decimal("0.25")
+    assert await store.spent("t2", "acme") == 0
 
 
 @pytest.mark.parametrize(

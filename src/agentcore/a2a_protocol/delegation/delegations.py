@@ -183,7 +183,8 @@ class Delegations:
                 given = given.model_copy(update={"deadline_seconds": max(left, SHORTEST_SECONDS)})
         if given.budget_usd is None:
             return given
-        left_usd = given.budget_usd - cost - await hands.interactions.spent(task_id)
+        others = await hands.interactions.spent(task_id, record.owner.tenant)
+        left_usd = given.budget_usd - cost - others
         return given.model_copy(update={"budget_usd": max(left_usd, Decimal(0))})
 
     async def _playbook(

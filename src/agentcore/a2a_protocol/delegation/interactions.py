@@ -54,7 +54,7 @@ class Interactions:
             await self._store.ended(outcome, self._clock.now())
         if outcome.success:
             return
-        for task_id, owner in await self._store.running_for(outcome.task_id):
+        for task_id, owner in await self._store.running_for(outcome.task_id, outcome.tenant):
             # What cannot be cancelled has just ended.
             with suppress(AgentCoreError):
                 await self._cancel(owner, task_id)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    case,
     func,
     select,
     tuple_,
@@ -82,21 +83,32 @@ class InteractionStore:
             )
         )
 
-    async def spent(self, source_task: str) -> Decimal:
-        """What those have cost that worked for the task and have ended."""
-        total = func.coalesce(func.sum(interactions.c.cost_usd), 0)
+    async def spent(self, source_task: str, tenant: str) -> Decimal:
+        """What those have cost that worked for the task, or may cost that still do."""
+        table = interactions.c
+        # Several that are asked at once do not each have all of it.
+        held = case((table.ended_at.is_(None), table.budget_usd))
+        total = func.coalesce(func.sum(func.coalesce(table.cost_usd, held, 0)), 0)
         row = await self._database.row(
-            select(total.label("spent")).where(interactions.c.source_task == source_task)
+            select(total.label("spent")).where(
+                # Chains are not signed: anybody may name the task as one that he works for.
+                table.source_task == source_task,
+                table.tenant == tenant,
+            )
         )
         return Decimal(0) if row is None else Decimal(row["spent"])
 
-    async def running_for(self, source_task: str) -> Sequence[tuple[str, Owner]]:
-        """The tasks that still work for one."""
+    async def running_for(self, source_task: str, tenant: str) -> Sequence[tuple[str, Owner]]:
+        """The tenant's tasks that still work for one."""
         joined = interactions.join(tasks, tasks.c.task_id == interactions.c.task_id)
         query = (
             select(tasks.c.task_id, tasks.c.tenant, tasks.c.owner)
             .select_from(joined)
-            .where(interactions.c.source_task == source_task, tasks.c.state.in_(RUNNING))
+            .where(
+                interactions.c.source_task == source_task,
+                interactions.c.tenant == tenant,
+                tasks.c.state.in_(RUNNING),
+            )
         )
         rows = await self._database.rows(query)
         return [(row["task_id"], Owner(tenant=row["tenant"], subject=row["owner"])) for row in rows]

@@ -46,7 +46,7 @@ class Batches(Generic[T]):
         name: Callable[[T], str],
         *,
         supervisor: Supervisor,
-        refused: type[Exception],
+        refused: tuple[type[Exception], ...],
     ) -> None:
         """``write`` gives the names of those that it has written; ``name`` is an item's.
 

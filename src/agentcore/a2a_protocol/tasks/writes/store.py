@@ -18,8 +18,8 @@ from agentcore.a2a_protocol.models.task import TaskEvent, TaskRecord
 from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database
 
-# What one faulty item of a batch brings upon all of it.
-REFUSED = DBAPIError
+# What one faulty item of a batch brings upon all of it: here, on the way, or in the database.
+REFUSED = (TypeError, ValueError, DBAPIError)
 
 BEGIN = text("""
 WITH fresh AS (
