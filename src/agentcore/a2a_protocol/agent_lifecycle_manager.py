@@ -36,6 +36,8 @@ from agentcore.kit.supervisor import Supervisor
 
 # At most so many at once ask the database who owns an agent.
 LOOKS = 4
+# At most so many registrations at once read a card.
+READS = 16
 # Lines of the log that are shown with an agent.
 LOGGED = 20
 DRAINED = Step(frozenset({AgentStatus.DRAINING}), AgentStatus.SUSPENDED)
@@ -87,6 +89,7 @@ class AgentLifecycleManager:
         self._supervisor = supervisor
         self._asked: dict[str, asyncio.Future[Owner | None]] = {}
         self._looking = asyncio.Semaphore(LOOKS)
+        self._reading = asyncio.Semaphore(READS)
 
     async def register(
         self,
@@ -122,7 +125,8 @@ class AgentLifecycleManager:
             InvalidParams: the address may not be connected to.
             CardUnreadable: there is no card.
         """
-        found = await self._reader.read(card_url, tenant=principal.tenant)
+        async with self._reading:
+            found = await self._reader.read(card_url, tenant=principal.tenant)
         if found.card is None:
             raise AgentNotFound(card_url)
         record = self._described(found.card, principal, agent_id, promise)

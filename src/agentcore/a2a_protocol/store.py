@@ -291,7 +291,8 @@ def _renewed(record: AgentRecord, before: AgentRecord) -> AgentRecord:
     after = replace(record, created_at=before.created_at)
     if before.status is not AgentStatus.TERMINATED:
         after = replace(after, status=before.status, changed_at=before.changed_at)
-    if (before.endpoint, before.card_url) != (record.endpoint, record.card_url):
+    moved = (before.endpoint, before.card_url) != (record.endpoint, record.card_url)
+    if moved or record.health is not AgentHealth.UNKNOWN:
         return after
     return replace(
         after,

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from agentcore.a2a_protocol.agent_registry import AgentRegistry
-from agentcore.a2a_protocol.models.agent import AgentHealth, AgentRecord
+from agentcore.a2a_protocol.models.agent import AgentHealth, AgentRecord, AgentStatus, Move
 from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.registry.health import (
     AT_ONCE,
@@ -57,11 +57,11 @@ class Looking:
     """Reads the cards that are due, as the watch does, and lets time pass in between."""
 
     def __init__(self, known: AgentRegistry, store: RegistryStore, clock: ManualClock) -> None:
-        self._known, self._store, self._clock = known, store, clock
+        self._known, self._store, self.clock = known, store, clock
 
     async def look(self, after: float = 0.0) -> int:
-        self._clock.advance(after)
-        now = self._clock.now()
+        self.clock.advance(after)
+        now = self.clock.now()
         due = await self._store.due_checks(now, now + CLAIM, 10)
         for each in due:
             await self._known.health.check(each)
@@ -168,6 +168,25 @@ async def test_what_is_registered_anew_meanwhile_is_not_overwritten(
     found = await looking.agent()
     assert found.endpoint is not None
     assert (found.endpoint["url"], found.failures) == ("http://127.0.0.1:2/", 0)
+
+
+async def test_a_look_overwrites_nothing_that_changed_meanwhile(
+    known: AgentRegistry, looking: Looking, store: RegistryStore, server: CardServer
+) -> None:
+    """What is known of its health is written all the same, and the card with the next look."""
+    made = await known.agents.register_at(server.card_url, ALICE, agent_id="poet")
+    now = looking.clock.now()
+    (claimed,) = await store.due_checks(now, now + CLAIM, 10)
+    server.etag, server.body = '"2"', jsonvalue.dumps({**CARD, "name": "Renamed"})
+    looking.clock.advance(1)
+    await known.agents.move("poet", Move.DRAIN, ALICE)
+    await known.health.check(claimed)
+    found = await looking.agent()
+    assert (found.name, found.status) == (made.name, AgentStatus.DRAINING)
+    assert found.checked_at == looking.clock.now()
+    await looking.look(2 * SECONDS)
+    renamed = await looking.agent()
+    assert (renamed.name, renamed.status) == ("Renamed", AgentStatus.DRAINING)
 
 
 async def test_each_look_belongs_to_one_process(

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
+from agentcore.a2a_protocol.models.agent import AgentStatus
 from agentcore.a2a_protocol.ports import AgentEvent, LifecycleListener, TaskObserver, TaskOutcome
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.observer import LONGEST_PAUSE, ContextObserver
@@ -128,6 +129,19 @@ async def test_agents_that_go_or_come_back_learn_from_their_last_tasks(world: Co
     assert await world.queue.take(9, timeout=0) == ["agent-123"]
     await following.agent_terminated(replace(event, agent_id="unknown"))
     assert len(world.queue) == 0
+
+
+async def test_an_agent_that_rests_learns_from_its_tasks(world: ContextWorld) -> None:
+    following = observer(world)
+    await world.agents.ensure("agent-123", ALICE)
+    event = AgentEvent(agent_id="agent-123", tenant="north", owner="alice", name="a")
+    await following.agent_registered(event)
+    await world.captured(1)
+    for after in (AgentStatus.DRAINING, AgentStatus.ACTIVE):
+        await following.agent_moved(replace(event, after=after))
+    assert len(world.queue) == 0
+    await following.agent_moved(replace(event, after=AgentStatus.SUSPENDED))
+    assert await world.queue.take(9, timeout=0) == ["agent-123"]
 
 
 async def test_a_full_queue_keeps_nobody_from_leaving(world: ContextWorld) -> None:

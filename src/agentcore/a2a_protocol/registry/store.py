@@ -58,6 +58,12 @@ from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database
 
 BACKFILL = 200
+# What a look at an agent's card changes, and what the card itself.
+LOOKED = ("health", "health_reason", "failures", "checked_at", "check_at")
+FOLLOWED = (
+    "name", "version", "description", "capabilities", "skills", "endpoint", "card", "metadata",
+    "card_etag", "updated_at", "terms",
+)  # fmt: skip
 # So many terms are faster looked for one by one.
 FEW = 24
 
@@ -130,17 +136,19 @@ class RegistryStore:
         return [agent_of(row) for row in await self._database.rows(claim.returning(*WHOLE))]
 
     async def checked(self, before: AgentRecord, after: AgentRecord) -> bool:
-        """Write what a look at the card has shown, unless the agent was registered anew since."""
+        """Write what a look at the card has shown of the agent's health, and the card if it is new.
+
+        Nothing of it, where the agent was looked at or registered elsewhere since; and nothing but
+        the health, where anything else of it has changed since.
+        """
         values = agent_values(after)
-        for name in ("status", "changed_at", "expires_at", "heartbeat_seconds", "last_seen"):
-            # They change while a card is being read.
-            del values[name]
-        query = (
-            update(agents)
-            .where(agents.c.agent_id == before.agent_id, agents.c.check_at == before.check_at)
-            .values(values)
-        )
-        return await self._database.write(query) == 1
+        looked = and_(agents.c.agent_id == before.agent_id, agents.c.check_at == before.check_at)
+        query = update(agents).where(looked).values({name: values[name] for name in LOOKED})
+        if after.updated_at == before.updated_at:
+            return await self._database.write(query) == 1
+        same = query.where(agents.c.updated_at == before.updated_at)
+        followed = same.values({name: values[name] for name in FOLLOWED})
+        return await self._database.write(followed) == 1 or await self._database.write(query) == 1
 
     async def untold(
         self, now: datetime, until: datetime, limit: int
