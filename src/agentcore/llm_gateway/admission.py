@@ -52,8 +52,12 @@ Source = Literal["configured", "reported", "learned", "unknown"]
 class Limit(Protocol):
     """``limit`` None: no bound is known. ``told`` what the server says of itself.
 
-    ``starts`` None: nothing but the places bounds how many calls may start.
+    ``starts`` None: nothing but the places bounds how many calls may start. ``free``: nobody said
+    that more than the limit would be too much.
     """
+
+    @property
+    def free(self) -> bool: ...
 
     @property
     def limit(self) -> int | None: ...
@@ -81,6 +85,7 @@ class FixedLimit:
     """A bound that an operator or the server set, or none; nothing is learned."""
 
     starts: Starts | None = None
+    free = False
 
     def __init__(self, configured: int | None, clock: Clock) -> None:
         self._configured = configured
@@ -171,6 +176,7 @@ class Gate:
         self._lengths: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
         self._standing = 0
         self._service = ASSUMED_SERVICE
+        self._brisk = False
         self._reserved_until = -math.inf
         self._high_at = -math.inf
         self._pause = 0.0
@@ -203,7 +209,9 @@ class Gate:
         """Whether a call of this class would start at once."""
         if self._standing and self._stand_before(priority):
             return False
-        return self.in_flight < self._allowed(priority) and not self._gathers(priority)
+        if self._gathering is not None and priority == "low":
+            return False
+        return self.in_flight < self._allowed(priority)
 
     def forecast(self, priority: Priority, owner: Owner = NOBODY) -> float | None:
         """Seconds that a further call would wait; None if it would not be let in line."""
@@ -284,6 +292,7 @@ class Gate:
         if answered:
             seconds = self._clock.monotonic() - start.at
             self._service += SMOOTHING * (seconds - self._service)
+            self._brisk = self._service < LONG_SERVICE
         self.capacity.ended(start, begun=begun, answered=answered)
         self._call_next()
 
@@ -423,17 +432,14 @@ class Gate:
         if priority == "high" or not self._queueing.places:
             return limit
         if self._clock.monotonic() >= self._reserved_until:
-            return limit + self._ready(limit)
+            return limit + self._ready(limit) if self._brisk and self.capacity.free else limit
         return min(limit, max(1, limit - math.ceil(limit * self._queueing.reserve)))
 
     def _ready(self, limit: int) -> int:
         """Calls that stand in the server's own line, while nobody is expected who cannot wait.
 
-        Between short answers the way there and back is a good part of the time, and idle. Nobody
-        is sent to stand where more than a limit was said to be too much.
+        Between short answers the way there and back is a good part of the time, and idle.
         """
-        if self._service >= LONG_SERVICE or self.capacity.source != "learned":
-            return 0
         return math.ceil(limit * self._queueing.reserve)
 
     def _stand_before(self, priority: Priority) -> bool:

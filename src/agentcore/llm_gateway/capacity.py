@@ -97,6 +97,7 @@ class AdaptiveLimit:
         self._limit = float(first)
         self._most = HIGHEST
         self._told = False
+        self.free = True
         self._usual: dict[int, tuple[float, float]] = {}
         self._running = 0
         self._carried = 0
@@ -121,7 +122,7 @@ class AdaptiveLimit:
         """The server's own figure: an upper bound, and where to begin."""
         self._most = HIGHEST if most is None else most
         if most is not None and not self._told:
-            self._told, self._limit = True, float(most)
+            self._told, self.free, self._limit = True, False, float(most)
 
     def start(self, *, filled: bool) -> Start:
         """For a call that is let in now; ``filled``: no further one of its class would be."""

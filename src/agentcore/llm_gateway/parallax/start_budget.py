@@ -29,7 +29,12 @@ NO_EPOCH = -1
 
 
 class StartBudget:
-    """A limit of places (``inner``) and of starts; the lower one counts."""
+    """A limit of places (``inner``) and of starts; the lower one counts.
+
+    Never free: a scheduler that has no place for a call stops all others while it waits.
+    """
+
+    free = False
 
     def __init__(self, inner: Limit, clock: Clock) -> None:
         self._inner = inner
