@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from agentcore.cli import serving
+from agentcore.cli.serving import freeze_later
 
 # Large buffers come and go between small ones that stay.
 PROGRAM = """
@@ -72,3 +77,16 @@ def heaps(*arguments: str) -> int:
 def test_threads_share_one_heap() -> None:
     assert heaps("one") == 1
     assert heaps() > 1
+
+
+async def test_what_is_loaded_behind_the_start_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "SETTLED_SECONDS", (0.0,))
+    gc.unfreeze()
+    freeze_later(asyncio.get_running_loop())
+    try:
+        while not gc.get_freeze_count():
+            await asyncio.sleep(0)
+    finally:
+        gc.unfreeze()
