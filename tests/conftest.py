@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry
 from sqlalchemy import text
@@ -42,6 +43,15 @@ settings.load_profile("suite")
 # No test calls anybody outside: reading every authority of this machine would take each client and
 # each process a thirtieth of a second. This one has signed nothing.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fakes" / "authority.pem")
+# A traceback in colours, with the source around each line, takes a second to draw.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 # Nothing that collecting makes is garbage: looking for it takes a second each time.
 gc.disable()
 
