@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from agentcore.ace.content import Draft
 from agentcore.ace.models import ContextDelta, ContextPlaybook
@@ -18,6 +18,7 @@ from benchmarks.playbook_hidden import NOW, Reader, Shown, World, book, drawn, e
 PAIRS = 48
 REWRITTEN, COLLAPSE = 0.97, 0.02
 Lived = list[tuple[tuple[str, ...], bool]]
+Proof = Callable[[Sequence[Operation], str], Awaitable[bool]]
 
 
 class Policy:
@@ -77,24 +78,20 @@ class Rewriting(Appending):
         self._lines = list(dict.fromkeys([*survivors, *lessons]))
 
 
-class Itemised(Policy):
-    """Ours without the gate: curated, counted, pruned, rendered under a budget."""
+class Notebook:
+    """A playbook that is curated, counted and pruned; ``proves`` decides about what is new."""
 
-    def __init__(self, world: World, chance: random.Random) -> None:
-        super().__init__(world, chance)
+    def __init__(self) -> None:
         self.playbook = book({})
         self._curator = SimpleCurator(self._found)
 
-    def reader(self) -> Callable[[int], Shown]:
-        return Reader(self.world, self.playbook).shown
-
-    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
+    async def learn(self, lived: Lived, lessons: Sequence[str], proves: Proof) -> None:
         self._take([*_counted(lived)])
         self._take([Remove(id=bullet) for bullet in self._harmful()])
         for text in lessons:
             operations = self._curated(text)
             support = all(isinstance(one, Tag) for one in operations)
-            if operations and (support or await self._proves(operations, text)):
+            if operations and (support or await proves(operations, text)):
                 self._take(operations)
 
     def known(self) -> list[str]:
@@ -114,9 +111,6 @@ class Itemised(Policy):
         decision = self._curator.judge(delta, self.playbook, threshold=0.7)
         return parse_operations(decision.delta.changes["ops"]) if decision.accepted else ()
 
-    async def _proves(self, operations: Sequence[Operation], text: str) -> bool:
-        return True
-
     async def _found(self, delta: ContextDelta) -> ContextPlaybook:
         return self.playbook
 
@@ -128,10 +122,30 @@ class Itemised(Policy):
         self.playbook = extended(self.playbook, operations)
 
 
+class Itemised(Policy):
+    """Ours without the gate: curated, counted, pruned, rendered under a budget."""
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        super().__init__(world, chance)
+        self.notebook = Notebook()
+
+    def reader(self) -> Callable[[int], Shown]:
+        return Reader(self.world, self.notebook.playbook).shown
+
+    async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
+        await self.notebook.learn(lived, lessons, self.proves)
+
+    def known(self) -> list[str]:
+        return self.notebook.known()
+
+    async def proves(self, operations: Sequence[Operation], text: str) -> bool:
+        return True
+
+
 class Gated(Itemised):
     """Ours: what the curator accepts plays the same tasks with and without, half of its topic."""
 
-    async def _proves(self, operations: Sequence[Operation], text: str) -> bool:
+    async def proves(self, operations: Sequence[Operation], text: str) -> bool:
         kind = "wrong" if self.world.is_wrong(text) else "right"
         fresh = self.chance.randrange(10**9)
         (topic, _), *_ = rules_in([text])
@@ -140,8 +154,9 @@ class Gated(Itemised):
             for number in range(PAIRS)
         ]
         trials = Trials(self.world)
-        challenger = extended(self.playbook, operations)
-        verdict = await compared(trials, self.playbook, challenger, tasks)
+        champion = self.notebook.playbook
+        challenger = extended(champion, operations)
+        verdict = await compared(trials, champion, challenger, tasks)
         self.rollouts += trials.rollouts
         self.tried[kind] += 1
         self.promoted[kind] += verdict.outcome == "better"
