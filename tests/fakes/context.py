@@ -64,8 +64,8 @@ class ContextWorld:
     model: ScriptedModel = field(default_factory=ScriptedModel)
     listeners: list[LifecycleListener] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    # By which evolution is paced; where it stands still, never.
-    time: Clock = field(default_factory=ManualClock)
+    # By which evolution waits for its turn; without one it never does.
+    time: Clock | None = None
 
     def __post_init__(self) -> None:
         ids, config, clock = Ids(self.clock), self.config, self.clock
@@ -108,7 +108,9 @@ class ContextWorld:
             ids=ids,
             metrics=self.metrics,
         )
-        self.pace = Pace(self.time)
+        self.pace = Pace(self.time or clock)
+        if self.time is None:
+            self.pace.hurry()
         self.worker = EvolutionWorker(
             config,
             self.queue,

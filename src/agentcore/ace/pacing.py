@@ -2,7 +2,7 @@
 
 What the work itself takes is measured step by step, between its awaits; what else the thread does
 is the rest of its CPU time. While that is much, the work gets a small share of the time, and waits
-for its turn outside of transactions, where it holds nothing. While it is little, it never waits.
+for its turn outside of transactions, where it holds nothing. While it is little, it gets all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHARE = 0.025
 # So much of a core taken by others means that they are: what they get beside work that was not
 # held back, too, so that the work cannot crowd out those who would hold it back.
 CROWDED = 0.15
-WINDOW = 0.1
+WINDOW = 0.05
 # Who was busy a moment ago soon is again.
 MEMORY = 1.0
 PAUSE = 0.02
@@ -84,13 +84,13 @@ class Pace:
         """Whether :meth:`turn` would return at once."""
         now = self._clock.monotonic()
         self._look(now)
-        self._saved = min(MOST_SAVED, self._saved + SHARE * (now - self._paid))
+        if self._hurried:
+            return True
+        # Alone it may have all of a core, and no more at once than it takes to see that it is not.
+        share = SHARE if now < self._crowded_until else 1.0
+        self._saved = min(MOST_SAVED, self._saved + share * (now - self._paid))
         self._paid = now
-        if now < self._crowded_until and not self._hurried:
-            return self._saved > 0
-        # Nobody is owed anything for time that nobody wanted.
-        self._saved = MOST_SAVED
-        return True
+        return self._saved > 0
 
     def _look(self, now: float) -> None:
         since, used_then, own_then = self._looked

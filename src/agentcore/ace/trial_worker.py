@@ -102,11 +102,19 @@ class TrialWorker:
     async def _run(self, grounds: TrialGrounds) -> None:
         while True:
             self._asked.clear()
-            if await self.round(grounds):
+            if await self._found_some(grounds):
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(RESCAN_SECONDS):
                     await self._asked.wait()
+
+    async def _found_some(self, grounds: TrialGrounds) -> bool:
+        """Whether there was something to play; a database that is away is asked again later."""
+        try:
+            return await self.round(grounds) > 0
+        except AgentCoreError as error:
+            log.warning("trials wait", code=error.code, detail=error.detail)
+            return False
 
     async def _played(self, batch: Batch, grounds: TrialGrounds) -> tuple[Sequence[Pair], Decimal]:
         """The pairs, and what they cost; booked before at what they may cost."""

@@ -16,7 +16,6 @@ from agentcore.ace.evolution_worker import (
     EvolutionWorker,
 )
 from agentcore.ace.models import ACEConfig
-from agentcore.ace.pacing import Pace
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ALICE, ContextWorld
@@ -77,7 +76,7 @@ async def test_who_is_due_may_be_unknown_for_a_while(fast: ContextWorld) -> None
         cast("Evolution", Blind(fast.evolution)),
         supervisor=fast.supervisor,
         clock=fast.clock,
-        pace=Pace(fast.time),
+        pace=fast.pace,
     )
     await worker.start()
     await fast.contexts.trigger_evolution("a")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
 from agentcore.ace.content import Draft
 from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.trial_mark import TrialMark
-from agentcore.ace.trial_worker import EPISODE_TOKENS, TASK
+from agentcore.ace.trial_worker import EPISODE_TOKENS, TASK, TrialWorker
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
@@ -115,3 +118,39 @@ async def test_it_runs_under_the_supervisor_and_is_woken(
             while await lessons(world) != {LESSON}:
                 await asyncio.sleep(0.01)
     assert TASK not in supervisor.health()
+
+
+class Away:
+    """A store whose database is away at first."""
+
+    def __init__(self, world: ContextWorld) -> None:
+        self._world = world
+        self.refused = 0
+
+    async def run(self, work: Callable[[Unit], Awaitable[object]]) -> object:
+        if not self.refused:
+            self.refused += 1
+            raise Unavailable("the database is away")
+        return await self._world.store.run(work)
+
+
+async def test_a_database_that_is_away_is_asked_again(
+    tried: ContextWorld, supervisor: Supervisor
+) -> None:
+    away = Away(tried)
+    worker = TrialWorker(
+        tried.config,
+        cast("ContextStore", away),
+        tried.paired,
+        budget=tried.budget,
+        cache=tried.playbooks,
+        clock=tried.clock,
+        metrics=tried.metrics,
+    )
+    async with worker.running(ScriptedGrounds(fares=helped), supervisor):
+        async with asyncio.timeout(20):
+            while await lessons(tried) != {LESSON}:
+                worker.wake()
+                await asyncio.sleep(0.01)
+        assert supervisor.health()[TASK].restarts == 0
+    assert away.refused == 1
