@@ -452,7 +452,13 @@ def _playbook_agent(
     settings: Settings, gateway: Gateway, a2a: A2ARuntime, contexts: ContextManager
 ) -> Hosting:
     agent = PlaybookAgent(
-        minds=lambda caller: GatewayMind(gateway.router, caller, settings.agents.model, AGENT_ID),
+        minds=lambda message: GatewayMind(
+            gateway.router,
+            message.principal,
+            settings.agents.model,
+            AGENT_ID,
+            traceparent=message.traceparent,
+        ),
         worlds=lambda caller: MethodWorld(a2a.registry, caller),
         playbooks=lambda caller: OwnPlaybooks(contexts, caller),
     )

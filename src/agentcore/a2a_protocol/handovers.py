@@ -102,6 +102,11 @@ def narrowed(before: Handover, later: Handover) -> Handover:
     )
 
 
+def presented_trace(sent: Sent) -> str:
+    """The place in a trace that the sender names; where it names none, one is made up later."""
+    return sent.traceparent or read(sent.all_metadata.get(EXTENSION)).traceparent or ""
+
+
 def is_handed_on(sent: Sent) -> bool:
     return EXTENSION in sent.all_metadata
 

@@ -138,7 +138,8 @@ class InboundMessage:
     """One message of a client to an agent; ``text`` joins its text parts by line breaks.
 
     After ``deadline`` the agent is cancelled and its task fails. ``handover`` is what the agents
-    before have handed on, with this one as the last of its chain. ``resumed`` says that another
+    before have handed on, with this one as the last of its chain; ``traceparent`` is the place in a
+    trace that the caller has named, if it has. ``resumed`` says that another
     process has begun to answer it and was lost.
     """
 
@@ -153,6 +154,7 @@ class InboundMessage:
     principal: Principal
     deadline: datetime | None = None
     handover: Handover = NO_HANDOVER
+    traceparent: str = ""
     resumed: bool = False
 
 

@@ -54,8 +54,10 @@ class GatewayMind:
         agent: str = "",
         *,
         priority: Priority = "medium",
+        traceparent: str = "",
     ) -> None:
         self._priority: Priority = priority
+        self._traceparent = traceparent
         self._router = router
         self._principal = principal
         self._model = model
@@ -70,6 +72,7 @@ class GatewayMind:
                 temperature=0.0,
                 max_tokens=REPLY_TOKENS,
                 trace_id=trace_id,
+                traceparent=self._traceparent,
                 requires_privacy=self._principal.private,
                 priority=self._priority,
                 tenant=self._principal.tenant,

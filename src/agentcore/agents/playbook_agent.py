@@ -57,7 +57,7 @@ class PlaybookAgent:
     def __init__(
         self,
         *,
-        minds: Callable[[Principal], Mind],
+        minds: Callable[[InboundMessage], Mind],
         worlds: Callable[[Principal], World],
         playbooks: Callable[[Principal], Playbooks],
     ) -> None:
@@ -85,7 +85,7 @@ class PlaybookAgent:
     async def _play(self, request: PlayRequest, message: InboundMessage, task: TaskHandle) -> None:
         caller = message.principal
         playbooks = StampedPlaybooks(self._playbooks(caller), task)
-        player = EpisodePlayer(self._minds(caller), self._worlds(caller), playbooks)
+        player = EpisodePlayer(self._minds(message), self._worlds(caller), playbooks)
         plan = EpisodePlan(
             agent_id=own_id(caller.tenant),
             environment=request.environment,
@@ -115,7 +115,7 @@ class PlaybookAgent:
         playbooks = StampedPlaybooks(self._playbooks(message.principal), task)
         rendered = await playbooks.render(agent_id, message.text, task_id=task.task_id)
         handed = handed_context(message.handover)
-        thought = await self._minds(message.principal).think(
+        thought = await self._minds(message).think(
             (
                 {"role": "system", "content": f"You are {agent_id}.\n{rendered.text}{handed}"},
                 {"role": "user", "content": message.text},

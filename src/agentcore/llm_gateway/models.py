@@ -389,6 +389,7 @@ class LLMRequest:
     temperature: float | None = None
     max_tokens: int | None = None
     trace_id: str = ""
+    traceparent: str = ""
     requires_privacy: bool = False
     priority: Priority = "medium"
     tenant: str = "default"
@@ -419,6 +420,7 @@ class LLMRequest:
             tenant=self.tenant,
             subject=self.subject,
             trace_id=self.trace_id,
+            traceparent=self.traceparent,
             deadline=deadline,
             key_id=self.key_id,
             agent=self.agent,

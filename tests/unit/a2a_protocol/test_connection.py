@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
@@ -51,7 +52,9 @@ async def peer_of(
     app.router.add_post("/rpc", handle)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(listening(app, cancelling=True))
-        session = await stack.enter_async_context(open_session(anywhere=anywhere, connections=4))
+        session = await stack.enter_async_context(
+            open_session(anywhere=anywhere, connections=4, unpacking=False)
+        )
         address = RemoteAddress(agent_id="poet", url=f"{url}/rpc", version="1.0", trust=trust)
         yield Peer(address, CurrentPeerWire(), session, headers={}, limits=limits), seen
 
@@ -74,6 +77,8 @@ def result(text: str) -> web.Response:
         (web.Response(text="[]"), RemoteAgentUnreadable, "no answer of JSON-RPC"),
         (web.Response(text='{"a":' * 70 + "1" + "}" * 70), RemoteAgentUnreadable, "JSON-RPC"),
         (web.json_response({"error": {"code": -1, "message": "x"}}), RemoteAgentRefused, "x .-1"),
+        (web.Response(body=gzip.compress(b"{}"), headers={"content-encoding": "gzip"}),
+         RemoteAgentUnreadable, "no A2A"),
         (web.json_response({"error": "gone"}), RemoteAgentRefused, "refused"),
         (result('{"id": 7}'), RemoteAgentUnreadable, "no A2A"),
         (result('"' + "x" * 3000 + '"'), RemoteAgentUnreadable, "more than 2000 bytes"),

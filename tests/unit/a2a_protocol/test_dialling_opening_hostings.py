@@ -31,7 +31,8 @@ async def test_headers_of_a_version(version: str, name: str) -> None:
     address = RemoteAddress(agent_id="poet", url="https://poet.example", version=version)
     async with open_peers(CONFIG, LateWires()) as peers:
         peer = await peers.open(address, Handover(traceparent=TRACE))
-        assert peer.headers == {name: EXTENSION, "traceparent": TRACE, "a2a-version": version}
+        plain = {"a2a-version": version, "accept-encoding": "identity"}
+        assert peer.headers == {name: EXTENSION, "traceparent": TRACE, **plain}
         assert peer.session is peers.outside.opened()
 
 

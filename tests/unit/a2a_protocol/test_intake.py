@@ -70,6 +70,7 @@ async def test_what_the_agent_is_given() -> None:
     assert message.deadline is not None
     assert (message.deadline - ManualClock().now()).total_seconds() == 7
     assert message.handover.chain[-1].agent == "poet"
+    assert (message.traceparent, message.handover.traceparent is None) == ("", False)
     assert EXTENSION in accepted.kept
 
 

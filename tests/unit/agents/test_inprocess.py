@@ -52,8 +52,11 @@ async def test_the_terms_of_its_callers_key_hold_for_the_mind() -> None:
     caller = KeyHolder(
         subject="ann", tenant="acme", scopes=frozenset({"llm"}), key_id="k1", terms=terms
     )
-    await GatewayMind(router, caller, "m", "planner").think([], trace_id="t")
+    place = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    mind = GatewayMind(router, caller, "m", "planner", traceparent=place)
+    await mind.think([], trace_id="t")
     asked = router.asked[0]
+    assert asked.call().traceparent == place
     assert (asked.key_id, asked.agent, asked.terms) == ("k1", "planner", terms)
     assert asked.call().priority == "low"
 

@@ -14,7 +14,10 @@ CONNECTIONS = 64
 class LateSession:
     """To be entered, so that it is closed if it was opened; ``anywhere``: inside, too."""
 
-    def __init__(self, *, anywhere: bool, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self, *, anywhere: bool, connections: int = CONNECTIONS, unpacking: bool = True
+    ) -> None:
+        self._unpacking = unpacking
         self._anywhere = anywhere
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
@@ -24,7 +27,9 @@ class LateSession:
         if self._session is None:
             from agentcore.a2a_protocol.push.outside import open_session  # noqa: PLC0415 - aiohttp
 
-            self._session = open_session(anywhere=self._anywhere, connections=self._connections)
+            self._session = open_session(
+                anywhere=self._anywhere, connections=self._connections, unpacking=self._unpacking
+            )
         return self._session
 
     async def __aenter__(self) -> Self:

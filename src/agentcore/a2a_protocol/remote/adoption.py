@@ -39,12 +39,12 @@ class Adoption:
         self._remote = remote
         self._ids = ids
 
-    async def adopt(self) -> Sequence[str]:
-        """Follow from here what lost processes have followed; the ids of these tasks.
+    async def adopt(self, now: datetime) -> Sequence[str]:
+        """Follow from here what processes followed that are lost by ``now``; these tasks' ids.
 
         One that cannot be taken over is failed, like those that worked in the lost process.
         """
-        desk, now = self._desk, self._desk.clock.now()
+        desk = self._desk
         taken = await self._remote.adopted(desk.worker, now, now + desk.lease, AT_ONCE)
         for task_id, owner in taken:
             stored = await desk.store.whole(task_id, owner)

@@ -52,7 +52,7 @@ class Peers:
 @asynccontextmanager
 async def open_peers(config: A2AConfig, wires: LateWires) -> AsyncIterator[Peers]:
     async with (
-        LateSession(anywhere=False, connections=CONNECTIONS) as outside,
-        LateSession(anywhere=True, connections=CONNECTIONS) as anywhere,
+        LateSession(anywhere=False, connections=CONNECTIONS, unpacking=False) as outside,
+        LateSession(anywhere=True, connections=CONNECTIONS, unpacking=False) as anywhere,
     ):
         yield Peers(config, wires, outside, anywhere)

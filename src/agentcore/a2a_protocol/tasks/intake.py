@@ -11,6 +11,7 @@ from agentcore.a2a_protocol.handovers import (
     is_handed_on,
     kept_of,
     metadata_of,
+    presented_trace,
     seconds_for,
 )
 from agentcore.a2a_protocol.hosting import Addressees, Hosting
@@ -98,4 +99,5 @@ class Intake:
             principal=caller_for(sent.principal, accepted.handover),
             deadline=accepted.deadline,
             handover=accepted.handover,
+            traceparent=presented_trace(sent),
         )

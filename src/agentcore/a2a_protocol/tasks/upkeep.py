@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 # Takes over lost tasks that can go on; their ids.
-Adopt = Callable[[], Awaitable[Sequence[str]]]
+Adopt = Callable[[datetime], Awaitable[Sequence[str]]]
 
 
 class Upkeep:
@@ -83,9 +83,11 @@ class Upkeep:
     async def tend(self) -> None:
         await self._renew()
         if self._clock.monotonic() >= self._lenient_until:
-            # Before the rest is failed: their work goes on elsewhere, and can be followed again.
-            adopted = await self._adopt()
-            lost = await self._store.lost(self._clock.now(), self._lost)
+            # First those whose work goes on elsewhere: they can be followed on. What has been
+            # lost is lost at one moment, or the second look would fail what the first one missed.
+            now = self._clock.now()
+            adopted = await self._adopt(now)
+            lost = await self._store.lost(now, self._lost)
             for task_id in (*adopted, *lost):
                 self._signals.announce(task_id)
         await self._reporter.tell_unreported()
