@@ -13,6 +13,7 @@ import pytest
 from a2a.helpers import new_text_message
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,14 +29,16 @@ from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Change
 from agentcore.kit.db import Database
-from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.jsonvalue import JsonObject, list_of, object_of
 from tests.fakes.a2a import at, scripted, served
 from tests.fakes.a2a_tasks import begin, record
 from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
 from tests.integration.test_a2a_clients import Talk, talking
+from tests.unit.a2a_protocol.test_signing import opened, pem
 
 ANYWHERE = A2AConfig.model_validate({"push_anywhere": True})
+SIGNED = A2AConfig.model_validate({"push_anywhere": True, "signing_key": pem(SECP256R1())})
 VERSIONS = pytest.mark.parametrize("version", ["1.0", "0.3"])
 
 
@@ -45,6 +48,7 @@ class Webhook:
 
     url: str = ""
     bodies: list[JsonObject] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     refusing: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,7 +64,8 @@ class Webhook:
         if self.refusing:
             self.refusing -= 1
             return Response(status_code=503)
-        self.bodies.append(json.loads(await request.body()))
+        self.raw.append(await request.body())
+        self.bodies.append(json.loads(self.raw[-1]))
         self.headers.append(dict(request.headers))
         self.news.set()
         return Response(status_code=204)
@@ -104,6 +109,22 @@ async def begun(talk: Talk, text: str) -> str:
     task_id = (await anext(stream)).task.id
     await stream.aclose()  # type: ignore[attr-defined]  # the iterator is a generator
     return task_id
+
+
+async def test_a_webhook_can_tell_who_tells_it_what(database: Database) -> None:
+    async with listening() as webhook, talking(database, "1.0", config=SIGNED) as talk:
+        task_id = await begun(talk, "wait")
+        config = config_of(webhook, task_id=task_id, config_id="mine")
+        await talk.client.create_task_push_notification_config(config)
+        scripted(talk.runtime).go.set()
+        await webhook.until("TASK_STATE_COMPLETED")
+        signer = talk.runtime.cards.signer
+        assert signer is not None
+        key = object_of(list_of(signer.jwks()["keys"])[0])
+    for headers, body in zip(webhook.headers, webhook.raw, strict=True):
+        said = opened(headers["x-a2a-signature"], body, key)
+        assert said["aud"] == webhook.url
+        assert str(said["jti"]).startswith(f"{task_id}:mine:")
 
 
 @VERSIONS

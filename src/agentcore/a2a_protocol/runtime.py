@@ -185,6 +185,7 @@ def _runtime(
         wires,
         clock=on.clock,
         anywhere=config.push_anywhere,
+        signer=cards.signer,
     )
 
     async def cancel(owner: Owner, task_id: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 
 import httpx2
 import pytest
@@ -8,13 +9,14 @@ from a2a.client.card_resolver import parse_agent_card
 from a2a.utils.signing import InvalidSignaturesError, create_signature_verifier
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from jwt import PyJWK
+from jwt import InvalidSignatureError, PyJWK, PyJWS
 
 from agentcore.a2a_protocol.cards import JWKS
 from agentcore.a2a_protocol.late import load_signer
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.kit.db import Database
 from agentcore.kit.errors import StartupError
+from agentcore.kit.jsonvalue import JsonObject, list_of, object_of
 from tests.fakes.a2a import a2a, app_of, served
 
 
@@ -60,3 +62,21 @@ async def test_without_a_key_there_is_no_signature(database: Database) -> None:
 def test_a_key_that_cannot_sign_is_an_error_at_the_start(wrong: str) -> None:
     with pytest.raises(StartupError, match="SIGNING_KEY"):
         load_signer(wrong)
+
+
+def test_a_detached_signature_fits_its_body_alone() -> None:
+    signer = load_signer(pem(SECP256R1()))
+    made = signer.detached(b'{"a":1}', {"aud": "https://hooks.example/", "iat": 7, "jti": "t:c:3"})
+    key = object_of(list_of(signer.jwks()["keys"])[0])
+    assert opened(made, b'{"a":1}', key)["jti"] == "t:c:3"
+    with pytest.raises(InvalidSignatureError):
+        opened(made, b'{"a":2}', key)
+
+
+def opened(detached: str, body: bytes, key: JsonObject) -> JsonObject:
+    """The header of the signature, which is that of the body: as a receiver checks it."""
+    header, _, signature = detached.split(".")
+    whole = f"{header}.{urlsafe_b64encode(body).decode().rstrip('=')}.{signature}"
+    found = PyJWS().decode_complete(whole, PyJWK(key).key, algorithms=["ES256"])
+    told: JsonObject = found["header"]
+    return told

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from agentcore.a2a_protocol.cards import Signer
 from agentcore.a2a_protocol.late import LateWires
 from agentcore.a2a_protocol.models.task import TaskEvent
 from agentcore.a2a_protocol.push.late_session import LateSession
@@ -47,12 +48,15 @@ class PushSender:
         *,
         clock: Clock,
         anywhere: bool,
+        signer: Signer | None = None,
     ) -> None:
+        """With a ``signer`` webhooks can tell that it is this service that tells them."""
         self._pushes = pushes
         self._tasks = tasks
         self._wires = wires
         self._clock = clock
         self._anywhere = anywhere
+        self._signer = signer
         self._news = asyncio.Event()
 
     def announce(self, task_id: str) -> None:
@@ -133,12 +137,23 @@ class PushSender:
             async with session.opened().post(
                 str(push.body["url"]),
                 data=body,
-                headers=_headers(push),
+                headers={**_headers(push), **self._signature(push, event, body)},
                 allow_redirects=False,
             ) as response:
                 return "" if 200 <= response.status < 300 else f"status {response.status}"
         except FAULTS as error:
             return type(error).__name__
+
+    def _signature(self, push: Push, event: TaskEvent, body: bytes) -> dict[str, str]:
+        """For whom it is, when, and what: so that it is of no use elsewhere, later, or again."""
+        if self._signer is None:
+            return {}
+        said: JsonObject = {
+            "aud": push.body["url"],
+            "iat": int(self._clock.now().timestamp()),
+            "jti": f"{push.task_id}:{push.config_id}:{event.seq}",
+        }
+        return {"x-a2a-signature": self._signer.detached(body, said)}
 
     async def _body(self, push: Push, event: TaskEvent) -> bytes | None:
         """1.0 tells the event; 0.3 tells the task, where its state has changed."""
