@@ -165,7 +165,8 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         entries = await contexts().history(
             agent_id, below=cursor, limit=limit, principal=principal_of(request.scope)
         )
-        more = len(entries) == limit and entries[-1].result_version != 1
+        # A page may have fewer than were asked for: large ones take the place of several.
+        more = bool(entries) and entries[-1].result_version != 1
         return DeltaPage(
             items=[DeltaItem.of(entry) for entry in entries],
             next_cursor=str(entries[-1].result_version) if more else None,
@@ -179,10 +180,10 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         entries = await contexts().deltas(
             agent_id, after=_text(cursor), limit=limit, principal=principal_of(request.scope)
         )
-        full = len(entries) == limit
+        more = bool(entries) and entries[-1].kind != "seed"
         return DeltaPage(
             items=[DeltaItem.of(entry) for entry in entries],
-            next_cursor=entries[-1].delta.delta_id if full else None,
+            next_cursor=entries[-1].delta.delta_id if more else None,
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import JsonValue
 
@@ -15,7 +16,7 @@ from agentcore.ace.content import Draft
 from agentcore.ace.experiment import CHAMPION
 from agentcore.ace.journal import Entry
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
-from agentcore.ace.ops import Tag, perform
+from agentcore.ace.ops import Extend, Set, Tag, Unset, perform
 
 # Traces of a playbook that has changed more often since count for nothing.
 MOST_BEHIND = 500
@@ -49,6 +50,13 @@ def texts_at(
         if version in versions:
             found[version] = _texts(draft)
     return found
+
+
+def about_bullets(entry: Entry) -> Entry:
+    """What an entry says of bullets, without the owner's keys, which may be large."""
+    inverse = tuple(one for one in entry.inverse if not isinstance(one, Set | Unset | Extend))
+    delta = entry.delta.model_copy(update={"changes": {}})
+    return replace(entry, delta=delta, operations=(), inverse=inverse)
 
 
 def folded(

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agentcore.ace.calibration import Calibration, outcomes
 from agentcore.ace.content import Draft
-from agentcore.ace.counters import MOST_BEHIND, Texts, folded, texts_at, version_of
+from agentcore.ace.counters import MOST_BEHIND, Texts, about_bullets, folded, texts_at, version_of
 from agentcore.ace.delta_generator import DeltaGenerator, Generation
 from agentcore.ace.errors import EvolutionClaimLost, EvolutionRateLimited
 from agentcore.ace.gate import Admission
@@ -402,7 +402,8 @@ async def _shown(unit: Unit, playbook: ContextPlaybook, traces: Sequence[Executi
     }
     later: list[Entry] = []
     if versions and min(versions) < playbook.version:
-        later = await unit.deltas.versions(playbook.playbook_id, above=min(versions))
+        walk = unit.deltas.walk(playbook.playbook_id, above=min(versions))
+        later = [about_bullets(entry) async for entry in walk]
     return texts_at(playbook, later, versions)
 
 

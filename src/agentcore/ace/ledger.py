@@ -235,10 +235,10 @@ async def _check_expected(
     conflict = PlaybookVersionConflict(playbook.agent_id, expected, playbook.version)
     if expected > playbook.version:
         raise conflict
-    since = await unit.deltas.versions(playbook.playbook_id, above=expected)
-    theirs = touched(operation for entry in since for operation in entry.operations)
-    if theirs & touched(operations):
-        raise conflict
+    ours = touched(operations)
+    async for entry in unit.deltas.walk(playbook.playbook_id, above=expected):
+        if touched(entry.operations) & ours:
+            raise conflict
 
 
 def _adopted(delta: ContextDelta, playbook: ContextPlaybook) -> ContextDelta:

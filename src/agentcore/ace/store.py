@@ -5,12 +5,12 @@ All repositories of a unit share one transaction: :meth:`ContextStore.run`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -18,6 +18,7 @@ from sqlalchemy import (
     DateTime,
     Executable,
     Integer,
+    Select,
     Text,
     cast,
     delete,
@@ -64,8 +65,10 @@ from agentcore.ace.tables.store import (
 from agentcore.kit.db import Database
 
 T = TypeVar("T")
-# Of the traces that are read at once.
+# Of the traces, or of a page of deltas, that are read at once.
 MOST_BYTES = 8 * 1024 * 1024
+# Rows that are read ahead of a walk.
+WALKED = 16
 EVOLUTION_LOCK = 0x_ACE_E701
 
 _playbooks, _deltas = context_playbooks.c, context_deltas.c
@@ -193,14 +196,28 @@ class DeltaRepository:
         below: int | None = None,
         limit: int | None = None,
     ) -> list[Entry]:
-        """Applied entries whose version lies between the bounds, newest first."""
+        """Applied entries whose version lies between the bounds, newest first.
+
+        With ``limit`` fewer large ones of ``MOST_BYTES`` together.
+        """
         query = select(context_deltas).where(
             _deltas.playbook_id == UUID(playbook_id), _result_version > above
         )
         if below is not None:
             query = query.where(_result_version < below)
-        found = await self._connection.execute(query.order_by(_result_version.desc()).limit(limit))
+        newest = query.order_by(_result_version.desc())
+        found = await self._connection.execute(newest if limit is None else _small(newest, limit))
         return [entry_of(row) for row in found.mappings()]
+
+    async def walk(self, playbook_id: str, *, above: int) -> AsyncIterator[Entry]:
+        """As :meth:`versions`, a few at a time: all of them together may be very large."""
+        query = select(context_deltas).where(
+            _deltas.playbook_id == UUID(playbook_id), _result_version > above
+        )
+        query = query.order_by(_result_version.desc()).execution_options(yield_per=WALKED)
+        async with self._connection.stream(query) as found:
+            async for row in found.mappings():
+                yield entry_of(row)
 
     async def leading_to(self, playbook_id: str, version: int) -> list[Entry]:
         """What :func:`~agentcore.ace.journal.rebuilt` needs for ``version``, oldest first."""
@@ -223,7 +240,7 @@ class DeltaRepository:
         self, playbook_id: str, *, after: str | None, limit: int, kind: Kind | None = None
     ) -> list[Entry]:
         """Newest first, behind the entry ``after``: those of ``kind``, or all but those that
-        stand beside the versions.
+        stand beside the versions. Of large ones fewer, of ``MOST_BYTES`` together.
         """
         found_kind = func.coalesce(_deltas.changes["kind"].astext, "")
         query = select(context_deltas).where(
@@ -237,7 +254,7 @@ class DeltaRepository:
             position = tuple_(_deltas.generated_at, _deltas.delta_id)
             query = query.where(position < edge.scalar_subquery())
         query = query.order_by(_deltas.generated_at.desc(), _deltas.delta_id.desc())
-        found = await self._connection.execute(query.limit(limit))
+        found = await self._connection.execute(_small(query, limit))
         return [entry_of(row) for row in found.mappings()]
 
     async def proposed(self, playbook_id: str, *, since: datetime, limit: int) -> list[Proposed]:
@@ -457,6 +474,19 @@ def _of_agent(agent_id: str) -> Iterator[None]:
         yield
     except IntegrityError as exc:
         raise UnknownAgent(agent_id) from exc
+
+
+def _small(deltas: Select[Any], limit: int) -> Select[Any]:
+    """The first of ``deltas``, but of large ones fewer; the first in any case."""
+    at = func.row_number().over().label("at")
+    taken = deltas.limit(limit).subquery()
+    # Measured behind the limit: else all the rows would be.
+    sized = select(taken, at, func.octet_length(cast(taken.c.changes, Text)).label("size"))
+    rows = sized.subquery()
+    before = func.sum(rows.c.size).over(order_by=rows.c.at) - rows.c.size
+    counted = select(rows, before.label("before")).subquery()
+    kept = select(*(counted.c[column.name] for column in context_deltas.c))
+    return kept.where(counted.c.before < MOST_BYTES).order_by(counted.c.at)
 
 
 def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:

@@ -12,6 +12,7 @@ from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.store import Unit
 from agentcore.kit.db import Database
 from agentcore.kit.db_migrations import differences
+from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ContextWorld
 from tests.fakes.playbooks import made_delta
 
@@ -150,3 +151,38 @@ async def test_large_traces_are_read_a_few_at_a_time(
     second = await read(first[-1].captured_at)
     assert [trace.metadata["of"] for trace in second] == [10, 9000]
     assert await read(second[-1].captured_at) == []
+
+
+async def test_large_deltas_come_in_smaller_pages(
+    world: ContextWorld, playbook: ContextPlaybook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_BYTES", 5000)
+    for number in range(6):
+        world.clock.advance(1)
+        changes: JsonObject = {f"note {number}": "x" * (3000 if number in {1, 2} else 10)}
+        delta = made_delta(
+            changes,
+            delta_id=f"delta-{number}",
+            playbook_id=playbook.playbook_id,
+            generated_at=world.clock.now(),
+        )
+        await world.contexts.apply_delta("agent-123", delta)
+    sizes, listed, after = [], [], None
+    while page := await world.contexts.deltas("agent-123", after=after, limit=100):
+        sizes.append(len(page))
+        listed += page
+        after = page[-1].delta.delta_id
+    assert [entry.result_version for entry in listed] == [7, 6, 5, 4, 3, 2, 1]
+    assert sizes[0] < 7, "not all at once"
+    below: int | None = None
+    versions: list[int | None] = []
+    while history := await world.contexts.history("agent-123", below=below, limit=100):
+        versions += [entry.result_version for entry in history]
+        below = history[-1].result_version
+    assert versions == [7, 6, 5, 4, 3, 2, 1]
+
+    async def walked(unit: Unit) -> list[int | None]:
+        walk = unit.deltas.walk(playbook.playbook_id, above=2)
+        return [entry.result_version async for entry in walk]
+
+    assert await world.store.run(walked) == [7, 6, 5, 4, 3]
