@@ -18,6 +18,8 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads, object_of, obj
 app = typer.Typer(help="Registered agents and their states.", no_args_is_help=True)
 AT = "/internal/agents"
 PAGE = 100
+# Of a moment, up to its seconds.
+SECONDS = 19
 COLUMNS = ("agent_id", "name", "status", "health", "capabilities", "at")
 FOUND = ("agent_id", "score", *COLUMNS[1:])
 Limit = Annotated[int, typer.Option(min=1, max=100_000, help="How many.")]
@@ -101,7 +103,8 @@ def show(
         typer.echo(shown(f"skill {cell_text(skill.get('id'))}: {cell_text(skill.get('tags'))}"))
     events = objects_of(found.get("events"))
     if events:
-        show_table(events, ("at", "what", "before", "by", "reason"))
+        told = [{**each, "at": cell_text(each.get("at"))[:SECONDS]} for each in events]
+        show_table(told, ("at", "what", "before", "by", "reason"))
 
 
 @app.command("register")

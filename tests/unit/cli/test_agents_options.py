@@ -23,7 +23,13 @@ POET = {
     "card": {"name": "Poet"},
     "metadata": {},
 }
-EVENT = {"at": "2026-01-01", "what": "draining", "before": "active", "by": "bob", "reason": "why"}
+EVENT = {
+    "at": "2026-01-01T00:00:00.123456+00:00",
+    "what": "draining",
+    "before": "active",
+    "by": "bob",
+    "reason": "why",
+}
 ANSWERS: dict[str, object] = {
     AT: {"agents": [POET], "next_cursor": None, **POET},
     f"{AT}/discover": {"agents": [{**POET, "score": 13}], "next_cursor": "more"},
@@ -62,7 +68,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
         (["discover", "verse"], ["poet", "13", "there are more: --limit"]),
         (
             ["show", "poet"],
-            ["owner: alice", "skill ode: verse", "endpoint: https://poet", "draining", "why"],
+            ["owner: alice", "skill ode: verse", "endpoint: https://poet", "T00:00:00 ", "why"],
         ),
         (["drain", "poet"], ["poet  draining  healthy"]),
         (["suspend", "poet"], ["poet  suspended  healthy"]),

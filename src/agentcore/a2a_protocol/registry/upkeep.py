@@ -11,7 +11,7 @@ from agentcore.a2a_protocol.registry.telling import Teller
 from agentcore.kit.clock import Clock
 
 TEND_SECONDS = 2.0
-CENSUS_SECONDS = 30.0
+CENSUS_SECONDS = 10.0
 # A task that began in the moment of the draining is in the database by then.
 SETTLED = timedelta(seconds=2)
 KEPT = timedelta(days=90)
