@@ -33,6 +33,12 @@ def json_server(answers: Mapping[str, object]) -> Iterator[JsonServer]:
         def do_POST(self) -> None:
             self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
+            self.do_GET()
+
         def log_message(self, *args: object) -> None: ...
 
         def _answer(self, posted: object) -> None:

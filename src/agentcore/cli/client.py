@@ -44,6 +44,9 @@ class ServiceClient:
 
         return gathered(page, limit, key=key, most=most)
 
+    def put(self, path: str, body: JsonObject) -> JsonObject:
+        return self._request("PUT", path, body=body)
+
     def delete(self, path: str) -> JsonObject:
         return self._request("DELETE", path)
 

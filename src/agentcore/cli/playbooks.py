@@ -177,6 +177,28 @@ def experiment(
     )
 
 
+@app.command("environment")
+@asking
+def environment(
+    ask: Asking,
+    agent_id: str,
+    name: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Bind this one.")] = "",
+    none: Annotated[bool, typer.Option("--none", help="Bind none.")] = False,
+) -> None:
+    """Show or choose the environment in which proposals are tried before they are let in."""
+    if name and none:
+        raise InvalidInput(f"{name!r} and --none were given both", hint="give one of them")
+    service, path = ask.service(), f"{_of(agent_id)}/environment"
+    if name:
+        service.put(path, {"environment": name})
+    if none:
+        service.delete(path)
+    found = service.get(path)
+    if not ask.told(found):
+        bound = found.get("environment")
+        typer.echo("no environment is bound" if bound is None else shown(str(bound)))
+
+
 def _of(agent_id: str) -> str:
     return f"/internal/context/playbooks/{segment(agent_id)}"
 
@@ -236,11 +258,9 @@ def _tried(one: JsonObject) -> Iterator[str]:
     yield f"experiment {one.get('experiment_id')}  {stand}"
     yield f"  delta {one.get('delta_id')}"
     environment = one.get("environment")
-    told = f"canary, {one.get('stage')} % of the tasks" if environment is None else ""
-    if watched or environment is not None:
-        told = f"{'canary' if environment is None else f'pairs in {environment}'}"
-        told += ", better" if watched else ""
-    yield from _compared(told, one.get("canary"))
+    by = "canary" if environment is None else f"pairs of episodes in {shown(str(environment))}"
+    far = f", {one.get('stage')} % of the tasks" if environment is None else ""
+    yield from _compared(f"{by}, better" if watched else f"{by}{far}", one.get("canary"))
     if watched:
         yield from _compared("hold-out", one.get("watch"))
 

@@ -66,6 +66,12 @@ ANSWERS: dict[str, object] = {
         ],
     },
     "/internal/context/playbooks/idle/render": {"text": ""},
+    f"{AT}/environment": {"environment": "maze"},
+    "/internal/context/playbooks/idle/environment": {"environment": None},
+    "/internal/context/playbooks/played/experiments": {
+        "items": [TRIED | {"phase": "paired", "stage": 0, "environment": "maze", "watch": None}],
+        "next_cursor": None,
+    },
     "/internal/context/evolution/status/idle": {"last_evolution": None, "status": "idle"},
     "/internal/context/evolution/trigger": {"enqueued": True, "position": 4},
     "/internal/context/playbooks/idle/experiments": {"items": []},
@@ -149,6 +155,10 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
             ],
         ),
         (["experiment", "idle"], ["nothing was tried yet"]),
+        (["experiment", "played"], ["e-1  running", "pairs of episodes in maze\n"]),
+        (["environment", "my agent"], ["maze"]),
+        (["environment", "my agent", "town"], ["maze"]),
+        (["environment", "idle", "--none"], ["no environment is bound"]),
     ],
 )
 def test_what_is_asked_is_shown(
@@ -158,6 +168,17 @@ def test_what_is_asked_is_shown(
     shown = capsys.readouterr().out
     assert [part for part in told if part not in shown] == []
     assert max(map(len, shown.splitlines())) < 350
+
+
+def test_an_environment_is_bound_and_unbound(
+    service: JsonServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--url", service.url, "--token", "t"]
+    assert run(["ace", "environment", "my agent", "town", *options]) == 0
+    assert service.posted == [(f"{AT}/environment", {"environment": "town"})]
+    assert run(["ace", "environment", "my agent", "--none", *options]) == 0
+    assert run(["ace", "environment", "my agent", "town", "--none", *options]) == 1
+    assert "--none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["history", "deltas", "experiment"])
@@ -184,6 +205,7 @@ def test_lists_are_read_page_by_page_to_the_end(
         ["diff", "my agent", "1"],
         ["rollback", "my agent", "3"],
         ["experiment", "my agent"],
+        ["environment", "my agent"],
     ],
     ids=lambda command: str(command[0]),
 )
