@@ -57,6 +57,7 @@ class RoutingStats:
     api_requests: Counter[str] = field(default_factory=Counter)
     routing_reasons: Counter[str] = field(default_factory=Counter)
     cost_savings: Decimal = Decimal(0)
+    api_cost: Decimal = Decimal(0)
     _parallax_ms: float = 0.0
     _api_ms: float = 0.0
 
@@ -83,9 +84,12 @@ class RoutingStats:
         self.parallax_requests += 1
         self._parallax_ms += latency_ms
 
-    def record_api_request(self, *, provider: str, latency_ms: float) -> None:
+    def record_api_request(self, *, provider: str, latency_ms: float, cost: Decimal | None) -> None:
+        """``cost`` None: it is not known, and the sum is of the others."""
         self.api_requests[provider] += 1
         self._api_ms += latency_ms
+        if cost is not None:
+            self.api_cost += cost
 
 
 class Accounts:
@@ -165,7 +169,9 @@ class Accounts:
                 stats.cost_savings += equivalent - cost
                 self.metrics.savings += float(equivalent - cost)
             return
-        stats.record_api_request(provider=outcome.destination.name, latency_ms=seconds * 1000)
+        stats.record_api_request(
+            provider=outcome.destination.name, latency_ms=seconds * 1000, cost=cost
+        )
         if outcome.reason == "cluster_saturated" and cost is not None:
             self.metrics.overflow += float(cost)
 
@@ -203,7 +209,7 @@ class Accounts:
 
 
 def statistics(stats: RoutingStats) -> Mapping[str, object]:
-    """The seed's keys (000, section 3.2)."""
+    """The seed's keys (000, section 3.2), and what the APIs' answers came to."""
     return {
         "total_requests": stats.total_requests,
         "parallax_requests": stats.parallax_requests,
@@ -212,6 +218,7 @@ def statistics(stats: RoutingStats) -> Mapping[str, object]:
         "avg_latency_parallax": stats.avg_latency_parallax,
         "avg_latency_api": stats.avg_latency_api,
         "cost_savings": stats.cost_savings,
+        "api_cost": stats.api_cost,
         "routing_reasons": dict(stats.routing_reasons),
     }
 

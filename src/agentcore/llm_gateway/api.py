@@ -32,6 +32,7 @@ STATS = {
     "avg_latency_parallax": 412.5,
     "avg_latency_api": 690.1,
     "cost_savings": "3.20",
+    "api_cost": "0.85",
     "routing_reasons": {"cost_optimization": 1000, "cluster_saturated": 250},
 }
 RELOADED = {
@@ -89,7 +90,7 @@ SUMMARY = {
 
 
 class RoutingStatistics(BaseModel):
-    """Answers since this process began. Latencies in milliseconds, savings in USD."""
+    """Answers since this process began. Latencies in milliseconds, money in USD."""
 
     total_requests: int
     parallax_requests: int
@@ -98,6 +99,7 @@ class RoutingStatistics(BaseModel):
     avg_latency_parallax: float | None
     avg_latency_api: float | None
     cost_savings: Decimal
+    api_cost: Decimal
     routing_reasons: dict[str, int]
 
 

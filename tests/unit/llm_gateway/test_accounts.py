@@ -126,6 +126,7 @@ def test_statistics_of_nothing() -> None:
         "avg_latency_parallax": None,
         "avg_latency_api": None,
         "cost_savings": Decimal(0),
+        "api_cost": Decimal(0),
         "routing_reasons": {},
     }
 
@@ -134,7 +135,9 @@ def test_averages() -> None:
     stats = RoutingStats()
     stats.record_parallax_request(100.0)
     stats.record_parallax_request(200.0)
-    stats.record_api_request(provider="cheap", latency_ms=50.0)
+    stats.record_api_request(provider="cheap", latency_ms=50.0, cost=Decimal("0.5"))
+    stats.record_api_request(provider="cheap", latency_ms=50.0, cost=None)
+    assert stats.api_cost == Decimal("0.5")
     assert stats.avg_latency_parallax == 150.0
     assert stats.avg_latency_api == 50.0
-    assert round(stats.parallax_percentage) == 67
+    assert stats.parallax_percentage == 50.0

@@ -331,6 +331,7 @@ async def test_statistics_have_the_specified_keys(
         "avg_latency_parallax": 0.0,
         "avg_latency_api": 0.0,
         "cost_savings": Decimal("0.000027"),
+        "api_cost": Decimal("0.000015"),
         "routing_reasons": {"cost_optimization": 2, "default": 1, "cluster_saturated": 1},
     }
 
