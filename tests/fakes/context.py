@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from agentcore.a2a_protocol.ports import LifecycleListener
 from agentcore.ace.api import router
 from agentcore.ace.binding import Bindings
+from agentcore.ace.content import Draft
 from agentcore.ace.context_manager import ContextManager
 from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.ace.evolution import Evolution
@@ -43,7 +44,7 @@ from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import known_agents
 from tests.fakes.clock import ManualClock
-from tests.fakes.language_model import ScriptedModel
+from tests.fakes.language_model import ScriptedModel, adding, proposing
 from tests.fakes.playbooks import made_delta
 from tests.fakes.trial_grounds import ScriptedGrounds
 
@@ -119,6 +120,19 @@ class ContextWorld:
             clock=clock,
             pace=self.pace,
         )
+
+    async def proposed(
+        self, *texts: str, agent_id: str = "agent-123", error: str = "missing field 'to'"
+    ) -> None:
+        """Ten failures, and an evolution that proposes these lessons."""
+        await self.captured(10, agent_id=agent_id, error_message=error)
+        self.model.answers = [proposing(*(adding(text, quote=error) for text in texts))]
+        assert await self.evolution.evolve(agent_id) is not None
+
+    async def lessons(self, agent_id: str = "agent-123") -> set[str]:
+        """What the playbook's bullets say, as readers see it."""
+        playbook = await self.contexts.get_playbook(agent_id)
+        return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
 
     def _build_trials(self, ids: Ids) -> None:
         config, clock = self.config, self.clock

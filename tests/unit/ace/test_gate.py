@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 
-from agentcore.ace.content import Draft
 from agentcore.ace.experiment import Experiment, Split
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.kit.jsonvalue import JsonObject
@@ -27,9 +26,7 @@ def canaries(world: ContextWorld) -> ContextWorld:
 
 async def proposed(world: ContextWorld, *texts: str) -> Experiment:
     """An evolution proposes these lessons; the first is in trial then."""
-    await world.captured(10, error_message=ERROR)
-    world.model.answers = [proposing(*(adding(text, quote=ERROR) for text in texts))]
-    assert await world.evolution.evolve(AGENT) is not None
+    await world.proposed(*texts)
     return (await world.experiments.of(AGENT))[0]
 
 
@@ -68,16 +65,12 @@ async def until_over(world: ContextWorld, *, with_delta: bool, without: bool) ->
     raise AssertionError("nothing was decided")
 
 
-def lessons(playbook: ContextPlaybook) -> set[str]:
-    return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
-
-
 async def test_a_proposal_is_shown_to_its_share_and_applied_to_nobody(
     canaries: ContextWorld, playbook: ContextPlaybook
 ) -> None:
     experiment = await proposed(canaries, LESSON)
     assert (experiment.phase, experiment.stage) == ("canary", 5)
-    assert lessons(await canaries.contexts.get_playbook(AGENT)) == set()
+    assert await canaries.lessons() == set()
     (new,) = await tasks(canaries, treated=True, count=1)
     (old,) = await tasks(canaries, treated=False, count=1)
     tried = await canaries.contexts.render(AGENT, task_id=new)
@@ -103,7 +96,7 @@ async def test_what_is_better_is_promoted_through_all_stages(
     found = await until_over(canaries, with_delta=True, without=False)
     assert (found.phase, found.stage, found.outcome) == ("watch", 100, "better")
     now = await canaries.contexts.get_playbook(AGENT)
-    assert lessons(now) == {LESSON}
+    assert await canaries.lessons() == {LESSON}
     history = await canaries.contexts.history(AGENT, limit=200)
     told = [entry.delta.reasoning.rpartition(": ")[2] for entry in history if entry.kind == "stage"]
     assert told == ["25 percent", "10 percent", "5 percent"]
@@ -122,7 +115,7 @@ async def test_what_is_worse_is_discarded_and_the_next_one_tried(
     first = await proposed(canaries, LESSON, "Guess the receiver.")
     found = await until_over(canaries, with_delta=False, without=True)
     assert (found.phase, found.outcome) == ("ended", "worse")
-    assert lessons(await canaries.contexts.get_playbook(AGENT)) == set()
+    assert await canaries.lessons() == set()
     second, *_ = await canaries.experiments.of(AGENT)
     assert (second.phase, second.delta_id != first.delta_id) == ("canary", True)
     reasons = {
@@ -152,7 +145,7 @@ async def test_a_late_regression_is_rolled_back_and_what_came_later_stays(
     found = await until_over(canaries, with_delta=False, without=True)
     assert (found.phase, found.outcome) == ("ended", "regressed")
     now = await canaries.contexts.get_playbook(AGENT)
-    assert lessons(now) == {"Check twice."}
+    assert await canaries.lessons() == {"Check twice."}
     assert await canaries.contexts.content_at(AGENT, now.version) == now.content
     history = await canaries.contexts.history(AGENT, limit=2)
     assert [entry.kind for entry in history] == ["stage", "rollback"]
@@ -226,7 +219,7 @@ async def test_whoever_names_its_tasks_gets_a_canary_without_being_told(
     await world.captured(5, error_message=ERROR)
     world.model.answers = [proposing(adding(LESSON, quote=ERROR))]
     await world.evolution.evolve(AGENT)
-    assert lessons(await world.contexts.get_playbook(AGENT)) == set()
+    assert await world.lessons() == set()
     assert (await world.experiments.of(AGENT))[0].phase == "canary"
 
 

@@ -14,7 +14,6 @@ from agentcore.ace.sequential import Evidence
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.clock import ManualClock
 from tests.fakes.context import ContextWorld
-from tests.fakes.language_model import adding, proposing
 from tests.fakes.playbooks import NOW
 
 AGENT = "agent-123"
@@ -26,12 +25,6 @@ LESSON = "Name the receiver."
 async def bound(world: ContextWorld, playbook: ContextPlaybook) -> ContextWorld:
     await world.bindings.bind(AGENT, "maze")
     return world
-
-
-async def proposed(world: ContextWorld, *texts: str) -> None:
-    await world.captured(10, error_message=ERROR)
-    world.model.answers = [proposing(*(adding(text, quote=ERROR) for text in texts))]
-    assert await world.evolution.evolve(AGENT) is not None
 
 
 async def claimed(world: ContextWorld) -> Batch | None:
@@ -64,16 +57,10 @@ async def until_over(world: ContextWorld, champion: float, challenger: float) ->
     raise AssertionError("nothing was decided")
 
 
-async def texts(world: ContextWorld) -> set[str]:
-    playbook = await world.store.run(lambda unit: unit.playbooks.of(AGENT))
-    assert playbook is not None
-    return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
-
-
 async def test_what_is_proposed_waits_for_its_pairs(bound: ContextWorld) -> None:
     """Whatever the setting says of the gate: the environment is bound."""
-    await proposed(bound, LESSON)
-    assert await texts(bound) == set()
+    await bound.proposed(LESSON)
+    assert await bound.lessons() == set()
     batch = await claimed(bound)
     assert batch is not None
     assert LESSON in str(batch.challenger.content)
@@ -88,12 +75,12 @@ async def test_what_is_proposed_waits_for_its_pairs(bound: ContextWorld) -> None
 async def test_what_is_better_is_let_in_and_a_hold_out_goes_on_without_it(
     bound: ContextWorld,
 ) -> None:
-    await proposed(bound, LESSON)
+    await bound.proposed(LESSON)
     found = await until_over(bound, 0.2, 0.9)
     assert (found.phase, found.stage, found.outcome) == ("watch", 100, "better")
     assert found.canary is not None
     assert found.cost_usd == Decimal("0.01") * -(-found.canary.treated.count // 8)
-    assert await texts(bound) == {LESSON}
+    assert await bound.lessons() == {LESSON}
     split = Split.of(await bound.contexts.get_playbook(AGENT))
     assert split is not None
     names = [f"task-{number}" for number in range(200)]
@@ -104,7 +91,7 @@ async def test_what_is_better_is_let_in_and_a_hold_out_goes_on_without_it(
 
 
 async def test_a_second_one_joins_the_hold_out_that_is_watched(bound: ContextWorld) -> None:
-    await proposed(bound, LESSON, "Check the order twice.")
+    await bound.proposed(LESSON, "Check the order twice.")
     await until_over(bound, 0.2, 0.9)
     second = await until_over(bound, 0.2, 0.9)
     assert (second.phase, second.outcome) == ("ended", "better")
@@ -113,7 +100,7 @@ async def test_a_second_one_joins_the_hold_out_that_is_watched(bound: ContextWor
     split = Split.of(now)
     assert split is not None
     assert split.experiment_id != second.experiment_id
-    assert await texts(bound) == {LESSON, "Check the order twice."}
+    assert await bound.lessons() == {LESSON, "Check the order twice."}
     before = split.other(now.content, version=now.version)
     assert [*Draft.of(before).bullets()] == [], "it goes on without either"
 
@@ -122,12 +109,12 @@ async def test_a_second_one_joins_the_hold_out_that_is_watched(bound: ContextWor
 async def test_what_is_not_better_is_not_let_in(
     bound: ContextWorld, champion: float, challenger: float
 ) -> None:
-    await proposed(bound, LESSON)
+    await bound.proposed(LESSON)
     version = (await bound.contexts.get_playbook(AGENT)).version
     found = await until_over(bound, champion, challenger)
     assert found.outcome == ("worse" if challenger < champion else "futile")
     assert (await bound.contexts.get_playbook(AGENT)).version == version
-    assert await texts(bound) == set()
+    assert await bound.lessons() == set()
     (entry,) = [one for one in await bound.contexts.deltas(AGENT) if one.kind == "delta"]
     assert (entry.delta.applied, entry.gate["reason"]) == (False, found.outcome)
     assert "pairs of episodes in maze" in str(entry.gate["detail"])
@@ -136,7 +123,7 @@ async def test_what_is_not_better_is_not_let_in(
 async def test_who_died_is_succeeded_and_what_came_late_counts_not(
     bound: ContextWorld, clock: ManualClock
 ) -> None:
-    await proposed(bound, LESSON)
+    await bound.proposed(LESSON)
     dead = await claimed(bound)
     assert dead is not None
     clock.advance(LEASE.total_seconds() + 1)
@@ -155,7 +142,7 @@ async def test_who_died_is_succeeded_and_what_came_late_counts_not(
 async def test_what_was_disturbed_rests_longer_each_time(
     bound: ContextWorld, clock: ManualClock
 ) -> None:
-    await proposed(bound, LESSON)
+    await bound.proposed(LESSON)
     for pause in (60, 120, 240):
         batch = await claimed(bound)
         assert batch is not None
@@ -181,12 +168,12 @@ async def test_an_owner_starts_one_and_stops_it(bound: ContextWorld) -> None:
     assert (ended.phase, ended.outcome) == ("ended", "stopped")
     assert batch is not None
     await counted(bound, batch, 0.0, 1.0)
-    assert await texts(bound) == set()
+    assert await bound.lessons() == set()
     assert await claimed(bound) is None
 
 
 async def test_without_an_environment_a_trial_ends(bound: ContextWorld) -> None:
-    await proposed(bound, LESSON)
+    await bound.proposed(LESSON)
     assert await claimed(bound) is not None
     await bound.bindings.bind(AGENT, "")
     bound.clock.advance(LEASE.total_seconds() + 1)

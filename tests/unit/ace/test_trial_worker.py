@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 
-from agentcore.ace.content import Draft
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.trial_mark import TrialMark
@@ -36,11 +35,6 @@ async def tried(world: ContextWorld, playbook: ContextPlaybook) -> ContextWorld:
     return world
 
 
-async def lessons(world: ContextWorld) -> set[str]:
-    playbook = await world.contexts.get_playbook(AGENT)
-    return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
-
-
 async def rested(world: ContextWorld) -> TrialMark:
     playbook = await world.store.run(lambda unit: unit.playbooks.of(AGENT))
     assert playbook is not None
@@ -51,12 +45,12 @@ async def rested(world: ContextWorld) -> TrialMark:
 
 async def test_rounds_go_on_until_nothing_is_left_to_try(tried: ContextWorld) -> None:
     grounds = ScriptedGrounds(fares=helped)
-    assert await lessons(tried) == set()
+    assert await tried.lessons() == set()
     rounds = 0
     while await tried.trials.round(grounds):
         rounds += 1
         assert rounds < 10
-    assert await lessons(tried) == {LESSON}, "no cache shows what was before"
+    assert await tried.lessons() == {LESSON}, "no cache shows what was before"
     (found,) = await tried.experiments.of(AGENT)
     assert found.canary is not None
     assert found.canary.treated.count == len(grounds.played) == len({*grounds.played})
@@ -115,7 +109,7 @@ async def test_it_runs_under_the_supervisor_and_is_woken(
         await world.taught(ADDING, delta_id="unsure", confidence=0.3)
         await world.experiments.start(AGENT, "unsure")
         async with asyncio.timeout(20):
-            while await lessons(world) != {LESSON}:
+            while await world.lessons() != {LESSON}:
                 await asyncio.sleep(0.01)
     assert TASK not in supervisor.health()
 
@@ -149,7 +143,7 @@ async def test_a_database_that_is_away_is_asked_again(
     )
     async with worker.running(ScriptedGrounds(fares=helped), supervisor):
         async with asyncio.timeout(20):
-            while await lessons(tried) != {LESSON}:
+            while await tried.lessons() != {LESSON}:
                 worker.wake()
                 await asyncio.sleep(0.01)
         assert supervisor.health()[TASK].restarts == 0
