@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Protocol
 
@@ -53,12 +54,16 @@ async def completed(
 async def streamed(sender: Sender, request: LLMRequest) -> AsyncIterator[str]:
     """The answer's text as it arrives; as ``completed``."""
     reply = await sender.send(Cleared(request.call(stream=True), sender.destination))
-    async for text in read_stream(reply, provider=sender.destination.name):
-        yield text
+    async with aclosing(read_stream(reply, provider=sender.destination.name)) as texts:
+        async for text in texts:
+            yield text
 
 
-async def read_stream(reply: Streamed | PlainReply, *, provider: str) -> AsyncIterator[str]:
-    """The answer's text as it arrives; a failure after its begin is raised."""
+async def read_stream(reply: Streamed | PlainReply, *, provider: str) -> AsyncGenerator[str]:
+    """The answer's text as it arrives; a failure after its begin is raised.
+
+    To be closed by whoever reads it: the answer is under way until then.
+    """
     if isinstance(reply, PlainReply):
         raise UpstreamMalformed(f"{provider} did not stream", provider=provider)
     try:

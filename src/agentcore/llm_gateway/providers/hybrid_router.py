@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -170,8 +171,9 @@ class HybridRouter:
     async def route_stream(self, request: LLMRequest) -> AsyncIterator[str]:
         """The answer's text as it arrives; a failure after its begin is raised."""
         answer = await self.dispatch(request.call(stream=True))
-        async for text in read_stream(answer.reply, provider=answer.provider):
-            yield text
+        async with aclosing(read_stream(answer.reply, provider=answer.provider)) as texts:
+            async for text in texts:
+                yield text
 
     async def get_routing_stats(self) -> Mapping[str, object]:
         return statistics(self.accounts.stats)
