@@ -19,6 +19,8 @@ from a2a.types import a2a_pb2 as pb
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agentcore.a2a_protocol.remote.store import RemoteTaskStore
+from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a import served
 
@@ -187,3 +189,11 @@ async def peer_server(version: str = "1.0", *, streaming: bool = True) -> AsyncI
             yield PeerServer(agent, line, url, card_of(url, version, streaming=streaming))
         finally:
             agent.go.set()
+
+
+async def until_bound(database: Database, task_id: str) -> None:
+    """Wait until it is known here which task there works for this one."""
+    store = RemoteTaskStore(database)
+    async with asyncio.timeout(30):
+        while await store.find(task_id) is None:
+            await asyncio.sleep(0.005)

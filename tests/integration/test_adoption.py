@@ -10,14 +10,13 @@ import httpx2
 from sqlalchemy import update
 
 from agentcore.a2a_protocol.remote.adoption import LOST
-from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.a2a_protocol.task_manager import Begun
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a import a2a, at
-from tests.fakes.a2a_peer import peer_server
+from tests.fakes.a2a_peer import peer_server, until_bound
 from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
 from tests.integration.test_a2a_processes import message, request, victim_of
@@ -102,9 +101,7 @@ async def test_what_cannot_be_followed_again_fails(database: Database) -> None:
     async with scene(database, config=SLOW) as here:
         begun = await here.send("wait")
         task_id = begun.record.task_id
-        async with asyncio.timeout(PATIENCE):
-            while await RemoteTaskStore(database).find(task_id) is None:
-                await asyncio.sleep(0.005)
+        await until_bound(database, task_id)
         await expire(database, begun, agent_id="gone")
         async with a2a(database, config=ANYWHERE) as heir:
             task = await ended(heir, task_id)

@@ -34,7 +34,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 from agentcore.kit.security import Principal
 from tests.fakes.a2a import a2a, app_of, at, principal, scripted, served
-from tests.fakes.a2a_peer import PeerServer, card_of, peer_server
+from tests.fakes.a2a_peer import PeerServer, card_of, peer_server, until_bound
 from tests.fakes.waiting import eventually
 
 ALICE = principal()
@@ -234,10 +234,11 @@ async def test_who_is_cancelled_takes_along_those_that_work_for_it(database: Dat
         await register(runtime, "poet", peer.card)
         task_id = await begin(runtime, "poet wait")
         await eventually(lambda: peer.agent.seen)
-        await runtime.manager.cancel(OWNER, task_id)
-        await eventually(lambda: peer.agent.cancelled)
         log = await runtime.interactions.page(ALICE, asked(task_id=task_id))
         (row,) = objects_of(log["interactions"])
+        await until_bound(database, str(row["task_id"]))
+        await runtime.manager.cancel(OWNER, task_id)
+        await eventually(lambda: peer.agent.cancelled, 50)
         child = await ended(runtime, str(row["task_id"]))
         assert at(child, "status", "state") == "TASK_STATE_CANCELED"
 

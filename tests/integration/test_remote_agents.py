@@ -25,7 +25,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 from agentcore.kit.security import Principal
 from tests.fakes.a2a import a2a, at, principal
-from tests.fakes.a2a_peer import Line, PeerAgent, PeerServer, card_of, peer_server
+from tests.fakes.a2a_peer import Line, PeerAgent, PeerServer, card_of, peer_server, until_bound
 from tests.fakes.waiting import eventually
 
 ALICE = principal()
@@ -137,10 +137,10 @@ async def test_a_broken_stream_is_taken_up_where_it_was(database: Database, vers
 async def test_a_cancelled_task_is_cancelled_there(database: Database, version: str) -> None:
     async with scene(database, version) as here:
         begun = await here.send("wait")
-        await eventually(lambda: here.peer.agent.seen)
+        await until_bound(database, begun.record.task_id)
         task = await here.runtime.manager.cancel(OWNER, begun.record.task_id)
         assert state(task) == "canceled"
-        await eventually(lambda: here.peer.agent.cancelled)
+        await eventually(lambda: here.peer.agent.cancelled, 50)
 
 
 async def test_a_peer_that_does_not_stream_is_looked_at(database: Database) -> None:
@@ -206,7 +206,7 @@ async def test_a_peer_that_is_not_there(
 async def test_a_peer_that_never_ends_has_a_deadline(database: Database) -> None:
     async with scene(database) as here:
         begun = await here.send("wait", metadata={"agent_id": "poet", "deadline_seconds": 600})
-        await eventually(lambda: here.peer.agent.seen)
+        await until_bound(database, begun.record.task_id)
         metadata = at(here.peer.line.asked[0], "params", "message", "metadata")
         handed = object_of(object_of(metadata)[EXTENSION])
         assert 0 < float(str(handed["deadline_seconds"])) <= 600
@@ -214,7 +214,7 @@ async def test_a_peer_that_never_ends_has_a_deadline(database: Database) -> None
         begun.turn.live.halt(Verdict(TaskState.FAILED, "the deadline has passed"))
         task = await here.end(begun)
         assert (state(task), said(task)) == ("failed", "the deadline has passed")
-        await eventually(lambda: here.peer.agent.cancelled)
+        await eventually(lambda: here.peer.agent.cancelled, 50)
 
 
 async def test_what_is_private_stays_where_it_may_be(database: Database) -> None:
@@ -269,4 +269,4 @@ async def test_more_than_is_taken_fails_and_is_cancelled(database: Database) -> 
         task = await here.told("chunks")
         assert state(task) == "failed"
         assert "a stream of more than 1400 bytes" in str(said(task))
-        await eventually(lambda: here.peer.agent.cancelled)
+        await eventually(lambda: here.peer.agent.cancelled, 50)

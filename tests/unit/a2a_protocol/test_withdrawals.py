@@ -17,10 +17,11 @@ from agentcore.a2a_protocol.remote.withdrawals import MOST_ATTEMPTS, Withdrawals
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
 from agentcore.kit.supervisor import Supervisor
+from tests.fakes.a2a_peer import until_bound
 from tests.fakes.a2a_tasks import NOW, begin, record
 from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
-from tests.integration.test_remote_agents import ANYWHERE, OWNER, PATIENCE, scene
+from tests.integration.test_remote_agents import ANYWHERE, OWNER, scene
 
 
 async def test_tasks_whose_follower_died_are_cancelled_later(
@@ -33,9 +34,7 @@ async def test_tasks_whose_follower_died_are_cancelled_later(
         await eventually(lambda: here.peer.agent.seen)
         task_id = begun.record.task_id
         store = RemoteTaskStore(database)
-        async with asyncio.timeout(PATIENCE):
-            while await store.find(task_id) is None:
-                await asyncio.sleep(0.005)
+        await until_bound(database, task_id)
         here.peer.line.down = True
         await here.runtime.manager.cancel(OWNER, task_id)
         here.peer.line.down = False

@@ -91,11 +91,12 @@ class Peer:
                     return
                 splitter, size = EventSplitter(self._limits.event_bytes), 0
                 async for chunk in response.content.iter_any():
+                    for event in splitter.feed(chunk):
+                        yield self._result(method, event.data), event.id
+                    # Behind what came with it: to end the task there, its name has to be known.
                     size += len(chunk)
                     if size > self._limits.stream_bytes:
                         raise TooLong(f"a stream of more than {self._limits.stream_bytes} bytes")
-                    for event in splitter.feed(chunk):
-                        yield self._result(method, event.data), event.id
 
     def _posted(
         self, method: str, params: JsonObject, accept: str, headers: Mapping[str, str]
