@@ -41,7 +41,7 @@ async def talking(
 ) -> AsyncIterator[Talk]:
     """A client that has been told of the interface of ``version`` only."""
     async with a2a(database, config=config) as runtime, served(app_of(runtime)) as url:
-        async with httpx2.AsyncClient(base_url=url) as http:
+        async with httpx2.AsyncClient(base_url=url, timeout=60) as http:
             card = parse_agent_card((await http.get("/.well-known/agent-card.json")).json())
         kept = [each for each in card.supported_interfaces if each.protocol_version == version]
         card.ClearField("supported_interfaces")

@@ -56,7 +56,7 @@ async def test_the_agent(database: Database, page: SimpleNamespace) -> None:
 
     async with (
         serving(database, page) as url,
-        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}, timeout=60) as http,
     ):
 
         async def send(text: str, **members: str) -> dict[str, object]:

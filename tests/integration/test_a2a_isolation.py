@@ -105,7 +105,7 @@ async def test_a_strangers_task_is_like_none(database: Database, stranger: str) 
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         alice, eve = Person(http, "acme/alice"), Person(http, stranger)
         sent = await alice.call(
@@ -166,7 +166,7 @@ async def test_a_strangers_agent_is_like_none(database: Database) -> None:
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
@@ -198,7 +198,7 @@ async def test_every_list_of_agents_is_the_tenants(database: Database) -> None:
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
@@ -218,7 +218,7 @@ async def test_agents_are_seen_by_their_tenant(database: Database) -> None:
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
@@ -240,7 +240,7 @@ async def test_the_tenant_of_a_request_is_no_authority(database: Database) -> No
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
         await alice.call("SendMessage", message=message("hello"), tenant="second")

@@ -241,7 +241,7 @@ async def test_a_task_is_followed_through_another_process(
     events: list[JsonObject] = []
     async with (
         served(app_of(two)) as url,
-        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}, timeout=60) as http,
         http.stream("POST", "/a2a", json=follow) as response,
     ):
         async for line in response.aiter_lines():

@@ -269,7 +269,7 @@ async def test_the_corpus(database: Database) -> None:
     async with (
         a2a(database, config=config) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         for case in CASES:
             headers = {**case.headers}
@@ -294,7 +294,7 @@ async def test_batches(database: Database) -> None:
     async with (
         a2a(database, config=config) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, headers=headers) as http,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=60) as http,
     ):
         answers = (await http.post("/a2a", content=batch)).json()
         assert [answer["id"] for answer in answers] == ["a", "b", "c", None]

@@ -77,7 +77,7 @@ async def serving(database: Database, **config: object) -> AsyncIterator[SimpleN
     async with (
         a2a(database, config=made) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}) as http,
+        httpx2.AsyncClient(base_url=url, headers={"a2a-version": "1.0"}, timeout=60) as http,
     ):
 
         async def call(path: str, method: str, **params: JsonValue) -> JsonObject:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
@@ -24,6 +25,19 @@ from tests.fakes.clock import ManualClock
 class FailingObserver:
     async def task_finished(self, outcome: TaskOutcome) -> None:
         raise RuntimeError("no ears")
+
+
+class SlowObserver:
+    """Counts those who are told something at the same time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    async def task_finished(self, outcome: TaskOutcome) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= 1
 
 
 class Desk:
@@ -131,3 +145,15 @@ async def test_leaving_waits_for_those_who_are_being_told(desk: Desk) -> None:
     assert desk.observer.outcomes == []
     await desk.reporter.told(30)
     assert len(desk.observer.outcomes) == 1
+
+
+async def test_few_ends_are_told_at_once_and_all_of_them_are(
+    database: Database, supervisor: Supervisor, clock: ManualClock
+) -> None:
+    slow = SlowObserver()
+    desk = Desk(database, supervisor, clock, slow)
+    for number in range(4 * reports.AT_ONCE):
+        desk.reporter.ended(record(f"t{number}", state=TaskState.COMPLETED, reported_at=NOW))
+    await desk.reporter.told(30)
+    assert len(desk.observer.outcomes) == 4 * reports.AT_ONCE
+    assert slow.most == reports.AT_ONCE

@@ -31,7 +31,7 @@ async def test_the_sdk_verifies_our_signature(database: Database, path: str) -> 
     async with (
         a2a(database, config=config) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         text = (await http.get(f"{path}/.well-known/agent-card.json")).text
         keys = (await http.get(JWKS)).json()
@@ -52,7 +52,7 @@ async def test_without_a_key_there_is_no_signature(database: Database) -> None:
     async with (
         a2a(database) as runtime,
         served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url) as http,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
     ):
         assert (await http.get(JWKS)).json() == {"keys": []}
         assert "signatures" not in (await http.get("/.well-known/agent-card.json")).json()

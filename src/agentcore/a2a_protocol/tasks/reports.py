@@ -24,6 +24,8 @@ from agentcore.kit.supervisor import Supervisor
 # Runs that wait for their client keep what their agent has reported; beyond this, the oldest
 # forget it.
 MOST_RUNS = 10_000
+# Observers ask the database, whose connections those who wait for an answer need more.
+AT_ONCE = 4
 
 
 class Reporter:
@@ -43,6 +45,7 @@ class Reporter:
         self._metrics = metrics
         self._runs: dict[str, Run] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     def begin(self, task_id: str, agent_id: str) -> Run:
         """The agent starts to work on the task, or takes it up again."""
@@ -101,13 +104,14 @@ class Reporter:
 
     async def _tell(self, record: TaskRecord) -> None:
         outcome = self._outcome(record, self._runs.pop(record.task_id, None))
-        # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
-        telling = [
-            self._supervisor.spawn(f"observe {record.task_id}", observer.task_finished(outcome))
-            for observer in self._observers
-        ]
-        if telling:
-            await asyncio.wait(telling)
+        async with self._places:
+            # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
+            telling = [
+                self._supervisor.spawn(f"observe {record.task_id}", observer.task_finished(outcome))
+                for observer in self._observers
+            ]
+            if telling:
+                await asyncio.wait(telling)
 
     def _outcome(self, record: TaskRecord, run: Run | None) -> TaskOutcome:
         success = record.state is TaskState.COMPLETED
