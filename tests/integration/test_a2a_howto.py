@@ -44,6 +44,13 @@ async def test_the_programs(database: Database, page: SimpleNamespace) -> None:
         assert await page.introduce(url, "token") == ["summarizer"]
 
 
+async def test_delegating(database: Database, page: SimpleNamespace) -> None:
+    async with serving(database, page) as url:
+        found = await page.delegate(url, "token", "shout", "hello")
+        assert (found["agent_id"], found["partial"]) == ("shouter", False)
+        assert found["task"]["status"]["message"]["parts"][0]["text"] == "HELLO"
+
+
 async def test_the_agent(database: Database, page: SimpleNamespace) -> None:
     def message(text: str, **members: str) -> dict[str, object]:
         return {
