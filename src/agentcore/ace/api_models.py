@@ -244,7 +244,7 @@ class ExperimentReport(BaseModel):
     """``stage``: percent of the tasks that see the delta; at 100, ten are held out.
 
     With an ``environment``, pairs of episodes there, which have cost ``cost_usd``, stand in
-    ``canary``.
+    ``canary``; ``disturbed`` is why the last of them could not be played.
     """
 
     experiment_id: str
@@ -255,6 +255,7 @@ class ExperimentReport(BaseModel):
     outcome: Outcome | None
     environment: str | None
     cost_usd: float
+    disturbed: str | None
     canary: Comparison
     watch: Comparison | None
     started_at: datetime
@@ -272,6 +273,7 @@ class ExperimentReport(BaseModel):
             outcome=experiment.outcome,
             environment=experiment.environment or None,
             cost_usd=float(experiment.cost_usd),
+            disturbed=experiment.disturbed or None,
             canary=Comparison.of(experiment.canary or experiment.evidence),
             watch=watched,
             started_at=experiment.started_at,

@@ -52,6 +52,8 @@ class Experiment(BaseModel):
     # Where pairs of episodes decide instead of a canary, and what they have cost.
     environment: str = ""
     cost_usd: Decimal = Decimal(0)
+    # Why the last pairs could not be played.
+    disturbed: str = ""
     started_at: datetime
     ended_at: datetime | None = None
 
@@ -91,7 +93,8 @@ class Experiment(BaseModel):
         )
 
     def ended(self, outcome: Outcome, now: datetime) -> Experiment:
-        return self.model_copy(update={"phase": "ended", "outcome": outcome, "ended_at": now})
+        over = {"phase": "ended", "outcome": outcome, "ended_at": now, "disturbed": ""}
+        return self.model_copy(update=over)
 
 
 class Split(BaseModel):

@@ -126,7 +126,11 @@ class PairedGate:
         for pair in pairs:
             evidence = evidence.paired(pair.challenger, pair.champion)
         experiment = experiment.model_copy(
-            update={"evidence": evidence, "cost_usd": experiment.cost_usd + cost}
+            update={
+                "evidence": evidence,
+                "cost_usd": experiment.cost_usd + cost,
+                "disturbed": "",
+            }
         )
         outcome = decided(evidence, self._pairs - evidence.treated.count)
         if outcome is None:
@@ -149,7 +153,9 @@ class PairedGate:
         held = await self._held(unit, batch)
         if held is None:
             return
-        playbook, mark, _ = held
+        playbook, mark, experiment = held
+        told = experiment.model_copy(update={"disturbed": error})
+        await unit.deltas.replace(kept(told, playbook))
         longer = min(self._rest * 2 ** min(mark.failures, 20), max(self._rest, LONGEST_REST))
         resting = {"failures": mark.failures + 1, "resting_until": self._clock.now() + longer}
         await self._noted(unit, playbook, mark.model_copy(update={**resting, "error": error}))

@@ -260,6 +260,8 @@ def _tried(one: JsonObject) -> Iterator[str]:
     environment = one.get("environment")
     by = "canary" if environment is None else f"pairs of episodes in {shown(str(environment))}"
     far = f", {one.get('stage')} % of the tasks" if environment is None else ""
+    if one.get("disturbed"):
+        yield f"  disturbed, and tried again by itself: {one.get('disturbed')}"
     yield from _compared(f"{by}, better" if watched else f"{by}{far}", one.get("canary"))
     if watched:
         yield from _compared("hold-out", one.get("watch"))

@@ -147,13 +147,19 @@ async def test_what_was_disturbed_rests_longer_each_time(
         batch = await claimed(bound)
         assert batch is not None
         await disturbed(bound, batch)
+        (told,) = await bound.experiments.of(AGENT)
+        assert told.disturbed == "away"
         clock.advance(pause - 1)
         assert await claimed(bound) is None
         clock.advance(2)
     batch = await claimed(bound)
     assert batch is not None
     await bound.store.run(lambda unit: bound.paired.release(unit, batch))
-    assert await claimed(bound) is not None
+    again = await claimed(bound)
+    assert again is not None
+    await counted(bound, again, 0.0, 1.0)
+    (told,) = await bound.experiments.of(AGENT)
+    assert told.disturbed == ""
 
 
 async def test_an_owner_starts_one_and_stops_it(bound: ContextWorld) -> None:

@@ -227,6 +227,16 @@ def test_what_could_not_stand_in_a_path_is_not_asked_for(
     assert service.asked == []
 
 
+def test_a_trial_that_nobody_can_play_says_why(
+    service: JsonServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = TRIED | {"environment": "maze", "phase": "paired", "watch": None, "disturbed": "away"}
+    monkeypatch.setitem(ANSWERS, f"{AT}/experiments", {"items": [trial]})
+    assert run(["ace", "experiment", "my agent", "--url", service.url, "--token", "t"]) == 0
+    told = capsys.readouterr().out
+    assert "  disturbed, and tried again by itself: away\n  pairs of episodes in maze\n" in told
+
+
 def test_what_could_steer_a_terminal_is_escaped(
     service: JsonServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
