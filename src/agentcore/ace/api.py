@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -177,13 +178,13 @@ def _reading_routes(api: APIRouter, contexts: Callable[[], ContextManager]) -> N
         agent_id: AgentId, request: Request, limit: Limit = 50, cursor: Cursor = None
     ) -> DeltaPage:
         """All deltas of the playbook with what was decided about them, newest first."""
-        entries = await contexts().deltas(
-            agent_id, after=_text(cursor), limit=limit, principal=principal_of(request.scope)
-        )
-        more = bool(entries) and entries[-1].kind != "seed"
+        read = partial(contexts().deltas, agent_id, principal=principal_of(request.scope))
+        entries = await read(after=_text(cursor), limit=limit)
+        last = entries[-1].delta.delta_id if entries else None
+        # Looked up: neither the length of the page nor its kinds tell whether there are more.
+        more = last is not None and bool(await read(after=last, limit=1))
         return DeltaPage(
-            items=[DeltaItem.of(entry) for entry in entries],
-            next_cursor=entries[-1].delta.delta_id if more else None,
+            items=[DeltaItem.of(entry) for entry in entries], next_cursor=last if more else None
         )
 
 

@@ -153,6 +153,7 @@ async def test_history_deltas_render_and_rollback(
     )
     items = [*first["items"], *second.json()["items"]]
     assert len({item["delta_id"] for item in items}) == 5
+    assert second.json()["next_cursor"] is None
     assert {item["reason"] for item in items} == {"accepted"}
 
 
