@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.cards import Cards
@@ -35,7 +35,18 @@ MOST_AGENTS = 200
 PUSH_OPTION = "taskPushNotificationConfig"
 
 Run = Callable[[JsonObject, Caller], Awaitable[JsonValue]]
-Begin = Callable[[JsonObject, Caller], Awaitable[AsyncGenerator[ServerEvent]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a stream begins with, as the event of that number; then the task's, behind it."""
+
+    first: bytes = b""
+    record: TaskRecord | None = None
+    after: int = 0
+
+
+Begin = Callable[[JsonObject, Caller], Awaitable[Opening]]
 
 
 class ExtendedCards:
@@ -105,14 +116,31 @@ class SpecMethods:
         self, begin: Begin, request: JsonObject, caller: Caller, call: Call, wire: Wire
     ) -> Answer:
         try:
-            events = await begin(request, caller)
+            opening = await begin(request, caller)
         except AgentCoreError as error:
             if call.family is not Family.V0_3:
                 raise
             # Clients of 0.3 read nothing but a stream there.
             refusal = EventResponse(_once(error_response(call.id, error)))
             return Answer(stream=refusal, code=str(error.rpc_code))
-        return Answer(stream=EventResponse(_told(events, call, wire)))
+        return Answer(stream=EventResponse(self._told(opening, call, wire)))
+
+    async def _told(self, opening: Opening, call: Call, wire: Wire) -> AsyncGenerator[ServerEvent]:
+        """Each event as an answer to ``call``; a fault on the way is the last answer."""
+        record, after = opening.record, opening.after
+        try:
+            if opening.first:
+                yield ServerEvent(wire.event(call.id, opening.first), str(after) if record else "")
+            if record is None:
+                return
+            async with aclosing(self._followers.follow(record, after)) as events:
+                async for event in events:
+                    if event is None:
+                        yield HEARTBEAT
+                    else:
+                        yield ServerEvent(wire.event(call.id, event.body), str(event.seq))
+        except AgentCoreError as error:
+            yield ServerEvent(error_response(call.id, error))
 
     async def _send(self, request: JsonObject, caller: Caller) -> JsonValue:
         options = object_of(request.get("configuration"))
@@ -185,24 +213,20 @@ class SpecMethods:
     async def _card(self, _request: JsonObject, caller: Caller) -> JsonValue:
         return await self._cards.of(caller)
 
-    async def _send_streaming(
-        self, request: JsonObject, caller: Caller
-    ) -> AsyncGenerator[ServerEvent]:
+    async def _send_streaming(self, request: JsonObject, caller: Caller) -> Opening:
         """The task, then its events; a repeated message takes the stream up where it is."""
         options = object_of(request.get("configuration"))
         history = history_of(options)
         sent = _sent(request, caller)
         if (message := await self._manager.reply(sent)) is not None:
-            return _once(jsonvalue.dumps({"message": message}))
+            return Opening(jsonvalue.dumps({"message": message}))
         begun = await self._begun(sent, options, caller)
         last = None if begun.turn is not None else _last_event(caller)
         if last is not None and await self._followers.resumable(begun.record, last):
-            return self._events_behind(begun.record, last)
-        return self._events_behind(
-            begun.record, begun.record.version, begun.snapshot.rendered(history=history)
-        )
+            return Opening(record=begun.record, after=last)
+        return _whole(begun.record, begun.snapshot.rendered(history=history))
 
-    async def _subscribe(self, request: JsonObject, caller: Caller) -> AsyncGenerator[ServerEvent]:
+    async def _subscribe(self, request: JsonObject, caller: Caller) -> Opening:
         """The task as it is, then its events; or, behind ``Last-Event-ID``, all that was missed."""
         owner = owner_of(caller.principal)
         stored = await self._manager.find(owner, str(request["id"]), caller.agent)
@@ -213,42 +237,17 @@ class SpecMethods:
                 hint="GetTask has all of it",
             )
         if last is not None and await self._followers.resumable(record, last):
-            return self._events_behind(record, last)
-        return self._events_behind(record, record.version, stored.snapshot.rendered())
+            return Opening(record=record, after=last)
+        return _whole(record, stored.snapshot.rendered())
 
-    def _events_behind(
-        self, record: TaskRecord, after: int, task: JsonObject | None = None
-    ) -> AsyncGenerator[ServerEvent]:
-        """``task``, as it is after that event, comes first."""
-        body = b"" if task is None else jsonvalue.dumps({TASK: task})
 
-        async def told() -> AsyncGenerator[ServerEvent]:
-            if body:
-                yield ServerEvent(body, str(after))
-            async with aclosing(self._followers.follow(record, after)) as events:
-                async for event in events:
-                    yield HEARTBEAT if event is None else ServerEvent(event.body, str(event.seq))
-
-        return told()
+def _whole(record: TaskRecord, task: JsonObject) -> Opening:
+    """``task``, as it is now, comes first."""
+    return Opening(jsonvalue.dumps({TASK: task}), record, record.version)
 
 
 async def _once(body: bytes) -> AsyncGenerator[ServerEvent]:
     yield ServerEvent(body)
-
-
-async def _told(
-    events: AsyncGenerator[ServerEvent], call: Call, wire: Wire
-) -> AsyncGenerator[ServerEvent]:
-    """Each event as an answer to ``call``; a fault on the way is the last answer."""
-    async with aclosing(events):
-        try:
-            async for event in events:
-                if event is HEARTBEAT:
-                    yield event
-                else:
-                    yield ServerEvent(wire.event(call.id, event.data), event.id)
-        except AgentCoreError as error:
-            yield ServerEvent(error_response(call.id, error))
 
 
 def _sent(request: JsonObject, caller: Caller) -> Sent:
