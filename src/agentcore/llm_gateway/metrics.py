@@ -21,6 +21,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from agentcore.kit.resilience import BreakerState, CircuitBreaker
 from agentcore.llm_gateway.admission import Gate
 from agentcore.llm_gateway.models import TokenUsage
 
@@ -29,6 +30,8 @@ LATENCY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 3
 FIRST_CHUNK = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 ANSWERED = "success"
 LEFT = "cancelled"
+# As the context layer's own breaker is shown.
+BREAKER: Mapping[BreakerState, int] = {"closed": 0, "open": 1, "half_open": 2}
 
 
 class Distribution:
@@ -141,6 +144,7 @@ class GatewayMetrics(Collector):
             "llm_ledger_pending", "Calls not yet written to the ledger", registry=registry
         )
         self.gates: dict[str, Gate] = {}
+        self.breakers: Mapping[str, CircuitBreaker] = {}
         self._series: dict[tuple[str, str], Series] = {}
         registry.register(self)
 
@@ -158,6 +162,7 @@ class GatewayMetrics(Collector):
         yield from _by_model(own)
         yield from _by_both(everything)
         yield from _of_gates(self.gates)
+        yield _of_breakers(self.breakers)
         yield _histogram(
             HistogramMetricFamily(
                 "api_request_latency_seconds",
@@ -269,6 +274,17 @@ def _of_gates(gates: Mapping[str, Gate]) -> Iterator[Metric]:
         for priority, length in gate.queued.items():
             queued.add_metric([name, priority], length)
     yield from (running, limits, queued)
+
+
+def _of_breakers(breakers: Mapping[str, CircuitBreaker]) -> Metric:
+    states = GaugeMetricFamily(
+        "llm_breaker_state",
+        "Circuit breaker state: 0 closed, 1 open, 2 half-open",
+        labels=["provider"],
+    )
+    for name, breaker in breakers.items():
+        states.add_metric([name], BREAKER[breaker.state])
+    return states
 
 
 def _histogram(

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agentcore.kit.resilience import CircuitBreaker
 from agentcore.llm_gateway.metrics import LATENCY, GatewayMetrics
 from agentcore.llm_gateway.models import TokenUsage
+from tests.fakes.clock import ManualClock
 
 SPECIFIED = (
     "parallax_requests_total",
@@ -83,3 +85,21 @@ def test_an_unknown_cost_is_counted_and_not_zero(registry: CollectorRegistry) ->
     series.used(TokenUsage(1, 2, 3), None)
     assert registry.get_sample_value("llm_unpriced_requests_total", {"provider": "p"}) == 1
     assert registry.get_sample_value("llm_cost_dollars_total", {"provider": "p"}) == 0
+
+
+def test_the_state_of_each_breaker_is_shown(
+    registry: CollectorRegistry, clock: ManualClock
+) -> None:
+    breaker = CircuitBreaker("p", failure_threshold=1, recovery_seconds=5, clock=clock)
+    GatewayMetrics(registry).breakers = {"p": breaker}
+
+    def state() -> float | None:
+        return registry.get_sample_value("llm_breaker_state", {"provider": "p"})
+
+    assert state() == 0
+    breaker.failed()
+    assert state() == 1
+    clock.advance(5)
+    assert state() == 2
+    breaker.succeeded()
+    assert state() == 0

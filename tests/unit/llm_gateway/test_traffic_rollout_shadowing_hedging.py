@@ -172,7 +172,7 @@ async def test_more_copies_than_there_is_room_for_are_dropped(
 def hedging(build: Build, *providers: FakeProvider, share: float = 1.0) -> HybridRouter:
     router = build(*providers, hedge={"share": share, "floor": 0.001})
     for _ in range(LEAST):
-        router.targets[providers[0].destination.name].meter.began(0.001)
+        router.targets[providers[0].destination.name].meter.answered(0.001)
     return router
 
 

@@ -142,6 +142,8 @@ class HybridRouter:
             else self._target(name, provider, breakers)
             for name, provider in ordered
         }
+        breakers_of = {name: target.breaker for name, target in self.targets.items()}
+        self.accounts.metrics.breakers = breakers_of
 
     def _target(self, name: str, provider: BaseLLMProvider, breakers: BreakerPolicy) -> Target:
         breaker = CircuitBreaker(
@@ -238,7 +240,7 @@ class HybridRouter:
         failure: AgentCoreError | None = None
         while left:
             names = [left.pop(0)]
-            late = trip.targets[names[0]].meter.late
+            late = trip.targets[names[0]].meter.late(stream=call.stream)
             patience = self._hedges.patience(call, late) if left else None
             if patience is None:
                 result = await self._tried(trip, names[0])
@@ -387,6 +389,7 @@ class HybridRouter:
                 counted=hold is not UNLIMITED,
             )
             return Answer(begun, decision, stream)
+        target.meter.answered(now - asked)
         target.breaker.succeeded()
         told = outcome.replied(reply.usage, len(reply.body))
         return Answer(told, decision, reply, self._settle(hold, told))
