@@ -62,6 +62,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         _name(headers, b"x-agentcore-conversation"),
         terms,
         _beta(presented) if b"anthropic-beta" in headers else "",
+        headers.get(b"x-agentcore-resume", b"").strip().lower() not in NO,
     )
 
 

@@ -370,6 +370,7 @@ class ChatCall(NamedTuple):
     conversation: str = ""
     terms: Terms = NO_TERMS
     beta: str = ""
+    resume: bool = False
 
     @property
     def owner(self) -> Owner:

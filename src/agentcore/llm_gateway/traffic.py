@@ -70,11 +70,17 @@ class TrafficConfig(BaseModel):
         64, ge=1, description="Copies that may wait; further ones are dropped and counted."
     )
     hedge: HedgeConfig = Field(default_factory=HedgeConfig)
+    continuing: frozenset[str] = Field(
+        frozenset(),
+        description="Providers that go on with an answer whose beginning is the last message: "
+        "they carry on streams that broke off, where callers want it.",
+    )
 
     @property
     def named(self) -> set[str]:
         """The providers that it takes to exist."""
-        return {each.provider for each in self.canaries} | {each.provider for each in self.shadows}
+        tried = {each.provider for each in self.canaries}
+        return tried | {each.provider for each in self.shadows} | self.continuing
 
 
 class PrivacyConfig(BaseModel):

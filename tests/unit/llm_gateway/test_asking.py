@@ -108,3 +108,9 @@ def test_features_that_are_asked_of_anthropic() -> None:
 def test_no_other_header_comes_with_them(value: bytes) -> None:
     with pytest.raises(InvalidChatRequest, match="anthropic-beta"):
         called((b"anthropic-beta", value))
+
+
+def test_whether_a_broken_stream_is_to_be_carried_on() -> None:
+    assert not called().resume
+    assert not called((b"x-agentcore-resume", b"No")).resume
+    assert called((b"x-agentcore-resume", b"true")).resume

@@ -1,7 +1,8 @@
 """Own hardware first, APIs behind it: the decision carried out.
 
 ``decide`` chooses; this module tries the candidates in that order until one has begun to answer,
-and nobody else. From the first byte on the call belongs to its provider.
+and nobody else. From the first byte on the call belongs to its provider, unless its caller wants it
+resumed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from agentcore.llm_gateway.hedging import Hedges
 from agentcore.llm_gateway.models import ChatCall, LLMRequest, LLMResponse, Reason
 from agentcore.llm_gateway.privacy import NO_RULES, PrivacyRules
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
+from agentcore.llm_gateway.providers.resuming import resumable
 from agentcore.llm_gateway.providers.routed import (
     Answer,
     RoutedStream,
@@ -134,6 +136,7 @@ class HybridRouter:
         self.rollout = Rollout(traffic)
         self.shadows = Shadows(traffic, self.accounts.metrics.shadows_dropped.inc)
         self._hedges = Hedges(traffic.hedge)
+        self._continuing = traffic.continuing
         # Own hardware comes first, whatever the order of the configuration.
         ordered = sorted(providers.items(), key=lambda named: not named[1].destination.self_hosted)
         self.targets = {
@@ -231,6 +234,8 @@ class HybridRouter:
         except BaseException:
             grant.over()
             raise
+        if call.resume:
+            answer = resumable(answer, call, self._continuing, self.dispatch)
         return answer if grant is UNLIMITED else answer._replace(limits=grant.headers)
 
     async def _answered(self, call: ChatCall, grant: Grant) -> Answer:
