@@ -227,7 +227,8 @@ class Transport:
             except UpstreamUnavailable:
                 if not connection.untouched or loop.time() - began > STALE_SECONDS:
                     raise
-                # It had been closed while idle; the request cannot have been read.
+                # Closed while idle, as good as always. A server that read the request and closed
+                # without a byte looks the same, and gets it once more.
         left = max(0.0, seconds - (loop.time() - began))
         connection = await self._pool.connect(
             self._origin, self._provider, min(left, self._connect_seconds)
