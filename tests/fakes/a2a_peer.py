@@ -96,6 +96,8 @@ class Line:
         self.headers: list[dict[str, str]] = []
         # How many pieces of each coming answer get through; None lets all pass.
         self.break_after: list[int | None] = []
+        # Pieces that come twice, as what happens while a task is read does with some servers.
+        self.twice = b""
         self.down = False
         self.broken = asyncio.Event()
 
@@ -119,6 +121,9 @@ class Line:
                 if most is not None and pieces > most:
                     self.broken.set()
                     raise ConnectionResetError("the line is broken")
+                stream = b"data:" in message["body"]
+                if stream and self.twice and self.twice in message["body"] and self.broken.is_set():
+                    await send({**message, "more_body": True})
             await send(message)
 
         given = False

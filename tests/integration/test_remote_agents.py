@@ -134,6 +134,20 @@ async def test_a_broken_stream_is_taken_up_where_it_was(database: Database, vers
 
 
 @VERSIONS
+async def test_what_comes_twice_behind_a_break_is_told_once(
+    database: Database, version: str
+) -> None:
+    async with scene(database, version) as here:
+        here.peer.line.break_after = [5]
+        here.peer.line.twice = b"line 4"
+        begun = await here.send("chunks")
+        await here.until(begun, b"line 2")
+        await eventually(lambda: here.peer.line.methods()[-1].lower().find("subscribe") >= 0)
+        here.peer.agent.go.set()
+        assert lines(await here.end(begun)) == [f"line {number}" for number in range(6)]
+
+
+@VERSIONS
 async def test_a_cancelled_task_is_cancelled_there(database: Database, version: str) -> None:
     async with scene(database, version) as here:
         begun = await here.send("wait")

@@ -13,7 +13,7 @@ from agentcore.llm_gateway.dialects.port import Format
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
 
 # A caller that leaves earlier is noticed after once to twice this time.
-WATCH_AFTER_SECONDS = 0.04
+WATCH_AFTER_SECONDS = 0.03
 # How often a reader is looked at within its time.
 GLANCES = 4
 

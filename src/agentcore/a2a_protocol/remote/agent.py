@@ -229,14 +229,17 @@ class Following:
                 self.last_event = event_id or self.last_event
                 if heard is not None:
                     heard.append(True)
-                await self._take(event)
+                await self._take(event, numbered=bool(event_id))
                 if self.over:
                     return
         if self.waiting is not None:
             await self._relay(self.waiting)
 
-    async def _take(self, event: JsonObject) -> bool:
-        """Tell ``event`` here; true, for whoever asks whether the agent is alive."""
+    async def _take(self, event: JsonObject, *, numbered: bool = False) -> bool:
+        """Tell ``event`` here; true, for whoever asks whether the agent is alive.
+
+        Servers that number their events go on exactly where a stream broke.
+        """
         await self._bind(event)
         state = state_in(object_of(event.get(TASK)) or object_of(event.get(STATUS)))
         if TASK in event and state in INTERRUPTED and self.waiting is None and not self.gap:
@@ -244,7 +247,9 @@ class Following:
             self.waiting = event
             return True
         self.waiting = None
-        if self.gap and STATUS in event and state in TERMINAL | INTERRUPTED:
+        repeated = ARTIFACT in event and not numbered
+        if self.gap and (repeated or (STATUS in event and state in TERMINAL | INTERRUPTED)):
+            # What happened while the task was looked at may come behind it once more.
             event = await self.peer.call("GetTask", {"id": self._remote_id})
         await self._relay(event)
         return True
