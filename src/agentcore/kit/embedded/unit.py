@@ -31,6 +31,7 @@ _LOG_LIMIT_BYTES = 4 * 1024 * 1024
 _WATCHDOG_START_SECONDS = 30
 # A server that ends without a word was killed, most likely; perhaps not again.
 _WORDLESS_ATTEMPTS = 4
+_NOTE_READS = 100
 
 log = structlog.get_logger(__name__)
 
@@ -243,7 +244,12 @@ class Unit:
 
 def number_in(path: Path) -> int | None:
     try:
-        # What is behind the first line is left of a note before.
-        return int(path.read_text().partition("\n")[0])
+        for _ in range(_NOTE_READS):
+            # What is behind the first line is left of a note before.
+            line, end, _ = path.read_text().partition("\n")
+            if end:
+                return int(line)
+            # Read while it is written, it may end too soon.
     except (OSError, ValueError):
-        return None
+        pass
+    return None
