@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from agentcore.cli import serving
-from agentcore.cli.serving import freeze_later
+from agentcore.cli.serving import freeze_later, with_room
 
 # Large buffers come and go between small ones that stay.
 PROGRAM = """
@@ -90,3 +90,17 @@ async def test_what_is_loaded_behind_the_start_is_passed_over(
             await asyncio.sleep(0)
     finally:
         gc.unfreeze()
+
+
+def test_room_on_the_stack_is_made_below_what_is_called() -> None:
+    seen: list[int] = []
+
+    def deep(left: int) -> None:
+        seen.append(left)
+        if left:
+            deep(left - 1)
+
+    with_room(lambda: deep(50))
+    assert len(seen) == 51
+    # Pointers; a piece of 16 KiB cannot hold them.
+    assert with_room.__code__.co_stacksize * 8 > 2 * 16 * 1024
