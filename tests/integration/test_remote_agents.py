@@ -138,7 +138,7 @@ async def test_what_comes_twice_behind_a_break_is_told_once(
     database: Database, version: str
 ) -> None:
     async with scene(database, version) as here:
-        here.peer.line.break_after = [5]
+        here.peer.line.break_after = [4]
         here.peer.line.twice = b"line 4"
         begun = await here.send("chunks")
         await here.until(begun, b"line 2")
