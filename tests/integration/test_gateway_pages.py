@@ -33,8 +33,9 @@ def test_each_configuration_is_one(text: str, tmp_path: Path) -> None:
     file.write_text(text)
     settings = load_settings(file, environ={})
     given: dict[str, Any] = tomllib.loads(text)["llm_gateway"]["traffic"]
-    said = settings.llm_gateway.traffic.model_dump(exclude_unset=True, mode="json")
-    assert said == given
+    traffic = settings.llm_gateway.traffic
+    assert traffic == TrafficConfig.model_validate(given)
+    assert traffic.model_fields_set == given.keys()
 
 
 def test_each_request_is_one() -> None:
