@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -21,7 +22,7 @@ Lived = list[tuple[tuple[str, ...], bool]]
 Proof = Callable[[Sequence[Operation], str], Awaitable[bool]]
 
 
-class Policy:
+class Policy(ABC):
     """How what was lived through changes what is known; all get the same lessons."""
 
     def __init__(self, world: World, chance: random.Random) -> None:
@@ -31,14 +32,17 @@ class Policy:
         self.tried: Counter[str] = Counter()
         self.promoted: Counter[str] = Counter()
 
+    @abstractmethod
     def reader(self) -> Callable[[int], Shown]:
-        raise NotImplementedError
+        """What shows a task its part of what is known."""
 
+    @abstractmethod
     async def learn(self, lived: Lived, lessons: Sequence[str]) -> None:
-        raise NotImplementedError
+        """Take on ``lessons``, or not, after what was ``lived``."""
 
+    @abstractmethod
     def known(self) -> list[str]:
-        raise NotImplementedError
+        """All that is known."""
 
 
 class Appending(Policy):
