@@ -242,11 +242,17 @@ def test_a_note_names_a_server_at_every_moment(tmp_path: Path) -> None:
         while not over.is_set():
             seen.add(unit.number_in(path))
 
-    with ThreadPoolExecutor() as reader:
-        reading = reader.submit(read)
+    def write() -> bool:
         for pid in [410, 123456] * 2000:
             watchdog.note(descriptor, pid)
-        over.set()
+        return seen >= {410, 123456}
+
+    with ThreadPoolExecutor() as reader:
+        reading = reader.submit(read)
+        try:
+            wait_until(write, "the reader never met both numbers")
+        finally:
+            over.set()
         reading.result()
     os.close(descriptor)
     assert seen == {410, 123456}
