@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from agentcore.training.openenv.glance import IN_A_ROW, MOST_PASSED_OVER, Glance, Patience
+from agentcore.training.openenv.glance import MOST_PASSED_OVER, TURN_SECONDS, Glance, Patience
 
 BUFFER = bytearray(64)
 
@@ -32,16 +33,30 @@ class Reader(asyncio.BufferedProtocol):
         self.lost.set_result(exc)
 
 
+class Watch:
+    """A clock that goes by a microsecond when it is looked at, however long that took."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        self.seconds += 1e-6
+        return self.seconds
+
+
+WATCH = Watch()
+
+
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[Glance, socket.socket, Reader, asyncio.Transport]]:
     here, there = socket.socketpair()
     with there:
         loop = asyncio.get_running_loop()
         transport, reader = await loop.create_connection(Reader, sock=here)
-        glance = Glance.at(transport)
+        glance = Glance.at(transport, WATCH)
         assert glance is not None
+        glance.turned()
         # Another test of this loop may have left an answer behind that never comes.
-        asked(glance).set_result(b"")
+        asked(glance)
         yield glance, there, reader, transport
         transport.abort()
         await reader.lost
@@ -79,17 +94,36 @@ async def test_who_is_not_alone_leaves_it_to_the_event_loop() -> None:
         assert one.read(third, BUFFER) == 1
 
 
-async def test_others_get_their_turn_after_some_answers_in_a_row() -> None:
-    async with connected() as (glance, there, reader, _):
-        looked = []
-        for _ in range(3 * (IN_A_ROW + 1)):
+async def test_others_get_their_turn_whichever_client_asks() -> None:
+    async with connected() as (one, there, _, _), connected() as (other, also_there, _, _):
+        there.send(b"123")
+        also_there.send(b"45")
+        small = bytearray(1)
+
+        def read(glance: Glance) -> int:
             answer = asked(glance)
-            there.send(b"x")
-            looked.append(glance.read(answer, BUFFER))
-            while sum(looked) + len(reader.received) < len(looked):
-                await asyncio.sleep(0)
+            size = glance.read(answer, small)
             answer.set_result(b"")
-        assert looked == ([1] * IN_A_ROW + [0]) * 3
+            return size
+
+        assert [read(one), read(other)] == [1, 1]
+        # As two answers, or whatever the caller did between them, may take.
+        WATCH.seconds += TURN_SECONDS
+        assert [read(one), read(other)] == [0, 0]
+        other.turned()
+        assert [read(one), read(other)] == [1, 1]
+
+
+async def test_an_answer_is_not_kept_alive() -> None:
+    async with connected() as (glance, there, _, _):
+        answer = asked(glance)
+        kept = weakref.ref(answer)
+        del answer
+        assert kept() is None
+        # One that is gone is waited for by nobody.
+        answer = asked(glance)
+        there.send(b"1")
+        assert glance.read(answer, BUFFER) == 1
 
 
 def passed_over(patience: Patience) -> int:

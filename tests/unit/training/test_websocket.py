@@ -140,6 +140,27 @@ async def test_a_ping_is_answered_while_nobody_reads() -> None:
         socket.abort()
 
 
+async def test_an_answer_that_is_there_is_taken_soon_after_the_loop_had_its_turn() -> None:
+    """How soon is a matter of the machine, so some answers may pass first."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer)
+        writers.append(writer)
+        await reader.read()
+
+    async with peer(converse) as url, asyncio.timeout(30):
+        socket = await opened(url)
+        taken = False
+        while not taken:
+            coming = socket.expect(30)
+            writers[0].write(frame(b"answer"))
+            socket.look(coming)
+            taken = coming.done()
+            assert await coming == b"answer"
+        socket.abort()
+
+
 async def test_the_closing_handshake_is_answered_and_its_reason_told() -> None:
     answered: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
 

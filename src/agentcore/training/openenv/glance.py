@@ -11,11 +11,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 LONGEST_SECONDS = 150e-6
-# Other tasks get their turn: after so many answers in a row one comes by the event loop.
-IN_A_ROW = 8
+# Other tasks, timers and cancellations get their turn: when the event loop brought nothing for so
+# long, the next answer comes by it, whichever client asks and whatever the caller did meanwhile.
+TURN_SECONDS = 1e-3
 # A look that was in vain is not repeated for that many answers; the number doubles each time.
 MOST_PASSED_OVER = 1024
 
@@ -24,7 +25,6 @@ class Patience:
     """When to look. Pure."""
 
     def __init__(self) -> None:
-        self._hits = 0
         self._pause = 0
         self._to_pass_over = 0
 
@@ -37,9 +37,7 @@ class Patience:
 
     def found(self, size: int) -> None:
         if size:
-            self._hits += 1
             self._pause = 0
-            self._to_pass_over = int(self._hits % IN_A_ROW == 0)
         else:
             self._to_pass_over = self._pause = min(2 * self._pause + 1, MOST_PASSED_OVER)
 
@@ -47,7 +45,11 @@ class Patience:
 class Waiting:
     """Who waits for an answer in one event loop, as far as this module must know."""
 
-    latest: asyncio.Future[bytes] | None = None
+    def __init__(self) -> None:
+        # Not kept alive here: it holds its answer, and the loop that is the key to this.
+        self.latest: Callable[[], asyncio.Future[bytes] | None] = lambda: None
+        # When the loop brought something last.
+        self.turned = float("-inf")
 
 
 _WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDictionary()
@@ -56,43 +58,60 @@ _WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, Waiting] = WeakKeyDiction
 class Glance:
     """Of one socket, whose transport the event loop reads when nobody looks."""
 
-    def __init__(self, transport: asyncio.Transport, waiting: Waiting, descriptor: int) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        waiting: Waiting,
+        descriptor: int,
+        now: Callable[[], float],
+    ) -> None:
         self._transport = transport
         self._waiting = waiting
         self._descriptor = descriptor
+        self._now = now
         self._alone = False
         self._patience = Patience()
 
     @classmethod
-    def at(cls, transport: asyncio.Transport) -> Glance | None:
+    def at(
+        cls, transport: asyncio.Transport, now: Callable[[], float] = time.perf_counter
+    ) -> Glance | None:
         """None where the loop reads in another way than the selector loop, or reads TLS."""
         loop = asyncio.get_running_loop()
         plain = transport.get_extra_info("ssl_object") is None
         if not plain or not isinstance(loop, asyncio.SelectorEventLoop) or not hasattr(os, "readv"):
             return None
         descriptor = transport.get_extra_info("socket").fileno()
-        return cls(transport, _WAITING.setdefault(loop, Waiting()), descriptor)
+        return cls(transport, _WAITING.setdefault(loop, Waiting()), descriptor, now)
+
+    def turned(self) -> None:
+        """The event loop itself brought something, so that all others had their turn."""
+        self._waiting.turned = self._now()
 
     def expect(self, answer: asyncio.Future[bytes]) -> None:
         """``answer`` is asked for: note it, and whether others of this loop wait as well."""
-        before, self._waiting.latest = self._waiting.latest, answer
+        before = self._waiting.latest()
+        self._waiting.latest = ref(answer)
         self._alone = before is None or before.done()
 
     def read(self, answer: asyncio.Future[bytes], buffer: bytearray) -> int:
         """Bytes that came for ``answer`` and are in ``buffer``; 0: the event loop must wait."""
-        if not self._alone or self._waiting.latest is not answer or not self._patience.looks():
+        if not self._alone or self._waiting.latest() is not answer:
             return 0
-        size = 0 if self._transport.is_closing() else self._look([buffer], time.perf_counter)
+        began = self._now()
+        if began - self._waiting.turned > TURN_SECONDS or not self._patience.looks():
+            return 0
+        closing = self._transport.is_closing()
+        size = 0 if closing else self._look([buffer], began + LONGEST_SECONDS)
         self._patience.found(size)
         return size
 
-    def _look(self, buffers: list[bytearray], now: Callable[[], float]) -> int:
-        end = now() + LONGEST_SECONDS
+    def _look(self, buffers: list[bytearray], end: float) -> int:
         while True:
             try:
                 return os.readv(self._descriptor, buffers)
             except BlockingIOError:
-                if now() >= end:
+                if self._now() >= end:
                     return 0
             except OSError:
                 # The loop finds the same, or the end, and tells it.

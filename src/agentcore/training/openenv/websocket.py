@@ -136,7 +136,7 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._glance is not None and self._open and not coming.done():
             size = self._glance.read(coming, self._buffer)
             if size:
-                self.buffer_updated(size)
+                self._read(size)
 
     async def receive(self, seconds: float) -> bytes:
         """The next message, as ``expect`` has it."""
@@ -171,6 +171,11 @@ class WebSocket(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._glance is not None:
+            self._glance.turned()
+        self._read(nbytes)
+
+    def _read(self, nbytes: int) -> None:
         message = self._cutter.message(self._buffer, nbytes)
         if message is not None:
             self._deliver(message)
