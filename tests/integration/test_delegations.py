@@ -203,6 +203,56 @@ async def test_a_failure_gives_what_there_is_and_why(database: Database) -> None
         assert waiting["reason"] == "it is still at work"
 
 
+async def test_a_delegation_asked_for_again_is_the_same_task(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_agent, "LONGEST_BACKOFF", 0.01)
+    message: JsonObject = {"messageId": "m-1", "parts": [{"text": "hello"}]}
+    async with peer_server() as peer, office(database) as runtime:
+        await register(runtime, "a-gone", card_of("http://127.0.0.1:9/", "1.0"))
+        await register(runtime, "b-there", peer.card)
+
+        async def ask(caller: Principal = ALICE, **changes: JsonValue) -> JsonObject:
+            wanted: dict[str, JsonValue] = {"skills": ["ode"], "message": message, **changes}
+            return await delegate(runtime, caller, **wanted)
+
+        one, two = await asyncio.gather(
+            ask(deadline_seconds=50), ask(deadline_seconds=60, budget_usd="1")
+        )
+        again = await ask(wait_seconds=0)
+        assert one["task_id"] == two["task_id"] == again["task_id"]
+        assert ids(objects_of(again["attempts"])) == ids(objects_of(one["attempts"]))
+        assert (again["agent_id"], again["state"]) == ("b-there", "TASK_STATE_COMPLETED")
+        assert len(peer.agent.seen) == 1
+        others: list[JsonObject] = [
+            {"message": {**message, "parts": [{"text": "goodbye"}]}},
+            {"message": {**message, "messageId": "m-2"}},
+            {"skills": ["ode"], "capabilities": ["verse"]},
+            {"private": True},
+        ]
+        found = [one, await ask(principal("bob")), *[await ask(ALICE, **other) for other in others]]
+        assert len(set(map(str, ids(found)))) == 6
+
+
+async def test_a_delegation_that_nobody_took_can_be_asked_for_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_agent, "LONGEST_BACKOFF", 0.01)
+    message: JsonObject = {"messageId": "m-1", "parts": [{"text": "hello"}]}
+    async with peer_server() as peer, office(database) as runtime:
+        await register(runtime, "poet", card_of("http://127.0.0.1:9/", "1.0"))
+        first = await delegate(runtime, target_agent="poet", message=message)
+        assert at(first, "attempts", 0, "code") == "agent_unreachable"
+        await register(runtime, "poet", peer.card)
+        second = await delegate(runtime, target_agent="poet", message=message)
+        assert second["state"] == "TASK_STATE_COMPLETED"
+        assert len(objects_of(second["attempts"])) == 2
+        third = await delegate(runtime, target_agent="poet", message=message)
+        assert third["task_id"] == second["task_id"]
+        with pytest.raises(InvalidParams, match="wait_seconds"):
+            await delegate(runtime, target_agent="poet", wait_seconds=1e300)
+
+
 async def test_a_circle_through_two_services_is_refused(database: Database) -> None:
     """A here hands on to B there, which hands on to A here again."""
     async with AsyncExitStack() as stack:

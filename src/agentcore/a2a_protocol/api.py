@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Body, Path, Query
@@ -19,9 +19,10 @@ from agentcore.a2a_protocol.agent_methods import (
     registered,
     shown,
 )
+from agentcore.a2a_protocol.card import EXTENSIONS
 from agentcore.a2a_protocol.cards import AGENTS, ENDPOINT, JWKS
 from agentcore.a2a_protocol.delegation import api as interactions
-from agentcore.a2a_protocol.dispatcher import Caller
+from agentcore.a2a_protocol.dispatcher import Answer, Caller
 from agentcore.a2a_protocol.envelope import error_response
 from agentcore.a2a_protocol.errors import AgentNotFound, ContentTypeNotSupported
 from agentcore.a2a_protocol.models.agent import STEPS, AgentStatus, Move
@@ -42,6 +43,8 @@ MEDIA_TYPES = frozenset({JSON, "application/a2a+json"})
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
 AGENT_ENDPOINT = f"{AGENTS}/{{agent_id}}"
 VERSION = "a2a-version"
+# Of A2A 1.0 and of 0.3; who asks by one of them is told by the same.
+EXTENSION_HEADERS = ("a2a-extensions", "x-a2a-extensions")
 ABOUT = """JSON-RPC 2.0; methods are told apart by the shape of their names.
 
 | name | family |
@@ -305,11 +308,25 @@ async def answer(
     except AgentCoreError as error:
         return Response(error_response(None, error), error.http_status, media_type=JSON)
     answered = await runtime.dispatcher.answer(raw, caller_of(request, base, agent))
+    response = _response(answered)
+    for name in EXTENSION_HEADERS:
+        if active := activated(request.headers.getlist(name)):
+            response.headers[name] = ", ".join(active)
+    return response
+
+
+def _response(answered: Answer) -> Response:
     if answered.stream is not None:
         return answered.stream
     if answered.body is None:
         return Response(status_code=204)
     return Response(answered.body, media_type=JSON)
+
+
+def activated(asked: Sequence[str]) -> list[str]:
+    """Those extensions of the card that the caller has asked for."""
+    named = {each.strip() for header in asked for each in header.split(",")}
+    return [each for each in EXTENSIONS if each in named]
 
 
 def check_media_type(header: str) -> None:

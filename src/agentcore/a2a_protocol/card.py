@@ -12,6 +12,7 @@ from agentcore.a2a_protocol.models.handover import EXTENSION as HANDOVER
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 EXTENSION = "urn:agentcore:ext/agentcore-rpc/v1"
+EXTENSIONS = (EXTENSION, HANDOVER)
 MEDIA_TYPES: list[JsonValue] = ["text/plain", "application/json"]
 DELEGATION: JsonObject = {
     "uri": HANDOVER,

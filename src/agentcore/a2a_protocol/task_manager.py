@@ -170,6 +170,12 @@ class TaskManager:
     async def find(self, owner: Owner, task_id: str, agent: str = "") -> StoredTask:
         return await self._owned(owner, task_id, agent)
 
+    async def known(self, sent: Sent) -> Begun | None:
+        """The task that the message led to when it was sent before."""
+        record = await self._store.said(sent.key)
+        stored = record and await self._store.whole(record.task_id, sent.owner)
+        return Begun(stored.record, stored.snapshot) if stored else None
+
     async def page(self, owner: Owner, wanted: TaskFilter) -> TaskPage:
         return await self._store.page(owner, wanted)
 

@@ -92,6 +92,23 @@ async def test_a_stream_is_a_stream(http: httpx2.AsyncClient) -> None:
     assert at(last, "result", "statusUpdate", "status", "state") == "TASK_STATE_COMPLETED"
 
 
+async def test_active_extensions_are_named(http: httpx2.AsyncClient) -> None:
+    rpc, handing_on = "urn:agentcore:ext/agentcore-rpc/v1", "urn:agentcore:ext/delegation/v1"
+    asked = [("a2a-version", "1.0"), ("a2a-extensions", f"urn:x,  {handing_on},")]
+    asked.append(("a2a-extensions", rpc))
+    for method in ("SendMessage", "SendStreamingMessage"):
+        answer = await http.post(
+            "/a2a", json={**examples.SEND_1_0, "method": method}, headers=asked
+        )
+        assert answer.headers["a2a-extensions"] == f"{rpc}, {handing_on}"
+        assert "x-a2a-extensions" not in answer.headers
+    # A2A 0.3 has another name for the header; what nobody here knows is not active.
+    old = await http.post("/a2a", json=examples.SEND_0_3, headers={"x-a2a-extensions": handing_on})
+    assert old.headers["x-a2a-extensions"] == handing_on
+    other = await http.post("/a2a", json=examples.SEND_0_3, headers={"x-a2a-extensions": "urn:x"})
+    assert "x-a2a-extensions" not in other.headers
+
+
 async def test_internal_lists(http: httpx2.AsyncClient, runtime: A2ARuntime) -> None:
     for name in ("a", "b"):
         card = AgentCard.model_validate({"name": name, "capabilities": ["x"]})

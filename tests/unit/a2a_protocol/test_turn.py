@@ -44,6 +44,13 @@ def test_only_a_repetition_has_the_same_key(other: dict[str, object]) -> None:
     assert replace(SENT, **other).key != SENT.key  # type: ignore[arg-type]  # named by each case
 
 
+def test_what_is_repeated_may_be_said_apart_from_the_message() -> None:
+    said = replace(SENT, repeats="r")
+    assert replace(said, message={"messageId": "n"}, metadata={"k": 1}).key == said.key
+    assert replace(said, principal=principal("bob")).key != said.key
+    assert len({said.key, SENT.key, replace(SENT, repeats="s").key}) == 3
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"), [(5, 5.0), (0.5, 0.5), (0, None), (-1, None), (True, None), ("5", None)]
 )

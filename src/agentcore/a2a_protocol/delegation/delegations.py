@@ -114,6 +114,8 @@ class Delegations:
     async def delegate(self, wanted: Delegation, context: CallContext) -> JsonObject:
         """Have ``wanted`` done by one agent, asking others where it was not begun.
 
+        Asked for again, with the same id in its message, it is the task that it was before.
+
         Returns:
             The ``task`` as it is when it has ended, asks for something, or the time to wait is
             over; ``partial`` and ``reason`` where that is no whole result; all ``attempts``.
@@ -129,14 +131,29 @@ class Delegations:
                 "agent.delegate names no agent and nothing that it shall be able to do",
                 hint="give target_agent, or capabilities, or skills",
             )
+        attempts = await self._earlier(wanted, context.principal)
+        if attempts and not attempts[-1].undone:
+            return _result(attempts, wanted)
         given = await self._given(wanted, context)
-        attempts: list[Attempt] = []
         for candidate in (await self._candidates(wanted, given, context))[:MOST_ASKED]:
-            attempt = await self._attempt(candidate, wanted, given, context)
+            stored = sum(each.task is not None for each in attempts)
+            sent = self._sent(candidate, wanted, given, context, wanted.repeats(stored))
+            attempt = await self._attempt(candidate, wanted, sent)
             attempts.append(attempt)
             if not attempt.undone:
                 break
         return _result(attempts, wanted)
+
+    async def _earlier(self, wanted: Delegation, principal: Principal) -> list[Attempt]:
+        """What the same delegation has led to when it was asked for before."""
+        attempts: list[Attempt] = []
+        while repeats := wanted.repeats(len(attempts)):
+            again = Sent(principal=principal, message={}, repeats=repeats)
+            begun = await self._hands.manager.known(again)
+            if begun is None:
+                break
+            attempts.append(await self._settled(begun, wanted))
+        return attempts
 
     async def _given(self, wanted: Delegation, context: CallContext) -> Handover:
         """All that is left to be handed on: of the task before, of the message, of the caller."""
@@ -218,37 +235,47 @@ class Delegations:
             )
         return ordered
 
-    async def _attempt(
-        self, candidate: Candidate, wanted: Delegation, given: Handover, context: CallContext
-    ) -> Attempt:
-        hands = self._hands
-        sent = Sent(
+    def _sent(
+        self,
+        candidate: Candidate,
+        wanted: Delegation,
+        given: Handover,
+        context: CallContext,
+        repeats: str,
+    ) -> Sent:
+        return Sent(
             principal=caller_for(context.principal, given),
             message=self._message(wanted, candidate.agent_id, given),
-            traceparent=hands.station.onward(str(given.traceparent)),
+            traceparent=self._hands.station.onward(str(given.traceparent)),
+            repeats=repeats,
         )
+
+    async def _attempt(self, candidate: Candidate, wanted: Delegation, sent: Sent) -> Attempt:
+        hands = self._hands
         try:
             begun = await hands.manager.send(sent)
         except AgentCoreError as error:
             return Attempt(candidate.agent_id, error=error)
         try:
-            snapshot = await hands.manager.settled(begun, wanted.wait_seconds)
+            return await self._settled(begun, wanted)
         except asyncio.CancelledError:
             # Who asked is gone: nobody waits for the answer any more.
             hands.supervisor.spawn(f"withdraw {begun.record.task_id}", self._cancel(begun))
             raise
-        return Attempt(candidate.agent_id, task=snapshot.rendered())
+
+    async def _settled(self, begun: Begun, wanted: Delegation) -> Attempt:
+        snapshot = await self._hands.manager.settled(begun, wanted.wait_seconds)
+        return Attempt(begun.record.agent_id, task=snapshot.rendered())
 
     async def _cancel(self, begun: Begun) -> None:
         with suppress(AgentCoreError):
             await self._hands.manager.cancel(begun.record.owner, begun.record.task_id)
 
     def _message(self, wanted: Delegation, agent_id: str, given: Handover) -> JsonObject:
-        said = wanted.message
-        whole = said if isinstance(said, dict) and "parts" in said else {}
+        whole = wanted.whole
         metadata = object_of(whole.get("metadata"))
         kept = {name: value for name, value in metadata.items() if name not in AGENT_NAMES}
-        parts: JsonValue = whole.get("parts") or [part_json(said)]
+        parts: JsonValue = whole.get("parts") or [part_json(wanted.message)]
         message: JsonObject = {
             "messageId": str(whole.get("messageId") or self._hands.ids.new()),
             "role": "ROLE_USER",

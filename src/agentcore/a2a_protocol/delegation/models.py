@@ -10,7 +10,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentcore.a2a_protocol.models.agent_card import Name
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.a2a_protocol.models.handover import without_context
+from agentcore.kit import jsonvalue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
+
+# A connection is held for so long; who waits longer asks again, by the same messageId.
+LONGEST_WAIT = 3600.0
 
 
 class Delegation(BaseModel):
@@ -29,7 +34,33 @@ class Delegation(BaseModel):
     deadline_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     budget_usd: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
     private: bool = False
-    wait_seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    wait_seconds: float | None = Field(None, ge=0, le=LONGEST_WAIT, allow_inf_nan=False)
+
+    @property
+    def whole(self) -> JsonObject:
+        """The message, where it is one of A2A; else nothing."""
+        said = self.message
+        return said if isinstance(said, dict) and "parts" in said else {}
+
+    def repeats(self, attempt: int) -> str:
+        """The same for each repetition of that attempt; empty where the message has no id.
+
+        Neither the agent that was chosen nor what is left of time and money belongs to it.
+        """
+        if not self.whole.get("messageId"):
+            return ""
+        metadata = without_context(object_of(self.whole.get("metadata")))
+        asked: list[JsonValue] = [
+            "agent.delegate",
+            attempt,
+            {**self.whole, "metadata": metadata},
+            self.target_agent,
+            [*sorted(self.capabilities)],
+            [*sorted(self.skills)],
+            self.task_id,
+            self.private,
+        ]
+        return jsonvalue.dumps(asked).decode()
 
 
 # PostgreSQL's text holds every character but NUL.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.kit import jsonvalue
-from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 from agentcore.kit.security import Principal
 
 # Members of metadata, of the message or of the request.
@@ -20,6 +20,7 @@ class Sent:
     """``message`` is a ``Message`` of A2A 1.0; ``agent`` the one whose own address was used.
 
     ``traceparent`` is the request's, where it has one; ``trace_id`` it has in any case.
+    ``repeats`` is the same in each repetition, where the message is not.
     """
 
     principal: Principal
@@ -29,6 +30,7 @@ class Sent:
     agent: str = ""
     traceparent: str = ""
     trace_id: str = ""
+    repeats: str = ""
 
     @property
     def owner(self) -> Owner:
@@ -56,7 +58,8 @@ class Sent:
     @property
     def key(self) -> str:
         """The same for each repetition of a message by its sender, and for nothing else."""
-        whole = [self.owner.tenant, self.owner.subject, self.named, self.metadata, self.message]
+        whole: list[JsonValue] = [self.owner.tenant, self.owner.subject]
+        whole += [self.repeats] if self.repeats else [self.named, self.metadata, self.message]
         return hashlib.sha256(jsonvalue.dumps(whole)).hexdigest()
 
     @property
