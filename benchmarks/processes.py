@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -101,6 +101,14 @@ def pin(core: int, pid: int = 0) -> None:
     """Keep ``pid`` (this process by default) and all that it starts on ``core``."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(pid, {core})
+
+
+def unpin_servers_in(folder: Path) -> None:
+    """Let those that work in ``folder`` run on any core, whoever started them."""
+    for working in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):  # another user's, or ended meanwhile
+            if working.readlink().is_relative_to(folder.resolve()):
+                os.sched_setaffinity(int(working.parent.name), CORES)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int | Path, log: IO[bytes]) -> None:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import httpx2
 
-from benchmarks.processes import TARGET_CORE, chosen_port, free_port, running
+from benchmarks.processes import TARGET_CORE, chosen_port, free_port, running, unpin_servers_in
 
 START_SECONDS = 60.0
 ROOT = Path(__file__).parent.parent
@@ -117,6 +117,8 @@ def served(
         key = access(env, scope)
         with running(command, port, core=core, env=env) as process:
             ready(f"http://127.0.0.1:{port}/health/ready")
+            # The database is beside the target, not a part of it: it inherits the target's core.
+            unpin_servers_in(Path(home))
             yield Running(port, process.pid, headers={"authorization": f"Bearer {key}"})
         gone(Path(home))
 

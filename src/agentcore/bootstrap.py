@@ -61,8 +61,8 @@ from agentcore.settings import (
     token_authority,
 )
 from agentcore.training.openenv import rpc
+from agentcore.training.openenv.deployment import Runtimes, environments_secret
 from agentcore.training.openenv.deployment import Surroundings as DeploymentSurroundings
-from agentcore.training.openenv.deployment import environments_secret, open_runtimes
 from agentcore.training.openenv.environments.catalog import BUNDLED, bundled_spec
 from agentcore.training.openenv.inventory import Inventory
 from agentcore.training.openenv.metrics import OpenEnvMetrics
@@ -406,7 +406,7 @@ def _runtimes(ground: Ground) -> Mapping[RuntimeName, EnvironmentRuntime]:
         progress=lambda line: log.debug("deploying an environment", progress=line),
         variables=server_variables(settings),
     )
-    return open_runtimes(settings.training.deployment, around)
+    return Runtimes(settings.training.deployment, around)
 
 
 async def _deep_health(url: str, *, token: str | None, seconds: float) -> DeepHealth:

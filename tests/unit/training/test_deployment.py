@@ -6,10 +6,10 @@ import pytest
 
 from agentcore.kit.clock import SystemClock
 from agentcore.training.openenv.deployment import (
+    Runtimes,
     Surroundings,
     environments_secret,
     open_runtime,
-    open_runtimes,
 )
 from agentcore.training.openenv.errors import InvalidDeployment
 from agentcore.training.openenv.models import DeploymentConfig
@@ -23,8 +23,10 @@ def around(home: Path) -> Surroundings:
 
 
 def test_every_runtime_has_its_name(tmp_path: Path) -> None:
-    opened = open_runtimes(DeploymentConfig(), around(tmp_path))
+    opened = Runtimes(DeploymentConfig(), around(tmp_path))
     assert list(opened) == ["local", "docker", "kubernetes"]
+    assert len(set(opened.values())) == len(opened)
+    assert opened["docker"] is opened["docker"]
     assert list(tmp_path.iterdir()) == []
 
 

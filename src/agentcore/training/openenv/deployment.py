@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,11 +36,31 @@ class Surroundings:
     references: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_runtimes(
-    config: DeploymentConfig, around: Surroundings
-) -> Mapping[RuntimeName, EnvironmentRuntime]:
-    """Every runtime by its name; whether one is there shows when it is first used."""
-    return {name: open_runtime(name, config, around) for name in RUNTIMES}
+class Runtimes(Mapping[RuntimeName, EnvironmentRuntime]):
+    """Every runtime by its name, opened when it is first asked for: most processes never do, and
+    the objects of Kubernetes alone are megabytes. Whether one is there shows when it is used.
+    """
+
+    def __init__(self, config: DeploymentConfig, around: Surroundings) -> None:
+        self._config = config
+        self._around = around
+        self._opened: dict[RuntimeName, EnvironmentRuntime] = {}
+
+    def __getitem__(self, name: RuntimeName) -> EnvironmentRuntime:
+        if name not in RUNTIMES:
+            raise KeyError(name)
+        if name not in self._opened:
+            self._opened[name] = open_runtime(name, self._config, self._around)
+        return self._opened[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in RUNTIMES
+
+    def __iter__(self) -> Iterator[RuntimeName]:
+        return iter(RUNTIMES)
+
+    def __len__(self) -> int:
+        return len(RUNTIMES)
 
 
 def open_runtime(
