@@ -18,6 +18,7 @@ from types import MappingProxyType
 import httpx2
 
 from benchmarks.processes import TARGET_CORE, chosen_port, free_port, running, unpin_servers_in
+from devtools.node import find_node
 
 START_SECONDS = 60.0
 ROOT = Path(__file__).parent.parent
@@ -148,7 +149,8 @@ def litellm(upstream: int) -> Iterator[Running]:
 @contextmanager
 def portkey(upstream: int) -> Iterator[Running]:
     port = free_port()
-    command = ["node", str(PORTKEY), f"--port={port}", "--headless"]
+    node = find_node()
+    command = [node.program if node else "node", str(PORTKEY), f"--port={port}", "--headless"]
     headers = {
         "x-portkey-provider": "openai",
         "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",

@@ -17,6 +17,7 @@ from devtools.venvs import (
     GATEWAYS,
     INFERENCE,
     MAIN,
+    NODE,
     OLDER_PEERS,
     PEERS,
     ROOT,
@@ -131,7 +132,7 @@ def lock(args: Sequence[str]) -> NoReturn:
 
 
 LEFT_BEHIND = (
-    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS, A2A)),
+    *(venv.path.name for venv in (MAIN, PEERS, *OLDER_PEERS, INFERENCE, GATEWAYS, A2A, NODE)),
     A2A_JS.path.name,
     *(".pytest_cache", ".mypy_cache", ".ruff_cache"),
     *(".import_linter_cache", ".hypothesis", "build", "dist"),

@@ -15,6 +15,7 @@ from devtools.venvs import (
     GATEWAYS,
     INFERENCE,
     MAIN,
+    NODE,
     OLDER_PEERS,
     PEERS,
     ROOT,
@@ -34,6 +35,7 @@ LOCKS = {
     INFERENCE.lock: ["tests/peers/requirements-inference.in"],
     GATEWAYS.lock: ["benchmarks/peers/requirements.in"],
     A2A.lock: ["benchmarks/peers/requirements-a2a.in"],
+    NODE.lock: ["tests/peers/requirements-node.in"],
     BOOTSTRAP: ["devtools/bootstrap.in"],
 }
 COMPILE = [

@@ -69,6 +69,8 @@ GATEWAYS = Venv(
 )
 # The official A2A SDK's server, for the benchmark alone.
 A2A = Venv(ROOT / ".venv-peers-a2a", ROOT / "requirements-peers-a2a.lock", holds_project=False)
+# Node.js, where this machine has none that is new enough.
+NODE = Venv(ROOT / ".venv-peers-node", ROOT / "requirements-peers-node.lock", holds_project=False)
 
 # A real inference server. Not a part of `test`: it is large, and one test alone drives it.
 INFERENCE = Venv(

