@@ -142,6 +142,7 @@ async def open_gateway(
     _monitor_clusters(router, metrics)
     supervisor.start("gateway prices", prices.load)
     supervisor.start("gateway ledger", ledger.run)
+    supervisor.start("gateway ledger relief", ledger.relieve)
     fleet.start()
     spending = open_spending(
         config,

@@ -1,8 +1,9 @@
 """Every call on a ledger, written in batches beside the data path.
 
-A killed process loses at most what it has not flushed: half a second by default. While the
-database is away lines wait in memory; beyond the buffer's bound new ones are dropped and counted.
-A line that the database refuses is dropped alone: it must not keep the others waiting.
+A killed process loses at most what it has not flushed: half a second by default, less where calls
+are many. While the database is away lines wait in memory; beyond the buffer's bound new ones are
+dropped and counted. A line that the database refuses is dropped alone: it must not keep the others
+waiting.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
 
 BATCH = 2000
+# So many pending lines are written before their time: waiting they cost memory, and a long write
+# keeps a core that the calls of the moment could have.
+MANY = 500
 
 log = structlog.get_logger()
 
@@ -45,6 +49,7 @@ class Ledger:
         self._flush_seconds = flush_seconds
         self._buffer = buffer
         self._pending: deque[CallRecord] = deque()
+        self._many = asyncio.Event()
         self._writing = asyncio.Lock()
         metrics.ledger_pending.set_function(lambda: len(self._pending))
 
@@ -53,6 +58,8 @@ class Ledger:
             self._metrics.ledger_dropped.inc()
             return
         self._pending.append(record)
+        if len(self._pending) == MANY:
+            self._many.set()
 
     @property
     def pending(self) -> int:
@@ -66,10 +73,20 @@ class Ledger:
         """Flush for ever; a database that is away is tried again at the next turn."""
         while True:
             await self._clock.sleep(self._flush_seconds)
-            try:
-                await self.flush()
-            except StorageUnavailable as error:
-                log.warning("ledger waits", pending=self.pending, error=error.detail)
+            await self._try_to_flush()
+
+    async def relieve(self) -> None:
+        """Flush for ever, each time when the lines become many."""
+        while True:
+            await self._many.wait()
+            self._many.clear()
+            await self._try_to_flush()
+
+    async def _try_to_flush(self) -> None:
+        try:
+            await self.flush()
+        except StorageUnavailable as error:
+            log.warning("ledger waits", pending=self.pending, error=error.detail)
 
     async def flush(self) -> None:
         """Write what is pending; what could not be written stays pending.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.errors import UnwritableCalls
-from agentcore.llm_gateway.ledger import Ledger
+from agentcore.llm_gateway.ledger import MANY, Ledger
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import CallRecord
 from tests.fakes.clock import ManualClock
@@ -65,6 +66,40 @@ async def test_it_flushes_by_itself(
     assert book.batches == []
     await clock.advance_until_idle(0.2)
     assert book.batches == [1]
+
+
+async def test_many_lines_do_not_wait_for_their_time(
+    ledger: Ledger, book: Book, supervisor: Supervisor
+) -> None:
+    supervisor.start("ledger", ledger.relieve)
+    for _ in range(2):
+        for _ in range(MANY - 1):
+            ledger.add(call_record())
+        await let_others_run()
+        assert ledger.pending == MANY - 1
+        ledger.add(call_record())
+        await let_others_run()
+        assert ledger.pending == 0
+    assert book.batches == [MANY, MANY]
+
+
+async def test_many_lines_do_not_press_a_database_that_is_away(
+    ledger: Ledger, book: Book, supervisor: Supervisor
+) -> None:
+    supervisor.start("ledger", ledger.relieve)
+    book.away = True
+    for _ in range(MANY):
+        ledger.add(call_record())
+    await let_others_run()
+    book.away = False
+    ledger.add(call_record())
+    await let_others_run()
+    assert ledger.pending == MANY + 1
+
+
+async def let_others_run() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def test_a_database_that_is_away_loses_nothing(
