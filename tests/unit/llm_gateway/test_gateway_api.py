@@ -143,6 +143,7 @@ async def test_its_background_work_is_supervised(gateway: Gateway, supervisor: S
         "gateway prices",
         "gateway rates",
         "gateway ledger",
+        "gateway ledger relief",
         "gateway provider cluster",
         "gateway provider api",
     }
