@@ -93,7 +93,6 @@ class ContextWorld:
         self._build_trials(ids)
         self.grounds = ScriptedGrounds()
         self.bindings = Bindings(self.store, self.agents, self.grounds, config.ace_environments)
-        self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
         self.paid = PaidModel(config, self.model, self.budget, clock=clock, metrics=self.metrics)
         self.generator = DeltaGenerator(
             config, self.paid, clock=clock, ids=ids, metrics=self.metrics
@@ -136,12 +135,13 @@ class ContextWorld:
 
     def _build_trials(self, ids: Ids) -> None:
         config, clock = self.config, self.clock
+        self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)
         self.paired = PairedGate(config, self.gate, clock=clock, ids=ids)
         self.trials = TrialWorker(
             config,
             self.store,
             self.paired,
-            budget=MonthlyBudget(config, self.store, clock=clock, ids=ids),
+            budget=self.budget,
             cache=self.playbooks,
             clock=clock,
             metrics=self.metrics,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from agentcore.ace.models import ContextPlaybook
-from agentcore.ace.ports import Pair, PairedTrials
+from agentcore.ace.ports import Bill, Pair, PairedTrials
 from agentcore.kit.errors import AgentCoreError, NotFound
 
 # What a playbook makes of a seed.
@@ -25,6 +25,7 @@ class ScriptedGrounds:
     environments: frozenset[str] = frozenset({"maze"})
     fault: AgentCoreError | None = None
     cost_usd: Decimal | None = Decimal("0.01")
+    bill: Bill = field(default_factory=Bill)
     played: list[int] = field(default_factory=list)
     asked: list[tuple[str, str, bool]] = field(default_factory=list)
     # Set by a test that wants to see a batch under way.
@@ -34,14 +35,18 @@ class ScriptedGrounds:
         if environment not in self.environments:
             raise NotFound(f"there is no environment {environment!r}")
 
-    async def trials(self, agent_id: str, environment: str, *, private: bool) -> PairedTrials:
+    async def trials(
+        self, agent_id: str, environment: str, bill: Bill, *, private: bool
+    ) -> PairedTrials:
         await self.check(environment)
         self.asked.append((agent_id, environment, private))
+        self.bill = bill
         return self
 
     async def play(
         self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
     ) -> list[Pair]:
+        self._charge(len(seeds))
         if self.gate is not None:
             await self.gate.wait()
         if self.fault is not None:
@@ -51,8 +56,13 @@ class ScriptedGrounds:
             Pair(
                 champion=self.fares(champion, seed),
                 challenger=self.fares(challenger, seed),
-                cost_usd=self.cost_usd,
-                tokens=1000,
             )
             for seed in seeds
         ]
+
+    def _charge(self, pairs: int) -> None:
+        """Whatever becomes of them."""
+        if self.cost_usd is None:
+            self.bill.unpriced_tokens += 1000 * pairs
+        else:
+            self.bill.cost_usd += self.cost_usd * pairs

@@ -1,15 +1,17 @@
-"""kill -9 in each step of an evolution: nothing is lost, and nothing is counted twice."""
+"""kill -9 in each step of an evolution or a trial: nothing is lost, and nothing counts twice."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
 from agentcore.ace.content import Draft
 from agentcore.ace.evolution import LEASE
+from agentcore.ace.paired_gate import LEASE as TRIAL_LEASE
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
@@ -17,6 +19,7 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.language_model import adding, proposing, reflecting
+from tests.fakes.trial_grounds import ScriptedGrounds
 
 ERROR = "missing field 'to'"
 ANSWERS = [
@@ -24,12 +27,15 @@ ANSWERS = [
     proposing(adding("Name the receiver.", quote=ERROR)),
 ]
 STEPS = ("first_call", "second_call", "after_the_calls", "before_the_commit", "after_the_commit")
+TRIALS = ("while_playing", "after_playing", "before_the_count", "after_the_count")
 # One process that forks: what it imports is imported once.
 MORTAL = """
 import asyncio, os, signal, sys
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.gate import Admission
+from agentcore.ace.paired_gate import PairedGate
 from agentcore.ace.playbook_cache import PlaybookCache
+from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.delta_generator import DeltaGenerator
 from agentcore.kit.cache import open_cache
 from agentcore.kit.db import open_database
@@ -38,7 +44,8 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ContextWorld
 from tests.fakes.language_model import ScriptedModel
-from tests.integration.test_ace_kills import ANSWERS, STEPS
+from tests.fakes.trial_grounds import ScriptedGrounds
+from tests.integration.test_ace_kills import ANSWERS, STEPS, TRIALS
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -57,6 +64,24 @@ class MortalCache(PlaybookCache):
     async def overtaken(self, playbook):
         die()
 
+class MortalBudget(MonthlyBudget):
+    async def settle(self, *given, **named):
+        die()
+
+class MortalGate(PairedGate):
+    async def count(self, *given):
+        await super().count(*given)
+        die()
+
+async def tried(world, step):
+    if step == "after_playing":
+        world.budget.__class__ = MortalBudget
+    if step == "before_the_count":
+        world.paired.__class__ = MortalGate
+    fares = die if step == "while_playing" else lambda playbook, seed: 0.5
+    await world.trials.play(step, ScriptedGrounds(fares=fares))
+    die()
+
 async def main(step):
     async with (
         Supervisor() as supervisor,
@@ -65,6 +90,8 @@ async def main(step):
     ):
         answers = {"first_call": [die], "second_call": [ANSWERS[0], die]}.get(step, ANSWERS)
         world = ContextWorld(database, cache, supervisor, model=ScriptedModel(list(answers)))
+        if step in TRIALS:
+            await tried(world, step)
         given = (world.config, world.store)
         common = {"clock": world.clock, "ids": world.ids, "metrics": world.metrics}
         generator, kept, kind = world.generator, world.playbooks, Evolution
@@ -77,7 +104,7 @@ async def main(step):
         admission = Admission(world.curator, world.gate)
         await kind(*given, generator, admission, cache=kept, **common).evolve(step)
 
-for step in STEPS:
+for step in STEPS + TRIALS:
     child = os.fork()
     if not child:
         asyncio.run(main(step))
@@ -108,6 +135,8 @@ async def test_kill_9_in_any_step_loses_nothing_and_counts_nothing_twice(
     for step in STEPS:
         await lived(world, step)
         await world.contexts.trigger_evolution(step)
+    for step in TRIALS:
+        await begun(world, step)
     killed = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", MORTAL, database_url],
@@ -116,7 +145,13 @@ async def test_kill_9_in_any_step_loses_nothing_and_counts_nothing_twice(
         timeout=60,
         check=False,
     )
-    assert killed.stdout.split() == [word for step in STEPS for word in (step, "-9")], killed.stderr
+    died = [word for step in STEPS + TRIALS for word in (step, "-9")]
+    assert killed.stdout.split() == died, killed.stderr
+    assert await tried_by_others(world) == ["after_the_count"], "the others are being played"
+    world.clock.advance(TRIAL_LEASE.total_seconds() + 1)
+    assert sorted(await tried_by_others(world)) == sorted(TRIALS)
+    for step in TRIALS:
+        await check_tried_once(world, step)
     assert await world.evolution.evolve("first_call") is None, "the claim of the dead still holds"
     world.clock.advance(LEASE.total_seconds() + 1)
     assert sorted(await world.evolution.waiting(10)) == sorted(STEPS[:-1])
@@ -125,6 +160,35 @@ async def test_kill_9_in_any_step_loses_nothing_and_counts_nothing_twice(
         evolved = await world.evolution.evolve(step)
         assert (evolved is None) is (step == "after_the_commit")
         await check_learned_once(world, step)
+
+
+async def begun(world: ContextWorld, agent_id: str) -> None:
+    """A trial that can be played in the maze."""
+    await world.contexts.create_playbook(agent_id, {}, principal=ALICE)
+    await world.bindings.bind(agent_id, "maze")
+    lesson: JsonObject = {"op": "ADD", "section": "checks", "text": "Name the receiver."}
+    await world.taught(lesson, agent_id=agent_id, delta_id="unsure", confidence=0.3)
+    await world.experiments.start(agent_id, "unsure")
+
+
+async def tried_by_others(world: ContextWorld) -> list[str]:
+    """The agents of whose trials there was a batch to play."""
+    grounds = ScriptedGrounds()
+    await world.trials.round(grounds)
+    return [agent_id for agent_id, _, _ in grounds.asked]
+
+
+async def check_tried_once(world: ContextWorld, step: str) -> None:
+    (found,) = await world.experiments.of(step)
+    # The batch of the dead that was counted, and one or two of ours.
+    batches = {"after_the_count": 3}.get(step, 1)
+    evidence = found.evidence
+    assert (evidence.treated.count, evidence.control.count) == (8 * batches, 8 * batches)
+    assert found.cost_usd == Decimal("0.08") * batches
+    status = await world.contexts.evolution_status(step)
+    # Played and not counted is paid for, too; what the dead had not settled is only booked.
+    unpaid = 1 if step == "before_the_count" else 0
+    assert status.total_cost == pytest.approx(0.08 * (batches + unpaid))
 
 
 async def check_learned_once(world: ContextWorld, step: str) -> None:

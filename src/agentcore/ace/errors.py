@@ -229,6 +229,15 @@ class EvolutionClaimLost(Conflict):
         super().__init__(f"the evolution of {agent_id!r} was taken over by another worker")
 
 
+class TrialWithdrawn(Conflict):
+    """Its owner has stopped it while it was played, or another worker has taken it over."""
+
+    code, http_status, rpc_code, retryable = "trial_withdrawn", 409, RPC_CONFLICT, False
+
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"nobody waits any more for what a trial of {agent_id!r} comes to")
+
+
 class ExperimentRunning(Conflict):
     code, http_status, rpc_code, retryable = "experiment_running", 409, RPC_CONFLICT, False
 

@@ -35,21 +35,19 @@ from agentcore.ace.models import (
 )
 from agentcore.ace.ops import parse_operations
 from agentcore.ace.paid_model import CALL_SECONDS, MOST_CALLS
+from agentcore.ace.patience import patiently
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.privacy import MARKED, is_private
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.waiting_line import WaitingLine
 from agentcore.kit.clock import Clock
-from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.kit.resilience import retry
 
 MOST_TRACES = 1000
 # Longer than any evolution that is still alive: calls, transactions and their retries.
 LEASE = timedelta(seconds=MOST_CALLS * CALL_SECONDS + 60)
-PATIENCE, FIRST_PAUSE, LONGEST_PAUSE = 6, 0.5, 4.0
 LONGEST_REST = timedelta(hours=1)
 MARK = "evolution"
 # Outcomes that tell how far a model's confidence goes; older ones may be another model's.
@@ -164,15 +162,7 @@ class Evolution:
                 raise
 
     async def _patiently(self, work: Callable[[Unit], Awaitable[T]]) -> T:
-        """As long as a restart of the database takes, and shorter than the lease."""
-        return await retry(
-            lambda: self._store.run(work),
-            on=(StorageUnavailable,),
-            attempts=PATIENCE,
-            base=FIRST_PAUSE,
-            cap=LONGEST_PAUSE,
-            clock=self._clock,
-        )
+        return await patiently(self._store, work, self._clock)
 
     async def waiting(self, limit: int) -> list[str]:
         """The agents that the database says are due, whoever knew of them before."""

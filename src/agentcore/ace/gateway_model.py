@@ -7,12 +7,7 @@ from typing import Protocol
 
 from agentcore.ace.errors import EvolutionAnswerLost, EvolutionModelUnknown
 from agentcore.ace.ports import Completion, PromptMessage
-from agentcore.llm_gateway.errors import (
-    UnknownModel,
-    UpstreamMalformed,
-    UpstreamTimeout,
-    UpstreamTruncated,
-)
+from agentcore.llm_gateway.errors import ANSWER_LOST, UnknownModel
 from agentcore.llm_gateway.models import LLMRequest, LLMResponse
 
 SUBJECT = "context-evolution"
@@ -56,7 +51,7 @@ class GatewayLanguageModel:
             )
         except UnknownModel as exc:
             raise EvolutionModelUnknown(model) from exc
-        except (UpstreamTimeout, UpstreamTruncated, UpstreamMalformed) as exc:
+        except ANSWER_LOST as exc:
             raise EvolutionAnswerLost(exc) from exc
         usage = answer.usage
         return Completion(

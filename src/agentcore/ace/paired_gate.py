@@ -26,8 +26,8 @@ from agentcore.ace.trial_mark import TRIAL, TrialMark
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
 
-# Longer than any batch that is still played.
-LEASE = timedelta(minutes=11)
+# Who plays says so every quarter of it.
+LEASE = timedelta(minutes=1)
 LONGEST_REST = timedelta(hours=1)
 MOST_SEED = 2**31
 
@@ -125,13 +125,8 @@ class PairedGate:
         evidence = experiment.evidence
         for pair in pairs:
             evidence = evidence.paired(pair.challenger, pair.champion)
-        experiment = experiment.model_copy(
-            update={
-                "evidence": evidence,
-                "cost_usd": experiment.cost_usd + cost,
-                "disturbed": "",
-            }
-        )
+        known = {"evidence": evidence, "disturbed": ""}
+        experiment = _charged(experiment, cost).model_copy(update=known)
         outcome = decided(evidence, self._pairs - evidence.treated.count)
         if outcome is None:
             await unit.deltas.replace(kept(experiment, playbook))
@@ -148,22 +143,34 @@ class PairedGate:
         await self._next(unit, after)
         return after
 
-    async def disturbed(self, unit: Unit, batch: Batch, error: str) -> None:
+    async def renew(self, unit: Unit, batch: Batch) -> bool:
+        """It is still played; False where it was stopped or taken over meanwhile."""
+        held = await self._held(unit, batch)
+        if held is None:
+            return False
+        playbook, mark, _ = held
+        later = mark.model_copy(update={"claimed_at": self._clock.now()})
+        await unit.playbooks.annotate(playbook, **{TRIAL: later.as_json()})
+        return True
+
+    async def disturbed(self, unit: Unit, batch: Batch, error: str, cost: Decimal) -> None:
         """The batch could not be played: later again, and ever later."""
         held = await self._held(unit, batch)
         if held is None:
             return
         playbook, mark, experiment = held
-        told = experiment.model_copy(update={"disturbed": error})
+        told = _charged(experiment, cost).model_copy(update={"disturbed": error})
         await unit.deltas.replace(kept(told, playbook))
         longer = min(self._rest * 2 ** min(mark.failures, 20), max(self._rest, LONGEST_REST))
         resting = {"failures": mark.failures + 1, "resting_until": self._clock.now() + longer}
         await self._noted(unit, playbook, mark.model_copy(update={**resting, "error": error}))
 
-    async def release(self, unit: Unit, batch: Batch) -> None:
+    async def release(self, unit: Unit, batch: Batch, cost: Decimal) -> None:
         """The batch was not played, for no fault of anything: it is due at once."""
         if (held := await self._held(unit, batch)) is not None:
-            await self._noted(unit, held[0], held[1])
+            playbook, mark, experiment = held
+            await unit.deltas.replace(kept(_charged(experiment, cost), playbook))
+            await self._noted(unit, playbook, mark)
 
     async def end(
         self, unit: Unit, playbook: ContextPlaybook, experiment: Experiment, outcome: Outcome
@@ -224,6 +231,10 @@ class PairedGate:
         now = self._clock.now()
         claimed = mark.claimed_at is not None and now - mark.claimed_at < LEASE
         return claimed or (mark.resting_until is not None and now < mark.resting_until)
+
+
+def _charged(experiment: Experiment, cost: Decimal) -> Experiment:
+    return experiment.model_copy(update={"cost_usd": experiment.cost_usd + cost})
 
 
 def seeds_of(experiment: Experiment, first: int, count: int) -> tuple[int, ...]:

@@ -82,9 +82,18 @@ class Pair:
 
     champion: float
     challenger: float
-    # Of both episodes; None where nobody knows what they cost.
-    cost_usd: Decimal | None = Decimal(0)
-    tokens: int = 0
+
+
+@dataclass(slots=True)
+class Bill:
+    """What playing has come to so far, to be read however it ends.
+
+    ``unpriced_tokens`` are of calls whose cost nobody knows: of one that was cut off, and may be
+    billed nevertheless, the most that it can take.
+    """
+
+    cost_usd: Decimal = Decimal(0)
+    unpriced_tokens: int = 0
 
 
 class PairedTrials(Protocol):
@@ -108,6 +117,11 @@ class TrialGrounds(Protocol):
         """Raise an ``AgentCoreError`` where there is no environment of this name."""
         ...
 
-    async def trials(self, agent_id: str, environment: str, *, private: bool) -> PairedTrials:
-        """For the tenant of ``agent_id``; ``private`` playbooks reach private providers only."""
+    async def trials(
+        self, agent_id: str, environment: str, bill: Bill, *, private: bool
+    ) -> PairedTrials:
+        """For the tenant of ``agent_id``; ``private`` playbooks reach private providers only.
+
+        ``bill`` is where each call is entered before it is made.
+        """
         ...

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 import structlog
 
+from agentcore.ace.errors import TrialWithdrawn
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig
 from agentcore.ace.paid_model import OUTPUT_PRICE
 from agentcore.ace.paired_gate import LEASE, Batch, PairedGate
+from agentcore.ace.patience import patiently
 from agentcore.ace.playbook_cache import PlaybookCache
-from agentcore.ace.ports import Pair, TrialGrounds
+from agentcore.ace.ports import Bill, Pair, PairedTrials, TrialGrounds
 from agentcore.ace.privacy import is_private
 from agentcore.ace.spending import MonthlyBudget
-from agentcore.ace.store import ContextStore
+from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
 
-TASK = "ace-trials"
+TASK, CLAIMS = "ace-trials", "ace-trial-claims"
 RESCAN_SECONDS = 5.0
+RENEW_SECONDS = LEASE.total_seconds() / 4
 MOST_AGENTS = 100
 BATCH_SECONDS = 600.0
 # What a batch is booked at before anything is known of its episodes: so many tokens for each.
 EPISODE_TOKENS = 100_000
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Playing:
+    """The batch that is played right now; ``limit`` ends it."""
+
+    batch: Batch
+    limit: asyncio.Timeout
+    unwanted: bool = False
 
 
 class TrialWorker:
@@ -54,6 +71,7 @@ class TrialWorker:
         self._clock = clock
         self._metrics = metrics
         self._asked = asyncio.Event()
+        self._playing: _Playing | None = None
 
     def wake(self) -> None:
         """There is something to play now."""
@@ -63,10 +81,12 @@ class TrialWorker:
     async def running(self, grounds: TrialGrounds, supervisor: Supervisor) -> AsyncIterator[None]:
         """Under the supervisor; on exit what is played is cut off, and due again at once."""
         supervisor.start(TASK, lambda: self._run(grounds))
+        supervisor.start(CLAIMS, self._renewing)
         try:
             yield
         finally:
             await supervisor.end(TASK)
+            await supervisor.end(CLAIMS)
 
     async def round(self, grounds: TrialGrounds) -> int:
         """A batch for each agent that waits for one; how many agents that were."""
@@ -83,21 +103,43 @@ class TrialWorker:
         batch = await self._store.run(lambda unit: self._gate.claim(unit, agent_id))
         if batch is None:
             return
+        bill = Bill()
         try:
-            pairs, cost = await self._played(batch, grounds)
+            pairs = await self._booked(batch, grounds, bill)
         except asyncio.CancelledError:
-            await self._store.run(lambda unit: self._gate.release(unit, batch))
+            # Who is cancelled has no time to wait for a database.
+            await self._store.run(lambda unit: self._gate.release(unit, batch, self._cost(bill)))
             raise
         except AgentCoreError as error:
             log.warning("trial disturbed", agent_id=agent_id, code=error.code, detail=error.detail)
-            told = f"{error.code}: {error.detail}"
-            await self._store.run(lambda unit: self._gate.disturbed(unit, batch, told))
+            told, cost = f"{error.code}: {error.detail}", self._cost(bill)
+            await self._patiently(lambda unit: self._gate.disturbed(unit, batch, told, cost))
             return
+        cost = self._cost(bill)
         with self._cache.writing(agent_id):
-            after = await self._store.run(lambda unit: self._gate.count(unit, batch, pairs, cost))
+            after = await self._patiently(lambda unit: self._gate.count(unit, batch, pairs, cost))
             if after is not None:
                 self._metrics.deltas_applied.inc()
                 await self._cache.overtaken(after)
+
+    async def renew(self) -> None:
+        """Tell others that the batch at hand is still played; one that nobody wants is cut off."""
+        playing = self._playing
+        if playing is None:
+            return
+        if await self._store.run(lambda unit: self._gate.renew(unit, playing.batch)):
+            return
+        if playing is self._playing:
+            playing.unwanted = True
+            playing.limit.reschedule(asyncio.get_running_loop().time())
+
+    async def _renewing(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_SECONDS)
+            try:
+                await self.renew()
+            except AgentCoreError as error:
+                log.warning("a trial's claim is not renewed", code=error.code, detail=error.detail)
 
     async def _run(self, grounds: TrialGrounds) -> None:
         while True:
@@ -116,28 +158,43 @@ class TrialWorker:
             log.warning("trials wait", code=error.code, detail=error.detail)
             return False
 
-    async def _played(self, batch: Batch, grounds: TrialGrounds) -> tuple[Sequence[Pair], Decimal]:
-        """The pairs, and what they cost; booked before at what they may cost."""
+    async def _patiently(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        return await patiently(self._store, work, self._clock)
+
+    async def _booked(self, batch: Batch, grounds: TrialGrounds, bill: Bill) -> Sequence[Pair]:
+        """The pairs; booked before at what they may cost, and after at what is on the bill."""
         playbook = batch.champion
         trials = await grounds.trials(
-            playbook.agent_id, batch.experiment.environment, private=is_private(playbook, ())
+            playbook.agent_id, batch.experiment.environment, bill, private=is_private(playbook, ())
         )
         upper = 2 * len(batch.seeds) * EPISODE_TOKENS * self._price
         provenance = batch.provenance.model_copy(update={"cost_usd": upper})
         booking = await self._budget.reserve(playbook, provenance)
+        pairs: Sequence[Pair] = ()
         try:
-            async with asyncio.timeout(BATCH_SECONDS):
-                pairs = await trials.play(playbook, batch.challenger, batch.seeds)
+            pairs = await self._played(batch, trials)
+        finally:
+            cost = self._cost(bill)
+            self._metrics.llm_cost.inc(float(cost))
+            outcome: JsonObject = {"pairs": len(pairs)}
+            await self._budget.settle(booking, playbook.agent_id, cost, outcome=outcome)
+        return pairs
+
+    async def _played(self, batch: Batch, trials: PairedTrials) -> Sequence[Pair]:
+        limit = asyncio.timeout(BATCH_SECONDS)
+        playing = _Playing(batch, limit)
+        try:
+            async with limit:
+                self._playing = playing
+                return await trials.play(batch.champion, batch.challenger, batch.seeds)
         except TimeoutError as exc:
+            if playing.unwanted:
+                raise TrialWithdrawn(batch.champion.agent_id) from exc
             raise DeadlineExceeded(
                 f"{len(batch.seeds)} pairs of episodes took longer than {BATCH_SECONDS:.0f} s"
             ) from exc
-        cost = sum((self._cost(pair) for pair in pairs), Decimal(0))
-        self._metrics.llm_cost.inc(float(cost))
-        await self._budget.settle(booking, playbook.agent_id, cost, outcome={"pairs": len(pairs)})
-        return pairs, cost
+        finally:
+            self._playing = None
 
-    def _cost(self, pair: Pair) -> Decimal:
-        if pair.cost_usd is not None:
-            return pair.cost_usd
-        return OUTPUT_PRICE * pair.tokens * self._price
+    def _cost(self, bill: Bill) -> Decimal:
+        return bill.cost_usd + OUTPUT_PRICE * bill.unpriced_tokens * self._price

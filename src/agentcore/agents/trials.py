@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.models import ContextPlaybook
-from agentcore.ace.ports import AgentDirectory, Pair, PairedTrials
-from agentcore.ace.rendering import Shelf
+from agentcore.ace.ports import AgentDirectory, Bill, Pair, PairedTrials
+from agentcore.ace.rendering import Shelf, estimated_tokens
 from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
-from agentcore.agents.ports import Mind, Rendered, World
-from agentcore.kit.errors import AgentCoreError, InvalidInput
+from agentcore.agents.inprocess import REPLY_TOKENS
+from agentcore.agents.ports import Messages, Mind, Rendered, Thought, World
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput
 from agentcore.kit.security import Principal
+from agentcore.llm_gateway.errors import ANSWER_LOST
 
 SCOPES = frozenset({"a2a", "llm", "env:act", "env:control"})
 RENDER_TOKENS = 2000
@@ -36,11 +36,30 @@ class OnePlaybook:
         return Rendered(text=self._shelf.render(task, RENDER_TOKENS).text, stamp=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Played:
-    quality: float
-    cost_usd: Decimal | None
-    tokens: int
+class BilledMind:
+    """Thinks as ``mind`` does; each call is on the bill before it is made, at the most it takes."""
+
+    def __init__(self, mind: Mind, bill: Bill) -> None:
+        self._mind = mind
+        self._bill = bill
+
+    async def think(self, messages: Messages, *, trace_id: str) -> Thought:
+        most = REPLY_TOKENS + sum(estimated_tokens(str(each["content"])) for each in messages)
+        self._bill.unpriced_tokens += most
+        try:
+            thought = await self._mind.think(messages, trace_id=trace_id)
+        except (*ANSWER_LOST, DeadlineExceeded):
+            raise
+        except AgentCoreError:
+            # Refused: nobody has worked for it.
+            self._bill.unpriced_tokens -= most
+            raise
+        self._bill.unpriced_tokens -= most
+        if thought.cost_usd is None:
+            self._bill.unpriced_tokens += thought.tokens
+        else:
+            self._bill.cost_usd += thought.cost_usd
+        return thought
 
 
 class EnvironmentTrials:
@@ -69,9 +88,12 @@ class EnvironmentTrials:
         except* AgentCoreError as failed:
             # One of them says it: none of the pairs counts.
             raise _first(failed) from None
-        return [_pair(*(task.result() for task in pair)) for pair in tasks]
+        return [
+            Pair(champion=champion.result(), challenger=challenger.result())
+            for champion, challenger in tasks
+        ]
 
-    async def _episode(self, player: EpisodePlayer, seed: int) -> _Played:
+    async def _episode(self, player: EpisodePlayer, seed: int) -> float:
         plan = EpisodePlan(agent_id=self._agent_id, environment=self._environment, seed=seed)
         report = EpisodeReport(plan)
         async with self._room:
@@ -81,9 +103,8 @@ class EnvironmentTrials:
             except InvalidInput:
                 # The environment could not read what the player did: its task has failed, as
                 # it does when it is no trial. All else is no fault of a playbook.
-                return _Played(quality=0.0, cost_usd=report.cost_usd, tokens=report.tokens)
-        quality = float(report.success) if report.quality is None else report.quality
-        return _Played(quality=quality, cost_usd=report.cost_usd, tokens=report.tokens)
+                return 0.0
+        return float(report.success) if report.quality is None else report.quality
 
 
 class EnvironmentGrounds:
@@ -107,26 +128,18 @@ class EnvironmentGrounds:
     async def check(self, environment: str) -> None:
         await self._known(environment)
 
-    async def trials(self, agent_id: str, environment: str, *, private: bool) -> PairedTrials:
+    async def trials(
+        self, agent_id: str, environment: str, bill: Bill, *, private: bool
+    ) -> PairedTrials:
         owner = await self._agents.owner(agent_id)
         if owner is None:
             raise UnknownAgent(agent_id)
         # A subject of its own: trials and their owner's own sessions do not crowd each other out.
         caller = Principal(subject=SUBJECT, tenant=owner.tenant, scopes=SCOPES, private=private)
+        mind = BilledMind(self._minds(caller), bill)
         return EnvironmentTrials(
-            self._minds(caller), self._worlds(caller), agent_id=agent_id, environment=environment
+            mind, self._worlds(caller), agent_id=agent_id, environment=environment
         )
-
-
-def _pair(champion: _Played, challenger: _Played) -> Pair:
-    costs = (champion.cost_usd, challenger.cost_usd)
-    known = [cost for cost in costs if cost is not None]
-    return Pair(
-        champion=champion.quality,
-        challenger=challenger.quality,
-        cost_usd=sum(known, Decimal(0)) if len(known) == len(costs) else None,
-        tokens=champion.tokens + challenger.tokens,
-    )
 
 
 def _first(group: BaseExceptionGroup[AgentCoreError]) -> AgentCoreError:

@@ -113,6 +113,10 @@ class UpstreamTruncated(UpstreamError):
     code, http_status, rpc_code, retryable = "upstream_truncated", 502, RPC_UPSTREAM, True
 
 
+# The provider may have worked, and bills what it did.
+ANSWER_LOST = (UpstreamTimeout, UpstreamTruncated, UpstreamMalformed)
+
+
 class UpstreamCredentialRefused(UpstreamError):
     """The provider refuses the gateway's own key; nothing the caller sent is at fault."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentcore.ace.ports import TrialGrounds
+from agentcore.ace.ports import Bill, TrialGrounds
 from agentcore.agents.trials import EnvironmentGrounds
 from agentcore.kit.errors import AgentCoreError, NotFound, Unavailable
 from tests.fakes.playbooks import made_playbook
@@ -36,14 +36,18 @@ async def test_there_is_a_pair_for_each_seed(build: Build) -> None:
     await grounds.check("doors")
     with pytest.raises(AgentCoreError):
         await grounds.check("castle")
-    trials = await grounds.trials("a", "doors", private=False)
+    bill = Bill()
+    trials = await grounds.trials("a", "doors", bill, private=False)
     pairs = await trials.play(made_playbook(), made_playbook(), [1, 2, 3])
     assert [pair.champion == pair.challenger for pair in pairs] == [True] * 3
     assert all(0 <= pair.champion <= 1 for pair in pairs)
+    assert bill.cost_usd > 0
 
 
 @pytest.mark.parametrize("build", [scripted, live])
 async def test_a_fault_is_no_outcome(build: Build) -> None:
-    trials = await build(Unavailable("away")).trials("a", "doors", private=False)
+    bill = Bill()
+    trials = await build(Unavailable("away")).trials("a", "doors", bill, private=False)
     with pytest.raises(Unavailable):
         await trials.play(made_playbook(), made_playbook(), [1, 2, 3])
+    assert bill.cost_usd > 0, "what was thought until then is to be paid"

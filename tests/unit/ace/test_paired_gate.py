@@ -19,6 +19,7 @@ from tests.fakes.playbooks import NOW
 AGENT = "agent-123"
 ERROR = "missing field 'to'"
 LESSON = "Name the receiver."
+CENT = Decimal("0.01")
 
 
 @pytest.fixture
@@ -36,16 +37,14 @@ async def counted(
 ) -> ContextPlaybook | None:
     pairs = [Pair(champion=champion, challenger=challenger) for _ in batch.seeds]
     with world.playbooks.writing(AGENT):
-        after = await world.store.run(
-            lambda unit: world.paired.count(unit, batch, pairs, Decimal("0.01"))
-        )
+        after = await world.store.run(lambda unit: world.paired.count(unit, batch, pairs, CENT))
         if after is not None:
             await world.playbooks.overtaken(after)
     return after
 
 
 async def disturbed(world: ContextWorld, batch: Batch) -> None:
-    await world.store.run(lambda unit: world.paired.disturbed(unit, batch, "away"))
+    await world.store.run(lambda unit: world.paired.disturbed(unit, batch, "away", CENT))
 
 
 async def until_over(world: ContextWorld, champion: float, challenger: float) -> Experiment:
@@ -154,7 +153,7 @@ async def test_what_was_disturbed_rests_longer_each_time(
         clock.advance(2)
     batch = await claimed(bound)
     assert batch is not None
-    await bound.store.run(lambda unit: bound.paired.release(unit, batch))
+    await bound.store.run(lambda unit: bound.paired.release(unit, batch, CENT))
     again = await claimed(bound)
     assert again is not None
     await counted(bound, again, 0.0, 1.0)

@@ -8,9 +8,10 @@ from typing import cast
 import pytest
 
 from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.paired_gate import LEASE
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.trial_mark import TrialMark
-from agentcore.ace.trial_worker import EPISODE_TOKENS, TASK, TrialWorker
+from agentcore.ace.trial_worker import CLAIMS, EPISODE_TOKENS, RENEW_SECONDS, TASK, TrialWorker
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
@@ -43,6 +44,11 @@ async def rested(world: ContextWorld) -> TrialMark:
     return mark
 
 
+async def booked(world: ContextWorld) -> Decimal:
+    month = world.clock.now().replace(day=1)
+    return await world.store.run(lambda unit: unit.bookings.spent_since(month))
+
+
 async def test_rounds_go_on_until_nothing_is_left_to_try(tried: ContextWorld) -> None:
     grounds = ScriptedGrounds(fares=helped)
     assert await tried.lessons() == set()
@@ -71,7 +77,9 @@ async def test_a_fault_is_no_outcome_and_is_seen(tried: ContextWorld) -> None:
     assert await tried.trials.round(away) == 1
     assert await tried.trials.round(away) == 0, "it rests"
     assert "the maze is closed" in str((await rested(tried)).error)
-    assert (await tried.experiments.of(AGENT))[0].evidence.count == 0
+    (told,) = await tried.experiments.of(AGENT)
+    assert (told.evidence.count, told.cost_usd) == (0, Decimal("0.08"))
+    assert await booked(tried) == Decimal("0.08"), "no more than what it cost"
     tried.clock.advance(61)
     assert await tried.trials.round(ScriptedGrounds()) == 1
     assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8
@@ -89,16 +97,58 @@ async def test_the_months_budget_is_kept(tried: ContextWorld) -> None:
 
 
 async def test_what_is_cut_off_is_due_at_once(tried: ContextWorld) -> None:
-    grounds = ScriptedGrounds(gate=asyncio.Event())
-    playing = asyncio.create_task(tried.trials.round(grounds))
-    async with asyncio.timeout(20):
-        while not grounds.asked:
-            await asyncio.sleep(0)
+    _, playing = await under_way(tried)
     playing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await playing
     assert (await rested(tried)).claim is None
+    assert await booked(tried) == Decimal("0.08")
     assert await tried.trials.round(ScriptedGrounds()) == 1
+
+
+async def under_way(world: ContextWorld) -> tuple[ScriptedGrounds, asyncio.Task[int]]:
+    """A batch that goes on until its gate opens."""
+    grounds = ScriptedGrounds(fares=helped, gate=asyncio.Event())
+    playing = asyncio.create_task(world.trials.round(grounds))
+    async with asyncio.timeout(20):
+        while not grounds.bill.cost_usd:
+            await asyncio.sleep(0)
+    return grounds, playing
+
+
+async def test_what_is_still_played_is_not_taken_over(tried: ContextWorld) -> None:
+    other = ContextWorld(tried.database, tried.cache, tried.supervisor, tried.clock)
+    grounds, playing = await under_way(tried)
+    assert grounds.gate is not None
+    for _ in range(8):
+        tried.clock.advance(RENEW_SECONDS)
+        await tried.trials.renew()
+        assert await other.trials.round(ScriptedGrounds()) == 0
+    grounds.gate.set()
+    assert await playing == 1
+    assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8
+    assert await other.trials.round(ScriptedGrounds(fares=helped)) == 1, "free at once"
+
+
+async def test_what_nobody_says_is_played_any_more_is_taken_over(tried: ContextWorld) -> None:
+    other = ContextWorld(tried.database, tried.cache, tried.supervisor, tried.clock)
+    _, playing = await under_way(tried)
+    tried.clock.advance(LEASE.total_seconds() + 1)
+    assert await other.trials.round(ScriptedGrounds(fares=helped)) == 1
+    await tried.trials.renew()
+    assert await playing == 1, "cut off"
+    assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8, "once"
+
+
+async def test_what_its_owner_stops_is_cut_off(tried: ContextWorld) -> None:
+    _, playing = await under_way(tried)
+    (begun,) = await tried.experiments.of(AGENT)
+    await tried.experiments.stop(AGENT, begun.experiment_id)
+    await tried.trials.renew()
+    assert await playing == 1
+    assert (await tried.experiments.of(AGENT))[0].outcome == "stopped"
+    assert await booked(tried) == Decimal("0.08")
+    await tried.trials.renew()
 
 
 async def test_it_runs_under_the_supervisor_and_is_woken(
@@ -111,7 +161,7 @@ async def test_it_runs_under_the_supervisor_and_is_woken(
         async with asyncio.timeout(20):
             while await world.lessons() != {LESSON}:
                 await asyncio.sleep(0.01)
-    assert TASK not in supervisor.health()
+    assert not {TASK, CLAIMS} & {*supervisor.health()}
 
 
 class Away:

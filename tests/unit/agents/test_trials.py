@@ -1,17 +1,31 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.ops import Add
+from agentcore.ace.ports import Bill
 from agentcore.agents.ports import Messages, Mind, Thought
-from agentcore.agents.trials import EPISODES_AT_ONCE, EnvironmentGrounds, EnvironmentTrials
-from agentcore.kit.errors import InvalidInput, NotFound, Unavailable
+from agentcore.agents.trials import (
+    EPISODES_AT_ONCE,
+    BilledMind,
+    EnvironmentGrounds,
+    EnvironmentTrials,
+)
+from agentcore.kit.errors import (
+    AgentCoreError,
+    DeadlineExceeded,
+    InvalidInput,
+    NotFound,
+    Unavailable,
+)
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
+from agentcore.llm_gateway.errors import UpstreamTimeout
 from tests.fakes.playbooks import made_playbook
 
 RULE = "Open the door with the key."
@@ -68,7 +82,6 @@ async def test_both_play_each_seed_and_only_the_playbook_differs() -> None:
     pairs = await trials(doors).play(CHAMPION, CHALLENGER, range(20))
     assert {(pair.champion, pair.challenger) for pair in pairs} == {(0.0, 1.0)}
     assert sorted(doors.seeds, key=str) == sorted([*range(20), *range(20)], key=str)
-    assert {(pair.cost_usd, pair.tokens) for pair in pairs} == {(Decimal("0.002"), 20)}
     assert (doors.open, doors.most_open) == (0, EPISODES_AT_ONCE)
 
 
@@ -111,10 +124,51 @@ async def test_trials_act_for_the_tenant_and_as_privately_as_the_playbook() -> N
     await grounds.check("doors")
     with pytest.raises(NotFound, match="castle"):
         await grounds.check("castle")
-    found = await grounds.trials("a", "doors", private=True)
+    bill = Bill()
+    found = await grounds.trials("a", "doors", bill, private=True)
     (pair,) = await found.play(CHAMPION, CHALLENGER, [3])
     assert pair.challenger > pair.champion
     (caller,) = callers
     assert (caller.tenant, caller.private, caller.may("admin")) == ("acme", True, False)
     with pytest.raises(UnknownAgent):
-        await grounds.trials("nobody", "doors", private=False)
+        await grounds.trials("nobody", "doors", bill, private=False)
+    assert bill == Bill(cost_usd=Decimal("0.002"))
+
+
+class Thinking:
+    """Answers as it is told, or waits for ever."""
+
+    def __init__(self, answer: Thought | AgentCoreError | None) -> None:
+        self._answer = answer
+
+    async def think(self, messages: Messages, *, trace_id: str) -> Thought:
+        if isinstance(self._answer, AgentCoreError):
+            raise self._answer
+        return self._answer or await asyncio.get_running_loop().create_future()
+
+
+def thought(cost_usd: Decimal | None) -> Thought:
+    return Thought(text="{}", tokens=7, cost_usd=cost_usd, provider="scripted")
+
+
+@pytest.mark.parametrize(
+    ("answer", "billed"),
+    [
+        (thought(Decimal("0.5")), Bill(cost_usd=Decimal("0.5"))),
+        (thought(None), Bill(unpriced_tokens=7)),
+        (Unavailable("nobody was asked"), Bill()),
+        # Somebody may have worked for these: 8 letters and the longest reply.
+        (UpstreamTimeout("no answer"), Bill(unpriced_tokens=402)),
+        (DeadlineExceeded("no answer"), Bill(unpriced_tokens=402)),
+        (None, Bill(unpriced_tokens=402)),
+    ],
+)
+async def test_a_call_is_on_the_bill_however_it_ends(
+    answer: Thought | AgentCoreError | None, billed: Bill
+) -> None:
+    bill = Bill()
+    mind = BilledMind(Thinking(answer), bill)
+    with suppress(AgentCoreError, TimeoutError):
+        async with asyncio.timeout(0.001 if answer is None else 60):
+            await mind.think(({"role": "user", "content": "12345678"},), trace_id="t")
+    assert bill == billed
