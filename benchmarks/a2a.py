@@ -29,8 +29,9 @@ from agentcore.kit.db_migrations import migrate
 from agentcore.kit.embedded import open_embedded
 from agentcore.kit.models import DatabaseConfig
 from benchmarks.a2a_load import Job, Outcome
-from benchmarks.processes import CORES, LOAD_CORE, TARGET_CORE, free_port, resident_mib, running
+from benchmarks.processes import CORES, LOAD_CORE, TARGET_CORE, resident_mib, running
 from benchmarks.targets import access, gone, ready
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 PEER = ROOT / ".venv-peers-a2a" / "bin" / "python"

@@ -18,8 +18,9 @@ import aiohttp
 
 from benchmarks.load import Job, Outcome
 from benchmarks.measured import Measured, percentile
-from benchmarks.processes import LOAD_CORE, TARGET_CORE, free_port, running
+from benchmarks.processes import LOAD_CORE, TARGET_CORE, running
 from benchmarks.targets import served
+from tests.fakes.ports import free_port
 
 READERS = 100
 # Of all readers together, each second.

@@ -20,8 +20,9 @@ from agentcore.llm_gateway.providers.hybrid_router import BreakerPolicy
 from tests.fakes.llm_apis import Heard
 from tests.fakes.llm_door import llm_door
 from tests.fakes.llm_fault_table import FAULTS
-from tests.fakes.llm_faults import Script, closed_port, raw_upstream, well
+from tests.fakes.llm_faults import Script, raw_upstream, well
 from tests.fakes.llm_speech import OPENAI
+from tests.fakes.ports import free_port
 
 MEASURED = (
     "refused",
@@ -53,7 +54,7 @@ class Delay:
 
 
 def providers(fault: str, broken: str, healthy: str) -> Iterator[ProviderConfig]:
-    first = f"http://127.0.0.1:{closed_port()}" if fault == "refused" else broken
+    first = f"http://127.0.0.1:{free_port()}" if fault == "refused" else broken
     yield ProviderConfig(
         name="own",
         kind="openai",

@@ -22,12 +22,12 @@ from benchmarks.load import Job
 from benchmarks.processes import (
     LOAD_CORE,
     cpu_seconds,
-    free_port,
     machine,
     resident_mib,
     running,
 )
 from benchmarks.targets import TARGETS, Running, Target
+from tests.fakes.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import free_port, running
+from benchmarks.processes import running
+from tests.fakes.ports import free_port
 
 PYTHON = Path(__file__).parent.parent / ".venv-peers-inference" / "bin" / "python"
 MAKER = Path(__file__).parent / "tiny_model.py"

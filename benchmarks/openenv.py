@@ -24,11 +24,11 @@ from benchmarks.openenv_load import MESSAGE, Job
 from benchmarks.processes import (
     LOAD_CORE,
     TARGET_CORE,
-    free_port,
     machine,
     resident_mib,
     running,
 )
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"

@@ -30,7 +30,8 @@ from agentcore.training.openenv.environments.base import Environment, Parameters
 from agentcore.training.openenv.models import Action, StepResult
 from agentcore.training.openenv.playing import EpisodeSession, remote_sessions
 from agentcore.training.openenv.pool import EnvironmentPool
-from benchmarks.processes import LOAD_CORE, TARGET_CORE, cpu_seconds, free_port, pin, running
+from benchmarks.processes import LOAD_CORE, TARGET_CORE, cpu_seconds, pin, running
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 SESSIONS = 64

@@ -17,8 +17,9 @@ from types import MappingProxyType
 
 import httpx2
 
-from benchmarks.processes import TARGET_CORE, chosen_port, free_port, running, unpin_servers_in
+from benchmarks.processes import TARGET_CORE, chosen_port, running, unpin_servers_in
 from devtools.node import find_node
+from tests.fakes.ports import free_port
 
 START_SECONDS = 60.0
 ROOT = Path(__file__).parent.parent

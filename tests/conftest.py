@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
@@ -43,6 +45,9 @@ settings.load_profile("suite")
 # No test calls anybody outside: reading every authority of this machine would take each client and
 # each process a thirtieth of a second. This one has signed nothing.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fakes" / "authority.pem")
+# Who asks a busy machine waits: five seconds, its own default, say nothing about who answers.
+_patience: httpx2.Timeout = inspect.signature(httpx2.Client).parameters["timeout"].default
+_patience.connect = _patience.read = _patience.write = _patience.pool = 60.0
 # A traceback in colours, with the source around each line, takes a second to draw.
 structlog.configure(
     processors=[
@@ -169,7 +174,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
 @pytest.fixture
 async def cache(servers: EmbeddedServers, supervisor: Supervisor) -> AsyncIterator[Cache]:
     """A cache on the real server under a prefix of this test's own."""
-    config = CacheConfig(namespace=f"t:{Ids().new().hex}")
+    config = CacheConfig(namespace=f"t:{Ids().new().hex}", timeout=60)
     async with open_cache(config, servers.redis_url, supervisor, SystemClock()) as opened:
         assert not opened.degraded, "the embedded Valkey did not start"
         yield opened

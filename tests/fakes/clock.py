@@ -48,3 +48,12 @@ class ManualClock:
         for _ in range(round(seconds / step)):
             self.advance(step)
             await asyncio.sleep(0)
+
+
+class InstantClock(ManualClock):
+    """Who sleeps is awake again at once, and later by as much."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,18 +26,12 @@ from agentcore.kit.embedded.layout import open_home
 from agentcore.kit.embedded.locks import Patience, locked
 from agentcore.settings import load_settings, token_authority
 from tests.fakes.launching import Launched, finished, launch
+from tests.fakes.ports import free_port
 from tests.fakes.process_table import living
 
 # Patience with a machine that has more to do; on an idle one all of it takes a second.
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def clean_environment(**more: str) -> dict[str, str]:

@@ -105,13 +105,6 @@ def deaf_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def head(status: int = 200, kind: str = "application/json", **headers: object) -> bytes:
     lines = [f"HTTP/1.1 {status} Some", f"Content-Type: {kind}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]

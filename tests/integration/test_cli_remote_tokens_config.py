@@ -6,7 +6,8 @@ import httpx2
 import jwt
 import pytest
 
-from tests.fakes.deployment import Deployment, agentcore, free_port, short_home, used_home
+from tests.fakes.deployment import Deployment, agentcore, short_home, used_home
+from tests.fakes.ports import free_port
 
 
 def run(deployment: Deployment, *arguments: str) -> str:

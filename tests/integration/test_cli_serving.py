@@ -18,13 +18,13 @@ from tests.fakes.deployment import (
     Deployment,
     agentcore,
     deployed,
-    free_port,
     processes_of,
     providers,
     short_home,
     simulated_cluster,
     wait_until,
 )
+from tests.fakes.ports import free_port
 
 TRACE = {"agent_id": "worker", "execution_time": 1.5, "success": True, "output_quality": 0.5}
 

@@ -37,12 +37,12 @@ from tests.fakes.llm_fault_table import FAULTS, WORDS, Fault, after, same
 from tests.fakes.llm_faults import (
     RawUpstream,
     Script,
-    closed_port,
     deaf_port,
     raw_upstream,
     well,
 )
 from tests.fakes.llm_holds import CountingGuard
+from tests.fakes.ports import free_port
 
 RESCUE = ("all ", "is ", "well")
 PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
@@ -194,7 +194,7 @@ def providers(
     """For each way of asking providers of its own, so that no breaker knows of another's."""
     broken = {
         "": reached,
-        "refused": f"http://127.0.0.1:{closed_port()}",
+        "refused": f"http://127.0.0.1:{free_port()}",
         "nowhere": "http://nobody.invalid",
         "unknown": f"https://127.0.0.1:{odd_port}",
         "no TLS": f"https://127.0.0.1:{odd_port}",

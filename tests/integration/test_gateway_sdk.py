@@ -20,11 +20,11 @@ from openai.types.chat import ChatCompletionUserMessageParam
 from tests.fakes.deployment import (
     Deployment,
     deployed,
-    free_port,
     providers,
     simulated_cluster,
     wait_until,
 )
+from tests.fakes.ports import free_port
 
 HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello"}]
 MODEL = "playbook-7b"
@@ -127,7 +127,7 @@ def test_what_was_done_is_seen(sdk: OpenAI, deployment: Deployment) -> None:
             summary = http.get("/internal/costs/summary").json()
             return bool(summary["lines"]) and float(summary["api_equivalent_usd"]) > 0
 
-        wait_until(written, "the ledger has a line", 10)
+        wait_until(written, "the ledger has a line")
         assert 'parallax_requests_total{model="playbook-7b",status="success"}' in (
             http.get("/metrics").text
         )
@@ -166,7 +166,7 @@ def test_accepted_lines_survive_a_kill(hybrid: Deployment) -> None:
     with hybrid.client("admin", tenant="killed") as http:
         ask = {"model": MODEL, "messages": HELLO}
         assert http.post("/v1/chat/completions", json=ask).status_code == 200
-        wait_until(lambda: http.get("/internal/costs/summary").json()["lines"], "it is written", 10)
+        wait_until(lambda: http.get("/internal/costs/summary").json()["lines"], "it is written")
         hybrid.kill()
         hybrid.start()
         lines = http.get("/internal/costs/summary").json()["lines"]

@@ -15,7 +15,7 @@ import pytest
 
 from agentcore.training.openenv.client import Action, OpenEnvClient, SessionLost
 from agentcore.training.openenv.errors import OpenEnvError
-from benchmarks.processes import free_port
+from tests.fakes.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SESSIONS = 64

@@ -27,7 +27,7 @@ async def test_draining_finishes_what_runs_and_refuses_what_is_new() -> None:
     async with client(DrainGate(slow, drain=drain, refuse=refuse)) as http:
         running = asyncio.ensure_future(http.get("/work"))
         await entered.wait()
-        draining = asyncio.ensure_future(drain.drain(5))
+        draining = asyncio.ensure_future(drain.drain(60))
         await asyncio.sleep(0)
         refused = await http.get("/more")
         assert (refused.status_code, refused.json()) == (503, {"code": "draining"})
@@ -125,7 +125,7 @@ async def test_parts_end_behind_the_requests() -> None:
     part = Part()
     drain = Drain([part])
     drain.entered()
-    draining = asyncio.ensure_future(drain.drain(10))
+    draining = asyncio.ensure_future(drain.drain(60))
     await asyncio.sleep(0)
     assert not part.asked.is_set()
     drain.left()

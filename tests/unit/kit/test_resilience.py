@@ -6,15 +6,7 @@ import pytest
 
 from agentcore.kit.errors import DeadlineExceeded, InvalidInput, Unavailable
 from agentcore.kit.resilience import CircuitBreaker, CircuitOpen, Deadline, retry
-from tests.fakes.clock import ManualClock
-
-
-class Restless(ManualClock):
-    """Sleeping takes no time but is remembered."""
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.advance(seconds)
+from tests.fakes.clock import InstantClock, ManualClock
 
 
 def breaker(clock: ManualClock) -> CircuitBreaker:
@@ -83,7 +75,7 @@ async def test_what_nobody_is_blamed_for_tells_nothing_and_cancellation_neither(
 
 
 async def test_retry_waits_longer_each_time_and_gives_up() -> None:
-    clock, calls = Restless(), 0
+    clock, calls = InstantClock(), 0
 
     async def work() -> None:
         nonlocal calls
@@ -106,12 +98,12 @@ async def test_retry_returns_the_first_success_and_keeps_to_its_errors() -> None
             raise error
         return "up"
 
-    assert await retry(work, on=(Unavailable,), clock=Restless()) == "up"
+    assert await retry(work, on=(Unavailable,), clock=InstantClock()) == "up"
 
     async def wrong() -> None:
         raise InvalidInput("no")
 
-    clock = Restless()
+    clock = InstantClock()
     with pytest.raises(InvalidInput):
         await retry(wrong, on=(Unavailable,), clock=clock)
     assert clock.slept == []
@@ -119,7 +111,7 @@ async def test_retry_returns_the_first_success_and_keeps_to_its_errors() -> None
 
 @pytest.mark.parametrize(("asked", "slept"), [(1.5, [1.5]), (10.0, [])])
 async def test_retry_honours_retry_after_up_to_its_cap(asked: float, slept: list[float]) -> None:
-    clock = Restless()
+    clock = InstantClock()
 
     async def work() -> None:
         raise Unavailable("busy", retry_after=asked)

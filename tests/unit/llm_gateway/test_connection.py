@@ -20,6 +20,7 @@ from agentcore.llm_gateway.errors import (
     UpstreamUnavailable,
 )
 from tests.fakes.cutting import cut
+from tests.fakes.waiting import eventually
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -62,11 +63,11 @@ def saying(*parts: bytes, stay: bool = False) -> Serve:
     return serve
 
 
-async def answer_of(connection: Connection) -> tuple[int, bytes]:
+async def answer_of(connection: Connection, seconds: float = 60) -> tuple[int, bytes]:
     connection.send(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", b"", provider="p")
-    status = await connection.answered(0.2)
+    status = await connection.answered(seconds)
     parts = []
-    while part := await connection.chunk(0.2):
+    while part := await connection.chunk(seconds):
         parts.append(part)
     return status, b"".join(parts)
 
@@ -131,7 +132,7 @@ async def test_faults(sent: bytes, expected: type[UpstreamError]) -> None:
 async def test_a_server_that_stalls(sent: bytes) -> None:
     async with connected(saying(sent, stay=True)) as connection:
         with pytest.raises(UpstreamTimeout):
-            await answer_of(connection)
+            await answer_of(connection, 0.1)
 
 
 async def test_a_head_that_drips_is_not_waited_for_longer() -> None:
@@ -144,7 +145,7 @@ async def test_a_head_that_drips_is_not_waited_for_longer() -> None:
 
     async with connected(drip) as connection, asyncio.timeout(20):
         with pytest.raises(UpstreamTimeout):
-            await answer_of(connection)
+            await answer_of(connection, 0.1)
 
 
 @pytest.mark.parametrize(("before", "then"), [(60.0, 0.03), (0.01, 0.03)], ids=["longer", "over"])
@@ -201,8 +202,7 @@ async def test_it_is_not_used_again(sent: bytes) -> None:
             assert (await answer_of(connection))[1] == b"hello"
         except UpstreamMalformed:
             assert sent.endswith(b"garbage")
-        await asyncio.sleep(0.01)
-        assert not connection.usable
+        await eventually(lambda: not connection.usable)
 
 
 async def test_the_beginning_of_a_second_answer_spoils_it() -> None:
@@ -213,18 +213,20 @@ async def test_the_beginning_of_a_second_answer_spoils_it() -> None:
 
 
 async def test_bytes_out_of_turn_spoil_it() -> None:
+    go = asyncio.Event()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HELLO)
-        await asyncio.sleep(0.02)
+        await go.wait()
         writer.write(HELLO)
         await reader.read()
 
     async with connected(serve) as connection:
         await answer_of(connection)
         assert connection.usable
-        await asyncio.sleep(0.05)
-        assert not connection.usable
+        go.set()
+        await eventually(lambda: not connection.usable)
 
 
 async def test_what_nobody_takes_is_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,16 +244,17 @@ async def test_what_nobody_takes_is_not_collected(monkeypatch: pytest.MonkeyPatc
 
     async with connected(flood) as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n", b"", provider="p")
-        await connection.answered(1)
-        await asyncio.sleep(0.1)
-        held = written
-        await asyncio.sleep(0.05)
-        assert written == held < 100_000_000
+        await connection.answered(60)
+        held = -1
+        while held != written:
+            held = written
+            await asyncio.sleep(0.05)
+            assert written < 100_000_000
         for _ in range(5):
-            assert await connection.chunk(1)
-        async with asyncio.timeout(10):
+            assert await connection.chunk(60)
+        async with asyncio.timeout(60):
             while written == held:
-                await connection.chunk(1)
+                await connection.chunk(60)
 
 
 async def test_untouched_tells_whether_an_answer_began() -> None:

@@ -18,8 +18,8 @@ from agentcore.llm_gateway.errors import (
 )
 from agentcore.llm_gateway.transport import ConnectionPool, Exchange, Origin, Transport
 from tests.fakes.clock import ManualClock
-from tests.fakes.llm_faults import closed_port
 from tests.fakes.llm_upstream import Upstream, answers, delta, drops, stalls, streams
+from tests.fakes.ports import free_port
 
 
 @dataclass
@@ -39,7 +39,7 @@ def ask(pool: ConnectionPool) -> Asking:
 
 async def test_nobody_there(ask: Asking) -> None:
     with pytest.raises(UpstreamUnavailable, match="p cannot be reached: Connection refused"):
-        await ask(f"http://127.0.0.1:{closed_port()}/x")
+        await ask(f"http://127.0.0.1:{free_port()}/x")
 
 
 async def test_no_such_host(ask: Asking) -> None:

@@ -40,7 +40,7 @@ from tests.fakes.openenv_servers import (
     refusal,
     sent,
 )
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, in_time
 
 
 async def test_an_episode_runs_until_it_is_done() -> None:
@@ -337,10 +337,14 @@ async def test_an_environment_without_state_is_still_one() -> None:
 
 
 async def test_a_server_that_never_answers_the_first_frame() -> None:
-    server = ScriptedServer(states=[Hang])
-    async with server.running() as url:
+    server = ScriptedServer(states=[Hang] * 4)
+
+    async def connect(seconds: float) -> None:
         with pytest.raises(OpenEnvConnectionError, match="no answer"):
-            await client(url, connect_timeout=0.1).connect()
+            await client(url, connect_timeout=seconds).connect()
+
+    async with server.running() as url:
+        await in_time(connect)
 
 
 @pytest.mark.parametrize(

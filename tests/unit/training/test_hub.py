@@ -17,13 +17,8 @@ from agentcore.training.openenv.registration.errors import (
     HubUnavailable,
 )
 from agentcore.training.openenv.registration.hub import HuggingFaceHubClient
-from tests.fakes.clock import ManualClock
+from tests.fakes.clock import InstantClock
 from tests.fakes.hub import FakeHub, space
-
-
-class InstantClock(ManualClock):
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
 
 
 def client(url: str, **config: Any) -> HuggingFaceHubClient:

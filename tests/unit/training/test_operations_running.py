@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -47,7 +47,7 @@ class Replica:
         return await self.operations.submit("deploy", target, dict(wanted), requested_by="ada")
 
     async def finished(self, operation: Operation) -> Operation:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (found := await self.operations.get(operation.id)).finished_at is None:
                 await asyncio.sleep(0.01)
         return found
@@ -183,12 +183,35 @@ async def test_a_caller_that_gives_up_leaves_no_operation_behind(
     here: Replica, there: Replica
 ) -> None:
     here.release.clear()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await here.operations.perform("deploy", "echo", {}, requested_by="ada")
+    await given_up(here, lambda: here.began)
     async with there.working():
         again = await there.finished(await there.submit("echo", n=2))
     assert (again.state, there.began) == ("succeeded", [{"n": 2}])
+
+
+async def test_nor_does_one_that_gives_up_while_it_is_written_down(
+    here: Replica, there: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = asyncio.Event()
+
+    async def add(operation: Operation, lease_until: datetime | None) -> None:
+        await there.store.add(operation, lease_until)
+        added.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(here.store, "add", add)
+    await given_up(here, added.is_set)
+    await there.submit("echo")
+    assert here.began == []
+
+
+async def given_up(by: Replica, when: Callable[[], object]) -> None:
+    asking = by.operations.perform("deploy", "echo", {}, requested_by="ada")
+    caller = asyncio.ensure_future(asking)
+    await eventually(when)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
 
 
 async def test_finished_operations_are_forgotten_later(here: Replica, clock: ManualClock) -> None:

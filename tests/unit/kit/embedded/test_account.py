@@ -45,8 +45,8 @@ def test_existing_data_keeps_its_owner(tmp_path: Path) -> None:
 def test_an_account_is_asked_before_it_is_trusted(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     nobody = Account(uid=65534, gid=65534)
-    assert nobody.run("/usr/bin/id", "-u", seconds=5).stdout == "65534\n"
-    assert nobody.run("/usr/bin/id", "-G", seconds=5).stdout == "65534\n"
+    assert nobody.run("/usr/bin/id", "-u", seconds=60).stdout == "65534\n"
+    assert nobody.run("/usr/bin/id", "-G", seconds=60).stdout == "65534\n"
     assert nobody.can_enter(Path("/tmp"))
     assert not nobody.can_enter(tmp_path)
     assert not nobody.can("/absent")

@@ -61,8 +61,8 @@ def test_data_inside_a_hidden_home_is_refused_with_its_path(place: Home) -> None
 
 def test_hidden_binaries_are_copied_once_and_run(place: Home) -> None:
     copied = elsewhere.reachable_copy(postgres_folder(), place)
-    assert NOBODY.run(str(copied / "postgres"), "--version", seconds=10).returncode == 0
-    assert NOBODY.run(str(copied / "initdb"), "--version", seconds=10).returncode == 0
+    assert NOBODY.run(str(copied / "postgres"), "--version", seconds=60).returncode == 0
+    assert NOBODY.run(str(copied / "initdb"), "--version", seconds=60).returncode == 0
     made = (copied / "postgres").stat()
     assert elsewhere.reachable_copy(postgres_folder(), place) == copied
     assert (copied / "postgres").stat() == made

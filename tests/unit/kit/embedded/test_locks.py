@@ -47,7 +47,7 @@ def test_waiting_ends_when_the_lock_is_free(tmp_path: Path) -> None:
     assert held is not None
     timer = threading.Timer(0.05, os.close, (held,))
     timer.start()
-    with locked(tmp_path / "lock", "exclusive", Patience(5)):
+    with locked(tmp_path / "lock", "exclusive", Patience(60)):
         assert try_lock(tmp_path / "lock", "shared") is None
     timer.join()
     free = try_lock(tmp_path / "lock", "shared")

@@ -25,7 +25,7 @@ def place(home: Path) -> Iterator[Home]:
 async def test_it_is_a_bounded_cache_on_a_private_socket_only(place: Home) -> None:
     server = Valkey(place, max_memory_mb=32)
     assert server.probe() == "silent"
-    Unit(place, server).ensure(Patience(10))
+    Unit(place, server).ensure(Patience(60))
     assert server.probe() == "ready"
     assert server.socket.stat().st_mode & 0o777 == 0o700
     assert server.socket.parent.stat().st_mode & 0o777 == 0o700

@@ -42,7 +42,7 @@ class Watched:
             [*interpreter, str(self.clients), str(alive), steps, *arguments],
             pass_fds=[fd for fd in (alive, inherited) if fd >= 0],
             check=True,
-            timeout=10,
+            timeout=60,
         )
         os.close(alive)
 

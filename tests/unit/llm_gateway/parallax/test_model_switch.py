@@ -17,10 +17,12 @@ from agentcore.llm_gateway.parallax.errors import (
 )
 from agentcore.llm_gateway.parallax.model_switch import SwitchTimes
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.fakes.clock import InstantClock
 from tests.fakes.parallax_scheduler import NEW, OLD, FakeScheduler, parallax_scheduler
 
 HELLO = LLMRequest(model=OLD, messages=[{"role": "user", "content": "Hello"}])
-QUICK = SwitchTimes(drain=5, ready=0.2, look=0.005)
+# Of a clock that counts how often was looked.
+QUICK = SwitchTimes(drain=3600, ready=0.2, look=0.005)
 
 
 @pytest.fixture
@@ -32,12 +34,12 @@ async def scheduler() -> AsyncIterator[FakeScheduler]:
 @pytest.fixture
 def gate() -> Gate:
     clock = SystemClock()
-    return Gate(FixedLimit(8, clock), clock, QueueConfig(places=8, patience=5))
+    return Gate(FixedLimit(8, clock), clock, QueueConfig(places=8, patience=60))
 
 
 @pytest.fixture
 def manager(scheduler: FakeScheduler, gate: Gate, pool: ConnectionPool) -> ParallaxClusterManager:
-    return ParallaxClusterManager(scheduler.url, pool=pool, clock=SystemClock(), gate=gate)
+    return ParallaxClusterManager(scheduler.url, pool=pool, clock=InstantClock(), gate=gate)
 
 
 async def test_another_model_is_served_when_a_completion_has_succeeded(
@@ -149,7 +151,7 @@ async def test_a_name_for_another_model_is_not_served(
     manager = ParallaxClusterManager(
         scheduler.url,
         pool=pool,
-        clock=SystemClock(),
+        clock=InstantClock(),
         gate=gate,
         models={"big": OLD, "small": NEW},
     )

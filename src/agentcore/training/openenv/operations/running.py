@@ -70,15 +70,19 @@ class Operations:
         """
         begun = {"state": "running", "attempts": 1}
         operation = self._new(kind, target, arguments, requested_by).model_copy(update=begun)
-        await self._store.add(operation, self._lease())
+        try:
+            await self._store.add(operation, self._lease())
+        except asyncio.CancelledError:
+            # It may have been written down all the same.
+            await self._given_up(operation)
+            raise
         try:
             result = await self._held(operation)
         except AgentCoreError as error:
             await self._failed(operation, error)
             raise
         except asyncio.CancelledError:
-            with anyio.CancelScope(shield=True):
-                await self._failed(operation, OperationCancelled("its caller gave up waiting"))
+            await self._given_up(operation)
             raise
         await self._store.finish(operation, result=result, error=None, at=self._clock.now())
         return result
@@ -154,6 +158,10 @@ class Operations:
         while True:
             await self._clock.sleep(RENEW_SECONDS)
             await self._store.lease(operation, self._lease())
+
+    async def _given_up(self, operation: Operation) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._failed(operation, OperationCancelled("its caller gave up waiting"))
 
     async def _failed(self, operation: Operation, error: AgentCoreError) -> None:
         log.warning(
