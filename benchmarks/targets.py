@@ -72,6 +72,14 @@ def passthrough(upstream: int) -> Iterator[Running]:
 
 
 @contextmanager
+def relay(upstream: int) -> Iterator[Running]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.relay", str(port), str(upstream)]
+    with running(command, port, core=TARGET_CORE) as process:
+        yield Running(port, process.pid)
+
+
+@contextmanager
 def agentcore(upstream: int) -> Iterator[Running]:
     """The service as ``agentcore serve`` starts it: auth, routing, ledger, metrics, logs."""
     url = f"http://127.0.0.1:{upstream}"
@@ -190,6 +198,7 @@ api_key_location = "none"
 
 TARGETS = (
     Target("direct", direct),
+    Target("relay", relay),
     Target("starlette+aiohttp", passthrough),
     Target("agentcore", agentcore),
     Target("litellm", litellm, needs=(LITELLM,)),
