@@ -100,6 +100,9 @@ class Line:
         self.twice = b""
         self.down = False
         self.broken = asyncio.Event()
+        # Cleared, nothing is answered.
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
@@ -116,6 +119,7 @@ class Line:
 
         async def sending(message: Message) -> None:
             nonlocal pieces
+            await self.answering.wait()
             if message["type"] == "http.response.body" and message.get("body"):
                 pieces += 1
                 if most is not None and pieces > most:

@@ -24,7 +24,7 @@ from agentcore.a2a_protocol.errors import (
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.models.config import A2AConfig
-from agentcore.a2a_protocol.models.handover import EXTENSION
+from agentcore.a2a_protocol.models.handover import EXTENSION, SPENT
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
@@ -315,9 +315,12 @@ async def test_budgets_and_times_only_shrink(database: Database) -> None:
         assert "its budget was 0.1" in str(found["reason"])
         given: JsonObject = {"budget_usd": "1.00", "deadline_seconds": 500}
         parent = await begin(runtime, "wait", "second", given=given)
-        child = await delegate(runtime, target_agent="scripted", message="report", task_id=parent)
+        # Through another one: what that one's helper has cost counts, too, and at once.
+        child = await delegate(
+            runtime, target_agent="boss", message="scripted report", task_id=parent
+        )
         assert child["state"] == "TASK_STATE_COMPLETED"
-        await eventually_spent(runtime, parent, Decimal("0.75"))
+        assert child["spent"] == {"cost_usd": "0.75", "tokens": 10}
         await delegate(
             runtime, target_agent="poet", task_id=parent, budget_usd="9", deadline_seconds=900
         )
@@ -332,15 +335,72 @@ async def test_budgets_and_times_only_shrink(database: Database) -> None:
             await delegate(runtime, principal("bob"), target_agent="scripted", task_id=parent)
 
 
-async def eventually_spent(runtime: A2ARuntime, parent: str, amount: Decimal) -> None:
-    """The cost of an ended task is told behind its end."""
-    async with asyncio.timeout(30):
-        while True:
-            log = await runtime.interactions.page(ALICE, asked(task_id=parent))
-            costs = [each["cost_usd"] for each in objects_of(log["interactions"])]
-            if costs and costs[0] is not None and Decimal(str(costs[0])) == amount:
-                return
-            await asyncio.sleep(0.005)
+@pytest.mark.parametrize("version", ["1.0", "0.3"])
+async def test_what_a_task_elsewhere_has_cost_is_told(database: Database, version: str) -> None:
+    async with AsyncExitStack() as stack:
+        here = await stack.enter_async_context(office(database, "here"))
+        there = await stack.enter_async_context(office(database, "there"))
+        url = await stack.enter_async_context(served(app_of(there)))
+        await register(here, "poet", card_of(f"{url}/a2a/agents/boss", version))
+        parent = await begin(here, "wait", "second", given={"budget_usd": "2.00"})
+        found = await delegate(here, target_agent="poet", message="scripted report", task_id=parent)
+        assert (found["state"], found["partial"]) == ("TASK_STATE_COMPLETED", False)
+        assert found["spent"] == {"cost_usd": "0.75", "tokens": 10}
+        assert object_of(at(found, "task", "metadata"))[SPENT] == found["spent"]
+        await delegate(here, target_agent="scripted", task_id=parent)
+        handover = scripted(here).seen[-1].handover
+        assert handover.budget_usd == Decimal("1.25")
+        log = await here.interactions.page(ALICE, asked(task_id=parent))
+        row = objects_of(log["interactions"])[1]
+        assert (row["target_agent"], row["cost_usd"], row["tokens"]) == ("poet", "0.75", 10)
+        scripted(here, "second").go.set()
+
+
+class Spender:
+    """Lets somebody help, and then spends more of its own."""
+
+    def __init__(self, runtime: A2ARuntime) -> None:
+        self.runtime = runtime
+
+    async def handle(self, message: InboundMessage, task: TaskHandle) -> None:
+        await delegate(
+            self.runtime, target_agent="scripted", message="report", task_id=task.task_id
+        )
+        task.report(cost_usd=Decimal("0.26"))
+        await task.complete("too late")
+
+
+async def test_those_who_help_are_paid_from_the_same_budget(database: Database) -> None:
+    async with office(database) as runtime:
+        runtime.hosted.add(Hosting(agent_id="spender", agent=Spender(runtime)))
+        task_id = await begin(runtime, "hello", "spender", given={"budget_usd": "1.00"})
+        task = await ended(runtime, task_id)
+        assert "has cost 1.01 USD, its budget was 1.00" in str(at(task, "status", "message"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"parts": "x"},
+        {"parts": []},
+        {"parts": [{"foo": 1}]},
+        {"parts": [{"text": "x", "url": "y"}]},
+        {"parts": [{"raw": "*"}]},
+        {"parts": [{"text": "x"}], "messageId": 7},
+        {"parts": [{"text": "x"}], "messageId": "m" * 1025},
+        {"parts": [{"text": "x"}], "metadata": 7},
+        {"parts": [{"text": "x"}], "metadata": {EXTENSION: {"budget_usd": "1e999999"}}},
+    ],
+)
+async def test_a_message_that_could_not_be_sent_is_refused(
+    database: Database, message: JsonObject
+) -> None:
+    async with office(database) as runtime:
+        with pytest.raises(InvalidParams):
+            await delegate(runtime, target_agent="scripted", message=message)
+        with pytest.raises(InvalidParams, match="source_agent"):
+            await delegate(runtime, target_agent="scripted", source_agent="a" * 256)
+        assert scripted(runtime).seen == []
 
 
 def ids(rows: list[JsonObject]) -> list[JsonValue]:

@@ -157,6 +157,21 @@ async def test_a_cancelled_task_is_cancelled_there(database: Database, version: 
         await eventually(lambda: here.peer.agent.cancelled, 50)
 
 
+async def test_a_task_without_a_name_is_cancelled_there_when_it_is_told(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_agent, "LEARN_SECONDS", 0.01)
+    async with scene(database) as here:
+        here.peer.line.answering.clear()
+        begun = await here.send("wait")
+        await eventually(lambda: here.peer.agent.seen)
+        task = await here.runtime.manager.cancel(OWNER, begun.record.task_id)
+        assert state(task) == "canceled"
+        assert here.peer.line.methods() == ["SendStreamingMessage"]
+        here.peer.line.answering.set()
+        await eventually(lambda: here.peer.agent.cancelled, 50)
+
+
 async def test_a_peer_that_does_not_stream_is_looked_at(database: Database) -> None:
     async with scene(database, streaming=False) as here:
         begun = await here.send("wait")

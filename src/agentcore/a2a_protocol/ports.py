@@ -10,7 +10,7 @@ from typing import Protocol
 
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.models.agent import AgentHealth, AgentStatus
-from agentcore.a2a_protocol.models.handover import NO_HANDOVER, Handover
+from agentcore.a2a_protocol.models.handover import NO_HANDOVER, Handover, Spent
 from agentcore.a2a_protocol.models.task import Part, TaskRecord
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
@@ -40,6 +40,12 @@ class TaskOutcome:
 class HandoverLog(Protocol):
     async def began(self, record: TaskRecord, handover: Handover) -> None:
         """A task that another agent has handed on is stored; ``handover`` ends with its agent."""
+        ...
+
+
+class Spending(Protocol):
+    async def below(self, task_id: str, tenant: str) -> Spent:
+        """What those have cost that have worked for the task, directly and indirectly."""
         ...
 
 

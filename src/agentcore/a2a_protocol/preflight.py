@@ -25,10 +25,15 @@ def check_params(call: Call) -> None:
     if call.method == "ListTasks":
         _check_state(params.get("status"))
     if call.method in SENDING:
-        message = params.get("message")
-        if isinstance(message, dict):
-            _check_names(message)
-            _check_parts(message.get("parts"), call.family)
+        check_sending(params, call.family)
+
+
+def check_sending(params: JsonObject, family: Family = Family.V1_0) -> None:
+    """The same for the parameters of a message that is sent."""
+    message = params.get("message")
+    if isinstance(message, dict):
+        _check_names(message)
+        _check_parts(message.get("parts"), family)
 
 
 def _check_names(holder: JsonObject) -> None:

@@ -200,7 +200,7 @@ def _runtime(
         most_seconds=config.turn_seconds,
     )
     side = _task_side(config, on, intake, (*observers, interactions), sender)
-    register_delegation(registry, _delegations(on, known, config, side.manager))
+    register_delegation(registry, _delegations(on, known, config, side.manager, wires))
     push = PushConfigs(pushes, on.clock, offered=config.push, anywhere=config.push_anywhere)
     tasks = TaskViews(side.manager)
     register_methods(registry, tasks)
@@ -233,7 +233,11 @@ def _station(config: A2AConfig, on: Surroundings) -> Station:
 
 
 def _delegations(
-    on: Surroundings, known: AgentRegistry, config: A2AConfig, manager: TaskManager
+    on: Surroundings,
+    known: AgentRegistry,
+    config: A2AConfig,
+    manager: TaskManager,
+    wires: LateWires,
 ) -> Delegations:
     return Delegations(
         Hands(
@@ -242,6 +246,7 @@ def _delegations(
             station=_station(config, on),
             interactions=InteractionStore(on.database),
             playbooks=on.playbooks,
+            wires=wires,
             supervisor=on.supervisor,
             clock=on.clock,
             ids=on.ids,
@@ -307,6 +312,7 @@ def _task_side(
         feeds=feeds,
         reporter=reporter,
         signals=signals,
+        spending=InteractionStore(on.database),
         ids=on.ids,
         cancel_seconds=config.cancel_seconds,
     )

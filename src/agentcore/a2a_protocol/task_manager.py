@@ -23,7 +23,7 @@ from agentcore.a2a_protocol.models.task import (
     TaskState,
 )
 from agentcore.a2a_protocol.models.turn import Sent
-from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.a2a_protocol.ports import InboundMessage, TaskOutcome
 from agentcore.a2a_protocol.tasks.admission import check_going_on, check_new, check_open
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json
 from agentcore.a2a_protocol.tasks.endings import cancelled
@@ -166,6 +166,18 @@ class TaskManager:
         if turn is None:
             return None
         return turn.message, turn.live.run.cost_usd or Decimal(0)
+
+    def outcome(self, begun: Begun) -> TaskOutcome | None:
+        """How the task has ended that was begun here; None where it has not, or not here."""
+        turn = begun.turn
+        if turn is None or turn.journal.overtaken or turn.journal.record.state not in TERMINAL:
+            return None
+        return self._reporter.outcome(turn.journal.record, turn.live.run)
+
+    def charge(self, task_id: str, cost_usd: Decimal) -> None:
+        """Count what another task has cost on the budget of the one that it worked for."""
+        if turn := self._turns.find(task_id):
+            turn.live.run.others_usd += cost_usd
 
     async def find(self, owner: Owner, task_id: str, agent: str = "") -> StoredTask:
         return await self._owned(owner, task_id, agent)

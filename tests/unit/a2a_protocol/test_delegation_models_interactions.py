@@ -13,8 +13,10 @@ from agentcore.a2a_protocol.delegation.models import Asked, Delegation
 from agentcore.a2a_protocol.delegation.store import InteractionStore
 from agentcore.a2a_protocol.errors import TaskNotCancelable
 from agentcore.a2a_protocol.models.handover import Handover, Hop
+from agentcore.a2a_protocol.models.remote import RemoteTask
 from agentcore.a2a_protocol.models.task import Owner, TaskState
 from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.a2a_protocol.remote.store import RemoteTaskStore
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, objects_of
@@ -76,11 +78,40 @@ async def test_beginning_and_end(database: Database) -> None:
     assert await store.spent("t2", "acme") == 0
 
 
+async def test_costs_of_those_behind_count_and_count_once(database: Database) -> None:
+    """t1 -> t2 -> t3 -> t4, and t4 -> t2 by whoever invents a circle; t5 goes on, for t4."""
+    tasks, store = VersionedTaskStore(database), InteractionStore(database)
+    log = Interactions(store, _nothing, ManualClock(NOW))
+    for task_id in ("t1", "t2", "t3", "t4", "t5"):
+        await begin(tasks, record(task_id))
+    for source, task_id in (("t1", "t2"), ("t2", "t3"), ("t3", "t4"), ("t4", "t5")):
+        chain = (Hop(installation="here", agent="boss", task=source), POET)
+        budget = Decimal(2) if task_id == "t5" else None
+        await log.began(record(task_id), Handover(chain=chain, budget_usd=budget))
+    for task_id in ("t2", "t3", "t4"):
+        await log.task_finished(outcome(task_id, success=True))
+    assert await store.spent("t1", "acme") == Decimal("2.75"), "t5 may still cost all of its 2"
+    assert (await store.below("t1", "acme")).as_json() == {"cost_usd": "0.75", "tokens": 21}
+    assert (await store.below("t3", "acme")).as_json() == {"cost_usd": "0.25", "tokens": 7}
+    assert not await store.below("t1", "evil")
+    # What runs elsewhere has told the cost of all behind it.
+    await RemoteTaskStore(database).bind(
+        RemoteTask(task_id="t3", agent_id="poet", remote_id="r", context_id="")
+    )
+    assert (await store.below("t1", "acme")).as_json() == {"cost_usd": "0.50", "tokens": 14}
+
+
+async def _nothing(owner: Owner, task_id: str) -> None:
+    """Nobody is cancelled."""
+
+
 @pytest.mark.parametrize(
     "params",
     [
         {}, {"message": 5}, {"message": "x", "deadline_seconds": 0}, {"message": "x", "what": 1},
-        {"message": "x", "budget_usd": "NaN"}, {"message": "x", "capabilities": [""]},
+        {"message": "x", "budget_usd": "NaN"}, {"message": "x", "budget_usd": "1e999999"},
+        {"message": "x", "budget_usd": "1e-999999"}, {"message": "x", "wait_seconds": 3601},
+        {"message": "x", "capabilities": [""]},
     ],
 )  # fmt: skip
 def test_what_is_no_delegation(params: JsonObject) -> None:

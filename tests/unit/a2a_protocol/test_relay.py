@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.a2a_protocol.models.handover import NOTHING_SPENT, SPENT, Spent
 from agentcore.a2a_protocol.models.task import TaskState
-from agentcore.a2a_protocol.tasks.relay import relayed
+from agentcore.a2a_protocol.tasks.relay import relayed, spent_in
 from agentcore.a2a_protocol.tasks.snapshot import TaskSnapshot, artifact_event, status_event
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject, object_of, objects_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 THERE: JsonObject = {"id": "theirs", "contextId": "c9", "status": {"state": "TASK_STATE_WORKING"}}
@@ -32,6 +35,29 @@ def take(ours: TaskSnapshot, event: JsonObject) -> int:
     for each in events:
         ours.apply(each)
     return len(events)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ({"cost_usd": 0.5, "tokens": 3.0}, Spent(cost_usd=Decimal("0.5"), tokens=3)),
+        ({"tokens": 3}, Spent(tokens=3)),
+        ({"cost_usd": "1e-999999"}, NOTHING_SPENT),
+        ({"cost_usd": "1e999999"}, NOTHING_SPENT),
+        ({"cost_usd": -1, "tokens": 3}, NOTHING_SPENT),
+        ({"tokens": 1e300}, NOTHING_SPENT),
+        ("much", NOTHING_SPENT),
+    ],
+)
+def test_the_cost_that_is_told_elsewhere(told: JsonValue, read: Spent) -> None:
+    """Of anybody's server: what is no sum is passed over."""
+    for kind in ("task", "statusUpdate"):
+        ended: JsonObject = {"status": {"state": "TASK_STATE_FAILED"}, "metadata": {SPENT: told}}
+        assert spent_in({kind: ended}) == read
+        assert (
+            spent_in({kind: {**ended, "status": {"state": "TASK_STATE_WORKING"}}}) is NOTHING_SPENT
+        )
+    assert spent_in({"message": {"metadata": {SPENT: told}}}) is NOTHING_SPENT
 
 
 CHUNKS = st.lists(st.tuples(st.sampled_from("ab"), st.text("xyz", max_size=2)), max_size=12)

@@ -19,13 +19,23 @@ from agentcore.a2a_protocol.handovers import (
     Station,
     caller_for,
     kept_in,
+    metadata_of,
     narrowed,
     read,
 )
-from agentcore.a2a_protocol.models.handover import EXTENSION, NO_HANDOVER, Handover
+from agentcore.a2a_protocol.late import LateWires
+from agentcore.a2a_protocol.models.handover import (
+    EXTENSION,
+    LONGEST_NAME,
+    NO_HANDOVER,
+    Handover,
+    Spent,
+    told_spent,
+)
 from agentcore.a2a_protocol.models.task import TERMINAL, TaskState
 from agentcore.a2a_protocol.models.turn import AGENT_NAMES, Sent
 from agentcore.a2a_protocol.ports import AgentDirectory, Candidate, PlaybookContexts
+from agentcore.a2a_protocol.preflight import check_sending
 from agentcore.a2a_protocol.task_manager import Begun, TaskManager
 from agentcore.a2a_protocol.tasks.content import part_json, parts_of, texts
 from agentcore.a2a_protocol.tasks.relay import FAULT, state_in
@@ -40,6 +50,7 @@ from agentcore.kit.supervisor import Supervisor
 
 # How many agents are asked for one task, one after the other.
 MOST_ASKED = 3
+USER = "ROLE_USER"
 # The agent has not begun: another one may.
 NOT_BEGUN = frozenset({"agent_unreachable", "agent_address_refused", "agent_not_private"})
 
@@ -75,6 +86,11 @@ class Attempt:
         return said or ("it is still at work" if self.state not in TERMINAL else str(self.state))
 
     @property
+    def spent(self) -> Spent:
+        """What the agent has told of its cost, and of the cost of those that it has asked."""
+        return told_spent(metadata_of(object_of(self.task)))
+
+    @property
     def undone(self) -> bool:
         """Nothing has been done: it makes sense to ask somebody else."""
         return (
@@ -102,6 +118,7 @@ class Hands:
     station: Station
     interactions: InteractionStore
     playbooks: PlaybookContexts
+    wires: LateWires
     supervisor: Supervisor
     clock: Clock
     ids: Ids
@@ -131,6 +148,7 @@ class Delegations:
                 "agent.delegate names no agent and nothing that it shall be able to do",
                 hint="give target_agent, or capabilities, or skills",
             )
+        wanted = await self._checked(wanted)
         attempts = await self._earlier(wanted, context.principal)
         if attempts and not attempts[-1].undone:
             return _result(attempts, wanted)
@@ -143,6 +161,20 @@ class Delegations:
             if not attempt.undone:
                 break
         return _result(attempts, wanted)
+
+    async def _checked(self, wanted: Delegation) -> Delegation:
+        """A message of A2A has to be one that could be sent."""
+        if not wanted.whole:
+            return wanted
+        message: JsonObject = {"role": USER, "messageId": str(self._hands.ids.new())}
+        params: JsonObject = {"message": {**message, **wanted.whole}}
+        check_sending(params)
+        wire = await self._hands.wires.current()
+        read = object_of(wire.read("SendMessage", {"params": params})["message"])
+        if "messageId" not in wanted.whole:
+            # Nobody can repeat an id that was made up here.
+            del read["messageId"]
+        return wanted.model_copy(update={"message": read})
 
     async def _earlier(self, wanted: Delegation, principal: Principal) -> list[Attempt]:
         """What the same delegation has led to when it was asked for before."""
@@ -162,6 +194,8 @@ class Delegations:
         if wanted.task_id is not None:
             before = await self._left_of(wanted.task_id, context.principal)
         elif context.source_agent:
+            if len(context.source_agent) > LONGEST_NAME:
+                raise InvalidParams(f"source_agent has more than {LONGEST_NAME} characters")
             before = Handover(chain=(hands.station.hop(context.source_agent),))
         said = object_of(wanted.message if isinstance(wanted.message, dict) else None)
         brought = read(object_of(said.get("metadata")).get(EXTENSION))
@@ -264,8 +298,17 @@ class Delegations:
             raise
 
     async def _settled(self, begun: Begun, wanted: Delegation) -> Attempt:
-        snapshot = await self._hands.manager.settled(begun, wanted.wait_seconds)
-        return Attempt(begun.record.agent_id, task=snapshot.rendered())
+        hands = self._hands
+        snapshot = await hands.manager.settled(begun, wanted.wait_seconds)
+        attempt = Attempt(begun.record.agent_id, task=snapshot.rendered())
+        outcome = hands.manager.outcome(begun)
+        if outcome is not None:
+            # Observers hear of it later, and what is handed on next depends on it.
+            with suppress(AgentCoreError):
+                await hands.interactions.ended(outcome, hands.clock.now())
+            if wanted.task_id is not None:
+                hands.manager.charge(wanted.task_id, attempt.spent.cost_usd or Decimal(0))
+        return attempt
 
     async def _cancel(self, begun: Begun) -> None:
         with suppress(AgentCoreError):
@@ -278,7 +321,7 @@ class Delegations:
         parts: JsonValue = whole.get("parts") or [part_json(wanted.message)]
         message: JsonObject = {
             "messageId": str(whole.get("messageId") or self._hands.ids.new()),
-            "role": "ROLE_USER",
+            "role": USER,
             "parts": parts,
             "metadata": {**kept, "agent_id": agent_id, EXTENSION: given.as_json()},
             "extensions": [EXTENSION],
@@ -315,6 +358,7 @@ def _result(attempts: Sequence[Attempt], wanted: Delegation) -> JsonObject:
         "state": None if last.state is None else last.state.value,
         "partial": not done and bool(objects_of(task.get("artifacts"))),
         "reason": last.reason,
+        "spent": last.spent.as_json() if last.spent else None,
         "task": task,
         "attempts": told,
     }

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentcore.a2a_protocol.models.agent_card import Name
-from agentcore.a2a_protocol.models.handover import without_context
+from agentcore.a2a_protocol.models.handover import Usd, without_context
 from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
 
@@ -32,7 +32,7 @@ class Delegation(BaseModel):
     capabilities: tuple[Name, ...] = Field((), max_length=100)
     skills: tuple[Name, ...] = Field((), max_length=100)
     deadline_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
-    budget_usd: Decimal | None = Field(None, ge=0, allow_inf_nan=False)
+    budget_usd: Usd | None = None
     private: bool = False
     wait_seconds: float | None = Field(None, ge=0, le=LONGEST_WAIT, allow_inf_nan=False)
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import (
+    CTE,
     Boolean,
     Column,
     DateTime,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     and_,
     case,
+    exists,
     func,
     select,
     tuple_,
@@ -28,8 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentcore.a2a_protocol.delegation.models import Asked, Interaction
+from agentcore.a2a_protocol.models.handover import MOST_TOKENS, NOTHING_SPENT, Spent
 from agentcore.a2a_protocol.models.task import RUNNING, Owner
 from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.a2a_protocol.remote.store import remote_tasks
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database, metadata
 
@@ -58,6 +62,9 @@ interactions = Table(
 )
 
 
+COUNTED = ("task_id", "ended_at", "budget_usd", "cost_usd", "tokens")
+
+
 class InteractionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -78,25 +85,27 @@ class InteractionStore:
                 ended_at=now,
                 error=outcome.error_message,
                 seconds=outcome.execution_time,
-                tokens=outcome.tokens,
+                tokens=min(outcome.tokens, MOST_TOKENS),
                 cost_usd=outcome.cost_usd,
             )
         )
 
     async def spent(self, source_task: str, tenant: str) -> Decimal:
         """What those have cost that worked for the task, or may cost that still do."""
-        table = interactions.c
+        below = _below(source_task, tenant).c
         # Several that are asked at once do not each have all of it.
-        held = case((table.ended_at.is_(None), table.budget_usd))
-        total = func.coalesce(func.sum(func.coalesce(table.cost_usd, held, 0)), 0)
-        row = await self._database.row(
-            select(total.label("spent")).where(
-                # Chains are not signed: anybody may name the task as one that he works for.
-                table.source_task == source_task,
-                table.tenant == tenant,
-            )
-        )
+        held = case((below.ended_at.is_(None), below.budget_usd))
+        total = func.coalesce(func.sum(func.coalesce(below.cost_usd, held, 0)), 0)
+        row = await self._database.row(select(total.label("spent")))
         return Decimal(0) if row is None else Decimal(row["spent"])
+
+    async def below(self, task_id: str, tenant: str) -> Spent:
+        below = _below(task_id, tenant).c
+        cost, tokens = func.sum(below.cost_usd), func.coalesce(func.sum(below.tokens), 0)
+        row = await self._database.row(select(cost.label("cost"), tokens.label("tokens")))
+        if row is None:
+            return NOTHING_SPENT
+        return Spent.model_construct(cost_usd=row["cost"], tokens=int(row["tokens"]))
 
     async def running_for(self, source_task: str, tenant: str) -> Sequence[tuple[str, Owner]]:
         """The tenant's tasks that still work for one."""
@@ -136,6 +145,30 @@ class InteractionStore:
             .limit(asked.limit + 1)
         )
         return [_interaction(row) for row in await self._database.rows(query)]
+
+
+def _below(task_id: str, tenant: str) -> CTE:
+    """The tenant's interactions on behalf of the task, and on behalf of those.
+
+    What one holds that goes on, or has told that ran elsewhere, includes those behind it.
+    """
+    mine = [interactions.c[name] for name in COUNTED]
+    # Chains are not signed: anybody may name the task as one that he works for.
+    first = select(*mine).where(
+        interactions.c.source_task == task_id, interactions.c.tenant == tenant
+    )
+    below = first.cte("below", recursive=True)
+    elsewhere = exists().where(remote_tasks.c.task_id == below.c.task_id)
+    further = (
+        select(*mine)
+        .join(below, interactions.c.source_task == below.c.task_id)
+        .where(
+            interactions.c.tenant == tenant,
+            below.c.ended_at.is_not(None) | below.c.budget_usd.is_(None),
+            ~elsewhere,
+        )
+    )
+    return below.union(further)
 
 
 def _interaction(row: RowMapping) -> Interaction:

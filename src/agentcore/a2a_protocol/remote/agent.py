@@ -46,6 +46,8 @@ MOST_ATTEMPTS = 6
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
 # Together less than a cancelled agent gets to clean up.
 LEARN_SECONDS, WITHDRAW_SECONDS = 2.0, 2.5
+# For an agent that is slow to say which task it is; it was told its deadline, too.
+PATIENCE_SECONDS = 600.0
 FAULTS = (RemoteAgentUnreachable, RemoteAgentLost, RemoteAgentSilent)
 # What servers answer who cannot stream this task: it has ended, or they never stream.
 NO_STREAM = frozenset({-32004, -32003, -32601})
@@ -88,15 +90,26 @@ class RemoteAgent:
             await asyncio.wait({work})
         except asyncio.CancelledError:
             # A task that has just begun there can be cancelled only when we know its name.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LEARN_SECONDS):
-                    await following.known.wait()
-            await self._supervisor.cancel(work)
-            await following.withdraw()
+            await _learned(following, LEARN_SECONDS)
+            if following.known.is_set():
+                await self._stop(following, work)
+            else:
+                name = f"withdraw {task.task_id}"
+                self._supervisor.spawn(name, self._stop_when_known(following, work))
             raise
         if following.fault is not None:
             await following.withdraw()
             await task.relay(self._failed(following.fault))
+
+    async def _stop_when_known(self, following: Following, work: asyncio.Task[None]) -> None:
+        try:
+            await _learned(following, PATIENCE_SECONDS)
+        finally:
+            await self._stop(following, work)
+
+    async def _stop(self, following: Following, work: asyncio.Task[None]) -> None:
+        await self._supervisor.cancel(work)
+        await following.withdraw()
 
     def _failed(self, error: AgentCoreError) -> JsonObject:
         """The end of our task, with what programs need to know of it."""
@@ -284,6 +297,13 @@ class Following:
         if self.bound is None:
             raise RemoteAgentUnreadable("the agent's task is not known")
         return self.bound.remote_id
+
+
+async def _learned(following: Following, seconds: float) -> None:
+    """Wait until it is known which task it is there, at most that long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await following.known.wait()
 
 
 def sending(message: InboundMessage, bound: RemoteTask | None, handover: Handover) -> JsonObject:

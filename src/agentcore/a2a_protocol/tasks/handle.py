@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from agentcore.a2a_protocol.errors import TaskEnded
+from agentcore.a2a_protocol.models.handover import EXTENSION, SPENT, Spent
 from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL, Part, TaskState
+from agentcore.a2a_protocol.ports import Spending
 from agentcore.a2a_protocol.tasks.content import agent_message, part_json, storable_text
 from agentcore.a2a_protocol.tasks.journal import TaskJournal
-from agentcore.a2a_protocol.tasks.relay import relayed
-from agentcore.a2a_protocol.tasks.snapshot import TASK, artifact_event, status_event
+from agentcore.a2a_protocol.tasks.relay import relayed, spent_in, state_in
+from agentcore.a2a_protocol.tasks.snapshot import STATUS, TASK, artifact_event, status_event
 from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_of
 
 # The member of a task's metadata that says which playbook its agent was shown.
 PLAYBOOK = "playbook"
@@ -34,9 +38,21 @@ class Run:
     seconds: float = 0.0
     tokens: int = 0
     cost_usd: Decimal | None = None
+    # What others have cost that worked for it, as far as this process has seen to it.
+    others_usd: Decimal = Decimal(0)
     output_quality: float | None = None
     playbook: JsonObject | None = None
     metadata: JsonObject = field(default_factory=dict)
+
+    @property
+    def spent(self) -> Spent:
+        return Spent.model_construct(cost_usd=self.cost_usd, tokens=self.tokens)
+
+    def take(self, told: Spent) -> None:
+        """What the agent elsewhere has told behind its end: there is nothing left to stop."""
+        self.tokens += told.tokens
+        if told.cost_usd is not None:
+            self.cost_usd = told.cost_usd + (self.cost_usd or 0)
 
     def report(
         self,
@@ -50,10 +66,9 @@ class Run:
         self.tokens += tokens
         if cost_usd is not None:
             self.cost_usd = cost_usd + (self.cost_usd or 0)
-            if self.budget_usd is not None and self.cost_usd > self.budget_usd:
-                self.overspent(
-                    f"the task has cost {self.cost_usd} USD, its budget was {self.budget_usd}"
-                )
+            whole = self.cost_usd + self.others_usd
+            if self.budget_usd is not None and whole > self.budget_usd:
+                self.overspent(f"the task has cost {whole} USD, its budget was {self.budget_usd}")
         if output_quality is not None:
             self.output_quality = output_quality
         if playbook is not None:
@@ -64,9 +79,12 @@ class Run:
 class HostedTask:
     """The ``TaskHandle`` of one turn."""
 
-    def __init__(self, journal: TaskJournal, run: Run, *, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, journal: TaskJournal, run: Run, *, spending: Spending, clock: Clock, ids: Ids
+    ) -> None:
         self._journal = journal
         self._run = run
+        self._spending = spending
         self.report = run.report
         self._clock = clock
         self._ids = ids
@@ -126,8 +144,9 @@ class HostedTask:
             # What is here already is compared by what is stored.
             await self._journal.flush()
         snapshot, state = self._journal.snapshot, self._journal.state
+        self._run.take(spent_in(event))
         for each in relayed(snapshot, event, state, now=self._clock.now(), ids=self._ids):
-            self._journal.say(each)
+            self._journal.say(await self._with_cost(each))
         state = self._journal.state
         self.ended = state in TERMINAL or state in INTERRUPTED
         await (self._journal.flush() if self.ended else self._journal.room())
@@ -151,9 +170,25 @@ class HostedTask:
             message = agent_message(
                 str(self._ids.new()), self.task_id, self.context_id, [part_json(said)]
             )
-        head = self._journal.snapshot.head
-        self._journal.say(status_event(head, state, self._clock.now(), message))
+        event = status_event(self._journal.snapshot.head, state, self._clock.now(), message)
+        self._journal.say(await self._with_cost(event))
         await (self._journal.flush() if self.ended else self._journal.room())
+
+    async def _with_cost(self, event: JsonObject) -> JsonObject:
+        """The end of a task that was handed on says what all of it has cost."""
+        update = object_of(event.get(STATUS))
+        kept = object_of(self._journal.snapshot.head.get("metadata"))
+        if EXTENSION not in kept or state_in(update) not in TERMINAL:
+            return event
+        spent = self._run.spent
+        # Where the database is away, what is known here has to do.
+        with suppress(StorageUnavailable):
+            spent += await self._spending.below(self.task_id, self._journal.record.owner.tenant)
+        if not spent:
+            return event
+        told: JsonObject = {SPENT: spent.as_json()}
+        self._journal.keep(told)
+        return {STATUS: {**update, "metadata": told}}
 
     async def _artifact(
         self,

@@ -131,11 +131,15 @@ class TaskJournal:
 
         They go with the next event; where none is waiting, the state is said once more.
         """
-        metadata = {**object_of(self.snapshot.head.get("metadata")), **notes}
-        self.snapshot.head = {**self.snapshot.head, "metadata": metadata}
+        self.keep(notes)
         if not self._waiting:
             self.say(status_event(self.snapshot.head, self._state, self._desk.clock.now()))
         await self.flush()
+
+    def keep(self, notes: JsonObject) -> None:
+        """Members of the task's metadata, stored with the next event."""
+        metadata = {**object_of(self.snapshot.head.get("metadata")), **notes}
+        self.snapshot.head = {**self.snapshot.head, "metadata": metadata}
 
     async def room(self) -> None:
         """Wait while too much is waiting."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from agentcore.a2a_protocol.models.handover import NOTHING_SPENT, Spent, told_spent
 from agentcore.a2a_protocol.models.task import RUNNING, TERMINAL, TaskState
 from agentcore.a2a_protocol.tasks.content import storable
 from agentcore.a2a_protocol.tasks.snapshot import (
@@ -58,6 +59,14 @@ def state_in(carrier: JsonObject) -> TaskState | None:
     """The state of a task or of a status update; None where it has none that we know."""
     said = object_of(carrier.get("status")).get("state")
     return TaskState(said) if isinstance(said, str) and said in set(TaskState) else None
+
+
+def spent_in(event: JsonObject) -> Spent:
+    """What the agent elsewhere tells of the cost of a task, with its end."""
+    carrier = object_of(event.get(STATUS)) or object_of(event.get(TASK))
+    if state_in(carrier) not in TERMINAL:
+        return NOTHING_SPENT
+    return told_spent(object_of(carrier.get("metadata")))
 
 
 def _missing(snapshot: TaskSnapshot, artifact: JsonObject, *, last: bool) -> Iterator[JsonObject]:

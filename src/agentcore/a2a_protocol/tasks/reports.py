@@ -103,7 +103,7 @@ class Reporter:
             await self._tell(record)
 
     async def _tell(self, record: TaskRecord) -> None:
-        outcome = self._outcome(record, self._runs.pop(record.task_id, None))
+        outcome = self.outcome(record, self._runs.pop(record.task_id, None))
         async with self._places:
             # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
             telling = [
@@ -113,7 +113,7 @@ class Reporter:
             if telling:
                 await asyncio.wait(telling)
 
-    def _outcome(self, record: TaskRecord, run: Run | None) -> TaskOutcome:
+    def outcome(self, record: TaskRecord, run: Run | None) -> TaskOutcome:
         success = record.state is TaskState.COMPLETED
         facts: JsonObject = {
             "state": record.state.value,

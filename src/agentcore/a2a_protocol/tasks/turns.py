@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from agentcore.a2a_protocol.errors import TaskEnded
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.models.task import INTERRUPTED, TERMINAL, TaskRecord, TaskState
-from agentcore.a2a_protocol.ports import InboundMessage
+from agentcore.a2a_protocol.ports import InboundMessage, Spending
 from agentcore.a2a_protocol.tasks.feeds import Feed, Feeds
 from agentcore.a2a_protocol.tasks.handle import HostedTask, Run
 from agentcore.a2a_protocol.tasks.journal import Desk, TaskJournal
@@ -83,9 +83,11 @@ class Turns:
         feeds: Feeds,
         reporter: Reporter,
         signals: Signals,
+        spending: Spending,
         ids: Ids,
         cancel_seconds: float,
     ) -> None:
+        self._spending = spending
         self._desk = desk
         self._feeds = feeds
         self._reporter = reporter
@@ -141,7 +143,9 @@ class Turns:
         self, turn: Turn, hosting: Hosting, message: InboundMessage, seconds: float
     ) -> None:
         live, desk = turn.live, self._desk
-        task = HostedTask(turn.journal, live.run, clock=desk.clock, ids=self._ids)
+        task = HostedTask(
+            turn.journal, live.run, spending=self._spending, clock=desk.clock, ids=self._ids
+        )
         try:
             async with self._place(hosting, live):
                 if live.halted.done():
