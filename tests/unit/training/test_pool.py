@@ -18,7 +18,16 @@ from agentcore.training.openenv.models import (
 from agentcore.training.openenv.playing import EpisodeSession, LocalSession
 from agentcore.training.openenv.pool import EnvironmentPool, SessionFailure
 from agentcore.training.openenv.server import EnvironmentServer
-from tests.fakes.openenv_servers import Drop, Hang, ScriptedServer, observation, sent, serving
+from tests.fakes.openenv_servers import (
+    FULL,
+    Drop,
+    Hang,
+    Reply,
+    ScriptedServer,
+    observation,
+    sent,
+    serving,
+)
 
 ECHO = Action(type="say", parameters={"message": "x"})
 WRONG = Action(type="guess", parameters={"number": "many"})
@@ -287,3 +296,34 @@ async def test_wrong_numbers_are_refused() -> None:
         await pool.reset_many([0])
     with pytest.raises(InvalidInput, match="2 sessions were given 3 actions"):
         await pool.step_many([None] * 3)
+
+
+@pytest.mark.parametrize("answer", ["[1]", "{}", FULL])
+async def test_a_session_that_was_given_up_is_lost(answer: Reply) -> None:
+    server = ScriptedServer(steps=[answer])
+    async with server.running() as url, EnvironmentPool([url], 1, open_session=client) as pool:
+        await pool.reset_many([0])
+        (failure,) = await pool.step_many([ECHO])
+        assert isinstance(failure, SessionFailure)
+        assert failure.lost
+
+
+async def test_the_end_of_the_seeds_ends_nobody_elses_episode() -> None:
+    pool = EnvironmentPool(
+        ["x"], 2, open_session=lambda _: LocalSession(GuessNumber()), autoreset=iter([7])
+    )
+    await pool.reset_many([0, 1])
+    for _ in range(10):
+        await pool.step_many([guess(1), guess(1)])
+    begun, ended = await pool.step_many([guess(1), guess(1)])
+    assert isinstance(begun, StepResult)
+    assert isinstance(ended, SessionFailure)
+    assert (ended.code, ended.detail) == ("invalid_input", "the seeds of autoreset are used up")
+    assert isinstance((await pool.step_many([guess(1), None]))[0], StepResult)
+
+
+@pytest.mark.parametrize("number", [-1, 2])
+async def test_a_session_that_is_not_there_is_named(number: int) -> None:
+    pool = EnvironmentPool(["x"], 2, open_session=lambda _: LocalSession(GuessNumber()))
+    with pytest.raises(InvalidInput, match=f"no session {number}: they are 0 to 1"):
+        await pool.reset_many([0], sessions=[number])

@@ -13,6 +13,7 @@ from agentcore.kit.errors import AgentCoreError, InvalidInput
 from agentcore.training.openenv.errors import (
     EnvironmentNotReset,
     OpenEnvConnectionError,
+    OpenEnvStepError,
     SessionLost,
     StepTimeout,
 )
@@ -102,6 +103,8 @@ class EnvironmentPool:
         """
         numbers = range(len(self)) if sessions is None else sessions
         self._expect(len(numbers), len(seeds), "seeds")
+        if absent := [number for number in numbers if not 0 <= number < len(self)]:
+            raise InvalidInput(f"there is no session {absent[0]}: they are 0 to {len(self) - 1}")
         slots = [self._slots[number] for number in numbers]
         return await asyncio.gather(
             *(self._reset(slot, seed) for slot, seed in zip(slots, seeds, strict=True))
@@ -215,7 +218,10 @@ class EnvironmentPool:
         return self._seeds is not None and (slot.over or not slot.connected)
 
     async def _start_over(self, slot: _Slot) -> Outcome:
-        seed = next(self._seeds or iter(()))
+        seed = next(self._seeds or iter(()), None)
+        if seed is None:
+            detail = "the seeds of autoreset are used up"
+            return _failure(slot, InvalidInput(detail, hint="give an endless iterator"))
         first = await self._reset(slot, seed)
         if isinstance(first, SessionFailure):
             return first
@@ -239,6 +245,8 @@ class EnvironmentPool:
 
 
 def _failure(slot: _Slot, error: AgentCoreError) -> SessionFailure:
-    lost = isinstance(error, SessionLost | StepTimeout | EnvironmentNotReset)
+    # What the server answered is an ``OpenEnvStepError``; behind all else nobody knows what it did.
+    stands = isinstance(error, OpenEnvStepError | InvalidInput)
+    lost = not stands or isinstance(error, SessionLost | StepTimeout | EnvironmentNotReset)
     slot.connected = slot.connected and not lost
     return SessionFailure(slot.number, error.code, error.detail, lost)
