@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -308,6 +309,12 @@ async def test_a_reset_without_answer_fails() -> None:
 async def test_a_seed_among_the_options_is_refused() -> None:
     with pytest.raises(OpenEnvResetError, match="seed"):
         await client("http://127.0.0.1:9").reset(options={"seed": 1})
+
+
+@pytest.mark.parametrize("value", [math.nan, [-math.inf], 2**70])
+async def test_options_that_json_has_not_are_refused(value: Any) -> None:
+    with pytest.raises(OpenEnvResetError, match="the options"):
+        await client("http://127.0.0.1:9").reset(options={"level": value})
 
 
 async def test_connecting_is_tried_again() -> None:

@@ -147,7 +147,9 @@ def test_a_schema_cannot_keep_this_process_busy(schema: JsonObject, text: str) -
         ActionEncoder(schema).encode(Action(type="x", parameters={"x": text}))
 
 
-@pytest.mark.parametrize("value", [object(), {1: 2}, 2**70, "\ud800", {1, 2}])
+@pytest.mark.parametrize(
+    "value", [object(), {1: 2}, 2**70, "\ud800", {1, 2}, math.nan, [{"y": math.inf}]]
+)
 def test_what_has_no_json_form_is_an_invalid_action(value: object) -> None:
     action = Action.model_construct(type="x", parameters={"x": cast("str", value)}, metadata={})
     spaces: list[JsonObject] = [{}, A2AProtocolTestEnv().action_space()]
@@ -155,6 +157,11 @@ def test_what_has_no_json_form_is_an_invalid_action(value: object) -> None:
         with pytest.raises(OpenEnvInvalidActionError) as caught:
             ActionEncoder(space).encode(action)
         assert caught.value.errors[0]["type"] == "json"
+
+
+def test_what_is_missing_may_be_said() -> None:
+    action = Action(type="x", parameters={"x": None, "y": "null", "z": [1.5, None]})
+    assert ActionEncoder({}).encode(action) == action.parameters
 
 
 def test_a_value_without_end_is_an_invalid_action() -> None:

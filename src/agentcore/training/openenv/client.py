@@ -17,7 +17,12 @@ from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.resilience import retry
 from agentcore.training.openenv.connection import Connection, Refused
 from agentcore.training.openenv.describing import describe
-from agentcore.training.openenv.encoding import ActionEncoder, decode_observation, decode_step
+from agentcore.training.openenv.encoding import (
+    ActionEncoder,
+    decode_observation,
+    decode_step,
+    holds_unwritten,
+)
 from agentcore.training.openenv.errors import (
     ActionMappingError,
     CapacityReached,
@@ -161,6 +166,8 @@ class OpenEnvClient:
             asked = dumps(request)
         except TypeError as exc:
             raise OpenEnvResetError(f"the options have no JSON form: {exc}") from exc
+        if holds_unwritten(request, asked):
+            raise OpenEnvResetError("the options hold NaN or infinity, which JSON has not")
         async with self._turn:
             await self._described()
             self._phase = "idle"

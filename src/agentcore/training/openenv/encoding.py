@@ -60,8 +60,9 @@ class ActionEncoder:
         try:
             message = dumps(payload)
         except TypeError as exc:
-            fault: JsonObject = {"loc": [], "msg": str(exc), "type": "json"}
-            raise OpenEnvInvalidActionError(f"{action.type}: {exc}", [fault]) from exc
+            raise _no_json(action, str(exc)) from exc
+        if holds_unwritten(payload, message):
+            raise _no_json(action, "NaN and infinity are no JSON numbers")
         # The tools' schema describes calls only; asking for the list is always allowed.
         checked = self.encoding != "tool" or action.type != LIST_TOOLS
         if checked and self._validator is not None and not self._validator.is_valid(payload):
@@ -80,6 +81,24 @@ class ActionEncoder:
         if "type" in self._properties:
             return {"type": action.type, **action.parameters}
         return dict(action.parameters)
+
+
+def _no_json(action: Action, why: str) -> OpenEnvInvalidActionError:
+    fault: JsonObject = {"loc": [], "msg": why, "type": "json"}
+    return OpenEnvInvalidActionError(f"{action.type}: {why}", [fault])
+
+
+def holds_unwritten(value: JsonValue, written: bytes) -> bool:
+    """Whether ``value`` has a NaN or an infinity, which were ``written`` as null."""
+    return b"null" in written and _unwritten(value)
+
+
+def _unwritten(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return any(map(_unwritten, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_unwritten, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def encoding_of(action_space: JsonObject) -> Encoding:
