@@ -24,6 +24,7 @@ RPC_UPSTREAM = -32058
 RPC_SESSION = -32059
 RPC_INTERNAL = -32603
 RPC_INVALID_PARAMS = -32602
+LONGEST_WORDS = 500
 
 
 class AgentCoreError(Exception):
@@ -135,6 +136,15 @@ def rpc_error(error: AgentCoreError) -> JsonObject:
         "retryable": error.retryable,
     }
     return {"code": error.rpc_code, "message": error.detail, "data": data}
+
+
+def said_by(error: Exception) -> str:
+    """The class and the words of what foreign code raised, as text that can be sent and stored.
+
+    Names of files, for one, may hold what is no Unicode.
+    """
+    said = f"{type(error).__name__}: {error}"[:LONGEST_WORDS]
+    return said.replace("\x00", "\ufffd").encode(errors="backslashreplace").decode()
 
 
 def first_line(error: BaseException | None) -> str:

@@ -21,7 +21,7 @@ from agentcore.training.openenv.conformance.models import Plan
 from agentcore.training.openenv.conformance.suite import CHECKS, run_checks
 from agentcore.training.openenv.environments.base import AnyEnvironment, Environment, Step
 from agentcore.training.openenv.environments.catalog import BUNDLED
-from agentcore.training.openenv.errors import OpenEnvStepError
+from agentcore.training.openenv.errors import OpenEnvError, OpenEnvStepError
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.contracts.openenv.reports import found
@@ -55,12 +55,14 @@ class Moody(Environment[Action, Nothing]):
     def act(self, action: Action) -> Step:
         if action.type == "raise":
             raise RuntimeError("asked to raise")
+        if action.type == "no text":
+            raise FileNotFoundError("\udcff.txt")
         if action.type == "unserialisable":
             return Step({"it": object()})  # type: ignore[dict-item]  # what a careless author does
         return Step({"thread": threading.current_thread().name})
 
     def render(self) -> bytes | None:
-        return PNG
+        return PNG if self.step_count == 0 else "no image"  # type: ignore[return-value]  # as above
 
     def close(self) -> None:
         self.closed.append(self.episode_id or "")
@@ -167,7 +169,7 @@ async def test_an_option_that_the_environment_refuses_is_named(base_url: str) ->
         assert "num_tasks" in answer["data"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["raise", "unserialisable"])
+@pytest.mark.parametrize("kind", ["raise", "unserialisable", "no text"])
 async def test_an_environment_that_fails_keeps_its_session(kind: str, base_url: str) -> None:
     async with OpenEnvClient(f"{base_url}/moody") as env:
         await env.reset()
@@ -222,6 +224,15 @@ async def test_rendering_returns_the_image(base_url: str) -> None:
     async with session(Subject(f"{base_url}/moody", LIMIT, {}, lambda _: {}, {})) as one:
         answer = await one.ask("render")
         assert base64.b64decode(answer["data"]["image"]) == PNG
+
+
+async def test_what_is_no_image_keeps_the_session(base_url: str) -> None:
+    async with OpenEnvClient(f"{base_url}/moody") as env:
+        await env.reset()
+        await env.step(Action(type="anything"))
+        with pytest.raises(OpenEnvError, match="the environment renders str, not bytes"):
+            await env.render()
+        await env.step(Action(type="anything"))
 
 
 async def test_a_long_computation_leaves_the_loop(base_url: str) -> None:

@@ -9,6 +9,7 @@ from agentcore.kit.errors import (
     Unavailable,
     problem,
     rpc_error,
+    said_by,
 )
 
 
@@ -52,3 +53,8 @@ def test_the_header_never_asks_too_early(seconds: float, header: str) -> None:
 
 def test_nothing_known_is_no_header() -> None:
     assert Unavailable("busy").retry_after_header is None
+
+
+def test_the_words_of_foreign_code_can_be_sent_and_stored() -> None:
+    error = FileNotFoundError("no \udcff\x00file")
+    assert said_by(error) == "FileNotFoundError: no \\udcff\ufffdfile"

@@ -136,6 +136,16 @@ def test_a_reward_that_is_not_finite_is_a_fault(reward: float) -> None:
         walk.step(REST)
 
 
+@pytest.mark.parametrize("ended", [1, "false", None])
+def test_an_end_that_is_no_truth_value_is_a_fault(ended: Any) -> None:
+    """A client that reads JSON takes 1 for no end, and the episode would be over unnoticed."""
+    walk = Walk()
+    walk.reset()
+    walk.terminating = ended
+    with pytest.raises(OpenEnvStepError, match=f"terminated {ended!r}"):
+        walk.step(REST)
+
+
 def test_the_spaces_describe_themselves() -> None:
     info = Walk().info()
     action: Any = info.action_space

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from anyio import to_thread
 
-from agentcore.kit.errors import AgentCoreError, InvalidInput
+from agentcore.kit.errors import AgentCoreError, InvalidInput, said_by
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
@@ -16,7 +16,6 @@ from agentcore.training.openenv.errors import OpenEnvError, OpenEnvResetError, O
 from agentcore.training.openenv.models import Action, Observation, StepResult
 
 T = TypeVar("T")
-LONGEST_FAULT = 500
 
 
 class EpisodeSession(Protocol):
@@ -121,4 +120,4 @@ def _faulty(work: Callable[[], T], failure: type[OpenEnvError]) -> T:
     except AgentCoreError:
         raise
     except Exception as exc:
-        raise failure(f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT]) from exc
+        raise failure(said_by(exc)) from exc

@@ -196,6 +196,9 @@ class Environment(ABC, Generic[ActionT, StateT]):
         observation, reward, terminated, truncated, info = self.act(parsed)
         if not math.isfinite(reward):
             raise OpenEnvStepError(f"{self.name} gave the reward {reward}")
+        if {type(terminated), type(truncated)} != {bool}:
+            told = f"terminated {terminated!r} and truncated {truncated!r}"
+            raise OpenEnvStepError(f"{self.name} gave {told}: both are True or False")
         # Reaching the limit is truncation: learners must still bootstrap from this state.
         limit = self.effective_limit()
         truncated = truncated or (limit is not None and self.step_count >= limit)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInput
+from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInput, said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
 from agentcore.training.openenv.environments.base import AnyEnvironment, Step, field_errors
@@ -28,7 +28,6 @@ from agentcore.training.openenv.threads import EnvironmentCalls
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=BaseModel)
-LONGEST_FAULT = 500
 
 log = structlog.get_logger()
 
@@ -148,9 +147,12 @@ class EnvironmentHost:
     def image(self, _: object = None) -> bytes | None:
         """A PNG of the current state, where there is one."""
         try:
-            return self._environment.render()
+            image: object = self._environment.render()
         except Exception as exc:
             raise failed(exc, OpenEnvError) from exc
+        if image is None or isinstance(image, bytes):
+            return image
+        raise OpenEnvError(f"the environment renders {type(image).__name__}, not bytes")
 
     def render(self, _: object = None) -> bytes:
         """``media_type`` and the image in base64, or null where there is none."""
@@ -244,7 +246,7 @@ def failed(exc: Exception, failure: type[OpenEnvError]) -> AgentCoreError:
     """What the environment raised as an error of ours; one of ours is kept."""
     if isinstance(exc, AgentCoreError):
         return exc
-    return failure(f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT])
+    return failure(said_by(exc))
 
 
 def envelope(step: Step, *, reward: float | None) -> bytes:

@@ -13,6 +13,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.drain import Draining
+from agentcore.kit.errors import said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.environments.base import AnyEnvironment
@@ -253,8 +254,7 @@ class Slots:
         try:
             environment = self._factory()
         except Exception as exc:
-            detail = f"{self.name} cannot be made: {type(exc).__name__}: {exc}"
-            raise FactoryFailed(detail) from exc
+            raise FactoryFailed(f"{self.name} cannot be made: {said_by(exc)}") from exc
         environment.step_limit = self.config.max_episode_steps
         return environment
 

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.errors import LONGEST_WORDS, AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.errors import CapacityReached, FactoryFailed
 from agentcore.training.openenv.serving.callers import caller_of, requested_session
 from agentcore.training.openenv.serving.dialect import McpDialect, refusal_of
 from agentcore.training.openenv.serving.hosting import (
-    LONGEST_FAULT,
     InvalidRequest,
     fault,
     faults_of,
@@ -206,7 +205,7 @@ class Frames:
             raise SessionEnded(error_frame("SESSION_ERROR", "a frame is a JSON object"))
         kind = frame.get("type", "")
         if not isinstance(kind, str) or kind not in FRAMES:
-            return error_frame("UNKNOWN_TYPE", f"Unknown message type: {kind}"[:LONGEST_FAULT])
+            return error_frame("UNKNOWN_TYPE", f"Unknown message type: {kind}"[:LONGEST_WORDS])
         try:
             return await self._carry_out(kind, data_of(kind, frame))
         except AgentCoreError as error:
