@@ -92,14 +92,16 @@ def compare(
 ) -> PairedComparison:
     """Episode by episode on the same seeds: what both faced cancels out.
 
+    A seed that was played several times makes as many pairs, in the order of playing.
+
     Raises:
         InvalidInput: there is no seed that both completed.
     """
-    theirs = dict(zip(baseline.seeds, baseline.rewards, strict=True))
+    ours, theirs = _by_seed(policy), _by_seed(baseline)
     pairs = [
-        (own, other)
-        for number, own in zip(policy.seeds, policy.rewards, strict=True)
-        if own is not None and (other := theirs.get(number)) is not None
+        pair
+        for number, totals in ours.items()
+        for pair in zip(totals, theirs.get(number, ()), strict=False)
     ]
     if not pairs:
         raise InvalidInput(
@@ -115,6 +117,15 @@ def compare(
         interval=mean_interval(differences, seed=seed),
         tests=paired_tests(differences, seed=seed),
     )
+
+
+def _by_seed(report: EvaluationReport) -> dict[int, list[float]]:
+    """The totals of its completed episodes."""
+    found: dict[int, list[float]] = {}
+    for number, total in zip(report.seeds, report.rewards, strict=True):
+        if total is not None:
+            found.setdefault(number, []).append(total)
+    return found
 
 
 def leaderboard(reports: Sequence[EvaluationReport]) -> tuple[Standing, ...]:

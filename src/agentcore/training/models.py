@@ -17,6 +17,8 @@ from agentcore.training.openenv.models import ENVIRONMENT_NAME, Action, JsonMap
 # Taken as it is: what is stored as JSON has been parsed from JSON.
 JsonAny = Annotated[JsonValue, SkipValidation]
 
+# Sums and squares of rewards up to it have a number for their result.
+LARGEST_REWARD = 1e100
 Phase = Literal["reset", "policy", "step", "reward", "deadline"]
 
 

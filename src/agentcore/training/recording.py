@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, dumps, loads
 from agentcore.training.errors import RecordingFailed, RecordingUnreadable
-from agentcore.training.models import Episode, EpisodeFailure, Transition
+from agentcore.training.models import LARGEST_REWARD, Episode, EpisodeFailure, Transition
 from agentcore.training.openenv.models import Action, EnvironmentInfo, JsonMap, Observation
 
 FORMAT = 1
@@ -289,7 +289,7 @@ class _Step(_Line):
     observation: JsonMap
     metadata: JsonMap = Field(default_factory=dict)
     # Null where it was no finite number.
-    reward: float | None
+    reward: Annotated[float, Field(ge=-LARGEST_REWARD, le=LARGEST_REWARD)] | None
     terminated: bool
     truncated: bool
     cut: bool = False

@@ -6,21 +6,28 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from inspect import isawaitable
+from itertools import islice
 from typing import Protocol
 
 import structlog
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
-from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput
+from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, InvalidInput, said_by
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.resilience import Deadline
 from agentcore.training.errors import PolicyFailed, RecordingFailed, RewardInvalid
-from agentcore.training.models import Episode, EpisodeFailure, Phase, RolloutResult, Transition
+from agentcore.training.models import (
+    LARGEST_REWARD,
+    Episode,
+    EpisodeFailure,
+    Phase,
+    RolloutResult,
+    Transition,
+)
 from agentcore.training.openenv.models import Action, Observation
 from agentcore.training.openenv.playing import EpisodeSession, OpenSession
 from agentcore.training.openenv.policy import Policy
 
-LONGEST_FAULT = 500
 log = structlog.get_logger()
 
 
@@ -119,9 +126,13 @@ async def rollout(
 
 
 def _numbered(episodes: int, seeds: int | Iterable[int]) -> list[tuple[int, int]]:
-    listed = list(range(seeds, seeds + episodes)) if isinstance(seeds, int) else list(seeds)
+    if isinstance(seeds, int):
+        seeds = range(seeds, seeds + episodes)
+    # One more than is needed shows that there are too many: seeds may have no end.
+    listed = list(islice(seeds, max(episodes, 0) + 1))
     if episodes < 1 or len(listed) != episodes:
-        raise InvalidInput(f"{episodes} episodes were given {len(listed)} seeds")
+        told = f"{len(listed)} seeds" if len(listed) <= episodes else "more seeds than that"
+        raise InvalidInput(f"{episodes} episodes were given {told}")
     return list(enumerate(listed))
 
 
@@ -243,19 +254,28 @@ async def _steps(
 
 
 def _keep(run: _Run, played: _Played, transition: Transition) -> None:
-    played.rewards.append(transition.reward)
+    played.phase = "reward"
+    played.rewards.append(_usable(transition.reward, "the environment's reward"))
     played.seconds.append(transition.seconds)
     played.last = transition
     if run.plan.keep_transitions:
         played.transitions.append(transition)
     if run.plan.reward is not None:
-        played.phase = "reward"
         try:
-            played.shaped.append(run.plan.reward(transition))
+            shaped = run.plan.reward(transition)
         except AgentCoreError:
             raise
         except Exception as exc:
-            raise RewardInvalid(f"the reward function failed: {_said(exc)}") from exc
+            raise RewardInvalid(f"the reward function failed: {said_by(exc)}") from exc
+        played.shaped.append(_usable(shaped, "what the reward function returned"))
+
+
+def _usable(reward: object, what: str) -> float:
+    """``reward``, where means and intervals can be computed with it."""
+    if isinstance(reward, int | float) and abs(reward) <= LARGEST_REWARD:
+        return reward
+    told = f"{reward:g}" if isinstance(reward, float) else f"of type {type(reward).__name__}"
+    raise RewardInvalid(f"{what} is {told}", hint=f"a number of at most {LARGEST_REWARD:g}")
 
 
 def _player(policy: PlayerFactory, seed: int) -> Policy | AsyncPolicy:
@@ -264,7 +284,7 @@ def _player(policy: PlayerFactory, seed: int) -> Policy | AsyncPolicy:
     except AgentCoreError:
         raise
     except Exception as exc:
-        raise PolicyFailed(f"no player for seed {seed}: {_said(exc)}") from exc
+        raise PolicyFailed(f"no player for seed {seed}: {said_by(exc)}") from exc
 
 
 async def _decide(player: Policy | AsyncPolicy, observation: JsonObject) -> Action:
@@ -273,12 +293,18 @@ async def _decide(player: Policy | AsyncPolicy, observation: JsonObject) -> Acti
         action = await chosen if isawaitable(chosen) else chosen
     except AgentCoreError:
         raise
+    except asyncio.CancelledError as exc:
+        # Nobody stops the rollout: something that the policy waited for was cancelled.
+        if _is_cancelled():
+            raise
+        raise PolicyFailed("the policy was cancelled from inside") from exc
     except Exception as exc:
-        raise PolicyFailed(f"the policy failed: {_said(exc)}") from exc
+        raise PolicyFailed(f"the policy failed: {said_by(exc)}") from exc
     if not isinstance(action, Action):
         raise PolicyFailed(f"the policy returned {type(action).__name__}, not an Action")
     return action
 
 
-def _said(exc: Exception) -> str:
-    return f"{type(exc).__name__}: {exc}"[:LONGEST_FAULT]
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

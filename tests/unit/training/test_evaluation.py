@@ -167,3 +167,13 @@ def test_the_first_failure_of_each_kind_says_why() -> None:
     told = evaluate(RolloutResult(episodes, 1.0), policy="p")
     assert told.failures == {"session_lost": 2, "openenv_reset_failed": 1}
     assert told.reasons == {"session_lost": "gone", "openenv_reset_failed": "licence missing"}
+
+
+def test_a_seed_that_was_played_twice_makes_two_pairs() -> None:
+    def repeated(name: str, *totals: float) -> EvaluationReport:
+        played = [episode(place, total, seed=7) for place, total in enumerate(totals)]
+        return evaluate(RolloutResult(tuple(played), 1.0), policy=name)
+
+    found = compare(repeated("a", 1.0, 2.0, 9.0), repeated("b", 0.0, 5.0))
+    assert (found.pairs, found.difference) == (2, -1.0)
+    assert (found.tests.wins, found.tests.losses) == (1, 1)

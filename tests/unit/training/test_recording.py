@@ -182,9 +182,18 @@ def test_a_failed_episode_says_why(tmp_path: Path) -> None:
             ),
             "no part of an episode",
         ),
+        (
+            gzip.compress(
+                b'{"kind":"header","environment":"e"}\n'
+                b'{"kind":"reset","episode":0,"observation":{}}\n'
+                b'{"kind":"step","episode":0,"step":1,"action":{"type":"a"},"observation":{},'
+                b'"reward":1e308,"terminated":false,"truncated":false}\n'
+            ),
+            "no part of an episode",
+        ),
     ],
     # Compressed bytes hold the time; the workers of a run must know a test by the same name.
-    ids=["empty", "plain", "list", "broken", "headless", "later", "reset", "step"],
+    ids=["empty", "plain", "list", "broken", "headless", "later", "reset", "step", "reward"],
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "r"

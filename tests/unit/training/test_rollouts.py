@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -207,3 +209,59 @@ async def test_seeds_and_episodes_must_agree() -> None:
         await rollout(PLAYERS.random, GUESSING, 2, [1])
     with pytest.raises(InvalidInput):
         await rollout(PLAYERS.random, GUESSING, 0)
+    with pytest.raises(InvalidInput, match="2 episodes were given more seeds"):
+        await rollout(PLAYERS.random, GUESSING, 2, itertools.count())
+
+
+async def test_a_policy_that_is_cancelled_from_inside_has_failed() -> None:
+    class Impatient(Thinking):
+        async def act(self, observation: JsonObject) -> Action:
+            model = asyncio.get_running_loop().create_future()
+            model.cancel()
+            await model
+            return ECHO
+
+    found = await rollout(
+        lambda seed: (Impatient if seed == 1 else Thinking)(seed),
+        GUESSING,
+        3,
+        plan=RolloutPlan(concurrency=2),
+    )
+    assert [each.complete for each in found.episodes] == [True, False, True]
+    (failed,) = found.failures
+    assert failed.failure is not None
+    assert (failed.failure.phase, failed.failure.code) == ("policy", "policy_failed")
+
+
+async def test_who_stops_a_rollout_that_waits_for_a_policy_stops_it() -> None:
+    asked = asyncio.Event()
+
+    class Endless:
+        async def act(self, observation: JsonObject) -> Action:
+            asked.set()
+            await asyncio.Event().wait()
+            return ECHO
+
+    playing = asyncio.create_task(rollout(lambda _: Endless(), GUESSING, 1))
+    await asked.wait()
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+
+
+@pytest.mark.parametrize("reward", [None, "1", math.nan, math.inf, 1e308])
+async def test_a_reward_that_nobody_can_add_up_fails_its_episode(reward: Any) -> None:
+    plan = RolloutPlan(reward=lambda _: reward)
+    (shaped,) = (await rollout(PLAYERS.reference, GUESSING, 1, plan=plan)).episodes
+    assert shaped.failure is not None
+    assert (shaped.failure.phase, shaped.failure.code) == ("reward", "reward_invalid")
+
+
+async def test_a_server_cannot_make_totals_overflow() -> None:
+    server = ScriptedServer(steps=[observation(1e308), observation(1.0, done=True)])
+    async with server.running() as url:
+        found = await rollout(lambda _: Echo(), remote_sessions(url), 2)
+    assert [each.rewards for each in found.episodes] == [(), (1.0,)]
+    (failed,) = found.failures
+    assert failed.failure is not None
+    assert failed.failure.detail == "the environment's reward is 1e+308"
