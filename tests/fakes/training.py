@@ -21,8 +21,14 @@ from agentcore.training.scheduling.store import ScheduleStore
 class ScriptedJobs:
     """Remembers what was begun; ``does`` may fail or wait."""
 
-    def __init__(self, does: Callable[[JobSpec], AgentCoreError | asyncio.Event | None]) -> None:
+    def __init__(
+        self,
+        does: Callable[[JobSpec], AgentCoreError | asyncio.Event | None],
+        *,
+        result: JsonObject | None = None,
+    ) -> None:
         self._does = does
+        self._result = result
         self.begun: list[JobSpec] = []
         self.cancelled = 0
 
@@ -39,7 +45,7 @@ class ScriptedJobs:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return {"seed": job.seed}
+        return self._result or {"seed": job.seed}
 
 
 async def hang(url: str, lease_seconds: float) -> None:

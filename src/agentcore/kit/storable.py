@@ -27,6 +27,18 @@ def check_storable(value: JsonValue, *, deepest: int) -> None:
     _check(value, 0, deepest)
 
 
+def made_storable(value: JsonValue) -> JsonValue:
+    """A document from elsewhere with what PostgreSQL cannot keep in texts replaced."""
+    if isinstance(value, str):
+        replaced = value.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return replaced.encode(errors="backslashreplace").decode()
+    if isinstance(value, list):
+        return [made_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(made_storable(name)): made_storable(item) for name, item in value.items()}
+    return value
+
+
 def check_text(text: str) -> str:
     """``text``; raises ``ValueError`` where it holds NUL or a lone surrogate."""
     if "\x00" in text:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
-from agentcore.kit.storable import check_storable, storable
+from agentcore.kit.storable import check_storable, made_storable, storable
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_nesting_has_a_bound() -> None:
 def test_what_it_can_keep_is_given_back() -> None:
     value: dict[str, JsonValue] = {"": [1, 2**63 - 1, -0.0, True, None, {"\ue000": "\u2028"}]}
     assert storable(value) is value
+
+
+def test_what_comes_from_elsewhere_is_made_storable() -> None:
+    odd: JsonValue = {"a\x00": ["b\x00", {"c": "\ud800"}, 1, None]}
+    kept = made_storable(odd)
+    assert kept == {"a\ufffd": ["b\ufffd", {"c": "\\ud800"}, 1, None]}
+    check_storable(kept, deepest=3)

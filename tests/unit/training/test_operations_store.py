@@ -58,3 +58,14 @@ async def test_the_database_refuses_what_cannot_be(database: Database, change: s
     with pytest.raises(IntegrityError, match="ck_environment_operations"):
         async with database.begin() as connection:
             await connection.execute(text(f"UPDATE environment_operations SET {change}"))
+
+
+async def test_the_words_of_a_program_may_be_anything(database: Database) -> None:
+    store, begun = OperationStore(database, "here"), operation("echo")
+    await store.add(begun, None)
+    taken = await store.take(now=AT, until=AT)
+    assert taken is not None
+    await store.finish(taken, result=None, error={"detail": "ended: \x00\udcff"}, at=AT)
+    found = await store.get(begun.id)
+    assert found is not None
+    assert found.error == {"detail": "ended: \ufffd\\udcff"}

@@ -19,6 +19,7 @@ from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database, open_database
 from agentcore.kit.errors import AgentCoreError, InternalError, Unavailable
 from agentcore.kit.ids import Ids
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.models import DatabaseConfig
 from agentcore.training.errors import JobNotFound, ScheduleNotFound, ScheduleOver
 from agentcore.training.models import Job, JobSpec, Schedule, ScheduleDraft
@@ -355,6 +356,13 @@ async def test_what_postgres_cannot_hold_is_refused_or_replaced(world: World) ->
     (job,) = await world.jobs()
     assert job.error is not None
     assert job.error["detail"] == job.attempts[0].detail == "said \ufffd"
+    done: JsonObject = {"report": {"reasons": {"openenv_step_failed": "said \x00 too"}}}
+    await world.add()
+    worker = world.worker(ScriptedJobs(fine, result=done))
+    await worker.enqueue()
+    assert await worker.work_once()
+    (job,) = (each for each in await world.jobs() if each.status == "done")
+    assert job.result == {"report": {"reasons": {"openenv_step_failed": "said \ufffd too"}}}
 
 
 async def test_a_process_may_run_no_jobs(world: World) -> None:

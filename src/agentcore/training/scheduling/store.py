@@ -37,7 +37,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.ids import Ids
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.storable import made_storable
 from agentcore.training.models import (
     Attempt,
     AttemptOutcome,
@@ -253,8 +254,8 @@ class ScheduleStore:
 
         False, and nothing written, when the job is no longer this attempt's.
         """
-        # What a server said is in it, and PostgreSQL cannot hold every text.
-        told = None if error is None else {name: _clean(each) for name, each in error.items()}
+        # What a server said is in them, and PostgreSQL cannot hold every text.
+        told, kept = made_storable(error), made_storable(result)
 
         async def work(connection: AsyncConnection) -> bool:
             statement = select(training_jobs).where(*_held(job)).with_for_update()
@@ -262,7 +263,7 @@ class ScheduleStore:
             if row is None:
                 return False
             now = await _now(connection)
-            detail = str((told or {}).get("detail", ""))
+            detail = str(object_of(told).get("detail", ""))
             over = status != "queued"
             await _write(
                 connection,
@@ -271,7 +272,7 @@ class ScheduleStore:
                 status=status,
                 worker=None,
                 lease_until=None,
-                result=result,
+                result=kept,
                 error=told if over else None,
                 finished_at=now if over else None,
                 not_before=now + timedelta(seconds=wait_seconds),
@@ -296,10 +297,6 @@ class ScheduleStore:
             statement = statement.where(JOBS.id < before)
         found = await self._database.rows(statement.order_by(JOBS.id.desc()).limit(limit))
         return [_job(row) for row in found]
-
-
-def _clean(value: JsonValue) -> JsonValue:
-    return value.replace("\x00", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
 def failures(attempts: Sequence[Attempt]) -> int:

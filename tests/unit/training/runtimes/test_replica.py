@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import rmtree
 
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes import replica as module
@@ -94,3 +95,15 @@ def test_the_last_words_are_those_of_this_life_and_of_a_refusal(tmp_path: Path) 
     assert last_words(log, 4) == "the port is taken"
     log.write_text("old\nTraceback\n  File x\nImportError: no numpy\n\n")
     assert last_words(log, 0) == "ImportError: no numpy"
+
+
+async def test_a_log_that_was_tidied_away_ends_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "log"
+    async with kept("serve", log) as (replica, changed):
+        await until(changed, lambda: replica.ready)
+        rmtree(log.parent)
+        os.killpg(replica.state("fresh").pid, signal.SIGKILL)
+        await until(changed, lambda: replica.state("fresh").exits)
+        said = "its log cannot be read: No such file or directory"
+        assert replica.state("fresh").detail == f"ended by SIGKILL: {said}"
+        await until(changed, lambda: replica.ready)

@@ -27,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.storable import made_storable
 from agentcore.training.openenv.operations.errors import OperationUnderWay
 from agentcore.training.openenv.operations.models import Operation
 
@@ -152,8 +153,9 @@ class OperationStore:
         await self._database.write(
             statement.values(
                 state="failed" if error is not None else "succeeded",
-                result=result,
-                error=error,
+                # The words of a process that died are in it: it may have said anything.
+                result=made_storable(result),
+                error=made_storable(error),
                 finished_at=at,
                 lease_until=None,
             )

@@ -108,6 +108,7 @@ class Replica:
 
     async def _start(self) -> asyncio.subprocess.Process:
         port = str(self.port)
+        self._log.parent.mkdir(exist_ok=True)
         with self._log.open("ab") as output:
             return await asyncio.create_subprocess_exec(
                 *(word.replace("{port}", port) for word in self.wanted.command),
@@ -170,9 +171,14 @@ async def is_healthy(port: int) -> bool:
 
 def last_words(log: Path, offset: int) -> str:
     """What a process said last: the refusal of a command line before its hint, else a line."""
-    with log.open("rb") as file:
-        file.seek(max(offset, log.stat().st_size - 64 * 1024))
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    try:
+        with log.open("rb") as file:
+            file.seek(max(offset, log.stat().st_size - 64 * 1024))
+            said = file.read().decode(errors="replace")
+    except OSError as error:
+        # Whoever tidies up deletes logs, also those that are being written.
+        return f"its log cannot be read: {error.strerror}"
+    lines = [line for line in said.splitlines() if line.strip()]
     refusals = [line for line in lines if line.startswith("agentcore: ")]
     words = (refusals or lines or ["it said nothing"])[-1].strip()
     return words.removeprefix("agentcore: ")[:LONGEST_WORDS]
