@@ -176,7 +176,7 @@ class Deployment:
 
     def client(self, *scopes: str, **owner: str) -> httpx2.Client:
         headers = {"authorization": f"Bearer {self.token(*scopes, **owner)}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=30)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=120)
 
     def kill(self) -> None:
         assert self.process is not None

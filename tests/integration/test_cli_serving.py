@@ -7,10 +7,14 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
+from aiohttp import web
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -21,20 +25,37 @@ from tests.fakes.deployment import (
     processes_of,
     providers,
     short_home,
-    simulated_cluster,
     wait_until,
 )
+from tests.fakes.llm_upstream import Upstream, llm_upstream, says
 from tests.fakes.ports import free_port
 
 TRACE = {"agent_id": "worker", "execution_time": 1.5, "success": True, "output_quality": 0.5}
 
 
-def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
+async def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
+    go, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        await go.wait()
+        return await says("Done.")(request)
+
+    async with llm_upstream() as upstream:
+        upstream.behaviour = answer
+        release = partial(loop.call_soon_threadsafe, go.set)
+        await asyncio.to_thread(sigterm_amid_work, upstream, release)
+
+
+def sigterm_amid_work(upstream: Upstream, release: Callable[[], object]) -> None:
     with (
-        simulated_cluster("--latency", "2.0") as cluster,
-        deployed(AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(cluster=cluster)) as running,
+        deployed(
+            AGENTCORE_LLM_GATEWAY__PROVIDERS=providers(api=upstream.url),
+            AGENTCORE_SERVER__DRAIN_SECONDS="100",
+        ) as running,
         running.client("llm", "a2a", "env:act", "env:control") as http,
+        ExitStack() as whatever_happens,
     ):
+        whatever_happens.callback(release)
         open_session = {"environment": "guess_number", "session_id": "s", "seed": 7}
         rpc = {"jsonrpc": "2.0", "id": 1, "method": "environment.open", "params": open_session}
         assert "result" in http.post("/a2a", json=rpc).json()
@@ -56,25 +77,22 @@ def test_sigterm_finishes_what_runs_and_leaves_nothing() -> None:
         threads.append(watching)
         for thread in threads:
             thread.start()
-        wait_until(lambda: at_work(cluster) == 2, "both requests run")
+        wait_until(lambda: upstream.in_flight == 2, "both requests run")
         assert running.process is not None
         running.process.send_signal(signal.SIGTERM)
-        watching.join(20)
-        assert len(answers) < 2, "who only watches is sent away before the work is done"
+        watching.join(60)
+        assert not watching.is_alive(), "who only watches is sent away before the work is done"
+        assert answers == []
         wait_until(lambda: refuses(http), "new requests are refused")
         assert running.process.poll() is None
+        release()
         for thread in threads:
             thread.join()
         assert len(events) == 1
         assert [answer.status_code for answer in answers] == [200, 200]
         assert any(answer.text.endswith("data: [DONE]\n\n") for answer in answers)
-        assert running.process.wait(20) == 0
+        assert running.process.wait(60) == 0
         wait_until(lambda: not processes_of(running.home), "no process is left")
-
-
-def at_work(cluster: str) -> int:
-    running: int = httpx2.get(f"{cluster}/simulator/requests").json()["running"]
-    return running
 
 
 def refuses(http: httpx2.Client) -> bool:
@@ -157,7 +175,7 @@ def test_dead_embedded_servers_are_replaced_under_the_service() -> None:
 
 
 def all_good(running: Deployment) -> bool:
-    checks = httpx2.get(f"{running.url}/health/ready", timeout=10).json()["checks"]
+    checks = httpx2.get(f"{running.url}/health/ready", timeout=60).json()["checks"]
     return all(check["ok"] and not check["degraded"] for check in checks.values())
 
 

@@ -51,7 +51,10 @@ REAL_UV = next(
 )
 SLOW_UV = f"""\
 #!/bin/sh
-test "$1 $2" = "pip sync" && touch "$HOME/syncing" && sleep "${{SYNC_SECONDS:-0}}"
+if test "$1 $2" = "pip sync"; then
+    touch "$HOME/syncing"
+    while test -e "$HOME/held"; do sleep 0.02; done
+fi
 test "$1" = pip && test -n "$UV_IS_BROKEN" && exit 2
 exec {REAL_UV} "$@"
 """
@@ -185,16 +188,24 @@ def _refuses_what_was_not_locked(checkout: Checkout) -> None:
 def test_after_a_kill_the_next_starts_wait_for_the_orphan_and_one_rebuilds(
     checkout: Checkout,
 ) -> None:
-    killed = checkout.start("run", "true", SYNC_SECONDS="1")
-    while not (checkout.wheels.parent / "syncing").exists():
-        assert killed.poll() is None
-        time.sleep(0.01)
-    killed.kill()
-    killed.communicate()
-    both = [checkout.start(*PRINT_VERSION) for _ in range(2)]
+    held = checkout.wheels.parent / "held"
+    held.touch()
+    try:
+        killed = checkout.start("run", "true")
+        while not (checkout.wheels.parent / "syncing").exists():
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+        killed.wait()
+        both = [checkout.start(*PRINT_VERSION) for _ in range(2)]
+        for one in both:
+            assert one.stderr is not None
+            assert any("waiting" in line for line in one.stderr)
+    finally:
+        held.unlink()
     ended = [(one.communicate(), one.returncode) for one in both]
+    killed.communicate()
     assert [(out, code) for (out, _), code in ended] == [("1.0\n", 0)] * 2, ended
-    assert all("waiting" in err for (_, err), _ in ended)
     assert sum("not finished" in err for (_, err), _ in ended) == 1
     assert sum("made .venv" in err for (_, err), _ in ended) == 1
     assert not any("now pip" in err for (_, err), _ in ended)

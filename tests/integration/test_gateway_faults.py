@@ -45,12 +45,12 @@ from tests.fakes.llm_holds import CountingGuard
 from tests.fakes.ports import free_port
 
 RESCUE = ("all ", "is ", "well")
-PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
+PATIENT = Timeouts(connect=60, first_byte=60, idle=60, total=60)
 # Of a provider that stalls; where it is not at connecting, that has all the time it needs.
-SHORT = Timeouts(connect=5, first_byte=0.25, idle=0.25, total=0.25)
-SHORT_OF_WORDS = Timeouts(connect=5, first_byte=5, idle=0.25, total=5)
-SHORT_OF_REACH = Timeouts(connect=0.1, first_byte=5, idle=5, total=5)
-HANGING_SECONDS = 20.0
+SHORT = Timeouts(connect=60, first_byte=0.25, idle=0.25, total=0.25)
+SHORT_OF_WORDS = Timeouts(connect=60, first_byte=60, idle=0.25, total=60)
+SHORT_OF_REACH = Timeouts(connect=0.1, first_byte=60, idle=60, total=60)
+HANGING_SECONDS = 100.0
 ENDS = (b"[DONE]", b"message_stop", b"response.completed")
 FREE = PriceOverride(input=Decimal(0), output=Decimal(0))
 SECRET = "only for our own ears"

@@ -66,7 +66,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(kind: str, seconds: float = 10.0) -> AsyncIterator[Gateway]:
+async def gateway(kind: str, seconds: float = 60.0) -> AsyncIterator[Gateway]:
     async with llm_upstream() as upstream:
         upstream.behaviour = SAYS[kind]
         config = ProviderConfig.model_validate(
@@ -90,7 +90,7 @@ async def gateway(kind: str, seconds: float = 10.0) -> AsyncIterator[Gateway]:
 @pytest.fixture(params=KINDS)
 async def over(request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
     # Only where nothing comes is the end of the time what is waited for.
-    seconds = 0.2 if "stalled" in request.node.name else 10.0
+    seconds = 0.2 if "stalled" in request.node.name else 60.0
     async with gateway(request.param, seconds) as running:
         yield running
 

@@ -29,11 +29,11 @@ FURTHER: dict[tuple[str, Dialect], Speech] = {
     ("anthropic", "messages"): ANTHROPIC,
     ("openai", "responses"): RESPONSES,
 }
-PATIENT = Timeouts(connect=5, first_byte=5, idle=5, total=5)
+PATIENT = Timeouts(connect=60, first_byte=60, idle=60, total=60)
 # In tests of these names nothing more comes: before the answer, or within it.
 SHORT = {
-    "stalled": Timeouts(connect=5, first_byte=0.1, idle=5, total=0.1),
-    "silent": Timeouts(connect=5, first_byte=5, idle=0.1, total=5),
+    "stalled": Timeouts(connect=60, first_byte=0.1, idle=60, total=0.1),
+    "silent": Timeouts(connect=60, first_byte=60, idle=0.1, total=60),
 }
 
 

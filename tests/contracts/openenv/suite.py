@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.fakes.openenv_servers import Frame
 
-TRIES = 200
+TRIES = 2000
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Slow(Environment[Action, Guesses]):
     def act(self, action: Action) -> Step:
         if action.type == "wait":
             self.waits.set()
-            assert self.go_on.wait(10)
+            assert self.go_on.wait(60)
         return Step({"did": action.type})
 
     def close(self) -> None:
@@ -375,8 +375,8 @@ async def test_a_stop_does_not_wait_for_a_cut_step(
         one.cut()
     await eventually(lambda: measured(registry, "cut_calls_running") == 1)
     assert server.slots.capacity.active == 1
-    async with asyncio.timeout(8):
-        assert await Drain([server]).drain(10)
+    async with asyncio.timeout(50):
+        assert await Drain([server]).drain(100)
     assert not Slow.closed.is_set()
 
 
@@ -387,7 +387,7 @@ async def test_a_slow_environment_that_nobody_waits_for_is_closed_when_it_is_mad
         def __init__(self) -> None:
             super().__init__()
             self.waits.set()
-            assert self.go_on.wait(10)
+            assert self.go_on.wait(60)
 
     slots = EnvironmentServer("slow", SlowToMake).slots
     opening = asyncio.ensure_future(slots.open(ANYBODY))
@@ -406,7 +406,7 @@ async def test_a_stop_waits_for_the_step_in_flight(slow: tuple[EnvironmentServer
         await one.observe("reset", {})
         await one.send(WAIT)
         await eventually(Slow.waits.is_set)
-        stopping = asyncio.ensure_future(Drain([server]).drain(10))
+        stopping = asyncio.ensure_future(Drain([server]).drain(60))
         await asyncio.sleep(0.02)
         assert not stopping.done()
         Slow.go_on.set()

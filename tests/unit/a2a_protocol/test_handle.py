@@ -86,7 +86,7 @@ async def test_a_cancelled_agent_is_not_heard(database: Database) -> None:
         task = task_of(desk, cancelled=True)
         with pytest.raises(TaskEnded):
             await task.complete("all the same")
-        await asyncio.wait_for(task.end(TaskState.CANCELED, None), 10)
+        await asyncio.wait_for(task.end(TaskState.CANCELED, None), 60)
         assert desk.journal.record.state is TaskState.CANCELED
 
 

@@ -177,7 +177,7 @@ async def test_an_agent_that_talks_too_fast_waits(
         waiting = asyncio.ensure_future(desk.journal.room())
         await asyncio.sleep(0)
         assert not waiting.done()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
         assert desk.store.writes == 1
 
 

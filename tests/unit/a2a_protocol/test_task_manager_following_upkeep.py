@@ -171,7 +171,7 @@ async def test_an_end_elsewhere_stops_the_agent_and_is_told_by_its_process(
     await two.manager.cancel(ALICE, task_id)
     assert scripted(one.runtime).cancelled == []
     await one.runtime.upkeep.tend()
-    await asyncio.wait_for(one.observer.heard.wait(), 10)
+    await asyncio.wait_for(one.observer.heard.wait(), 60)
     while not scripted(one.runtime).cancelled:
         await asyncio.sleep(0.001)
     assert two.observer.outcomes == []
@@ -185,7 +185,7 @@ async def test_word_of_another_process_is_enough(both: tuple[Process, Process]) 
     await two.manager.cancel(ALICE, task_id)
     one.runtime.upkeep.heard(task_id)
     one.runtime.upkeep.heard("nothing known here")
-    await asyncio.wait_for(one.observer.heard.wait(), 10)
+    await asyncio.wait_for(one.observer.heard.wait(), 60)
 
 
 async def test_closing_fails_what_runs_here_only(

@@ -151,8 +151,8 @@ def remote(
     upstream: Upstream, pool: ConnectionPool, request: pytest.FixtureRequest
 ) -> OpenAIProvider:
     # Patience costs nothing but where a test waits for its end.
-    idle = 0.2 if "falls_silent" in request.node.name else 5
-    timeouts = Timeouts(connect=5, first_byte=5, idle=idle, total=20)
+    idle = 0.2 if "falls_silent" in request.node.name else 60
+    timeouts = Timeouts(connect=60, first_byte=60, idle=idle, total=60)
     models = {"m": "theirs"}
     return api_at(OpenAIProvider, upstream, pool, SystemClock(), models=models, timeouts=timeouts)
 

@@ -211,7 +211,7 @@ async def test_who_comes_along_with_low_priority_starts_before_it() -> None:
     await line.ask("high", call("high"))
     assert line.order == ["medium", "high"]
     line.passes.pop().leave(answered=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await line.tasks[0]
     assert line.order == ["medium", "high", "low0"]
 

@@ -91,6 +91,6 @@ async def test_a_process_of_its_own_stops_when_told(number: signal.Signals) -> N
     banner = await asyncio.wait_for(process.stdout.readline(), 30)
     assert banner.startswith(b"Simulated Parallax scheduler on http://127.0.0.1:")
     process.send_signal(number)
-    _, errors = await asyncio.wait_for(process.communicate(), 10)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert errors == b""

@@ -51,7 +51,7 @@ class Desk:
         assert answer.json()["state"] == "pending"
         async with asyncio.TaskGroup() as group:
             worker = group.create_task(self.here.operations.run())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     polled = (await self.http.get(answer.headers["location"])).json()
                     if polled["finished_at"]:

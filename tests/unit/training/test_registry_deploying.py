@@ -151,7 +151,7 @@ async def test_a_submitted_deployment_survives_the_process(
     here.cluster.prompt.set()
     async with asyncio.TaskGroup() as group:
         worker = group.create_task(next_start.operations.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (done := await next_start.operations.get(operation.id)).finished_at is None:
                 await asyncio.sleep(0.01)
         worker.cancel()
@@ -173,7 +173,7 @@ async def test_failures_of_submitted_work_are_problems(here: World) -> None:
     async with asyncio.TaskGroup() as group:
         worker = group.create_task(here.operations.run())
         for operation in operations:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while (await here.operations.get(operation.id)).finished_at is None:
                     await asyncio.sleep(0.01)
                     here.clock.advance(5)

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from agentcore.kit.embedded.layout import Home
+from agentcore.kit.embedded.locks import Patience
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.deployment import copy_data
 from tests.fakes.process_table import living
@@ -59,7 +60,7 @@ class Client:
 
     process: subprocess.Popen[bytes]
 
-    def answer(self, seconds: float = 30) -> JsonObject:
+    def answer(self, seconds: float = 100) -> JsonObject:
         """What it says after its start: the URLs, or why it failed."""
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], seconds)
@@ -75,7 +76,7 @@ class Client:
     def close(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        assert self.process.wait(timeout=20) == 0
+        assert self.process.wait(timeout=60) == 0
 
 
 @contextmanager
@@ -173,7 +174,24 @@ def watchdog_pid(home: Path, name: str) -> int:
     raise ProcessLookupError(name)
 
 
-def wait_until(condition: Callable[[], bool], message: str, seconds: float = 30) -> float:
+async def pauses_of(
+    opening: AbstractAsyncContextManager[object], monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """How often an opening had to wait."""
+    paused: list[Patience] = []
+    pause = Patience.pause
+
+    def counted(self: Patience) -> bool:
+        paused.append(self)
+        return pause(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Patience, "pause", counted)
+        async with opening:
+            return len(paused)
+
+
+def wait_until(condition: Callable[[], bool], message: str, seconds: float = 60) -> float:
     """The seconds that it took."""
     start = time.monotonic()
     while not condition():

@@ -78,14 +78,9 @@ async def test_only_what_is_asked_for_runs(home: Path, cache_only: EmbeddedServe
     assert not (home / "postgres").exists()
 
 
-async def test_joining_costs_milliseconds(home: Path, cache_only: EmbeddedServers) -> None:
-    costs = []
-    for _ in range(5):
-        started = time.monotonic()
-        async with open_embedded(home, database=False) as servers:
-            costs.append(time.monotonic() - started)
-            assert servers == cache_only
-    assert min(costs) < 1.0
+async def test_who_joins_gets_the_same(home: Path, cache_only: EmbeddedServers) -> None:
+    async with open_embedded(home, database=False) as servers:
+        assert servers == cache_only
 
 
 async def test_the_last_of_several_openings_counts(home: Path) -> None:

@@ -24,7 +24,8 @@ from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream, answers, delta, fails, llm_upstream, stalls, streams
 from tests.fakes.waiting import eventually
 
-QUICK = Timeouts(connect=0.5, first_byte=0.1, idle=0.1, total=0.2)
+PATIENT = Timeouts(connect=60, first_byte=60, idle=60, total=60)
+HASTY = Timeouts(connect=60, first_byte=0.1, idle=60, total=0.1)
 HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
 
 
@@ -33,9 +34,12 @@ def bounded(limit: int, clock: ManualClock) -> Gate:
 
 
 @pytest.fixture
-def manager(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxClusterManager:
+def manager(
+    upstream: Upstream, pool: ConnectionPool, clock: ManualClock, request: pytest.FixtureRequest
+) -> ParallaxClusterManager:
+    timeouts = HASTY if "time_out" in request.node.name else PATIENT
     return ParallaxClusterManager(
-        upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
+        upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=timeouts
     )
 
 
@@ -80,7 +84,7 @@ async def test_a_lost_cluster_is_found_again(
     async with llm_upstream() as upstream:
         upstream.tell()
         manager = ParallaxClusterManager(
-            upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=QUICK
+            upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=PATIENT
         )
         supervisor.start("watch", manager.watch)
         await eventually(lambda: manager.health == "ready")
@@ -243,19 +247,25 @@ async def test_its_failures_have_the_clusters_names(
     upstream.behaviours = [
         fails(429, busy),
         fails(503),
-        stalls(),
         answers(b"no"),
         fails(400),
     ]
     for expected in (
         ParallaxCapacityError,
         ParallaxClusterUnavailableError,
-        ParallaxTimeoutError,
         UpstreamMalformed,
         UpstreamRejected,
     ):
         with pytest.raises(expected):
             await manager.send(asked(manager))
+
+
+async def test_it_has_a_name_for_those_that_time_out(
+    manager: ParallaxClusterManager, upstream: Upstream
+) -> None:
+    upstream.behaviour = stalls()
+    with pytest.raises(ParallaxTimeoutError):
+        await manager.send(asked(manager))
 
 
 async def test_a_first_answer_that_is_late_proves_nothing(

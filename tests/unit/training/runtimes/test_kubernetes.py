@@ -46,7 +46,7 @@ async def harness() -> AsyncIterator[KubernetesHarness]:
 async def test_what_cannot_start_fails_at_once_with_the_clusters_reason(
     harness: KubernetesHarness, behaviour: str, reason: str
 ) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         with pytest.raises(DeploymentFailed, match=reason) as failed:
             await deploy(harness, "echo", behaviour)
     assert "kubectl --namespace agentcore-openenv describe pods" in failed.value.hint
