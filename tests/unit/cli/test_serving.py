@@ -4,11 +4,13 @@ import asyncio
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from agentcore.cli import serving
-from agentcore.cli.serving import freeze_later, with_room
+from agentcore.cli.serving import freeze_later, give_back_pages, with_room
 
 # Large buffers come and go between small ones that stay.
 PROGRAM = """
@@ -77,6 +79,50 @@ def heaps(*arguments: str) -> int:
 def test_threads_share_one_heap() -> None:
     assert heaps("one") == 1
     assert heaps() > 1
+
+
+TIDYING = """
+import asyncio
+from pathlib import Path
+from agentcore.cli.serving import give_back_pages
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // 2**20
+
+buffers = [bytearray(40_000) for _ in range(1000)]
+# Every tenth stays, so that what is free lies between.
+del buffers[::10], buffers[-1]
+kept = buffers[::9]
+before = resident()
+del buffers
+freed = resident()
+give_back_pages(asyncio.new_event_loop())
+print(before - freed, freed - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is another")
+def test_what_a_burst_left_between_is_given_back() -> None:
+    command = [sys.executable, "-c", TIDYING]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    by_itself, when_asked = map(int, told.split())
+    assert when_asked > 20 > by_itself
+
+
+async def test_pages_are_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "TIDY_SECONDS", 0.0)
+    loop = asyncio.get_running_loop()
+    begun: list[object] = []
+
+    class Loop:
+        def call_later(self, seconds: float, call: Callable[..., None], *arguments: object) -> None:
+            begun.append(seconds)
+            if len(begun) < 3:
+                loop.call_later(seconds, call, *arguments)
+
+    give_back_pages(cast("asyncio.AbstractEventLoop", Loop()))
+    while len(begun) < 3:
+        await asyncio.sleep(0)
 
 
 async def test_what_is_loaded_behind_the_start_is_passed_over(
