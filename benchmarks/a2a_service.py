@@ -13,7 +13,14 @@ from fastapi import FastAPI
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.ports import InboundMessage, TaskHandle
 from agentcore.app import create_app, drain_of
-from agentcore.cli.serving import bind, build_server, loop_factory, serve_until_stopped
+from agentcore.cli.serving import (
+    bind,
+    build_server,
+    lasting,
+    loop_factory,
+    return_large_memory,
+    serve_until_stopped,
+)
 from agentcore.observability.logs import configure_logs
 from agentcore.settings import load_settings
 from benchmarks.a2a_load import AGENT, CHUNKS, TICK_SECONDS
@@ -35,7 +42,9 @@ class Measured:
 def main(port: int) -> None:
     settings = load_settings(None, overrides={"server": {"port": port}})
     configure_logs(level=settings.server.log_level, form=settings.server.log_format)
-    app = create_app(settings)
+    with lasting():
+        app = create_app(settings)
+    return_large_memory()
     opened = app.router.lifespan_context
 
     @asynccontextmanager

@@ -23,8 +23,8 @@ class Wire(Protocol):
 
     def write(self, method: str, result: JsonValue) -> JsonValue: ...
 
-    def event(self, call_id: str | int | None, body: bytes) -> bytes:
-        """The answer of a stream that carries the event ``body``."""
+    def event(self, call_id: bytes, body: bytes) -> bytes:
+        """The answer of a stream that carries the event ``body``; ``call_id`` as JSON."""
         ...
 
 

@@ -127,10 +127,10 @@ class SpecMethods:
 
     async def _told(self, opening: Opening, call: Call, wire: Wire) -> AsyncGenerator[ServerEvent]:
         """Each event as an answer to ``call``; a fault on the way is the last answer."""
-        record, after = opening.record, opening.after
+        record, after, call_id = opening.record, opening.after, jsonvalue.dumps(call.id)
         try:
             if opening.first:
-                yield ServerEvent(wire.event(call.id, opening.first), str(after) if record else "")
+                yield ServerEvent(wire.event(call_id, opening.first), str(after) if record else "")
             if record is None:
                 return
             async with aclosing(self._followers.follow(record, after)) as events:
@@ -138,7 +138,7 @@ class SpecMethods:
                     if event is None:
                         yield HEARTBEAT
                     else:
-                        yield ServerEvent(wire.event(call.id, event.body), str(event.seq))
+                        yield ServerEvent(wire.event(call_id, event.body), str(event.seq))
         except AgentCoreError as error:
             yield ServerEvent(error_response(call.id, error))
 

@@ -138,18 +138,26 @@ def warming(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def lasting() -> Iterator[None]:
+    """Nothing of what is made here becomes garbage: looking for it would only take time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+        gc.enable()
+
+
 def _serve_at(
     listening: socket.socket, settings: Settings, url: str, reread: Callable[[], Settings]
 ) -> int:
-    # Nothing of what is imported here becomes garbage: looking for it would only take time.
-    gc.disable()
-    from agentcore.app import create_app, drain_of, reload_of, startup_error_of
+    with lasting():
+        from agentcore.app import create_app, drain_of, reload_of, startup_error_of
 
-    app = create_app(settings, reread)
+        app = create_app(settings, reread)
     return_large_memory()
-    gc.freeze()
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
-    gc.enable()
     server = build_server(app, drain_of(app), settings)
     server.reload = reload_of(app)
     try:

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from agentcore.kit.standing import RECHECK_SECONDS, STANDING, Standing
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 RETRY = b"retry: 1000\n\n"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -49,26 +49,30 @@ class EventResponse(StreamingResponse):
         self._events = events
         self._recheck_seconds = recheck_seconds
         self._standing: Standing | None = None
-        self._body = self._told()
-        super().__init__(self._body, headers=HEADERS, media_type="text/event-stream")
+        # What there is to send is known to ``stream_response`` alone.
+        super().__init__((), headers=HEADERS, media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._standing = scope.get("state", {}).get(STANDING)
         await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
-        # A reader that goes while something is sent leaves the generator where it is.
-        async with aclosing(self._body):
-            await super().stream_response(send)
-
-    async def _told(self) -> AsyncGenerator[bytes]:
+        """As that of the base, which would be one more generator on the way of each event."""
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        async with aclosing(self._events):
-            yield RETRY
-            async for event in self._events:
+        # A reader that goes while something is sent leaves the generator where it is.
+        async with aclosing(self._events) as events:
+            start = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **start})
+            await send(_part(RETRY))
+            async for event in events:
                 if self._standing is not None and loop.time() - asked >= self._recheck_seconds:
                     asked = loop.time()
                     if not await self._standing():
-                        return
-                yield encode(event)
+                        break
+                await send(_part(encode(event)))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _part(body: bytes) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -11,6 +11,7 @@ from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.a2a import a2a, at, principal
+from tests.fakes.asgi_call import Call
 
 CONFIG = A2AConfig.model_validate({"conformance_agent": True})
 CALLER = Caller(principal=principal(), version="1.0")
@@ -82,10 +83,7 @@ async def test_a_direct_message_is_a_stream_of_one(database: Database) -> None:
     async with a2a(database, config=CONFIG) as runtime:
         answer = await runtime.dispatcher.answer(json.dumps(document).encode(), CALLER)
         assert answer.stream is not None
-        body = b"".join([
-            chunk if isinstance(chunk, bytes) else b""
-            async for chunk in answer.stream.body_iterator  # type: ignore[attr-defined]  # a stream
-        ])  # fmt: skip
+        body = (await Call(answer.stream).run()).body
     assert b"Single message stream" in body
     assert body.count(b"data: ") == 1
 

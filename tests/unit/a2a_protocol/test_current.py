@@ -7,6 +7,7 @@ import pytest
 from agentcore.a2a_protocol.envelope import family_of
 from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.sdk.current import REQUESTS, CurrentWire
+from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 MESSAGE: JsonObject = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x"}]}
@@ -58,6 +59,6 @@ def test_wrong_messages_are_refused(message: JsonValue) -> None:
 def test_an_event_goes_out_as_it_is_kept() -> None:
     body = b'{"task":{"id":"t"}}'
     for call_id in ('a"b', 7, None):
-        answer = json.loads(CurrentWire().event(call_id, body))
+        answer = json.loads(CurrentWire().event(jsonvalue.dumps(call_id), body))
         assert answer == {"jsonrpc": "2.0", "id": call_id, "result": {"task": {"id": "t"}}}
     assert CurrentWire().write("GetTask", {"id": "t"}) == {"id": "t"}

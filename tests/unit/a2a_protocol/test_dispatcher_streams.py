@@ -22,6 +22,7 @@ from agentcore.kit.errors import NotFound
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.kit.server_events import EventResponse, ServerEvent
 from tests.fakes.a2a import principal
+from tests.fakes.asgi_call import Call
 from tests.fakes.clock import ManualClock
 from tests.unit.a2a_protocol.test_dispatcher import ProtocolFake
 
@@ -79,8 +80,7 @@ def call(method: str = "math.count", **params: JsonValue) -> dict[str, object]:
 async def test_events_and_then_the_answer(dispatcher: Dispatcher) -> None:
     answer = await dispatcher.answer(json.dumps(call(to=2)).encode(), CALLER)
     assert isinstance(answer.stream, EventResponse)
-    chunks = [chunk async for chunk in answer.stream.body_iterator]
-    text = b"".join(chunk for chunk in chunks if isinstance(chunk, bytes)).decode()
+    text = (await Call(answer.stream).run()).body.decode()
     assert text.split("\n\n") == [
         "retry: 1000",
         "id: n-1\ndata: 1",

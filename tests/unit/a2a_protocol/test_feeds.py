@@ -93,3 +93,13 @@ def test_a_feed_lives_as_long_as_somebody_holds_it() -> None:
 def test_a_new_feed_knows_nothing_older(after: int) -> None:
     feed = Feed(7)
     assert feed.since(after) == ([] if after == 7 else None)
+
+
+async def test_who_stops_waiting_keeps_nobody_else_from_the_news() -> None:
+    feed = Feed(1)
+    impatient = asyncio.ensure_future(asyncio.wait_for(feed.changed(1, 60), 0))
+    patient = feed.changed(1, 60)
+    with pytest.raises(TimeoutError):
+        await impatient
+    feed.tell([event(2)])
+    await asyncio.wait_for(patient, 30)

@@ -86,6 +86,6 @@ def test_results() -> None:
 )
 def test_the_last_event_of_a_turn_says_so(state: str, final: bool) -> None:
     update = {"taskId": "t", "contextId": "c", "status": {"state": f"TASK_STATE_{state}"}}
-    answer = json.loads(WIRE.event(7, jsonvalue.dumps({"statusUpdate": update})))
+    answer = json.loads(WIRE.event(b"7", jsonvalue.dumps({"statusUpdate": update})))
     assert (answer["id"], answer["result"]["kind"]) == (7, "status-update")
     assert answer["result"]["final"] is final

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from agentcore.cli import serving
-from agentcore.cli.serving import freeze_later, give_back_pages, with_room
+from agentcore.cli.serving import freeze_later, give_back_pages, lasting, with_room
 
 # Large buffers come and go between small ones that stay.
 PROGRAM = """
@@ -135,6 +135,19 @@ async def test_what_is_loaded_behind_the_start_is_passed_over(
         while not gc.get_freeze_count():
             await asyncio.sleep(0)
     finally:
+        gc.unfreeze()
+
+
+def test_what_lasts_is_passed_over_and_what_is_young_looked_at_rarely() -> None:
+    before = gc.get_threshold()
+    try:
+        with lasting():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() == (serving.YOUNG, *before[1:])
+    finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
 
 

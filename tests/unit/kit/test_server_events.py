@@ -24,11 +24,19 @@ async def test_a_response_carries_them() -> None:
         yield ServerEvent(b"1", "a")
         yield HEARTBEAT
 
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
     response = EventResponse(events())
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["cache-control"] == "no-cache"
-    chunks = [chunk async for chunk in response.body_iterator]
-    assert chunks == [b"retry: 1000\n\n", b"id: a\ndata: 1\n\n", b": \n\n"]
+    await response.stream_response(send)
+    assert (sent[0]["type"], sent[0]["status"]) == ("http.response.start", 200)
+    chunks = [b"retry: 1000\n\n", b"id: a\ndata: 1\n\n", b": \n\n", b""]
+    assert [each["body"] for each in sent[1:]] == chunks
+    assert [each["more_body"] for each in sent[1:]] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("parts", [0, 1, 2, 3])

@@ -23,6 +23,9 @@ class TaskState(StrEnum):
     REJECTED = "TASK_STATE_REJECTED"
     AUTH_REQUIRED = "TASK_STATE_AUTH_REQUIRED"
 
+    # Equal to its text, and so of the same hash; and enum's own is Python, called for each event.
+    __hash__ = str.__hash__
+
 
 # Some process has to be at work on these; the others wait for a client or for nobody.
 RUNNING = frozenset({TaskState.SUBMITTED, TaskState.WORKING})

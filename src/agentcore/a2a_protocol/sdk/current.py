@@ -14,7 +14,6 @@ from google.protobuf.json_format import (  # type: ignore[import-untyped]  # shi
 )
 
 from agentcore.a2a_protocol.errors import InvalidParams
-from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 Request = (
@@ -62,8 +61,8 @@ class CurrentWire:
     def write(self, method: str, result: JsonValue) -> JsonValue:
         return result
 
-    def event(self, call_id: str | int | None, body: bytes) -> bytes:
-        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (jsonvalue.dumps(call_id), body)
+    def event(self, call_id: bytes, body: bytes) -> bytes:
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call_id, body)
 
 
 def checked(method: str, request: Request) -> JsonObject:

@@ -128,9 +128,9 @@ class PreviousWire:
             case _:
                 return None
 
-    def event(self, call_id: str | int | None, body: bytes) -> bytes:
+    def event(self, call_id: bytes, body: bytes) -> bytes:
         result = _event_once(body) if len(body) <= LARGEST_KEPT else _event(body)
-        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (jsonvalue.dumps(call_id), result)
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call_id, result)
 
 
 def _event(body: bytes) -> bytes:

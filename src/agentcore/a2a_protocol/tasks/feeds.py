@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from agentcore.a2a_protocol.models.task import TaskEvent
 
@@ -32,7 +33,7 @@ class Feed:
         self.poked = asyncio.Event()
         self._events: deque[TaskEvent] = deque()
         self._bytes = 0
-        self._news = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._pulse: asyncio.TimerHandle | None = None
 
     def tell(self, events: Iterable[TaskEvent]) -> None:
@@ -59,29 +60,39 @@ class Feed:
 
     def since(self, after: int) -> list[TaskEvent] | None:
         """The events behind ``after``; None where the log has to be asked."""
-        if after >= self.seq:
+        missing = self.seq - after
+        if missing <= 0:
             return []
-        if not self._events or self._events[0].seq > after + 1:
+        # Without gaps and up to ``seq``: what is asked for stands at the end.
+        if missing > len(self._events):
             return None
-        return [event for event in self._events if event.seq > after]
+        newest = list(islice(reversed(self._events), missing))
+        newest.reverse()
+        return newest
 
-    async def changed(self, after: int, seconds: float) -> None:
-        """Wait for an event behind ``after``, or until nothing has come for that long.
+    def changed(self, after: int, seconds: float) -> asyncio.Future[None]:
+        """To be awaited: an event behind ``after``, or that nothing has come for so long.
 
         All who wait share one timer: one of their own each would cost them more than the event.
         """
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_future()
         if self.seq > after or self.gone:
-            return
+            waiting.set_result(None)
+            return waiting
         if self._pulse is None:
-            self._pulse = asyncio.get_running_loop().call_later(seconds, self._wake)
-        await self._news.wait()
+            self._pulse = loop.call_later(seconds, self._wake)
+        self._waiting.append(waiting)
+        return waiting
 
     def _wake(self) -> None:
         if self._pulse is not None:
             self._pulse.cancel()
             self._pulse = None
-        self._news.set()
-        self._news = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():  # it was cancelled
+                each.set_result(None)
 
 
 class Feeds:

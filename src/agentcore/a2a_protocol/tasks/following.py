@@ -41,7 +41,7 @@ class Followers:
 
         None stands for a time without events. Events that the log has lost are passed over.
         """
-        feed = self._feeds.hold(record.task_id, record.version)
+        feed, ended = self._feeds.hold(record.task_id, record.version), record.state in TERMINAL
         try:
             self._tail(record, feed)
             while True:
@@ -52,11 +52,11 @@ class Followers:
                 for event in events:
                     after = event.seq
                     yield event
-                    if event.state in TERMINAL or (event.ends and after >= feed.seq):
+                    if event.ends and (event.state in TERMINAL or after >= feed.seq):
                         return
                 if events:
                     continue
-                if feed.gone or record.state in TERMINAL:
+                if feed.gone or ended:
                     return
                 await feed.changed(after, QUIET_SECONDS)
                 if feed.seq <= after and not feed.gone:
