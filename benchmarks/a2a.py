@@ -29,6 +29,7 @@ from agentcore.kit.db_migrations import migrate
 from agentcore.kit.embedded import open_embedded
 from agentcore.kit.models import DatabaseConfig
 from benchmarks.a2a_load import Job, Outcome
+from benchmarks.measured import in_turns
 from benchmarks.processes import CORES, LOAD_CORE, TARGET_CORE, resident_mib, running
 from benchmarks.targets import access, gone, ready
 from tests.fakes.ports import free_port
@@ -108,16 +109,7 @@ def run(*, seconds: float, rounds: int, peer: Path = PEER) -> dict[str, Any]:
         raise SystemExit("the SDK's server is not installed: run `python3 dev.py bench a2a`")
     load = [os.getloadavg()[0]]
     with started(peer) as servers:
-        for server in servers.values():
-            measure(server, SCENARIOS[1], max(0.3, seconds / 2))
-        taken: dict[str, dict[str, list[Measured]]] = {
-            name: {scenario.name: [] for scenario in SCENARIOS} for name in servers
-        }
-        for number in range(rounds):
-            for scenario in SCENARIOS:
-                print(f"round {number + 1}/{rounds}: {scenario.name}", file=sys.stderr)
-                for name, server in servers.items():
-                    taken[name][scenario.name].append(measure(server, scenario, seconds))
+        taken = in_turns(servers, SCENARIOS, measure, seconds=seconds, rounds=rounds)
         resident = {name: resident_mib(server.pid) for name, server in servers.items()}
     load.append(os.getloadavg()[0])
     return {

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks.load import Job
+from benchmarks.measured import in_turns
 from benchmarks.processes import (
     LOAD_CORE,
     cpu_seconds,
@@ -110,17 +111,7 @@ def run(targets: Sequence[Target], *, seconds: float, rounds: int) -> dict[str, 
     """Measure every target; the result is what is written as JSON."""
     load = [os.getloadavg()[0]]
     with started_beside_upstream(targets) as started:
-        for running_target in started.values():
-            measure(running_target, SCENARIOS[1], max(0.3, seconds / 2))
-        taken: dict[str, dict[str, list[Measured]]] = {
-            name: {scenario.name: [] for scenario in SCENARIOS} for name in started
-        }
-        for number in range(rounds):
-            for scenario in SCENARIOS:
-                print(f"round {number + 1}/{rounds}: {scenario.name}", file=sys.stderr)
-                for name, running_target in started.items():
-                    measured = measure(running_target, scenario, seconds)
-                    taken[name][scenario.name].append(measured)
+        taken = in_turns(started, SCENARIOS, measure, seconds=seconds, rounds=rounds)
         results = [
             Result(
                 name,

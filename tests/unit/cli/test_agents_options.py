@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agentcore.cli.main import run
-from tests.fakes.json_server import JsonServer, json_server
+from tests.fakes.json_server import JsonServer
+
+pytestmark = pytest.mark.usefixtures("wide")
 
 AT = "/internal/agents"
 POET = {
@@ -47,17 +48,6 @@ ANSWERS: dict[str, object] = {
         )
     },
 }
-
-
-@pytest.fixture
-def service() -> Iterator[JsonServer]:
-    with json_server(ANSWERS) as served:
-        yield served
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from agentcore.cli.main import run
-from tests.fakes.json_server import JsonServer, json_server
+from tests.fakes.json_server import JsonServer
 
 REPORT = {
     "provider": "cluster",
@@ -21,10 +19,7 @@ SWITCHED = {"cluster": "cluster", "model": "new", "before": "old", "seconds": 48
 MODEL_OF = "/internal/capacity/a%20cluster/model"
 
 
-@pytest.fixture
-def service() -> Iterator[JsonServer]:
-    with json_server({"/internal/capacity": [REPORT], MODEL_OF: SWITCHED}) as served:
-        yield served
+ANSWERS = {"/internal/capacity": [REPORT], MODEL_OF: SWITCHED}
 
 
 def test_capacity_is_shown(service: JsonServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from agentcore.cli.main import run
-from tests.fakes.json_server import JsonServer, json_server
+from tests.fakes.json_server import JsonServer
+
+pytestmark = pytest.mark.usefixtures("wide")
 
 AT = "/internal/context/playbooks/my%20agent"
 ESTIMATE = {"count": 40, "mean": 0.625, "low": 0.41, "high": 0.8}
@@ -104,17 +105,6 @@ for _what in LONG:
         (200, 400),
         (400, VERSIONS),
     )
-
-
-@pytest.fixture
-def service() -> Iterator[JsonServer]:
-    with json_server(ANSWERS) as served:
-        yield served
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
 
 
 @pytest.mark.parametrize(
