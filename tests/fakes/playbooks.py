@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from agentcore.ace.journal import Entry
 from agentcore.ace.models import ContextDelta, ContextPlaybook
-from agentcore.ace.ops import Operation, apply
+from agentcore.ace.ops import Operation, apply, replay
 from agentcore.kit.jsonvalue import JsonObject
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,3 +58,10 @@ def made_delta(changes: JsonObject | None = None, **given: object) -> ContextDel
         "generated_at": NOW,
     }
     return ContextDelta.model_validate(values | given)
+
+
+def rebuilt(oldest_first: Sequence[Entry]) -> JsonObject:
+    """The content after these entries, the first of which is the seed or a snapshot."""
+    first, *rest = oldest_first
+    log = [(entry.result_version or 0, entry.operations) for entry in rest]
+    return replay(first.delta.changes, log)

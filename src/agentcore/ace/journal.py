@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from agentcore.ace.errors import PlaybookTooLarge
 from agentcore.ace.models import ContextDelta, ContextPlaybook
-from agentcore.ace.ops import Operation, apply, parse_operations, replay
+from agentcore.ace.ops import Operation, apply, parse_operations
 from agentcore.kit.ids import stable_uuid
 from agentcore.kit.jsonvalue import JsonObject, dumps
 
@@ -206,13 +206,6 @@ def undone(content: Mapping[str, JsonValue], newest_first: Iterable[Entry]) -> J
     """``content`` before these entries."""
     operations = [operation for entry in newest_first for operation in entry.inverse]
     return apply(content, operations, version=0).content
-
-
-def rebuilt(oldest_first: Sequence[Entry]) -> JsonObject:
-    """The content after these entries, the first of which is the seed or a snapshot."""
-    first, *rest = oldest_first
-    log = [(entry.result_version or 0, entry.operations) for entry in rest]
-    return replay(first.delta.changes, log)
 
 
 def check_size(content: Mapping[str, JsonValue]) -> None:

@@ -31,12 +31,12 @@ from agentcore.ace.journal import (
     advance,
     check_size,
     pending,
-    rebuilt,
     seed,
+    starts_at,
     undone,
 )
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook, DeltaOutcome
-from agentcore.ace.ops import Operation, touched
+from agentcore.ace.ops import Operation, replay, touched
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids, parsed_uuid, stable_uuid
@@ -199,16 +199,25 @@ async def _content_at(
 ) -> JsonObject:
     if not 1 <= version <= newest:
         raise VersionNotFound(playbook.agent_id, version, newest)
-    entries = await unit.deltas.leading_to(playbook.playbook_id, version)
-    if entries and entries[0].kind in {"seed", "snapshot"}:
-        return rebuilt(entries)
-    # A playbook that came into the table without a log: what we did to it can be undone.
-    later = await unit.deltas.versions(playbook.playbook_id, above=version)
-    if len(later) < playbook.version - version:
-        raise VersionNotFound(
-            playbook.agent_id, version, newest, oldest=playbook.version - len(later)
-        )
-    return undone(playbook.content, later)
+    start = await unit.deltas.start_of(playbook.playbook_id, version)
+    if start is None:
+        return await _taken_back(unit, playbook, version, newest=newest)
+    content, first = start.delta.changes, starts_at(start)
+    async for log in unit.deltas.stretches(playbook.playbook_id, above=first, upto=version):
+        content = replay(content, log)
+    return content
+
+
+async def _taken_back(
+    unit: Unit, playbook: ContextPlaybook, version: int, *, newest: int
+) -> JsonObject:
+    """Of a playbook that came into the table without a log: what we did to it can be undone."""
+    content, oldest = playbook.content, playbook.version
+    async for entry in unit.deltas.walk(playbook.playbook_id, above=version):
+        content, oldest = undone(content, [entry]), oldest - 1
+    if oldest > version:
+        raise VersionNotFound(playbook.agent_id, version, newest, oldest=oldest)
+    return content
 
 
 async def _locked(unit: Unit, agent_id: str) -> ContextPlaybook:

@@ -35,6 +35,9 @@ class ACEMetrics:
         self.llm_tokens = Counter(
             "ace_llm_tokens_used", "LLM tokens used", ["type"], registry=registry
         )
+        # Both are there before the first call: what a series begins with is no increase of it.
+        for kind in ("prompt", "completion"):
+            self.llm_tokens.labels(type=kind)
         self.llm_cost = Counter("ace_llm_cost_usd", "LLM cost in USD", registry=registry)
         self.llm_errors = Counter(
             "ace_llm_errors_total", "LLM calls that failed or could not be read", registry=registry

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -18,7 +18,6 @@ from sqlalchemy import (
     DateTime,
     Executable,
     Integer,
-    Select,
     Text,
     cast,
     delete,
@@ -46,10 +45,12 @@ from agentcore.ace.journal import (
     starts_at,
 )
 from agentcore.ace.models import ContextPlaybook, EvolutionStatus, ExecutionTrace
+from agentcore.ace.ops import Operation, parse_operations
 from agentcore.ace.tables.rows.store import (
     annotated,
     delta_row,
     entry_of,
+    few,
     noted,
     playbook_of,
     rewritten,
@@ -65,6 +66,8 @@ from agentcore.ace.tables.store import (
 from agentcore.kit.db import Database
 
 T = TypeVar("T")
+# Versions and what led to them.
+Log = list[tuple[int, tuple[Operation, ...]]]
 # Of the traces, or of a page of deltas, that are read at once.
 MOST_BYTES = 8 * 1024 * 1024
 # Rows that are read ahead of a walk.
@@ -206,7 +209,9 @@ class DeltaRepository:
         if below is not None:
             query = query.where(_result_version < below)
         newest = query.order_by(_result_version.desc())
-        found = await self._connection.execute(newest if limit is None else _small(newest, limit))
+        found = await self._connection.execute(
+            newest if limit is None else few(newest, limit, MOST_BYTES)
+        )
         return [entry_of(row) for row in found.mappings()]
 
     async def walk(self, playbook_id: str, *, above: int) -> AsyncIterator[Entry]:
@@ -219,8 +224,8 @@ class DeltaRepository:
             async for row in found.mappings():
                 yield entry_of(row)
 
-    async def leading_to(self, playbook_id: str, version: int) -> list[Entry]:
-        """What :func:`~agentcore.ace.journal.rebuilt` needs for ``version``, oldest first."""
+    async def start_of(self, playbook_id: str, version: int) -> Entry | None:
+        """The last one up to ``version`` that holds a whole content: a snapshot, or the seed."""
         ids = [UUID(known) for known in snapshots_for(playbook_id, version)]
         found = await self._connection.execute(
             select(context_deltas).where(_deltas.delta_id.in_(ids))
@@ -230,11 +235,20 @@ class DeltaRepository:
             entry for row in found.mappings() if (entry := entry_of(row)).kind == "snapshot"
         ]
         fitting = [entry for entry in snapshots if starts_at(entry) <= version]
-        start = max(fitting, key=starts_at, default=None)
-        if start is None:
-            return (await self.versions(playbook_id, below=version + 1))[::-1]
-        later = await self.versions(playbook_id, above=starts_at(start), below=version + 1)
-        return [start, *later[::-1]]
+        if fitting:
+            return max(fitting, key=starts_at)
+        first = await self.versions(playbook_id, below=2)
+        return next((entry for entry in first if entry.kind == "seed"), None)
+
+    async def stretches(self, playbook_id: str, *, above: int, upto: int) -> AsyncIterator[Log]:
+        """What led from version ``above`` to ``upto``, oldest first, a few versions at a time."""
+        query = select(_result_version, _deltas.changes["ops"]).where(
+            _deltas.playbook_id == UUID(playbook_id), _result_version.between(above + 1, upto)
+        )
+        query = query.order_by(_result_version).execution_options(yield_per=WALKED)
+        async with self._connection.stream(query) as found:
+            async for rows in found.partitions():
+                yield [(version, parse_operations(ops, internal=True)) for version, ops in rows]
 
     async def page(
         self, playbook_id: str, *, after: str | None, limit: int, kind: Kind | None = None
@@ -254,7 +268,7 @@ class DeltaRepository:
             position = tuple_(_deltas.generated_at, _deltas.delta_id)
             query = query.where(position < edge.scalar_subquery())
         query = query.order_by(_deltas.generated_at.desc(), _deltas.delta_id.desc())
-        found = await self._connection.execute(_small(query, limit))
+        found = await self._connection.execute(few(query, limit, MOST_BYTES))
         return [entry_of(row) for row in found.mappings()]
 
     async def proposed(self, playbook_id: str, *, since: datetime, limit: int) -> list[Proposed]:
@@ -474,19 +488,6 @@ def _of_agent(agent_id: str) -> Iterator[None]:
         yield
     except IntegrityError as exc:
         raise UnknownAgent(agent_id) from exc
-
-
-def _small(deltas: Select[Any], limit: int) -> Select[Any]:
-    """The first of ``deltas``, but of large ones fewer; the first in any case."""
-    at = func.row_number().over().label("at")
-    taken = deltas.limit(limit).subquery()
-    # Measured behind the limit: else all the rows would be.
-    sized = select(taken, at, func.octet_length(cast(taken.c.changes, Text)).label("size"))
-    rows = sized.subquery()
-    before = func.sum(rows.c.size).over(order_by=rows.c.at) - rows.c.size
-    counted = select(rows, before.label("before")).subquery()
-    kept = select(*(counted.c[column.name] for column in context_deltas.c))
-    return kept.where(counted.c.before < MOST_BYTES).order_by(counted.c.at)
 
 
 def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:

@@ -48,9 +48,10 @@ async def test_an_evolution_leaves_the_snapshot_that_is_due(
     evolved = await world.evolution.evolve("agent-123")
     assert evolved is not None
     assert evolved.playbook.version == 50
-    found = await world.store.run(lambda unit: unit.deltas.leading_to(playbook.playbook_id, 50))
-    assert [entry.kind for entry in found] == ["snapshot"]
-    assert found[0].delta.changes == evolved.playbook.content
+    found = await world.store.run(lambda unit: unit.deltas.start_of(playbook.playbook_id, 50))
+    assert found is not None
+    assert (found.kind, found.base_version) == ("snapshot", 50)
+    assert found.delta.changes == evolved.playbook.content
 
 
 async def test_traces_become_counts_and_rules(

@@ -14,7 +14,7 @@ from agentcore.ace.content import Bullet, Draft
 from agentcore.ace.delta_generator import DeltaGenerator, Generation
 from agentcore.ace.evolution import Evolution
 from agentcore.ace.gate import Admission, Gate
-from agentcore.ace.journal import Entry, Provenance, rebuilt, seed, undone
+from agentcore.ace.journal import Entry, Provenance, seed, undone
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
@@ -33,7 +33,7 @@ from agentcore.kit.jsonvalue import JsonValue, dumps, loads
 from agentcore.kit.storable import check_storable
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
-from tests.fakes.playbooks import NOW, made_playbook
+from tests.fakes.playbooks import NOW, made_playbook, rebuilt
 from tests.unit.ace import strategies
 
 LESSONS = [Add(section="checks", text=f"Lesson number {n}.", pinned=n == 1) for n in range(1, 11)]

@@ -14,7 +14,6 @@ from agentcore.ace.journal import (
     Provenance,
     advance,
     check_size,
-    rebuilt,
     seed,
     snapshot_due,
     snapshots_for,
@@ -23,7 +22,7 @@ from agentcore.ace.journal import (
 from agentcore.ace.models import ContextDelta, ContextPlaybook
 from agentcore.ace.ops import Operation, apply
 from agentcore.kit.jsonvalue import JsonObject
-from tests.fakes.playbooks import NOW, made_delta, made_playbook
+from tests.fakes.playbooks import NOW, made_delta, made_playbook, rebuilt
 from tests.unit.ace import strategies
 
 

@@ -20,11 +20,12 @@ from agentcore.ace.errors import (
     PlaybookVersionConflict,
     VersionNotFound,
 )
-from agentcore.ace.journal import Entry, rebuilt
+from agentcore.ace.journal import Entry
 from agentcore.ace.models import ContextDelta, ContextPlaybook, DeltaOutcome
 from agentcore.kit.ids import stable_uuid
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.context import ALICE, ContextWorld
+from tests.fakes.playbooks import rebuilt
 
 NUMBERS = itertools.count()
 
@@ -208,10 +209,11 @@ async def test_any_version_is_rebuilt_from_a_few_entries(
     contents = {one.version: one.content for one in made}
     for version in (1, 2, 49, 50, 51, 99, 100, 101, 105):
         assert await world.ledger.content_at("agent-123", version) == contents[version]
-    near = await leading_to(world, playbook, 99)
-    assert (near[0].kind, len(near)) == ("snapshot", 50)
+    assert (await start_of(world, playbook, 49)).kind == "seed"
+    near = await start_of(world, playbook, 99)
+    assert (near.kind, near.base_version) == ("snapshot", 50)
     # Somebody took the id of the second snapshot for a delta: the way is longer, not wrong.
-    assert (await leading_to(world, playbook, 105))[0].base_version == 50
+    assert (await start_of(world, playbook, 105)).base_version == 50
     back = (await world.ledger.rollback("agent-123", 50)).playbook
     assert texts(back) == texts(playbook.model_copy(update={"content": contents[50]}))
     assert await world.ledger.content_at("agent-123", 106) == back.content
@@ -303,8 +305,10 @@ async def test_whatever_writers_do_at_once_the_log_leads_to_what_is_there(
         assert await other.ledger.content_at("agent-123", version) == made[version]
 
 
-async def leading_to(world: ContextWorld, playbook: ContextPlaybook, version: int) -> list[Entry]:
-    return await world.store.run(lambda unit: unit.deltas.leading_to(playbook.playbook_id, version))
+async def start_of(world: ContextWorld, playbook: ContextPlaybook, version: int) -> Entry:
+    found = await world.store.run(lambda unit: unit.deltas.start_of(playbook.playbook_id, version))
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("version", [0, 2, 3])

@@ -33,6 +33,13 @@ def test_the_twelve_series_are_exposed_under_the_specified_names() -> None:
     assert types == EXPOSED | BESIDE
 
 
+def test_tokens_are_told_before_the_first_call() -> None:
+    registry = CollectorRegistry()
+    ACEMetrics(registry)
+    for kind in ("prompt", "completion"):
+        assert registry.get_sample_value("ace_llm_tokens_used_total", {"type": kind}) == 0
+
+
 def test_the_gauge_follows_the_breaker() -> None:
     registry, clock = CollectorRegistry(), ManualClock()
     breaker = CircuitBreaker("x", failure_threshold=1, recovery_seconds=60, clock=clock)

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from agentcore.ace import store
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
-from agentcore.ace.store import Unit
+from agentcore.ace.store import WALKED, Unit
 from agentcore.kit.db import Database
 from agentcore.kit.db_migrations import differences
 from agentcore.kit.jsonvalue import JsonObject
@@ -186,3 +186,17 @@ async def test_large_deltas_come_in_smaller_pages(
         return [entry.result_version async for entry in walk]
 
     assert await world.store.run(walked) == [7, 6, 5, 4, 3]
+
+
+async def test_what_led_to_a_version_is_read_a_few_at_a_time(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    await world.aged(playbook.agent_id, WALKED + 10)
+
+    async def read(unit: Unit) -> list[list[int]]:
+        stretches = unit.deltas.stretches(playbook.playbook_id, above=2, upto=WALKED + 5)
+        return [[version for version, _ in log] async for log in stretches]
+
+    together = WALKED + 3
+    found = await world.store.run(read)
+    assert found == [[*range(3, together)], [*range(together, WALKED + 6)]]

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import CursorResult, RowMapping, ScalarSelect, Update, cast, func, text, update
+from sqlalchemy import (
+    CursorResult,
+    RowMapping,
+    ScalarSelect,
+    Select,
+    Text,
+    Update,
+    cast,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
@@ -67,6 +80,19 @@ def playbook_of(row: RowMapping) -> ContextPlaybook:
 def entry_of(row: RowMapping) -> Entry:
     ids = {"delta_id": str(row["delta_id"]), "playbook_id": str(row["playbook_id"])}
     return Entry.read(ContextDelta.model_validate({**row, **ids}))
+
+
+def few(deltas: Select[Any], limit: int, most_bytes: int) -> Select[Any]:
+    """The first of ``deltas``, but of large ones fewer; the first in any case."""
+    at = func.row_number().over().label("at")
+    taken = deltas.limit(limit).subquery()
+    # Measured behind the limit: else all the rows would be.
+    sized = select(taken, at, func.octet_length(cast(taken.c.changes, Text)).label("size"))
+    rows = sized.subquery()
+    before = func.sum(rows.c.size).over(order_by=rows.c.at) - rows.c.size
+    counted = select(rows, before.label("before")).subquery()
+    kept = select(*(counted.c[column.name] for column in context_deltas.c))
+    return kept.where(counted.c.before < most_bytes).order_by(counted.c.at)
 
 
 def traces_of(rows: CursorResult[tuple[object, ...]]) -> list[ExecutionTrace]:
