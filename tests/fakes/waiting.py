@@ -9,8 +9,10 @@ from typing import TypeVar
 
 import pytest
 
+from agentcore.kit.errors import AgentCoreError
+
 T = TypeVar("T")
-_FAILURES = (AssertionError, pytest.fail.Exception)
+_FAILURES = (AssertionError, pytest.fail.Exception, AgentCoreError)
 
 
 async def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
@@ -23,7 +25,7 @@ async def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None
 async def in_time(attempt: Callable[[float], Awaitable[T]], seconds: float = 0.1) -> T:
     """For one thing that must run out of time where others before it must not.
 
-    On a machine that is busy they do, and the attempt fails an assertion: it gets ten times as
+    On a machine that is busy they do, and the attempt fails: it gets ten times as
     long, up to more than anybody is kept waiting. What is wrong stays wrong however long it has.
     """
     while seconds < 10:

@@ -16,10 +16,10 @@ PLAN = Plan(
     url="",
     token=ORCHESTRATOR,
     agent_token=AGENT,
-    answer_seconds=1.0,
+    answer_seconds=60,
     settle_seconds=0.1,
     quiet_seconds=0.02,
-    check_seconds=5.0,
+    check_seconds=60,
 )
 
 

@@ -18,7 +18,7 @@ from tests.fakes.llm_upstream import Upstream, answers, delta, fails, stalls, st
 @pytest.fixture
 def endpoint(pool: ConnectionPool, upstream: Upstream) -> Endpoint:
     transport = Transport(
-        pool, upstream.v1, provider="p", connect_seconds=1, headers=json_headers("key")
+        pool, upstream.v1, provider="p", connect_seconds=60, headers=json_headers("key")
     )
     clock = SystemClock()
     return Endpoint(
@@ -92,7 +92,7 @@ async def test_a_list_that_runs_in_a_circle_is_left(
 async def test_a_call_may_have_headers_of_its_own(pool: ConnectionPool, upstream: Upstream) -> None:
     clock = SystemClock()
     endpoint = Endpoint(
-        Transport(pool, upstream.v1, provider="p", connect_seconds=1, headers={}),
+        Transport(pool, upstream.v1, provider="p", connect_seconds=60, headers={}),
         {"chat": ChatWire("p")},
         provider="p",
         timeouts=Timeouts.model_validate({}),

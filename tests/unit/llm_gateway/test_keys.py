@@ -15,7 +15,7 @@ from tests.fakes.clock import ManualClock
 
 @pytest.fixture
 def keys(database: Database, clock: ManualClock) -> ApiKeys:
-    return ApiKeys(KeyStore(lambda: database), clock)
+    return ApiKeys(KeyStore(lambda: database), clock, patience=60)
 
 
 async def test_a_key_names_its_owner(keys: ApiKeys) -> None:
@@ -72,7 +72,7 @@ async def test_what_was_read_before_a_revocation_is_not_kept(
             return found
 
     _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
-    slow = ApiKeys(Slow(lambda: database), clock)
+    slow = ApiKeys(Slow(lambda: database), clock, patience=60)
     # Read while it was good, answered when it was revoked.
     assert await slow.find(plaintext) is not None
     assert await slow.find(plaintext) is None
@@ -81,7 +81,7 @@ async def test_what_was_read_before_a_revocation_is_not_kept(
 async def test_elsewhere_it_is_nobody_soon(
     keys: ApiKeys, database: Database, clock: ManualClock
 ) -> None:
-    elsewhere = ApiKeys(KeyStore(lambda: database), clock)
+    elsewhere = ApiKeys(KeyStore(lambda: database), clock, patience=60)
     key, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
     assert await elsewhere.find(plaintext) is not None
     await keys.revoke(key.key_id, tenant="acme")
@@ -149,7 +149,7 @@ async def test_without_a_database_known_keys_go_on_for_a_while(
             return await super().find(key_id)
 
     store = Away(lambda: database)
-    elsewhere = ApiKeys(store, clock)
+    elsewhere = ApiKeys(store, clock, patience=60)
     _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
     _, unseen = await keys.create(subject="bob", tenant="acme", scopes=["llm"])
     assert await elsewhere.find(plaintext) is not None

@@ -28,8 +28,8 @@ class Asking:
 
     async def __call__(self, url: str, method: str = "GET", body: bytes = b"") -> Exchange:
         base, _, path = url.rpartition("/")
-        transport = Transport(self.pool, base, provider="p", connect_seconds=1, headers={})
-        return await transport.request(transport.head(method, f"/{path}"), body, seconds=1)
+        transport = Transport(self.pool, base, provider="p", connect_seconds=60, headers={})
+        return await transport.request(transport.head(method, f"/{path}"), body, seconds=60)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ async def test_a_name_server_that_hangs_holds_one_thread_for_each_name(
 
     def look_up(host: str) -> list[str]:
         asked.append(host)
-        answer.wait(5)
+        answer.wait(60)
         return ["127.0.0.1"]
 
     monkeypatch.setattr(module, "_looked_up", look_up)
@@ -69,7 +69,7 @@ async def test_a_name_server_that_hangs_holds_one_thread_for_each_name(
         await pool.connect(origin, "p", 0.01)
     async with asyncio.TaskGroup() as group:
         for _ in range(50):
-            group.create_task(pool.connect(origin, "p", 5))
+            group.create_task(pool.connect(origin, "p", 60))
         await asyncio.sleep(0)
         answer.set()
     assert asked == ["model.example"]
@@ -80,7 +80,7 @@ async def test_the_next_address_is_tried(
 ) -> None:
     monkeypatch.setattr(module, "_looked_up", lambda host: ["127.0.0.9", "127.0.0.1"])
     origin = Origin("model.example", int(upstream.url.rpartition(":")[2]), False)
-    (await pool.connect(origin, "p", 5)).abort()
+    (await pool.connect(origin, "p", 60)).abort()
 
 
 async def test_no_encryption_where_it_is_asked_for(ask: Asking, upstream: Upstream) -> None:
@@ -92,7 +92,7 @@ async def test_a_connection_is_used_again(ask: Asking, upstream: Upstream) -> No
     for _ in range(5):
         exchange = await ask(f"{upstream.v1}/models")
         assert exchange.status == 200
-        await exchange.read(1)
+        await exchange.read(60)
         exchange.close()
         exchange.close()
     assert upstream.connections == 1
@@ -105,7 +105,7 @@ async def test_an_answer_not_read_to_its_end_costs_the_connection(
     exchange = await ask(f"{upstream.v1}/chat/completions", "POST", b"{}")
     exchange.close()
     with pytest.raises(RuntimeError, match="closed"):
-        await exchange.chunk(1)
+        await exchange.chunk(60)
     (await ask(f"{upstream.v1}/models")).close()
     assert upstream.connections == 2
 
@@ -115,7 +115,7 @@ async def test_an_old_connection_is_not_trusted(upstream: Upstream, clock: Manua
     ask = Asking(pool)
     for _ in range(2):
         exchange = await ask(f"{upstream.v1}/models")
-        await exchange.read(1)
+        await exchange.read(60)
         exchange.close()
         clock.advance(module.IDLE_SECONDS + 1)
     assert upstream.connections == 2
@@ -126,7 +126,7 @@ async def test_a_connection_closed_while_idle_is_replaced_unseen(
     ask: Asking, upstream: Upstream
 ) -> None:
     exchange = await ask(f"{upstream.v1}/models")
-    await exchange.read(1)
+    await exchange.read(60)
     exchange.close()
     upstream.close_next = True
     exchange = await ask(f"{upstream.v1}/models")
@@ -140,7 +140,7 @@ async def test_who_dies_over_a_request_is_not_asked_again(
 ) -> None:
     monkeypatch.setattr(module, "STALE_SECONDS", 0.0)
     exchange = await ask(f"{upstream.v1}/models")
-    await exchange.read(1)
+    await exchange.read(60)
     exchange.close()
     upstream.behaviour = drops()
     with pytest.raises(UpstreamUnavailable, match="closed the connection before it answered"):
@@ -152,7 +152,7 @@ async def test_a_second_connection_gets_no_further_time(
     ask: Asking, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange = await ask(f"{upstream.v1}/models")
-    await exchange.read(1)
+    await exchange.read(60)
     exchange.close()
     given: list[float] = []
     original = Connection.answered
@@ -164,7 +164,7 @@ async def test_a_second_connection_gets_no_further_time(
     monkeypatch.setattr(Connection, "answered", answered)
     upstream.close_next = True
     (await ask(f"{upstream.v1}/models")).close()
-    assert given[0] == 1 > given[1]
+    assert given[0] == 60 > given[1]
 
 
 async def test_an_endless_answer_is_refused(
@@ -174,19 +174,19 @@ async def test_an_endless_answer_is_refused(
     upstream.catalogue = answers(b"x" * 900_000)
     exchange = await ask(f"{upstream.v1}/models")
     with pytest.raises(UpstreamMalformed, match="exceeds 1000 bytes"):
-        await exchange.read(1)
+        await exchange.read(60)
     exchange.close()
 
 
 async def test_headers_are_sent_and_cannot_be_forged(upstream: Upstream) -> None:
     pool = ConnectionPool(SystemClock())
     headers = {"Authorization": "Bearer k", "X-Y": "z"}
-    transport = Transport(pool, upstream.v1, provider="p", connect_seconds=1, headers=headers)
-    (await transport.request(transport.head("GET", "/models"), b"", seconds=1)).close()
+    transport = Transport(pool, upstream.v1, provider="p", connect_seconds=60, headers=headers)
+    (await transport.request(transport.head("GET", "/models"), b"", seconds=60)).close()
     assert upstream.headers[0]["X-Y"] == "z"
     assert upstream.headers[0]["Host"] == upstream.url.removeprefix("http://")
     with pytest.raises(ValueError, match="line break"):
-        Transport(pool, "http://h", provider="p", connect_seconds=1, headers={"A": "b\r\nC: d"})
+        Transport(pool, "http://h", provider="p", connect_seconds=60, headers={"A": "b\r\nC: d"})
     pool.close()
 
 
@@ -194,4 +194,4 @@ async def test_headers_are_sent_and_cannot_be_forged(upstream: Upstream) -> None
 def test_what_is_no_address(url: str) -> None:
     pool = ConnectionPool(SystemClock())
     with pytest.raises(ValueError, match="is no http or https address"):
-        Transport(pool, url, provider="p", connect_seconds=1, headers={})
+        Transport(pool, url, provider="p", connect_seconds=60, headers={})

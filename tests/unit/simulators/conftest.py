@@ -56,7 +56,7 @@ def configure() -> Configure:
     """A cluster on a free port that answers at once."""
 
     def build(**members: Any) -> ClusterConfig:
-        quick = {"port": 0, "first_token_seconds": 0, "token_seconds": 0, "queue_seconds": 1}
+        quick = {"port": 0, "first_token_seconds": 0, "token_seconds": 0, "queue_seconds": 60}
         return ClusterConfig.model_validate({**quick, **members})
 
     return build

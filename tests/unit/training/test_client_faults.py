@@ -31,6 +31,7 @@ from agentcore.training.openenv.connection import Connection
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.websocket import default_tls
 from tests.fakes.certificates import served_with, unknown_certificate
+from tests.fakes.clock import InstantClock
 from tests.fakes.openenv_servers import (
     FULL,
     SAY,
@@ -107,7 +108,7 @@ async def test_a_cancelled_close_closes_all_the_same() -> None:
 
 async def test_waiting_for_capacity_ends_when_a_session_is_free() -> None:
     server = ScriptedServer(states=[Leave(FULL), Leave(FULL), Leave(FULL)])
-    async with server.running() as url, client(url, capacity_timeout=5.0) as env:
+    async with server.running() as url, client(url, capacity_timeout=60) as env:
         await env.reset()
     assert server.sessions == 4
 
@@ -116,7 +117,7 @@ async def test_waiting_for_capacity_is_bounded() -> None:
     server = ScriptedServer(states=[Leave(FULL)] * 1000)
     async with server.running() as url:
         with pytest.raises(CapacityReached) as caught:
-            await client(url, capacity_timeout=2.0).connect()
+            await client(url, capacity_timeout=2.0, clock=InstantClock()).connect()
     assert (caught.value.active, caught.value.maximum) == (4, 4)
     assert 2 < server.sessions < 100
 
@@ -267,9 +268,9 @@ async def test_a_frame_larger_than_the_server_takes_says_so() -> None:
     async with serve(converse, "127.0.0.1", 0, max_size=1000) as server:
         port = server.sockets[0].getsockname()[1]
         url = f"ws://127.0.0.1:{port}/ws"
-        connection = await Connection.open(url, headers={}, seconds=5.0)
+        connection = await Connection.open(url, headers={}, seconds=60)
         with pytest.raises(SessionLost, match="1009") as caught:
-            await connection.call("step", json.dumps({"x": "y" * 2000}).encode(), seconds=5.0)
+            await connection.call("step", json.dumps({"x": "y" * 2000}).encode(), seconds=60)
         assert "larger than the server takes" in caught.value.hint
 
 
@@ -281,7 +282,7 @@ async def test_a_websocket_that_echoes_is_no_environment() -> None:
     async with serve(echo, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
         with pytest.raises(OpenEnvSpecError) as caught:
-            await Connection.open(url, headers={}, seconds=5.0)
+            await Connection.open(url, headers={}, seconds=60)
     assert "OpenEnv server" in caught.value.hint
 
 
@@ -334,7 +335,7 @@ async def test_what_is_no_environment_says_what_to_do(
         assert str(port) in caught.value.detail
         socket = f"ws://127.0.0.1:{port}/ws"
         with pytest.raises(OpenEnvError) as caught:
-            await Connection.open(socket, headers={}, seconds=5.0)
+            await Connection.open(socket, headers={}, seconds=60)
         assert isinstance(caught.value, error), caught.value
         assert hint in caught.value.hint
 
@@ -371,14 +372,14 @@ async def test_certificates_that_do_not_verify_are_named(tls: ssl.SSLContext) ->
             await client(f"https://127.0.0.1:{port}").connect()
         assert "SSL_CERT_FILE" in caught.value.hint
         with pytest.raises(OpenEnvConnectionError, match="does not verify: self-signed"):
-            await Connection.open(f"wss://127.0.0.1:{port}/ws", headers={}, seconds=5.0)
+            await Connection.open(f"wss://127.0.0.1:{port}/ws", headers={}, seconds=60)
 
 
 async def test_tls_to_a_plain_server_is_named() -> None:
     async with answering(HTML) as port:
         for ask in (
             client(f"https://127.0.0.1:{port}").connect(),
-            Connection.open(f"wss://127.0.0.1:{port}/ws", headers={}, seconds=5.0),
+            Connection.open(f"wss://127.0.0.1:{port}/ws", headers={}, seconds=60),
         ):
             with pytest.raises(OpenEnvConnectionError, match="TLS") as caught:
                 await ask

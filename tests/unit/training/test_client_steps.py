@@ -31,6 +31,7 @@ from tests.fakes.openenv_servers import (
     refusal,
     sent,
 )
+from tests.fakes.waiting import eventually
 
 
 def begun(env: OpenEnvClient, action: Action = SAY) -> Coming:
@@ -163,7 +164,7 @@ async def test_a_cancelled_finish_gives_up_the_session() -> None:
     async with server.running() as url, client(url) as env:
         await env.reset()
         finishing = asyncio.create_task(env.finish_step(begun(env)))
-        await asyncio.sleep(0.01)
+        await eventually(lambda: sent(server.received, "step"))
         finishing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await finishing

@@ -26,14 +26,14 @@ from tests.fakes.waiting import eventually
 
 
 async def opened(url: str) -> Connection:
-    return await Connection.open(url.replace("http", "ws") + "/ws", headers={}, seconds=1.0)
+    return await Connection.open(url.replace("http", "ws") + "/ws", headers={}, seconds=60)
 
 
 async def test_a_call_returns_the_data_of_its_answer() -> None:
     async with ScriptedServer(steps=[observation(2.0)]).running() as url:
         connection = await opened(url)
         assert connection.alive
-        assert (await connection.call("step", b"{}", seconds=1.0))["reward"] == 2.0
+        assert (await connection.call("step", b"{}", seconds=60))["reward"] == 2.0
         await connection.close()
         assert not connection.alive
 
@@ -42,7 +42,7 @@ async def test_an_error_frame_keeps_its_code_and_data() -> None:
     async with ScriptedServer(steps=[refusal("NEW_CODE", "why", more=[1])]).running() as url:
         connection = await opened(url)
         with pytest.raises(Refused, match="why") as caught:
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
         assert caught.value.code == "NEW_CODE"
         assert caught.value.data["more"] == [1]
         assert connection.alive
@@ -55,10 +55,10 @@ async def test_a_refusal_before_the_close_is_read_also_when_sending_fails() -> N
     async with server.running() as url:
         connection = await opened(url)
         with pytest.raises(SessionLost, match="idle for too long"):
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
         await eventually(lambda: not connection.alive)
         with pytest.raises(SessionLost, match="code 1000"):
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
 
 
 async def test_a_session_that_the_token_does_not_open_is_no_lost_connection() -> None:
@@ -84,7 +84,7 @@ async def test_an_announced_end_is_told_at_the_next_call() -> None:
         assert len(sockets) == 1
         await eventually(lambda: not connection.alive)
         with pytest.raises(SessionLost, match="reaped"):
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_what_ends_a_call(reply: Reply, error: type[Exception], message: s
     async with ScriptedServer(steps=[reply]).running() as url:
         connection = await opened(url)
         with pytest.raises(error, match=message):
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
         connection.abort()
 
 
@@ -120,7 +120,7 @@ async def test_an_answer_that_cannot_be_written_again_is_none(shown: str, messag
     async with ScriptedServer(steps=[reply]).running() as url:
         connection = await opened(url)
         with pytest.raises(OpenEnvSpecError, match=f"cannot be written as JSON.*{message}"):
-            await connection.call("step", b"{}", seconds=1.0)
+            await connection.call("step", b"{}", seconds=60)
         await eventually(lambda: not connection.alive)
 
 
@@ -132,7 +132,7 @@ async def test_what_is_wide_or_not_finite_is_taken() -> None:
         server = ScriptedServer(steps=[f'{{"type":"observation","data":{data}}}'])
         async with server.running() as url:
             connection = await opened(url)
-            assert "observation" in await connection.call("step", b"{}", seconds=1.0)
+            assert "observation" in await connection.call("step", b"{}", seconds=60)
             await connection.close()
 
 

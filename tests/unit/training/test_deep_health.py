@@ -10,6 +10,7 @@ from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import METADATA, Hang, Leave, ScriptedServer, refusal, serving
+from tests.fakes.waiting import in_time
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -110,10 +111,13 @@ async def test_it_says_where_the_episode_ended(
 
 
 async def test_a_server_that_is_silent_costs_no_more_than_the_time_given() -> None:
-    async with ScriptedServer(resets=[Hang]).running() as url:
-        found = await deep_health(url, seconds=2.0)
-    assert (found.status, found.stage) == ("failed", "reset")
-    assert found.code == "deep_health_timeout"
+    async def look(seconds: float) -> None:
+        async with ScriptedServer(resets=[Hang]).running() as url:
+            found = await deep_health(url, seconds=seconds)
+        assert (found.status, found.stage) == ("failed", "reset")
+        assert found.code == "deep_health_timeout"
+
+    await in_time(look)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "ftp://127.0.0.1", "nonsense"])

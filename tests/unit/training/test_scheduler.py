@@ -36,6 +36,16 @@ def fine(_: JobSpec) -> None:
     return None
 
 
+class Generous(ScheduleStore):
+    """Leases end in an hour, though workers renew them as if they ended at once."""
+
+    async def claim(self, worker: str, *, lease_seconds: float, max_attempts: int) -> Job | None:
+        return await super().claim(worker, lease_seconds=3600, max_attempts=max_attempts)
+
+    async def beat(self, job: Job, *, lease_seconds: float) -> bool:
+        return await super().beat(job, lease_seconds=3600)
+
+
 class World:
     """The scheduler on a real database, its jobs scripted."""
 
@@ -127,10 +137,13 @@ async def test_a_single_run_is_run_once_and_its_result_kept(world: World) -> Non
 async def test_two_schedulers_run_every_job_once(world: World, database_url: str, ids: Ids) -> None:
     await world.past(30)
     async with open_database(DatabaseConfig(pool_size=5), database_url) as other:
-        one, two = ScriptedJobs(fine), ScriptedJobs(fine)
+        both = asyncio.Event()
+        one, two = ScriptedJobs(lambda _: both), ScriptedJobs(lambda _: both)
         config = CONFIG.model_copy(update={"jobs_at_once": 3})
         second = World(other, ids).worker(two, "two", config)
         async with working(world.worker(one, "one", config)), working(second):
+            await eventually(lambda: one.begun and two.begun)
+            both.set()
             done = await until(world, "done", 30)
     assert len(one.begun) + len(two.begun) == 30
     assert len(done) == len({job.due_at for job in done}) == 30
@@ -184,11 +197,12 @@ async def test_a_killed_worker_leaves_its_job_to_another(world: World, database_
     assert job.attempts[0].detail == "the process gave no more sign of life"
 
 
-async def test_signs_of_life_keep_a_long_job(world: World) -> None:
+async def test_signs_of_life_keep_a_long_job(world: World, ids: Ids) -> None:
     await world.add()
     over = asyncio.Event()
     jobs = ScriptedJobs(lambda _: over)
-    short = CONFIG.model_copy(update={"lease_seconds": 1.5})
+    world.store = Generous(world.database, ids)
+    short = CONFIG.model_copy(update={"lease_seconds": 0.15})
     async with working(world.worker(jobs, config=short)):
         await until(world, "running", 1)
         first = await world.lease()
@@ -230,9 +244,10 @@ async def test_who_lost_its_lease_writes_nothing(world: World) -> None:
     assert [each.outcome for each in done.attempts] == ["lost", "done"]
 
 
-async def test_a_job_that_was_taken_away_is_stopped(world: World) -> None:
+async def test_a_job_that_was_taken_away_is_stopped(world: World, ids: Ids) -> None:
     await world.add()
     jobs = ScriptedJobs(lambda _: asyncio.Event())
+    world.store = Generous(world.database, ids)
     quick = CONFIG.model_copy(update={"lease_seconds": 0.15})
     async with working(world.worker(jobs, config=quick)) as running:
         (job,) = await until(world, "running", 1)

@@ -24,6 +24,7 @@ from agentcore.training.openenv.subscriptions import Subscription
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_sessions import caller, mounted, sessions_at
 from tests.fakes.openenv_servers import Drop, Hang, ScriptedServer, observation, refusal
+from tests.fakes.waiting import in_time
 
 ADA = caller("ada")
 BOB = caller("bob")
@@ -75,8 +76,18 @@ async def test_the_message_is_a_notification(envs: str, clock: ManualClock) -> N
 
 @pytest.mark.parametrize(("reply", "error"), [(Drop, SessionLost), (Hang, StepTimeout)])
 async def test_a_lost_session_is_told_once(
-    reply: Any, error: type[Exception], envs: str, clock: ManualClock, registry: CollectorRegistry
+    reply: Any, error: type[Exception], envs: str, clock: ManualClock
 ) -> None:
+    async def lose(step_seconds: float) -> None:
+        await is_told_once(reply, error, envs, clock, step_seconds)
+
+    await in_time(lose, 0.2 if reply is Hang else 60)
+
+
+async def is_told_once(
+    reply: Any, error: type[Exception], envs: str, clock: ManualClock, step_seconds: float
+) -> None:
+    registry = CollectorRegistry()
     metrics = OpenEnvMetrics(registry, ["far"])
     server = ScriptedServer(steps=[observation(0.5), reply])
     async with server.running() as url:
@@ -85,7 +96,7 @@ async def test_a_lost_session_is_told_once(
             envs,
             clock,
             watch=lambda served: metrics.watch(served.name, "client"),
-            step_seconds=1.5 if reply is Hang else 10.0,
+            step_seconds=step_seconds,
             **config,
         ) as sessions:
             session = await sessions.open(ADA, "far", seed=1)

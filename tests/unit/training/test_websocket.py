@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage
 
 from agentcore.training.openenv.websocket import MOST_UNREAD, SocketClosed, WebSocket
 from tests.fakes.cutting import cut
+from tests.fakes.waiting import eventually
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -77,7 +78,7 @@ async def peer(converse: Peer) -> AsyncIterator[str]:
         server.close()
 
 
-async def opened(url: str, seconds: float = 5.0) -> WebSocket:
+async def opened(url: str, seconds: float = 60) -> WebSocket:
     return await WebSocket.open(url, headers={"x-test": "1"}, seconds=seconds)
 
 
@@ -106,7 +107,7 @@ async def test_however_bytes_are_cut_messages_come_whole_and_in_order(
 
     async with peer(converse) as url:
         socket = await opened(url)
-        assert [await socket.receive(5.0) for _ in messages] == messages
+        assert [await socket.receive(60) for _ in messages] == messages
         socket.abort()
 
 
@@ -122,7 +123,7 @@ async def test_messages_of_every_length_go_out_masked_and_come_back(size: int) -
     async with peer(converse) as url:
         socket = await opened(url)
         socket.send(message)
-        assert await socket.receive(5.0) == message
+        assert await socket.receive(60) == message
         socket.abort()
 
 
@@ -173,12 +174,12 @@ async def test_the_closing_handshake_is_answered_and_its_reason_told() -> None:
         socket = await opened(url)
         assert await answered == (CLOSE, b"\x03\xf3too large")
         assert socket.ended
-        assert await socket.receive(1.0) == b"last"
+        assert await socket.receive(60) == b"last"
         with pytest.raises(SocketClosed, match="code 1011: too large") as caught:
-            await socket.receive(1.0)
+            await socket.receive(60)
         assert caught.value.code == 1011
         socket.send(b"into the void")
-        await socket.closed(1.0)
+        await socket.closed(60)
 
 
 async def test_all_of_it_may_come_with_the_handshake() -> None:
@@ -188,9 +189,9 @@ async def test_all_of_it_may_come_with_the_handshake() -> None:
 
     async with peer(converse) as url:
         socket = await opened(url)
-        assert await socket.receive(1.0) == b"full"
+        assert await socket.receive(60) == b"full"
         with pytest.raises(SocketClosed, match="code 1000"):
-            await socket.receive(1.0)
+            await socket.receive(60)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ async def test_who_breaks_the_protocol_is_left(wire: bytes) -> None:
     async with peer(converse) as url:
         socket = await opened(url)
         with pytest.raises(SocketClosed) as caught:
-            await socket.receive(1.0)
+            await socket.receive(60)
         assert caught.value.fault is not None
         assert not caught.value.message_too_large
         assert socket.ended
@@ -231,7 +232,7 @@ async def test_a_message_that_is_too_large_is_refused_by_its_length() -> None:
     async with peer(converse) as url:
         socket = await opened(url)
         with pytest.raises(SocketClosed) as caught:
-            await socket.receive(1.0)
+            await socket.receive(60)
         assert caught.value.message_too_large
         opcode, body = await refused
         assert (opcode, body[:2]) == (CLOSE, (1009).to_bytes(2, "big"))
@@ -245,7 +246,7 @@ async def test_a_flood_that_nobody_asked_for_is_cut_off() -> None:
 
     async with peer(converse) as url:
         socket = await opened(url)
-        await socket.closed(1.0)
+        await socket.closed(60)
         assert socket.ended
 
 
@@ -281,7 +282,7 @@ async def test_a_connection_that_breaks_wakes_who_waits() -> None:
         socket = await opened(url)
         socket.send(b"ask")
         with pytest.raises(SocketClosed, match="without a close frame"):
-            await socket.receive(5.0)
+            await socket.receive(60)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ async def test_who_does_not_shake_hands_is_left(answer: bytes, error: type[Excep
 
     async with peer(converse) as url:
         with pytest.raises(error):
-            await opened(url, 0.1 if not answer else 5.0)
+            await opened(url, 0.1 if not answer else 60)
         await left.wait()
 
 
@@ -339,8 +340,4 @@ async def test_opening_may_be_cancelled_at_any_moment() -> None:
             opening.cancel()
             with suppress(asyncio.CancelledError):
                 (await opening).abort()
-        for _ in range(200):
-            if not open_connections:
-                break
-            await asyncio.sleep(0.005)
-        assert open_connections == 0
+        await eventually(lambda: not open_connections)

@@ -8,6 +8,7 @@ import pytest
 
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
+from agentcore.llm_gateway.budgets import purse
 from agentcore.llm_gateway.budgets.models import Budget, BudgetTerms
 from agentcore.llm_gateway.budgets.purse import Purse, Treasury
 from agentcore.llm_gateway.budgets.store import BudgetStore
@@ -15,6 +16,12 @@ from tests.fakes.clock import ManualClock
 
 SetBudget = Callable[..., Coroutine[object, object, UUID]]
 MakePurse = Callable[..., Purse]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that a busy machine keeps waiting is not away."""
+    monkeypatch.setattr(purse, "LONGEST_WAIT", 60)
 
 
 @pytest.fixture

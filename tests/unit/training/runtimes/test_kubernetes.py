@@ -25,6 +25,7 @@ from tests.contracts.environment_runtimes.kubernetes_harness import (
 )
 from tests.fakes.kubernetes_api import Fault, kubeconfig
 from tests.fakes.kubernetes_controllers import QUOTA, SCHEDULER
+from tests.fakes.waiting import in_time
 
 NAMESPACE = "agentcore-openenv"
 
@@ -53,8 +54,12 @@ async def test_what_cannot_start_fails_at_once_with_the_clusters_reason(
 
 
 async def test_a_pod_without_a_node_is_waited_for_and_explained(harness: KubernetesHarness) -> None:
-    with pytest.raises(DeploymentFailed, match=rf"within 2 s: Unschedulable: {SCHEDULER[:20]}"):
-        await deploy(harness, "echo", "huge", wait_seconds=2.0)
+    async def wait(seconds: float) -> None:
+        why = rf"within {seconds:g} s: Unschedulable: {SCHEDULER[:20]}"
+        with pytest.raises(DeploymentFailed, match=why):
+            await deploy(harness, "echo", "huge", wait_seconds=seconds)
+
+    await in_time(wait, 0.3)
 
 
 async def test_undeploying_takes_everything_that_belongs_to_it(harness: KubernetesHarness) -> None:
