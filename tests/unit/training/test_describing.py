@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from agentcore.kit.jsonvalue import JsonObject
@@ -93,3 +95,38 @@ async def test_nobody_there_is_worth_another_try() -> None:
     with pytest.raises(OpenEnvConnectionError) as caught:
         await asked("http://127.0.0.1:9")
     assert caught.value.retryable
+
+
+async def test_a_server_that_says_why_is_quoted() -> None:
+    why: object = {"detail": "g cannot be made: no licence"}
+    async with ScriptedServer(pages={"/metadata": [(500, why)]}).running() as url:
+        with pytest.raises(OpenEnvRetryError, match=r"HTTP 500: g cannot be made: no licence$"):
+            await asked(url)
+    why = b"x" * 200_000
+    async with ScriptedServer(pages={"/metadata": [(503, why)]}).running() as url:
+        with pytest.raises(OpenEnvRetryError, match=r"HTTP 503$"):
+            await asked(url)
+
+
+@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n{"])
+async def test_a_page_that_drips_is_not_waited_for(begun: bytes) -> None:
+    """Each byte comes in time, the page never."""
+
+    over = asyncio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(begun)
+        try:
+            while True:
+                writer.write(b" " if begun else b"HTTP/1.1 100 Continue\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            writer.transport.abort()
+            over.set()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(OpenEnvConnectionError, match=r"no answer within 0\.05 s"):
+            await describe(url, headers={}, seconds=0.05)
+        await over.wait()

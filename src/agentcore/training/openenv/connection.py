@@ -66,7 +66,7 @@ class Connection:
         try:
             socket = await WebSocket.open(url, headers=headers, seconds=seconds)
         except TimeoutError as exc:
-            raise _silent(url, seconds) from exc
+            raise silent(url, seconds) from exc
         except (OSError, InvalidHandshake, InvalidURI) as exc:
             raise handshake_failure(url, exc) from exc
         connection = cls(socket)
@@ -76,7 +76,7 @@ class Connection:
             # An environment that cannot tell its state is still an environment.
             return connection
         except TimeoutError as exc:
-            raise _silent(url, seconds) from exc
+            raise silent(url, seconds) from exc
         except SessionLost as exc:
             if exc.context.get("reason") == FORBIDDEN:
                 raise OpenEnvHTTPError(
@@ -209,7 +209,7 @@ def _frame(kind: str, data: bytes | None) -> bytes:
     return b"%b}" % begun if data is None else b'%b,"data":%b}' % (begun, data)
 
 
-def _silent(url: str, seconds: float) -> OpenEnvConnectionError:
+def silent(url: str, seconds: float) -> OpenEnvConnectionError:
     return OpenEnvConnectionError(
         f"{url} gives no answer within {seconds} s",
         hint="the server is busy or hangs: look at its log, or raise connect_timeout",

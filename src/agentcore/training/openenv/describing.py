@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import get_args
@@ -9,11 +10,12 @@ from typing import get_args
 import httpx2
 from typing_extensions import TypeIs
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_of
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_in, object_of
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
     PASSING_HINT,
     check_depth,
+    silent,
     status_failure,
     tls_failure,
     unreachable,
@@ -28,6 +30,8 @@ from agentcore.training.openenv.models import Capacity, EnvironmentInfo, Mode
 from agentcore.training.openenv.websocket import default_tls
 
 LARGEST_ANSWER = 16 * 1024 * 1024
+# Of a page that says why there is none.
+LARGEST_REFUSAL, LONGEST_WHY = 64 * 1024, 500
 # More sessions than any server has; a database's integer holds it.
 LARGEST_COUNT = 2**31 - 1
 _MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
@@ -50,8 +54,8 @@ async def describe(base_url: str, *, headers: Mapping[str, str], seconds: float)
     async with httpx2.AsyncClient(
         base_url=base_url, headers=dict(headers), timeout=seconds, verify=verify, trust_env=False
     ) as http:
-        metadata = await _get(http, "/metadata")
-        schema = await _get(http, "/schema")
+        metadata = await _get(http, "/metadata", seconds)
+        schema = await _get(http, "/schema", seconds)
     return environment_info(metadata, schema)
 
 
@@ -86,28 +90,40 @@ def environment_info(metadata: JsonObject, schema: JsonObject) -> EnvironmentInf
     )
 
 
-async def _get(http: httpx2.AsyncClient, path: str) -> JsonObject:
+async def _get(http: httpx2.AsyncClient, path: str, seconds: float) -> JsonObject:
     url = f"{str(http.base_url).rstrip('/')}{path}"
     try:
-        async with http.stream("GET", path) as response:
-            _check_status(url, response)
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > LARGEST_ANSWER:
-                    raise OpenEnvSpecError(f"{url} answers with more than {LARGEST_ANSWER} bytes")
+        # The library's timeout is for each read: a server that drips would take for ever.
+        async with asyncio.timeout(seconds), http.stream("GET", path) as response:
+            body = await _body(url, response)
+    except TimeoutError as exc:
+        raise silent(url, seconds) from exc
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL) as exc:
         raise OpenEnvSpecError(f"{url} is not a URL that can be asked: {exc}") from exc
     except httpx2.HTTPError as exc:
         raise _transport_failure(url, exc) from exc
     try:
-        answer = loads(bytes(body))
+        answer = loads(body)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise OpenEnvSpecError(f"{url} does not answer with a JSON object", hint=NOT_OPENENV)
-    check_depth(bytes(body), answer, f"an answer to {path}")
+    check_depth(body, answer, f"an answer to {path}")
     return answer
+
+
+async def _body(url: str, response: httpx2.Response) -> bytes:
+    refused = response.status_code != 200
+    most, body = LARGEST_REFUSAL if refused else LARGEST_ANSWER, bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > most:
+            break
+    if refused:
+        raise _status_fault(url, response, bytes(body))
+    if len(body) > most:
+        raise OpenEnvSpecError(f"{url} answers with more than {LARGEST_ANSWER} bytes")
+    return bytes(body)
 
 
 def _transport_failure(url: str, exc: httpx2.HTTPError) -> OpenEnvError:
@@ -123,18 +139,21 @@ def _transport_failure(url: str, exc: httpx2.HTTPError) -> OpenEnvError:
     return unreachable(url, exc)
 
 
-def _check_status(url: str, response: httpx2.Response) -> None:
+def _status_fault(url: str, response: httpx2.Response, body: bytes) -> OpenEnvError:
     status = response.status_code
     said = f"{url} answers with"
     if status in PASSING:
         after = response.headers.get("retry-after", "")
         seconds = float(after) if after.isdecimal() else None
-        raise OpenEnvRetryError(
-            f"{said} HTTP {status}", hint=PASSING_HINT, upstream_status=status, retry_after=seconds
+        # Servers of ours, and many others, say why.
+        why = object_in(body).get("detail")
+        told = f": {why[:LONGEST_WHY]}" if isinstance(why, str) else ""
+        detail = f"{said} HTTP {status}{told}"
+        return OpenEnvRetryError(
+            detail, hint=PASSING_HINT, upstream_status=status, retry_after=seconds
         )
-    if status != 200:
-        location = response.headers.get("location", "")
-        raise status_failure(said, status, location=location)
+    location = response.headers.get("location", "")
+    return status_failure(said, status, location=location)
 
 
 def _capacity(value: JsonValue) -> Capacity | None:
