@@ -18,8 +18,12 @@ Json = Annotated[
 def check_writable(*paths: Path | None) -> None:
     """What cannot be written is refused before anything is played for it."""
     for path in paths:
-        if path is not None and path != STDOUT and not path.parent.is_dir():
+        if path is None or path == STDOUT:
+            continue
+        if not path.parent.is_dir():
             raise InvalidInput(f"there is no directory {path.parent}")
+        if path.is_dir():
+            raise InvalidInput(f"{path} is a directory", hint="name a file in it")
 
 
 def write(content: bytes, path: Path) -> None:

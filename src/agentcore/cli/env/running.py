@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     Reports = list[EvaluationReport]
 
 INTERRUPTED = 130
+# JSON has room for it and for those of more episodes than anybody plays.
+LAST_SEED = 2**62
 Episodes = Annotated[int, typer.Option(min=1, help="Episodes to play.")]
 Seed = Annotated[
-    int, typer.Option(min=0, help="Seed of the first episode; the next have the next.")
+    int,
+    typer.Option(min=0, max=LAST_SEED, help="Seed of the first episode; the next have the next."),
 ]
 Sessions = Annotated[int, typer.Option(min=1, help="Sessions that play at once.")]
 MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps after which an episode is cut.")]
