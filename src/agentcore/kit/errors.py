@@ -138,7 +138,7 @@ def rpc_error(error: AgentCoreError) -> JsonObject:
     return {"code": error.rpc_code, "message": error.detail, "data": data}
 
 
-def said_by(error: Exception) -> str:
+def said_by(error: BaseException) -> str:
     """The class and the words of what foreign code raised, as text that can be sent and stored.
 
     Names of files, for one, may hold what is no Unicode.

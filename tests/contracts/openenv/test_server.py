@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ import httpx2
 import pytest
 from starlette.types import Message, Scope
 
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_of
 from agentcore.training.openenv.client import Action, OpenEnvClient
 from agentcore.training.openenv.conformance.models import Plan
 from agentcore.training.openenv.conformance.suite import CHECKS, run_checks
 from agentcore.training.openenv.environments.base import AnyEnvironment, Environment, Step
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.errors import OpenEnvError, OpenEnvStepError
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
@@ -55,6 +57,8 @@ class Moody(Environment[Action, Nothing]):
     def act(self, action: Action) -> Step:
         if action.type == "raise":
             raise RuntimeError("asked to raise")
+        if action.type == "exit":
+            sys.exit("usage: moody")
         if action.type == "no text":
             raise FileNotFoundError("\udcff.txt")
         if action.type == "unserialisable":
@@ -169,7 +173,7 @@ async def test_an_option_that_the_environment_refuses_is_named(base_url: str) ->
         assert "num_tasks" in answer["data"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["raise", "unserialisable", "no text"])
+@pytest.mark.parametrize("kind", ["raise", "unserialisable", "no text", "exit"])
 async def test_an_environment_that_fails_keeps_its_session(kind: str, base_url: str) -> None:
     async with OpenEnvClient(f"{base_url}/moody") as env:
         await env.reset()
@@ -333,3 +337,42 @@ async def test_who_leaves_inside_the_body_is_no_fault_of_the_server() -> None:
     scope: Scope = {"type": "http", "method": "POST", "path": "/step", "headers": []}
     await EnvironmentServer("moody", Moody)(scope, receive, send)
     assert sent[0]["status"] == 400
+
+
+async def test_what_takes_long_to_make_is_described_beside_the_loop(base_url: str) -> None:
+    own, made_in = threading.get_ident(), []
+
+    class Heavy(Thorough):
+        def __init__(self) -> None:
+            super().__init__()
+            made_in.append(threading.get_ident())
+
+    async with (
+        serving(EnvironmentServer("heavy", Heavy)) as url,
+        httpx2.AsyncClient(base_url=url) as http,
+    ):
+        assert (await http.get("/metadata")).json()["name"] == "heavy"
+        listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (await http.post("/mcp", json=listed)).json()["result"]["tools"] == []
+    assert len(made_in) == 2
+    assert own not in made_in
+
+
+async def test_tools_that_are_called_at_once_begin_one_episode() -> None:
+    class Guessing(GuessNumber):
+        threaded = True
+
+    def guess(number: int) -> JsonObject:
+        params: JsonObject = {"name": "guess", "arguments": {"number": number}}
+        return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+    server = EnvironmentServer("guessing", Guessing)
+    async with serving(server) as url, httpx2.AsyncClient(base_url=url) as http:
+        create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+        made = (await http.post("/mcp", json=create)).json()["result"]["session_id"]
+        calls = [guess(number) for number in (1, 2, 3)]
+        for each in calls:
+            each["params"] = {**object_of(each["params"]), "session_id": made}
+        await asyncio.gather(*(http.post("/mcp", json=each) for each in calls))
+        state = (await http.get(f"/state?session_id={made}")).json()
+        assert state["step_count"] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,10 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from agentcore.training.openenv.environments.catalog import BUNDLED
+from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
 from agentcore.training.openenv.models import EnvironmentServerConfig
 from agentcore.training.openenv.server import EnvironmentServer
+from tests.fakes.clock import ManualClock
 from tests.fakes.openenv_servers import behind_a_door, running, serving
 from tests.fakes.waiting import eventually
 
@@ -178,3 +181,30 @@ async def test_a_server_that_nobody_runs_says_so(server: EnvironmentServer) -> N
     async with serving(server) as url, httpx2.AsyncClient(base_url=url) as http:
         answer = await http.post("/mcp/standard", json={})
         assert (answer.status_code, answer.json()["code"]) == (503, "standard_mcp_stopped")
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_session_that_has_ended_is_not_replaced_in_silence(
+    mode: str, clock: ManualClock
+) -> None:
+    server = EnvironmentServer("guess_number", GuessNumber, CONFIG, clock=clock)
+    async with running(server, behind_a_door(server)) as url, client(url, "boss", mode) as one:
+        await call(one, "reset", seed=7)
+        clock.advance(CONFIG.session_idle_seconds + 1)
+        await server.slots.sweep()
+        for _ in range(2):
+            failed, lost = await call(one, "guess", number=50)
+            assert (failed, lost["code"]) == (True, "session_lost")
+        assert server.slots.capacity.active == 0
+        await call(one, "reset", seed=7)
+        assert (await call(one, "guess", number=50))[0] is False
+
+
+async def test_tools_that_a_client_calls_at_once_play_in_one_session() -> None:
+    class Slow(GuessNumber):
+        threaded = True
+
+    server = EnvironmentServer("slow", Slow, CONFIG)
+    async with running(server, behind_a_door(server)) as url, client(url, "boss", "legacy") as one:
+        await asyncio.gather(*(call(one, "guess", number=number) for number in (1, 2, 3)))
+        assert server.slots.capacity.active == 1

@@ -64,6 +64,7 @@ def test_a_class_is_found_by_module_file_and_directory(
         ("no_such_module:Class", "No module named 'no_such_module'"),
         ("no/such.py:Class", "there is no file"),
         ("mine_broken:Class", "mine_broken cannot be imported: ValueError: at import"),
+        ("mine_exit:Class", "mine_exit cannot be imported: SystemExit: 7"),
         ("mine_other:Missing", "mine_other has no class Missing"),
         ("mine_other:Plain", "is not an environment"),
         ("mine_other:Half", "Half is not complete"),
@@ -75,6 +76,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(
     reference: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine_broken.py").write_text("raise ValueError('at import')\n")
+    (tmp_path / "mine_exit.py").write_text("raise SystemExit(7)\n")
     (tmp_path / "mine_syntax.py").write_text("class (\n")
     (tmp_path / "mine_third.py").write_text("class Plain: ...\n")
     (tmp_path / "mine_other.py").write_text(

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from agentcore.kit.errors import AgentCoreError, InvalidInput, said_by
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.training.openenv.environments.base import AnyEnvironment, Step
+from agentcore.training.openenv.environments.base import FAULTS, AnyEnvironment, Step
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import OpenEnvError, OpenEnvResetError, OpenEnvStepError
 from agentcore.training.openenv.models import Action, Observation, StepResult
@@ -119,5 +119,5 @@ def _faulty(work: Callable[[], T], failure: type[OpenEnvError]) -> T:
         return work()
     except AgentCoreError:
         raise
-    except Exception as exc:
+    except FAULTS as exc:
         raise failure(said_by(exc)) from exc

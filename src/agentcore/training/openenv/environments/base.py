@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 ActionT = TypeVar("ActionT")
 StateT = TypeVar("StateT", bound="DataclassInstance")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# What an environment may raise is its fault, also where it would end the whole process.
+FAULTS = (Exception, SystemExit)
 _OBJECT: JsonObject = {"type": "object"}
 
 

@@ -9,8 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from agentcore.kit.errors import StartupError
-from agentcore.training.openenv.environments.base import AnyEnvironment, Environment
+from agentcore.kit.errors import StartupError, said_by
+from agentcore.training.openenv.environments.base import FAULTS, AnyEnvironment, Environment
 from agentcore.training.openenv.environments.catalog import BUNDLED, EnvironmentFactory
 
 FORMS = "a bundled name, package.module:Class, or path/to/dir:Class"
@@ -93,9 +93,9 @@ def _class_of(module: str, name: str, reference: str) -> type[AnyEnvironment]:
         raise StartupError(f"{reference}: {exc}", hint=f"give {FORMS}") from exc
     except AttributeError as exc:
         raise StartupError(f"{module} has no class {name}", hint=f"give {FORMS}") from exc
-    except Exception as exc:
+    except FAULTS as exc:
         raise StartupError(
-            f"{module} cannot be imported: {type(exc).__name__}: {exc}",
+            f"{module} cannot be imported: {said_by(exc)}",
             hint="it has to be importable on its own: python -c 'import ...'",
         ) from exc
     if not (inspect.isclass(found) and issubclass(found, Environment)):

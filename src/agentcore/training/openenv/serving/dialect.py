@@ -12,6 +12,7 @@ from agentcore.a2a_protocol.models.jsonrpc import JsonRpcRequest
 from agentcore.kit.errors import RPC_INTERNAL, RPC_INVALID_PARAMS, AgentCoreError, Forbidden
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads, object_of
 from agentcore.kit.security import Principal
+from agentcore.training.openenv.environments.base import AnyEnvironment
 from agentcore.training.openenv.environments.tools import Tool, tools_of
 from agentcore.training.openenv.errors import (
     CapacityReached,
@@ -74,10 +75,9 @@ class McpDialect:
             return _response(asked.id, refusal_of(error, self._slots.name))
         return {"jsonrpc": "2.0", "id": asked.id, "result": result}
 
-    def tools(self) -> list[Tool]:
+    async def tools(self) -> list[Tool]:
         if self._tools is None:
-            with self._slots.lent() as environment:
-                self._tools = tools_of(environment.action_space())
+            self._tools = await self._slots.ask(_tools)
         return self._tools
 
     async def _result(
@@ -92,7 +92,7 @@ class McpDialect:
                 return await self._close(params, caller, session)
             case "tools/list":
                 self._named(params, caller, session)
-                return {"tools": [tool._asdict() for tool in self.tools()]}
+                return {"tools": [tool._asdict() for tool in await self.tools()]}
             case "tools/call":
                 return await self._call(params, caller, session)
             case other:
@@ -137,9 +137,8 @@ class McpDialect:
         if not isinstance(arguments, dict):
             raise Refused(RPC_INVALID_PARAMS, "'arguments' must be an object")
         # The dialect has no reset: whoever may reset begins the first episode by the first call.
-        if host.episodes == 0 and (caller is None or caller.may(CONTROL)):
-            await host.run(host.reset, {})
-
+        if caller is None or caller.may(CONTROL):
+            await host.run(host.begin, {})
         return call_result(await played(host, name, arguments))
 
     def _named(
@@ -149,6 +148,10 @@ class McpDialect:
         if own is not None or not session_id:
             return own
         return self._slots.find(str(session_id), caller)
+
+
+def _tools(environment: AnyEnvironment) -> list[Tool]:
+    return tools_of(environment.action_space())
 
 
 async def played(host: EnvironmentHost, name: str, arguments: JsonObject) -> JsonObject:

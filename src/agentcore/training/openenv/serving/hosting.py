@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agentcore.kit.errors import RPC_INVALID_PARAMS, AgentCoreError, InvalidInput, said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps
-from agentcore.training.openenv.environments.base import AnyEnvironment, Step, field_errors
+from agentcore.training.openenv.environments.base import FAULTS, AnyEnvironment, Step, field_errors
 from agentcore.training.openenv.environments.tools import tools_of
 from agentcore.training.openenv.errors import (
     EpisodeLimitReached,
@@ -109,10 +109,15 @@ class EnvironmentHost:
             if ignored:
                 metadata["ignored_options"] = ignored
             answer = envelope(Step(observation, info=metadata), reward=None)
-        except Exception as exc:
+        except FAULTS as exc:
             raise failed(exc, OpenEnvResetError) from exc
         self.episodes += 1
         return answer
+
+    def begin(self, _: object = None) -> None:
+        """Start the first episode, where none has begun; in turn, so that several may ask."""
+        if self.episodes == 0:
+            self.reset({})
 
     def step(self, action: JsonObject) -> bytes:
         kind = action.get("type")
@@ -123,7 +128,7 @@ class EnvironmentHost:
                 return self._called(checked(ToolCall, action))
             step = self._told(action)
             return envelope(step, reward=step.reward)
-        except Exception as exc:
+        except FAULTS as exc:
             raise failed(exc, OpenEnvStepError) from exc
 
     def played(self, action: JsonObject) -> Step:
@@ -141,14 +146,14 @@ class EnvironmentHost:
     def state(self, _: object = None) -> bytes:
         try:
             return dumps(self._environment.visible_state())
-        except Exception as exc:
+        except FAULTS as exc:
             raise failed(exc, OpenEnvError) from exc
 
     def image(self, _: object = None) -> bytes | None:
         """A PNG of the current state, where there is one."""
         try:
             image: object = self._environment.render()
-        except Exception as exc:
+        except FAULTS as exc:
             raise failed(exc, OpenEnvError) from exc
         if image is None or isinstance(image, bytes):
             return image
@@ -238,11 +243,11 @@ def close_environment(environment: AnyEnvironment) -> None:
 def _close(environment: AnyEnvironment) -> None:
     try:
         environment.close()
-    except Exception as exc:
+    except FAULTS as exc:
         raise failed(exc, OpenEnvError) from exc
 
 
-def failed(exc: Exception, failure: type[OpenEnvError]) -> AgentCoreError:
+def failed(exc: BaseException, failure: type[OpenEnvError]) -> AgentCoreError:
     """What the environment raised as an error of ours; one of ours is kept."""
     if isinstance(exc, AgentCoreError):
         return exc

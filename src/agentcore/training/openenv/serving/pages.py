@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agentcore.kit.errors import said_by
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.base import FAULTS, AnyEnvironment
 from agentcore.training.openenv.errors import FactoryFailed
 from agentcore.training.openenv.models import EnvironmentInfo
 from agentcore.training.openenv.serving.bodies import json_response
@@ -49,10 +50,9 @@ class Pages:
         self._slots = slots
         self._info: EnvironmentInfo | None = None
 
-    def info(self) -> EnvironmentInfo:
+    async def info(self) -> EnvironmentInfo:
         if self._info is None:
-            with self._slots.lent() as environment:
-                described = self._described(environment)
+            described = await self._slots.ask(self._described)
             named = {"name": self._slots.name, "mode": self._slots.config.mode}
             self._info = described.model_copy(update=named)
         return self._info.model_copy(update={"capacity": self._slots.capacity})
@@ -60,8 +60,8 @@ class Pages:
     def _described(self, environment: AnyEnvironment) -> EnvironmentInfo:
         try:
             return environment.info()
-        except Exception as exc:
-            detail = f"{self._slots.name} cannot be described: {type(exc).__name__}: {exc}"
+        except FAULTS as exc:
+            detail = f"{self._slots.name} cannot be described: {said_by(exc)}"
             raise FactoryFailed(detail) from exc
 
     def routes(self) -> list[Route]:
@@ -73,7 +73,7 @@ class Pages:
         ]
 
     async def metadata(self, request: Request) -> Response:
-        info = self.info()
+        info = await self.info()
         extras = info.model_dump(include={"max_episode_steps", "mode", "capacity", "features"})
         return json_response(
             {
@@ -88,7 +88,7 @@ class Pages:
         )
 
     async def schema(self, request: Request) -> Response:
-        info = self.info()
+        info = await self.info()
         spaces: JsonObject = {
             "action": info.action_space,
             "observation": info.observation_space,
@@ -98,10 +98,10 @@ class Pages:
         return json_response(spaces)
 
     async def describe(self, request: Request) -> Response:
-        return json_response(self.info().model_dump(mode="json"))
+        return json_response((await self.info()).model_dump(mode="json"))
 
     async def openapi(self, request: Request) -> Response:
-        info = self.info()
+        info = await self.info()
         routes = EVERYWHERE | (IN_SIMULATION if info.mode == "simulation" else {})
         document: JsonObject = {
             "openapi": "3.1.0",

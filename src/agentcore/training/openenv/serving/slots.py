@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -16,7 +16,7 @@ from agentcore.kit.drain import Draining
 from agentcore.kit.errors import said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.security import Principal
-from agentcore.training.openenv.environments.base import AnyEnvironment
+from agentcore.training.openenv.environments.base import FAULTS, AnyEnvironment
 from agentcore.training.openenv.environments.catalog import EnvironmentFactory
 from agentcore.training.openenv.errors import (
     CapacityReached,
@@ -30,6 +30,7 @@ from agentcore.training.openenv.serving.hosting import EnvironmentHost, close_en
 from agentcore.training.openenv.serving.watching import WatchedHost
 from agentcore.training.openenv.threads import EnvironmentCalls, EnvironmentThreads
 
+T = TypeVar("T")
 ACT, CONTROL = "env:act", "env:control"
 SOONEST_SWEEP, LATEST_SWEEP = 0.05, 15.0
 
@@ -253,10 +254,22 @@ class Slots:
     def made(self) -> AnyEnvironment:
         try:
             environment = self._factory()
-        except Exception as exc:
+        except FAULTS as exc:
             raise FactoryFailed(f"{self.name} cannot be made: {said_by(exc)}") from exc
         environment.step_limit = self.config.max_episode_steps
         return environment
+
+    async def ask(self, work: Callable[[AnyEnvironment], T]) -> T:
+        """What a fresh environment says, in a thread where one takes long to make."""
+
+        def answer() -> T:
+            with self.lent() as environment:
+                return work(environment)
+
+        if not getattr(self._factory, "threaded", False):
+            return answer()
+        async with self._passing:
+            return await asyncio.shield(self._threads.begin(answer))
 
     @contextmanager
     def lent(self) -> Iterator[AnyEnvironment]:

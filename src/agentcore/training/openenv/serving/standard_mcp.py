@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from anyio import to_thread
 
@@ -20,6 +21,7 @@ from agentcore.kit.jsonvalue import JsonObject, dumps, loads, object_of
 from agentcore.kit.security import Principal
 from agentcore.training.openenv.errors import (
     EnvironmentSessionNotFound,
+    SessionLost,
     StandardMcpMissing,
     StandardMcpStopped,
 )
@@ -64,6 +66,8 @@ class StandardMcp:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
         # Environment sessions by caller and the client's own session.
         self._sessions: dict[tuple[str, str, str], str] = {}
+        # Held by whoever opens one.
+        self._turns: WeakValueDictionary[tuple[str, str, str], asyncio.Lock] = WeakValueDictionary()
         self._transports = Transports(slots.config, slots.clock)
 
     async def run(self) -> None:
@@ -135,7 +139,7 @@ class StandardMcp:
 
         own: list[JsonObject] = [
             {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
-            for tool in self._dialect.tools()
+            for tool in await self._dialect.tools()
         ]
         listed = [RESET, *own] if caller_of(_scope(context)).may(CONTROL) else own
         return types.ListToolsResult.model_validate({"tools": listed})
@@ -156,26 +160,38 @@ class StandardMcp:
     async def _play(self, scope: Scope, name: str, arguments: JsonObject) -> JsonObject:
         caller = caller_of(scope)
         caller.require(CONTROL if name == "reset" else ACT)
-        if name != "reset" and name not in {tool.name for tool in self._dialect.tools()}:
+        if name != "reset" and name not in {tool.name for tool in await self._dialect.tools()}:
             raise InvalidInput(f"there is no tool {name!r}", hint="tools/list names them")
-        session = await self._session(scope, caller)
+        session = await self._session(scope, caller, anew=name == "reset")
         host = session.host
         if name == "reset":
             return await _reset(host, arguments)
-        if host.episodes == 0 and caller.may(CONTROL):
-            await host.run(host.reset, {})
+        if caller.may(CONTROL):
+            await host.run(host.begin, {})
         return await played(host, name, arguments)
 
-    async def _session(self, scope: Scope, caller: Principal) -> HostedSession:
+    async def _session(self, scope: Scope, caller: Principal, *, anew: bool) -> HostedSession:
+        """The session of this client; ``anew`` lets another take the place of one that has ended.
+
+        Raises:
+            SessionLost: it has ended, and going on would mean to act in an episode of nobody's.
+        """
         if asked_for := requested_session(scope):
             return self._slots.find(asked_for, caller)
         key = _key(scope)
-        if key in self._sessions:
-            with suppress(EnvironmentSessionNotFound):
+        # Clients call several tools at once, also the first ones.
+        async with self._turns.setdefault(key, asyncio.Lock()):
+            try:
                 return self._slots.find(self._sessions[key], caller)
-        session = await self._slots.open(caller)
-        self._sessions[key] = session.session_id
-        return session
+            except KeyError:
+                pass
+            except EnvironmentSessionNotFound as exc:
+                if not anew:
+                    detail = "the session of this client has ended, and its episode with it"
+                    raise SessionLost(detail, hint="reset starts another") from exc
+            session = await self._slots.open(caller)
+            self._sessions[key] = session.session_id
+            return session
 
     async def _left(self, key: tuple[str, str, str]) -> None:
         session_id = self._sessions.pop(key, "")
