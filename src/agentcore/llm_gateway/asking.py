@@ -51,7 +51,7 @@ def call_of(raw: bytes, scope: Scope, form: Format, clock: Clock) -> ChatCall:
         len(raw),
         principal.tenant,
         principal.subject,
-        str(state.get("trace_id", "")),
+        _name(headers, b"x-agentcore-task") or str(state.get("trace_id", "")),
         _deadline(headers, clock),
         form.dialect,
         policy,
@@ -128,7 +128,7 @@ def _priority(headers: MutableMapping[bytes, bytes], terms: Terms) -> Priority:
 
 
 def _name(headers: MutableMapping[bytes, bytes], header: bytes) -> str:
-    """What the caller calls itself or its conversation: a name on the ledger, and no right."""
+    """What the caller calls itself, its task or conversation: a name on the ledger, no right."""
     given = headers.get(header)
     if given is None:
         return ""

@@ -77,11 +77,16 @@ async def test_what_the_caller_calls_itself_is_on_the_ledger(
     asking: Asking, lines: list[CallRecord]
 ) -> None:
     keyed = Principal(subject="a", tenant="t", scopes=frozenset({"llm"}), key_id="k1")
-    headers = {"x_agentcore_agent": "planner", "x_agentcore_conversation": "trip to Rome"}
+    headers = {
+        "x_agentcore_agent": "planner",
+        "x_agentcore_conversation": "trip to Rome",
+        "x_agentcore_task": "task-7",
+    }
     assert (await asking(principal=keyed, **headers).run()).status == 200
     assert (await asking().run()).status == 200
     told = [(line.key_id, line.agent, line.conversation) for line in lines]
     assert told == [("k1", "planner", "trip to Rome"), ("", "", "")]
+    assert lines[0].trace_id == "task-7" != lines[1].trace_id
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "a\tb", "\x7f"])
