@@ -36,7 +36,7 @@ LONGEST_TEXT = 2000
 LONGEST_SECTION = 64
 MOST_EVIDENCE = 20
 # Bullets that are kept as read: some 10 MiB.
-MOST_READ = 16_384
+MOST_READ = 4096
 MOST_PLAYBOOKS_READ, LARGEST_KEPT = 64, 65_536
 
 # Control characters, lone surrogates, and those that reorder or hide text from a human reader.

@@ -16,6 +16,8 @@ from functools import cached_property, lru_cache
 from agentcore.ace.content import normalised
 
 SHINGLE = 4
+# Of a short lesson they take 15 KB.
+MOST_SHINGLED = 1024
 ALIKE = 0.8
 # Of the shingles of either, unweighted, alike texts share so many at least.
 NEAR = 0.5
@@ -81,7 +83,7 @@ def gutted(before: str, after: str) -> bool:
     return len(old & shingles(after)) < KEPT * len(old)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=MOST_SHINGLED)
 def shingles(text: str) -> frozenset[str]:
     flat = f" {normalised(text)} "
     return frozenset(flat[at : at + SHINGLE] for at in range(max(1, len(flat) - SHINGLE + 1)))

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from agentcore.kit.jsonvalue import JsonValue
 
+MOST_KEPT, LONGEST_KEPT = 4096, 2000
 # What stands behind a name: in quotes, also those of a JSON text within a text, or up to a space.
 # What is masked already is not a value.
 _VALUE = (
@@ -143,15 +144,22 @@ def masked(name: str, value: JsonValue) -> JsonValue:
     return "[secret]"
 
 
-@lru_cache(maxsize=8192)
 def scrubbed(text: str) -> str:
     """``text`` with every secret and personal datum replaced by its kind."""
+    return _scrubbed_once(text) if len(text) <= LONGEST_KEPT else _scrubbed(text)
+
+
+def _scrubbed(text: str) -> str:
     plain = _folded(text)
     clean = plain
     for kind, pattern in _likely(plain):
         clean = pattern.sub(f"[{kind}]", clean)
     # Where there is nothing to mask it stays as it was written.
     return text if clean == plain else clean
+
+
+# The same lessons stand in each prompt about a playbook.
+_scrubbed_once = lru_cache(maxsize=MOST_KEPT)(_scrubbed)
 
 
 def _likely(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:

@@ -79,9 +79,13 @@ def _one(items: Iterator[ExecutionTrace]) -> Iterator[ExecutionTrace]:
         yield found
 
 
-@lru_cache(maxsize=2048)
 def _short(text: str) -> str:
-    clean = scrubbed(one_line(_beginning(text)))
+    return _cleaned(_beginning(text))
+
+
+@lru_cache(maxsize=2048)
+def _cleaned(text: str) -> str:
+    clean = scrubbed(one_line(text))
     return clean if len(clean) <= LONGEST_STRING else f"{clean[:LONGEST_STRING]}…"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from agentcore.ace.screening import masked, order_in, scrubbed, secret_in
@@ -133,3 +135,10 @@ def test_what_begins_like_a_secret_again_and_again_is_read_in_time(beginning: st
     text = beginning * (20_000 // len(beginning))
     assert secret_in(scrubbed(text)) is None
     assert order_in(text) is None
+
+
+def test_what_is_long_is_not_kept() -> None:
+    text = "a word of a long log, " * 1000
+    known = sys.getrefcount(text)
+    assert scrubbed(text) == text
+    assert sys.getrefcount(text) == known

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -93,3 +94,11 @@ def test_a_huge_trace_costs_no_more_than_a_large_one() -> None:
         wide = {f"k{n}": wide for n in range(13)}
     one = digest(trace(1, success=True, metadata={"wide": wide}), "t1")
     assert len(one.texts) <= 2 * 120
+
+
+def test_of_a_long_text_no_more_is_kept_than_what_is_read() -> None:
+    text = "a word of a long log, " * 1000
+    one = trace(1, success=True, metadata={"log": text})
+    known = sys.getrefcount(text)
+    assert "a word of a long log" in digest(one, "t1").line
+    assert sys.getrefcount(text) == known
