@@ -35,6 +35,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.drain import Drain
 from agentcore.kit.errors import InternalError, StartupError
 from agentcore.kit.ids import Ids
+from agentcore.kit.sealing import Sealing
 from agentcore.kit.security import (
     SERVICE,
     Authenticator,
@@ -58,6 +59,7 @@ from agentcore.settings import (
     secret_at,
     server_variables,
     signing_secret,
+    storage_secrets,
     token_authority,
 )
 from agentcore.training.openenv import rpc
@@ -305,6 +307,7 @@ async def _a2a(
         clock=ground.clock,
         ids=ground.ids,
         metrics=A2AMetrics(ground.registry),
+        sealing=Sealing(storage_secrets(ground.settings)),
         channel=ground.cache,
         installation=installation_name(ground.settings),
         playbooks=HandedPlaybooks(contexts),

@@ -235,6 +235,12 @@ def installation_name(settings: Settings) -> str:
     return sha256(b"installation\0" + signing_secret(settings).encode()).hexdigest()[:32]
 
 
+def storage_secrets(settings: Settings) -> list[str]:
+    """What is kept encrypted in the database is encrypted with the first, and read with any."""
+    given = [each.get_secret_value() for each in settings.a2a.push_secrets]
+    return [*given, signing_secret(settings)]
+
+
 def server_variables(settings: Settings) -> dict[str, str]:
     """What environment servers that run as processes of their own are told of these settings."""
     told: dict[str, Any] = {

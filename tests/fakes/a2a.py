@@ -39,8 +39,11 @@ from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError, Conflict, problem
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.sealing import Sealing
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
+
+SEALING = Sealing(["a secret that only tests know of"])
 
 
 def principal(
@@ -271,6 +274,7 @@ async def a2a(
             clock=clock or SystemClock(),
             ids=Ids(),
             metrics=A2AMetrics(registry or CollectorRegistry()),
+            sealing=SEALING,
             channel=channel,
             installation=installation,
             playbooks=playbooks,

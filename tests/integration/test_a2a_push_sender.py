@@ -30,7 +30,8 @@ from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Change
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, list_of, object_of
-from tests.fakes.a2a import at, scripted, served
+from agentcore.kit.sealing import Sealing
+from tests.fakes.a2a import SEALING, at, scripted, served
 from tests.fakes.a2a_tasks import begin, record
 from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
@@ -211,7 +212,7 @@ class Desk:
 
     def __init__(self, database: Database, clock: ManualClock, webhook: Webhook) -> None:
         self.clock = clock
-        self.pushes = PushStore(database)
+        self.pushes = PushStore(database, SEALING)
         self.tasks = VersionedTaskStore(database)
         self.sender = PushSender(self.pushes, self.tasks, LateWires(), clock=clock, anywhere=True)
         self.webhook = webhook
@@ -245,6 +246,19 @@ async def desk(database: Database, clock: ManualClock) -> AsyncIterator[Desk]:
         made = Desk(database, clock, webhook)
         await made.set()
         yield made
+
+
+async def test_who_lacks_the_secret_leaves_the_webhook_to_others(
+    desk: Desk, database: Database
+) -> None:
+    newer = PushStore(database, Sealing(["a secret that this process has not been told yet"]))
+    await newer.put(desk.push("t1", desk.webhook))
+    assert await desk.tell() == 1
+    assert (desk.webhook.asked, (await desk.now()).attempts) == (0, 1)
+    desk.clock.advance(2)
+    desk.sender = PushSender(newer, desk.tasks, LateWires(), clock=desk.clock, anywhere=True)
+    assert await desk.tell() == 1
+    assert desk.webhook.asked == 1
 
 
 async def test_a_webhook_that_fails_is_tried_again_ever_more_rarely(desk: Desk) -> None:

@@ -53,6 +53,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.sealing import Sealing
 from agentcore.kit.security import Principal
 from agentcore.kit.supervisor import Supervisor
 
@@ -94,13 +95,17 @@ NO_PLAYBOOKS = NoPlaybooks()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the A2A side stands on; ``channel`` carries word to other processes, if there are."""
+    """What the A2A side stands on; ``channel`` carries word to other processes, if there are.
+
+    ``sealing`` keeps what webhooks are told with.
+    """
 
     database: Database
     supervisor: Supervisor
     clock: Clock
     ids: Ids
     metrics: A2AMetrics
+    sealing: Sealing
     channel: Channel | None = None
     # The name under which the chains of tasks know this installation; replicas share it.
     installation: str = "local"
@@ -178,7 +183,7 @@ def _runtime(
     observers: Sequence[TaskObserver],
 ) -> A2ARuntime:
     config, registry, hosted = cards.config, cards.registry, cards.hosted
-    wires, pushes = elsewhere.wires, PushStore(on.database)
+    wires, pushes = elsewhere.wires, PushStore(on.database, on.sealing)
     sender = PushSender(
         pushes,
         VersionedTaskStore(on.database),

@@ -3,25 +3,27 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import text, update
 
 from agentcore.a2a_protocol.dispatcher import Caller
 from agentcore.a2a_protocol.errors import InvalidParams, PushNotSupported, TaskNotFound
 from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.push import configs
 from agentcore.a2a_protocol.push.configs import Hearing, PushConfigs
-from agentcore.a2a_protocol.push.store import PushStore
+from agentcore.a2a_protocol.push.store import PushStore, pushes
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from tests.fakes.a2a import a2a, at, principal
+from agentcore.kit.sealing import Sealing
+from tests.fakes.a2a import SEALING, a2a, at, principal
 from tests.fakes.a2a_tasks import begin
 
 URL = "https://hooks.example/a2a"
 
 
 def opened(database: Database, *, offered: bool = True) -> PushConfigs:
-    return PushConfigs(PushStore(database), SystemClock(), offered=offered, anywhere=False)
+    return PushConfigs(PushStore(database, SEALING), SystemClock(), offered=offered, anywhere=False)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,34 @@ async def test_a_configuration_may_be_replaced_and_read(database: Database) -> N
     await kept.delete("t1", "t1")
     with pytest.raises(TaskNotFound):
         await kept.get("t1", "t1")
+
+
+async def test_the_database_does_not_tell_what_webhooks_are_told_with(database: Database) -> None:
+    await begin(VersionedTaskStore(database))
+    config: JsonObject = {
+        "url": f"{URL}?key=in-the-url",
+        "token": "the-token",
+        "authentication": {"scheme": "Bearer", "credentials": "the-credentials"},
+    }
+    made = await opened(database).create(Hearing("t1", 1), config, "1.0")
+    assert made == {"taskId": "t1", "id": "t1", **config}
+    (row,) = await database.rows(text("SELECT task_pushes::text AS stored FROM task_pushes"))
+    stored = str(row["stored"])
+    assert "sealed" in stored
+    told = ("hooks.example", "in-the-url", "the-token", "Bearer", "the-credentials")
+    assert not [each for each in told if each in stored]
+    stranger = PushStore(database, Sealing(["another secret of some other installation"]))
+    (unread,) = await stranger.of("t1")
+    assert unread.body == {}
+
+
+async def test_webhooks_from_before_they_were_encrypted_are_read(database: Database) -> None:
+    await begin(VersionedTaskStore(database))
+    kept = opened(database)
+    await kept.create(Hearing("t1", 1), {"url": URL}, "1.0")
+    old: JsonObject = {"url": f"{URL}/old", "token": "s"}
+    await database.write(update(pushes).values(body=old))
+    assert await kept.get("t1", "t1") == {"taskId": "t1", "id": "t1", **old}
 
 
 async def test_a_task_has_only_so_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

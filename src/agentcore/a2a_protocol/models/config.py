@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from agentcore.a2a_protocol.models.remote import TrustedOrigin
+
+StorageSecret = Annotated[SecretStr, Field(min_length=32)]
 
 
 class A2AConfig(BaseModel):
@@ -21,6 +25,12 @@ class A2AConfig(BaseModel):
     )
     push_anywhere: bool = Field(
         default=False, description="Whether webhooks may be at private and loopback addresses."
+    )
+    push_secrets: tuple[StorageSecret, ...] = Field(
+        (),
+        description="Secrets, each of 32 characters or more, with which webhooks are encrypted in "
+        "the database: the first one encrypts, all decrypt, and so does the one that signs tokens; "
+        "empty: that one encrypts, too.",
     )
     agents_anywhere: bool = Field(
         default=False,

@@ -102,6 +102,10 @@ class PushSender:
             log.warning("a webhook is told later", task_id=push.task_id, reason=error.detail)
 
     async def _tell(self, session: LateSession, push: Push) -> None:
+        if not push.body:
+            # Where secrets are being exchanged, another process may know the one it needs.
+            await self._failed(push, push.delivered, "what it was encrypted with is not known")
+            return
         delivered, end = push.delivered, self._clock.monotonic() + TELL_SECONDS
         events = await self._tasks.events(push.task_id, delivered, PAGE)
         for event in events:

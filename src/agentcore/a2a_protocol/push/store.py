@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -28,8 +29,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.tasks.store import tasks
+from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database, metadata
-from agentcore.kit.jsonvalue import JsonObject
+from agentcore.kit.jsonvalue import JsonObject, object_of
+from agentcore.kit.sealing import Sealing, Unsealable
 
 pushes = Table(
     "task_pushes",
@@ -45,6 +48,10 @@ pushes = Table(
 )
 
 
+log = structlog.get_logger()
+
+# The member that holds a configuration encrypted: those from before are as they were given.
+SEALED = "sealed"
 # Of so many tasks with webhooks a process remembers that they have some.
 MOST_KNOWN = 10_000
 
@@ -53,6 +60,7 @@ MOST_KNOWN = 10_000
 class Push:
     """``body`` is the configuration in its form of 1.0; ``family`` the version it came in.
 
+    It is empty where it cannot be read: it was encrypted with a secret that is not known here.
     ``delivered`` is the last event that the webhook has taken. Without ``next_at`` it is given up.
     """
 
@@ -66,8 +74,9 @@ class Push:
 
 
 class PushStore:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sealing: Sealing) -> None:
         self._database = database
+        self._sealing = sealing
         self._known: dict[str, None] = {}
 
     def knows(self, task_id: str) -> bool:
@@ -77,7 +86,7 @@ class PushStore:
     async def put(self, push: Push) -> None:
         """Insert, or replace what it says; a webhook that was given up is tried again."""
         self._remember(push.task_id)
-        fresh = upsert(pushes).values(_values(push))
+        fresh = upsert(pushes).values(_values(push, await self._sealed(push)))
         changed = {name: fresh.excluded[name] for name in ("family", "body", "attempts", "next_at")}
         await self._database.write(
             fresh.on_conflict_do_update(
@@ -87,7 +96,7 @@ class PushStore:
 
     async def of(self, task_id: str) -> list[Push]:
         query = select(pushes).where(pushes.c.task_id == task_id).order_by(pushes.c.config_id)
-        return [_push(row) for row in await self._database.rows(query)]
+        return [await self._push(row) for row in await self._database.rows(query)]
 
     async def delete(self, task_id: str, config_id: str) -> None:
         await self._database.write(delete(pushes).where(_is(task_id, config_id)))
@@ -104,7 +113,7 @@ class PushStore:
             .with_for_update(of=pushes, skip_locked=True)
         )
         claim = update(pushes).where(key.in_(picked)).values(next_at=until).returning(pushes)
-        found = [_push(row) for row in await self._database.rows(claim)]
+        found = [await self._push(row) for row in await self._database.rows(claim)]
         for push in found:
             self._remember(push.task_id)
         return found
@@ -124,6 +133,32 @@ class PushStore:
         )
         await self._database.write(query)
 
+    async def _sealed(self, push: Push) -> JsonObject:
+        place = _place(push.task_id, push.config_id)
+        return {SEALED: await self._sealing.seal(jsonvalue.dumps(push.body), place)}
+
+    async def _push(self, row: RowMapping) -> Push:
+        body: JsonObject = row["body"]
+        if SEALED in body:
+            body = await self._opened(str(body[SEALED]), row["task_id"], row["config_id"])
+        return Push(
+            task_id=row["task_id"],
+            config_id=row["config_id"],
+            family=row["family"],
+            body=body,
+            delivered=row["delivered"],
+            attempts=row["attempts"],
+            next_at=row["next_at"],
+        )
+
+    async def _opened(self, sealed: str, task_id: str, config_id: str) -> JsonObject:
+        try:
+            plain = await self._sealing.opened(sealed, _place(task_id, config_id))
+        except Unsealable as error:
+            log.warning("a webhook cannot be read", task_id=task_id, reason=str(error))
+            return {}
+        return object_of(jsonvalue.loads(plain))
+
     def _remember(self, task_id: str) -> None:
         self._known[task_id] = None
         if len(self._known) > MOST_KNOWN:
@@ -134,26 +169,18 @@ def _is(task_id: str, config_id: str) -> ColumnElement[bool]:
     return and_(pushes.c.task_id == task_id, pushes.c.config_id == config_id)
 
 
-def _values(push: Push) -> dict[str, object]:
+def _place(task_id: str, config_id: str) -> str:
+    # Ids hold no NUL: PostgreSQL's text cannot.
+    return f"{pushes.name}\0{task_id}\0{config_id}"
+
+
+def _values(push: Push, body: JsonObject) -> dict[str, object]:
     return {
         "task_id": push.task_id,
         "config_id": push.config_id,
         "family": push.family,
-        "body": push.body,
+        "body": body,
         "delivered": push.delivered,
         "attempts": push.attempts,
         "next_at": push.next_at,
     }
-
-
-def _push(row: RowMapping) -> Push:
-    body: JsonObject = row["body"]
-    return Push(
-        task_id=row["task_id"],
-        config_id=row["config_id"],
-        family=row["family"],
-        body=body,
-        delivered=row["delivered"],
-        attempts=row["attempts"],
-        next_at=row["next_at"],
-    )
