@@ -154,7 +154,7 @@ async def test_a_key_is_for_its_models(service: Premises, upstream: Upstream) ->
 
 
 async def test_a_used_up_budget_stops_what_costs_and_nothing_else(service: Premises) -> None:
-    key = await service.key(budget={"limit_usd": "0.25", "period": "day"})
+    key = await service.key(budget={"limit_usd": "0.25", "period": "month"})
     await service.chat(key)
     with pytest.raises(openai.APIStatusError) as told:
         await service.chat(key, tokens=200)

@@ -10,7 +10,7 @@ import httpx2
 from agentcore.training.openenv.ports import EnvironmentRuntime
 from agentcore.training.openenv.specs import DeployedEnvironment, EnvironmentSpec, Resources
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 SMALL = Resources(cpu="100m", memory="64Mi", cpu_limit="1", memory_limit="256Mi")
 
 

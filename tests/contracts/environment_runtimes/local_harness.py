@@ -27,7 +27,7 @@ class LocalHarness:
         self.told: list[str] = []
 
     def runtime(
-        self, *, wait_seconds: float = WAIT_SECONDS, drain_seconds: float = 5.0
+        self, *, wait_seconds: float = WAIT_SECONDS, drain_seconds: float = 60.0
     ) -> LocalRuntime:
         return LocalRuntime(
             self.home,

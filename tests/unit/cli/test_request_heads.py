@@ -147,10 +147,11 @@ async def test_a_body_that_drips_is_refused() -> None:
 
 
 async def test_who_was_answered_is_told_nothing_more_of_its_body() -> None:
-    async with calling(Hasty) as caller:
+    async with calling(Patient) as caller:
         await caller.says(POSTED % 9 + b"a")
-        await caller.leaves()
         assert caller.heard.startswith(b"HTTP/1.1 204 ")
+        caller.time_is_over()
+        await caller.leaves()
         assert caller.heard.count(b"HTTP/1.1 ") == 1
 
 

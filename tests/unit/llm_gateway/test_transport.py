@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from dataclasses import dataclass
 
@@ -42,7 +43,11 @@ async def test_nobody_there(ask: Asking) -> None:
         await ask(f"http://127.0.0.1:{free_port()}/x")
 
 
-async def test_no_such_host(ask: Asking) -> None:
+async def test_no_such_host(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UpstreamUnavailable, match="p cannot be reached"):
         await ask("http://no-such-host.invalid/x")
 

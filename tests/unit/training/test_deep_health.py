@@ -103,7 +103,7 @@ async def test_it_says_where_the_episode_ended(
     server: ScriptedServer, outcome: tuple[str, str, str | None]
 ) -> None:
     async with server.running() as url:
-        found = await deep_health(url, token="secret")
+        found = await deep_health(url, token="secret", seconds=60)
     assert (found.status, found.stage, found.code) == outcome
     assert bool(found.detail) == (found.code is not None)
     assert {token for _, token in server.requested} == {"Bearer secret"}
