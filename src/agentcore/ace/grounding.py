@@ -32,7 +32,9 @@ def grounded(proposal: Mapping[str, JsonValue], digests: Sequence[TraceDigest]) 
 
     Plain keys, ``{"strategies": ["do this"]}``, become additions to a section of that name.
     """
-    changes = proposal.get("changes")
+    changes = proposal.get("changes", {"ops": proposal.get("ops")})
+    if isinstance(changes, list):
+        changes = {"ops": changes}
     own = proposal.get("evidence")
     operations: list[JsonValue] = [
         {**operation, **_evidence(operation, item.get("evidence", own), digests)}

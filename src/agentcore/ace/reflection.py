@@ -34,7 +34,7 @@ class Reflection:
 
 def reflections_in(answer: str, digests: Sequence[TraceDigest]) -> list[Reflection] | None:
     """Those that traces bear out; None where the answer holds no list of them."""
-    items = items_in(answer, "reflections")
+    items = items_in(answer, "reflections", alone=FINDINGS)
     if items is None:
         return None
     evidence_needed = any(one.texts for one in digests)

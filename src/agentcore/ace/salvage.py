@@ -1,13 +1,14 @@
 """Reading what models really answer when they were asked for JSON.
 
-Fences, thinking blocks, prose around, a draft before the final answer, trailing commas, raw line
-breaks in strings and cut-off output are all common. What is complete is kept; nothing is guessed.
+Fences, thinking blocks, prose around, a draft before the final answer, trailing commas, comments,
+raw line breaks and wrong escapes in strings, items without the list around them and cut-off output
+are all common. What is complete is kept; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 
@@ -21,27 +22,60 @@ _THOUGHT_ENDS = re.compile(r"\A.*</(?:think|thinking|reasoning)>", re.DOTALL | r
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*")', re.DOTALL)
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _CONTROL = re.compile(r"[\x00-\x1f]")
+_ESCAPE = re.compile(r"\\(?:([\"\\/bfnrt]|u[0-9a-fA-F]{4})|('))?")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_LITERAL = re.compile(r"\b(?:True|False|None|NaN)\b")
+_LITERALS = {"True": "true", "False": "false", "None": "null", "NaN": "null"}
+_OPENING = re.compile(r"[\[{]")
+# By what a proposal is known that stands alone.
+PROPOSAL = frozenset({"changes", "ops"})
 
 
 def deltas_in(answer: str) -> list[JsonObject] | None:
     """The proposals in ``answer``, as :func:`items_in` finds them."""
-    return items_in(answer, "deltas")
+    return items_in(answer, "deltas", alone=PROPOSAL)
 
 
-def items_in(answer: str, name: str) -> list[JsonObject] | None:
+def items_in(
+    answer: str, name: str, *, alone: Collection[str] = frozenset()
+) -> list[JsonObject] | None:
     """The items of the last complete ``"name": [...]``; None where the answer holds none.
 
-    Of an answer that breaks off inside its only list, the items that were complete.
+    Of an answer that breaks off inside its only list, the items that were complete. Where nothing
+    is called ``name``, those objects that have a member of ``alone``.
     """
     text = _THOUGHT_ENDS.sub("", _THINKING.sub("", answer))[-LONGEST_ANSWER:]
     found: list[JsonObject] | None = None
-    for opened in list(re.finditer(rf'"{name}"\s*:\s*\[', text))[-MOST_LISTS:][::-1]:
-        items, closed = _items(text, opened.end())
+    opening = re.compile(rf'"{name}"\s*:\s*([\[{{])', re.IGNORECASE)
+    for opened in list(opening.finditer(text))[-MOST_LISTS:][::-1]:
+        read = _items if opened[1] == "[" else _only_item
+        items, closed = read(text, opened.end())
         if closed and items:
             return items
         if found is None or (closed and not found):
             found = items
-    return found
+    return _standing_alone(text, alone) if found is None and alone else found
+
+
+def _standing_alone(text: str, members: Collection[str]) -> list[JsonObject] | None:
+    """The items of the last list that has some, else the objects that stand side by side."""
+    listed: list[JsonObject] | None = None
+    side_by_side: list[JsonObject] = []
+    unclosed, position = 0, 0
+    while unclosed < MOST_LISTS and (opened := _OPENING.search(text, position)):
+        start, end = opened.start(), _end_of_object(text, opened.start())
+        if text[start] == "[":
+            items = [
+                item for item in _items(text, start + 1)[0] if not item.keys().isdisjoint(members)
+            ]
+            listed = items or listed
+        elif end is not None:
+            item = _parsed(text[start:end])
+            if isinstance(item, dict) and not item.keys().isdisjoint(members):
+                side_by_side.append(item)
+        unclosed += end is None
+        position = start + 1 if end is None else end
+    return listed or side_by_side or None
 
 
 def _items(text: str, position: int) -> tuple[list[JsonObject], bool]:
@@ -62,6 +96,13 @@ def _items(text: str, position: int) -> tuple[list[JsonObject], bool]:
             items.append(item)
         position = end
     return items, False
+
+
+def _only_item(text: str, position: int) -> tuple[list[JsonObject], bool]:
+    """The object that opened before ``position``: who has one item only leaves the list away."""
+    end = _end_of_object(text, position - 1)
+    item = None if end is None else _parsed(text[position - 1 : end])
+    return [item] if isinstance(item, dict) else [], end is not None
 
 
 def _end_of_object(text: str, start: int) -> int | None:
@@ -96,11 +137,21 @@ def _parsed(raw: str) -> JsonValue:
 
 
 def _repaired(raw: str) -> str:
-    """Trailing commas dropped outside strings, control characters escaped inside them."""
+    """Comments and trailing commas dropped and Python's literals read outside strings; control
+    characters and wrong escapes mended inside them.
+    """
     parts = _STRING.split(raw)
     for index, part in enumerate(parts):
         if index % 2:
-            parts[index] = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", part)
+            mended = _ESCAPE.sub(_escape, part)
+            parts[index] = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", mended)
         else:
-            parts[index] = _TRAILING_COMMA.sub(r"\1", part)
+            bare = _LITERAL.sub(lambda found: _LITERALS[found.group()], _COMMENT.sub("", part))
+            parts[index] = _TRAILING_COMMA.sub(r"\1", bare)
     return "".join(parts)
+
+
+def _escape(found: re.Match[str]) -> str:
+    if found[1]:
+        return found.group()
+    return found[2] or "\\\\"

@@ -70,6 +70,12 @@ def test_counts_pins_and_ids_are_not_taken_from_a_model() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["ops", "changes"])
+def test_operations_may_stand_without_the_object_around_them(name: str) -> None:
+    add: JsonObject = {"op": "ADD", "section": "a", "text": "Wait."}
+    assert operations({name: [add]}) == [{**add, "evidence": []}]
+
+
 @pytest.mark.parametrize("changes", [None, [], "x", {}, {"ops": "x"}, {"a": {"b": 1}}])
 def test_what_proposes_nothing_is_nothing(changes: JsonValue) -> None:
     assert operations({"changes": changes}) == []

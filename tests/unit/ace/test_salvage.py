@@ -33,10 +33,30 @@ GOOD = json.dumps({"deltas": [A, B]})
         f'{{"deltas": [{json.dumps(A)} {json.dumps(B)}]}}',
         f'{{"deltas": [{json.dumps(A)}, {{"broken": nope}}, {json.dumps(B)}]}}',
         f'{GOOD} and then {{"deltas": [{{"cut',
+        GOOD.replace("deltas", "Deltas"),
+        json.dumps([A, B]),
+        f"The [two] proposals:\n```json\n{json.dumps([A, B])}\n```",
+        f"{json.dumps([{'changes': {}}])} No, rather {json.dumps([A, B])}",
+        f"{json.dumps(A)}\n{json.dumps(B)}\n",
+        f'{{"deltas": [ // two\n{json.dumps(A)}, /* and */ {json.dumps(B)}]}}',
+        GOOD.replace("0.9}", "0.9 /* sure */, // quite\n}"),
     ],
 )
 def test_what_models_really_answer_is_read(answer: str) -> None:
     assert deltas_in(answer) == [A, B]
+
+
+@pytest.mark.parametrize("answer", ['{"deltas": %s}', "%s", "[%s", "[%s, {", "only this: [%s]."])
+def test_a_single_proposal_needs_no_list(answer: str) -> None:
+    assert deltas_in(answer % json.dumps(A)) == [A]
+
+
+def test_wrong_escapes_and_literals_of_another_language_are_read() -> None:
+    answer = r"""{"deltas": [{"reasoning": "match \d+ and \\d, don\'t \u0041 \uZZ None", "a": None,
+        "b": [True, False, NaN], "c": "x"}]}"""
+    (found,) = deltas_in(answer) or []
+    assert found["reasoning"] == r"match \d+ and \d, don't A \uZZ None"
+    assert (found["a"], found["b"], found["c"]) == (None, [True, False, None], "x")
 
 
 def test_raw_line_breaks_in_strings_are_read() -> None:
@@ -79,3 +99,5 @@ def test_no_answer_breaks_the_reader(answer: str) -> None:
 def test_a_long_hostile_answer_is_read_quickly() -> None:
     deltas_in('{"deltas": [' * 5000)
     deltas_in('{"deltas": [{' + "{" * 60_000)
+    for hostile in ("{", "[", "[{", "{}", '{"a":', "[[]", "//", '\\"', '"deltas":{'):
+        deltas_in(hostile * (20_000 // len(hostile)))
