@@ -13,8 +13,8 @@ from agentcore.ace.content import Draft, Place
 from agentcore.ace.counters import rendered_in
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.reflection import Reflection
-from agentcore.ace.rendering import estimated_tokens
 from agentcore.ace.screening import masked, scrubbed
+from agentcore.ace.token_estimate import estimated_tokens
 from agentcore.ace.trace_digest import TraceDigest, by_interest, digest
 from agentcore.kit.jsonvalue import JsonObject, dumps
 

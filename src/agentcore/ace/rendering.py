@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -18,6 +19,7 @@ from agentcore.ace.content import Bullet, Draft, Place, one_line
 from agentcore.ace.experiment import THE_CHAMPION, Arm
 from agentcore.ace.models import ContextPlaybook, PlaybookStamp, RenderedContext
 from agentcore.ace.relevance import Index
+from agentcore.ace.token_estimate import estimated_tokens
 from agentcore.kit.jsonvalue import dumps
 
 HEADING = "## PLAYBOOK"
@@ -52,17 +54,6 @@ class _Candidate:
     line: _Line
     helpfulness: float
     trials: int
-
-
-def estimated_tokens(text: str) -> int:
-    """An upper estimate without a tokeniser.
-
-    English runs to five characters a token, not four; of other scripts each character counts.
-    """
-    if text.isascii():
-        return -(-len(text) // 4)
-    plain = sum(character < "\x80" for character in text)
-    return -(-plain // 4) + len(text) - plain
 
 
 def render(playbook: ContextPlaybook, *, task_text: str, token_budget: int) -> RenderedContext:
@@ -132,7 +123,7 @@ class Shelf:
         return 1 + len(self._fixed) + len(self._free)
 
     def render(self, task_text: str, token_budget: int) -> RenderedContext:
-        room = _Room(token_budget - estimated_tokens(HEADING + "\n"))
+        room = _Room(token_budget)
         room.take_all(self._fixed)
         ranked = self.ranked(task_text)
         room.explore([one for one in ranked if one.trials < NEWCOMER_TRIALS])
@@ -149,7 +140,7 @@ class Shelf:
             experiment=self._arm.experiment,
             stage=self._arm.stage,
         )
-        return RenderedContext(text=text, tokens=estimated_tokens(text), stamp=stamp)
+        return RenderedContext(text=text, tokens=room.spent if text else 0, stamp=stamp)
 
     def ranked(self, task_text: str) -> list[_Candidate]:
         """All but the pinned: by fit to the task times the expected rate of being helpful."""
@@ -168,7 +159,8 @@ class _Room:
     """What has been taken, and how many tokens are left."""
 
     def __init__(self, tokens: int) -> None:
-        self._left = tokens
+        self.spent = _cost(HEADING)
+        self._left = tokens - self.spent
         self._opened: set[str] = set()
         self.taken: dict[_Line, None] = {}
 
@@ -187,9 +179,10 @@ class _Room:
     def _take(self, line: _Line, *, most: int) -> None:
         cost = line.cost
         if line.section not in self._opened:
-            cost += estimated_tokens(f"### {line.section}\n")
+            cost += _opening_cost(line.section)
         if cost <= most and line not in self.taken:
             self._left -= cost
+            self.spent += cost
             self._opened.add(line.section)
             self.taken[line] = None
 
@@ -258,7 +251,16 @@ def _bullet_line(place: Place) -> _Line:
 
 
 def _line(section: str, text: str, bullet: str = "") -> _Line:
-    return _Line(section, text, estimated_tokens(f"{text}\n"), bullet, _age(bullet))
+    return _Line(section, text, _cost(text), bullet, _age(bullet))
+
+
+def _cost(line: str) -> int:
+    return estimated_tokens(f"{line}\n")
+
+
+@lru_cache(maxsize=4096)
+def _opening_cost(section: str) -> int:
+    return _cost(f"### {section}")
 
 
 def _heading(key: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from agentcore.ace.models import ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add, apply
 from agentcore.ace.prompt import DELTA_GENERATION_PROMPT, compose
-from agentcore.ace.rendering import estimated_tokens
+from agentcore.ace.token_estimate import estimated_tokens
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.playbooks import NOW, made_playbook
 

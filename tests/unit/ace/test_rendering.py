@@ -10,7 +10,6 @@ from agentcore.ace.models import RenderedContext
 from agentcore.ace.ops import Add, Operation, Tag, Update, apply
 from agentcore.ace.rendering import (
     Renderer,
-    estimated_tokens,
     helpfulness,
     helpfulness_of,
     render,
@@ -56,13 +55,13 @@ def test_a_page_has_the_owner_s_keys_and_the_bullets_in_sections() -> None:
 
 
 def test_under_a_budget_the_pinned_and_the_relevant_stay() -> None:
-    rendered = shown({}, [*LESSONS], task="Check these invoices", budget=26)
+    rendered = shown({}, [*LESSONS], task="Check these invoices", budget=38)
     assert rendered.stamp.bullets == ("b2", "b3")
 
 
 def test_what_helped_comes_before_what_harmed() -> None:
     tagged = [*LESSONS, Tag(id="b1", harmful=9), Tag(id="b4", helpful=9)]
-    assert shown({}, tagged, budget=28).stamp.bullets == ("b3", "b4")
+    assert shown({}, tagged, budget=38).stamp.bullets == ("b3", "b4")
 
 
 def test_retired_bullets_are_not_shown() -> None:
@@ -102,24 +101,17 @@ def test_the_budget_is_kept_and_the_page_is_stable(
         assert line.startswith(("## PLAYBOOK", "### ", "- "))
 
 
-def test_tokens_are_not_underestimated_for_what_we_render() -> None:
-    # English runs to about five characters a token; Chinese to one, emoji to more than one token.
-    assert estimated_tokens("abcd" * 10) == 10
-    assert estimated_tokens("abcde" + "词" * 4) == 2 + 4
-    assert estimated_tokens("") == 0
-
-
 def test_newcomers_have_a_share_of_a_room_that_proven_bullets_would_fill() -> None:
     old: list[Operation] = [Add(section="a", text=f"Proven rule number {n}.") for n in range(40)]
     new: list[Operation] = [Add(section="a", text=f"Recent rule number {n}.") for n in range(5)]
     proven: list[Operation] = [Tag(id=f"b{n + 1}", helpful=20) for n in range(40)]
     seen: list[Operation] = [Tag(id="b43", helpful=1), Tag(id="b41", harmful=1)]
-    rendered = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=120)
+    rendered = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=145)
     newcomers = [bullet for bullet in rendered.stamp.bullets if int(bullet[1:]) > 40]
     # The least seen come first: the others' turn comes when these have been counted.
     assert newcomers == ["b42", "b44", "b45"]
     assert len(rendered.stamp.bullets) > 2 * len(newcomers)
-    alone = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=16)
+    alone = shown({}, [*old, *new, *proven, *seen], task="proven rule", budget=20)
     assert len(alone.stamp.bullets) == 1
     assert int(alone.stamp.bullets[0][1:]) <= 40
 
@@ -135,7 +127,7 @@ def test_a_rule_for_every_task_is_not_pushed_out_by_a_chance_word() -> None:
     ]
     # It fits best, but has done harm; the general rule and the proven one come before it.
     task = "The customer wants a refund of an opened parcel"
-    assert shown({}, bullets, task=task, budget=40).stamp.bullets == ("b1", "b3")
+    assert shown({}, bullets, task=task, budget=50).stamp.bullets == ("b1", "b3")
 
 
 def test_of_a_bullet_that_nobody_has_seen_the_average_is_expected() -> None:
