@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.ports import AgentDirectory, Bill, Pair, PairedTrials
-from agentcore.ace.rendering import Shelf, estimated_tokens
+from agentcore.ace.rendering import Shelf
+from agentcore.ace.token_estimate import estimated_tokens
 from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
 from agentcore.agents.inprocess import REPLY_TOKENS
 from agentcore.agents.ports import Messages, Mind, Rendered, Thought, World

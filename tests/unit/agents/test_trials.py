@@ -157,10 +157,10 @@ def thought(cost_usd: Decimal | None) -> Thought:
         (thought(Decimal("0.5")), Bill(cost_usd=Decimal("0.5"))),
         (thought(None), Bill(unpriced_tokens=7)),
         (Unavailable("nobody was asked"), Bill()),
-        # Somebody may have worked for these: 8 letters and the longest reply.
-        (UpstreamTimeout("no answer"), Bill(unpriced_tokens=402)),
-        (DeadlineExceeded("no answer"), Bill(unpriced_tokens=402)),
-        (None, Bill(unpriced_tokens=402)),
+        # Somebody may have worked for these: 8 digits and the longest reply.
+        (UpstreamTimeout("no answer"), Bill(unpriced_tokens=404)),
+        (DeadlineExceeded("no answer"), Bill(unpriced_tokens=404)),
+        (None, Bill(unpriced_tokens=404)),
     ],
 )
 async def test_a_call_is_on_the_bill_however_it_ends(
