@@ -19,6 +19,7 @@ from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.a2a import RecordingObserver, ScriptedAgent, a2a, at, principal, scripted
+from tests.fakes.waiting import in_time
 
 CALLER = Caller(principal=principal(), version="1.0")
 
@@ -290,13 +291,20 @@ async def test_a_message_to_a_task_at_work_is_its_next_turn(side: Side) -> None:
 
 
 async def test_a_deadline_ends_the_turn_with_a_reason(side: Side) -> None:
-    task = await side.send("wait", metadata={"deadline_seconds": 0.05})
-    assert state(task) == "TASK_STATE_FAILED"
-    assert at(said(task), "text") == "the deadline of 0.05 seconds has passed"
-    assert scripted(side.runtime).cancelled == [task["id"]]
-    (message,) = scripted(side.runtime).seen
-    assert message.deadline is not None
-    assert message.metadata == {}
+    agent = scripted(side.runtime)
+
+    async def end(seconds: float) -> None:
+        agent.seen.clear()
+        agent.cancelled.clear()
+        task = await side.send("wait", metadata={"deadline_seconds": seconds})
+        assert state(task) == "TASK_STATE_FAILED"
+        assert at(said(task), "text") == f"the deadline of {seconds:g} seconds has passed"
+        assert agent.cancelled == [task["id"]]
+        (message,) = agent.seen
+        assert message.deadline is not None
+        assert message.metadata == {}
+
+    await in_time(end, 0.05)
 
 
 async def test_an_agent_that_will_not_stop_does_not_undo_a_cancellation(

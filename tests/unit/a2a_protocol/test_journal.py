@@ -170,7 +170,7 @@ async def test_an_agent_that_talks_too_fast_waits(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "MOST_WAITING", 3)
-    async with journal_of(database, flush_seconds=60) as desk:
+    async with journal_of(database, flush_seconds=6000) as desk:
         for number in range(3):
             await desk.journal.room()
             desk.journal.say(chunk(desk.journal, "x", append=number > 0))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -200,7 +201,18 @@ async def test_nobody_stands_ready_where_the_bound_was_told() -> None:
         assert not door.free("medium")
 
 
-async def test_who_comes_along_with_low_priority_starts_before_it() -> None:
+async def test_who_comes_along_with_low_priority_starts_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, over = asyncio.get_running_loop(), list[Callable[[], object]]()
+    call_later = loop.call_later
+
+    def only_when_told(seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        assert seconds == GATHERING.gather
+        over.append(callback)
+        return call_later(3600, callback)
+
+    monkeypatch.setattr(loop, "call_later", only_when_told)
     line = Line(gate(3, GATHERING))
     for number in range(3):
         await line.ask(f"low{number}", call("low"))
@@ -211,8 +223,8 @@ async def test_who_comes_along_with_low_priority_starts_before_it() -> None:
     await line.ask("high", call("high"))
     assert line.order == ["medium", "high"]
     line.passes.pop().leave(answered=True)
-    async with asyncio.timeout(60):
-        await line.tasks[0]
+    over.pop()()
+    await line.tasks[0]
     assert line.order == ["medium", "high", "low0"]
 
 

@@ -25,21 +25,23 @@ from tests.fakes.llm_upstream import (
     streams,
     usage_event,
 )
-from tests.fakes.waiting import eventually
+from tests.fakes.waiting import eventually, in_time
 
 HELLO = LLMRequest(model="Qwen/Qwen3-8B", messages=[{"role": "user", "content": "Hello"}])
-SILENCE = 1.5
-PATIENT = Timeouts(connect=20, first_byte=20, idle=SILENCE, total=60)
+PATIENT = Timeouts(connect=60, first_byte=60, idle=60, total=60)
 # Where nothing comes, so that the end of the time is what is waited for.
-QUICK = Timeouts(connect=20, first_byte=0.05, idle=0.05, total=20)
+QUICK = Timeouts(connect=60, first_byte=0.05, idle=0.05, total=600)
 
 
 @pytest.fixture
 def provider(
     upstream: Upstream, pool: ConnectionPool, request: pytest.FixtureRequest
 ) -> ParallaxProvider:
+    return provider_at(upstream, pool, QUICK if "silent" in request.node.name else PATIENT)
+
+
+def provider_at(upstream: Upstream, pool: ConnectionPool, timeouts: Timeouts) -> ParallaxProvider:
     clock = SystemClock()
-    timeouts = QUICK if "silent" in request.node.name else PATIENT
     return ParallaxProvider(
         upstream.url, pool=pool, clock=clock, gate=unbounded(clock), timeouts=timeouts
     )
@@ -66,14 +68,18 @@ async def test_a_server_that_fell_silent_is_not_waited_for_to_the_end(
 
 
 async def test_a_slow_answer_may_take_longer_than_silence_may(
-    provider: ParallaxProvider, upstream: Upstream
+    upstream: Upstream, pool: ConnectionPool
 ) -> None:
-    pauses = round(SILENCE / PAUSE_SECONDS) + 1
-    parts = [delta(role=True), *([delta("a"), PAUSE] * pauses), delta(finish="stop")]
-    upstream.behaviour = streams(*parts, usage_event(), event("[DONE]"))
-    response = await provider.complete(HELLO)
-    assert response.content == "a" * pauses
-    assert response.usage is not None
+    async def ask(silence: float) -> None:
+        pauses = round(silence / PAUSE_SECONDS) + 1
+        parts = [delta(role=True), *([delta("a"), PAUSE] * pauses), delta(finish="stop")]
+        upstream.behaviour = streams(*parts, usage_event(), event("[DONE]"))
+        timeouts = PATIENT.model_copy(update={"idle": silence})
+        response = await provider_at(upstream, pool, timeouts).complete(HELLO)
+        assert response.content == "a" * pauses
+        assert response.usage is not None
+
+    await in_time(ask, 0.15)
 
 
 async def test_a_connection_that_lingers_is_not_waited_for(

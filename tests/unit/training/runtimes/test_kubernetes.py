@@ -49,7 +49,7 @@ async def test_what_cannot_start_fails_at_once_with_the_clusters_reason(
 ) -> None:
     async with asyncio.timeout(60):
         with pytest.raises(DeploymentFailed, match=reason) as failed:
-            await deploy(harness, "echo", behaviour)
+            await deploy(harness, "echo", behaviour, wait_seconds=600)
     assert "kubectl --namespace agentcore-openenv describe pods" in failed.value.hint
 
 
