@@ -15,6 +15,7 @@ from tests.architecture.source import FUNCTION, Function, Located, Source, dotte
 SUPERVISOR_LOOPS = frozenset(
     {
         "agentcore.kit.supervisor:Supervisor._keep",
+        "agentcore.training.openenv.operations.running:Operations._ended",
         "agentcore.training.openenv.registration.monitoring:EnvironmentMonitor._one",
         "agentcore.training.openenv.threads:_compute",
     }

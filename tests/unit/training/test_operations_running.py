@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agentcore.kit.db import Database
+from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.kit.errors import Conflict
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -39,6 +39,8 @@ class Replica:
     async def _handle(self, wanted: JsonObject) -> JsonObject:
         self.began.append(wanted)
         await self.release.wait()
+        if wanted.get("break"):
+            raise OSError(28, "No space left on device")
         if wanted.get("fail"):
             raise Conflict("it cannot be done", hint="do something else")
         return {"done": wanted.get("n")}
@@ -89,6 +91,43 @@ async def test_a_failure_is_its_problem_document(here: Replica) -> None:
     assert failed.state == "failed"
     assert failed.error is not None
     assert (failed.error["code"], failed.error["hint"]) == ("conflict", "do something else")
+
+
+async def test_what_breaks_off_one_operation_ends_no_other(here: Replica) -> None:
+    here.release.clear()
+    async with here.working():
+        broken, whole = await here.submit("a", **{"break": 1}), await here.submit("b", n=2)
+        await begun(here, 2)
+        here.release.set()
+        failed = await here.finished(broken)
+        assert (await here.finished(whole)).attempts == 1
+    assert failed.error is not None
+    assert failed.error["code"] == "internal_error"
+    assert "No space left on device" in str(failed.error["detail"])
+    with pytest.raises(OSError, match="No space"):
+        await here.operations.perform("deploy", "a", {"break": 1}, requested_by="ada")
+    assert not await here.operations.under_way("a")
+
+
+async def test_a_database_that_is_away_for_a_while_ends_no_operation(
+    here: Replica, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def away(*_: object, **__: object) -> None:
+        asked.append("lease")
+        raise StorageUnavailable("the database is away")
+
+    here.release.clear()
+    async with here.working():
+        operation = await here.submit("echo", n=1)
+        await begun(here)
+        with monkeypatch.context() as broken:
+            broken.setattr(here.store, "lease", away)
+            clock.advance(RENEW_SECONDS)
+            await eventually(lambda: asked)
+        here.release.set()
+        assert (await here.finished(operation)).attempts == 1
 
 
 async def test_one_target_has_one_operation_at_a_time(here: Replica, there: Replica) -> None:

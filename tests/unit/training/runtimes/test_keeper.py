@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcore.training.openenv.runtimes.keeper import next_step
+from agentcore.training.openenv.runtimes import keeper as module
+from agentcore.training.openenv.runtimes.keeper import Keeper, next_step
+from agentcore.training.openenv.runtimes.records import Record, ReplicaState
+from tests.fakes.waiting import eventually
+from tests.fakes.wanted_replicas import wanted_of
 
 
 @given(
@@ -38,3 +46,27 @@ def test_a_replica_that_never_serves_takes_no_old_one_away() -> None:
     assert next_step(ready=0, starting=1, stale=2, wanted=2) is None
     assert next_step(ready=1, starting=0, stale=2, wanted=2) == "retire stale"
     assert next_step(ready=1, starting=0, stale=1, wanted=2) == "start"
+
+
+async def test_a_record_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    record = Record(tmp_path / "echo")
+    record.want(wanted_of("serve"))
+    state = record.folder / "state.json"
+    state.mkdir()
+    with (tmp_path / "lock").open("wb") as lock:
+        keeper = Keeper(record, str(tmp_path / "log"), lock.fileno())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keeper.run(0))
+            await eventually((tmp_path / "log-1.log").exists)
+            # What it could not write, as on a full disk, it writes when there is room.
+            state.rmdir()
+            await eventually(lambda: [each for each in replicas(record) if each.ready])
+            keeper.stop()
+
+
+def replicas(record: Record) -> tuple[ReplicaState, ...]:
+    state = record.state()
+    return () if state is None else state.replicas

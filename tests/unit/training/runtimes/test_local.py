@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcore.training.openenv.errors import DeploymentFailed
+from agentcore.training.openenv.errors import DeploymentFailed, RuntimeUnavailable
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes.local import GONE
 from agentcore.training.openenv.runtimes.records import Record, ReplicaState, State
@@ -56,6 +56,14 @@ async def test_sessions_of_a_replica_that_goes_play_on_until_they_end(
         roles = [each.role for each in harness.state("echo").replicas]
         assert sorted(roles) == ["fresh", "retiring", "retiring"]
     wait_until(lambda: len(harness.state("echo").replicas) == 1, "the old ones are gone")
+
+
+async def test_a_folder_that_cannot_be_written_is_named(harness: LocalHarness) -> None:
+    folder = harness.home / "deployments"
+    folder.mkdir()
+    (folder / "echo").write_text("no folder")
+    with pytest.raises(RuntimeUnavailable, match=r"echo cannot be changed: .*deployments/echo"):
+        await deploy(harness, "echo")
 
 
 async def test_draining_has_an_end(harness: LocalHarness) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,25 +10,15 @@ from shutil import rmtree
 
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes import replica as module
-from agentcore.training.openenv.runtimes.records import Wanted
 from agentcore.training.openenv.runtimes.replica import Replica, is_healthy, last_words
-from tests.fakes import environment_program
 from tests.fakes.environment_program import REASON
+from tests.fakes.wanted_replicas import wanted_of
 
 
 @asynccontextmanager
 async def kept(behaviour: str, log: Path) -> AsyncIterator[tuple[Replica, asyncio.Event]]:
-    wanted = Wanted(
-        generation=1,
-        command=(sys.executable, "-I", "-S", environment_program.__file__, behaviour, "{port}"),
-        environment={},
-        folder="/",
-        replicas=1,
-        version="",
-        drain_seconds=0,
-    )
     changed = asyncio.Event()
-    replica = Replica(1, wanted, log, changed.set)
+    replica = Replica(1, wanted_of(behaviour), log, changed.set)
     async with asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(replica.keep())
         yield replica, changed

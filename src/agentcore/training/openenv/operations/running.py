@@ -15,7 +15,8 @@ import anyio
 import structlog
 
 from agentcore.kit.clock import Clock
-from agentcore.kit.errors import AgentCoreError, problem
+from agentcore.kit.db import StorageUnavailable
+from agentcore.kit.errors import AgentCoreError, InternalError, problem, said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.openenv.operations.errors import (
@@ -78,11 +79,14 @@ class Operations:
             raise
         try:
             result = await self._held(operation)
+        except asyncio.CancelledError:
+            await self._given_up(operation)
+            raise
         except AgentCoreError as error:
             await self._failed(operation, error)
             raise
-        except asyncio.CancelledError:
-            await self._given_up(operation)
+        except Exception as error:
+            await self._failed(operation, _broken_off(error))
             raise
         await self._store.finish(operation, result=result, error=None, at=self._clock.now())
         return result
@@ -112,7 +116,11 @@ class Operations:
         while True:
             self._news.clear()
             now = self._clock.now()
-            operation = await self._store.take(now=now, until=self._lease())
+            try:
+                operation = await self._store.take(now=now, until=self._lease())
+            except StorageUnavailable as error:
+                log.warning("operations cannot be taken", error=error.detail)
+                operation = None
             if operation is not None:
                 return operation
             try:
@@ -122,42 +130,52 @@ class Operations:
                 continue
 
     async def _work(self, operation: Operation) -> None:
+        try:
+            await self._ended(operation)
+        except StorageUnavailable as error:
+            # Nobody holds it for longer than its lease, and then it is begun anew.
+            log.warning("the end of an operation is not recorded", error=error.detail)
+
+    async def _ended(self, operation: Operation) -> None:
+        """Bring it to its recorded end: nothing that a handler does ends the others' work."""
         if operation.attempts > MOST_ATTEMPTS:
             error = OperationInterrupted(f"it was begun {MOST_ATTEMPTS} times and never ended")
             await self._failed(operation, error)
             return
         try:
             result = await self._held(operation)
-        except AgentCoreError as error:
-            await self._failed(operation, error)
         except asyncio.CancelledError:
             # This process stops: the next one need not wait for the lease to run out.
             with anyio.CancelScope(shield=True):
                 await self._store.lease(operation, None)
             raise
+        except AgentCoreError as error:
+            await self._failed(operation, error)
+        except Exception as error:
+            log.exception("an operation broke off", operation=str(operation.id))
+            await self._failed(operation, _broken_off(error))
         else:
             await self._store.finish(operation, result=result, error=None, at=self._clock.now())
 
     async def _held(self, operation: Operation) -> JsonObject:
         """What the handler makes of it; the lease is renewed meanwhile."""
-        failure: AgentCoreError | None = None
-        result: JsonObject = {}
-        async with asyncio.TaskGroup() as group:
-            renewing = group.create_task(self._renew(operation))
-            try:
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew(operation))
                 result = await self._handlers[operation.kind](operation.arguments)
-            except AgentCoreError as error:
-                # Out of the group's hands: it would wrap what callers know by its class.
-                failure = error
-            renewing.cancel()
-        if failure is not None:
-            raise failure
+                renewing.cancel()
+        except ExceptionGroup as failed:
+            # Out of the group's hands: it wraps what callers know by its class.
+            raise failed.exceptions[0] from failed.exceptions[0].__cause__
         return result
 
     async def _renew(self, operation: Operation) -> None:
         while True:
             await self._clock.sleep(RENEW_SECONDS)
-            await self._store.lease(operation, self._lease())
+            try:
+                await self._store.lease(operation, self._lease())
+            except StorageUnavailable as error:
+                log.warning("an operation's lease is not renewed", error=error.detail)
 
     async def _given_up(self, operation: Operation) -> None:
         with anyio.CancelScope(shield=True):
@@ -187,3 +205,7 @@ class Operations:
 
     def _lease(self) -> datetime:
         return self._clock.now() + LEASE
+
+
+def _broken_off(error: Exception) -> InternalError:
+    return InternalError(f"it broke off: {said_by(error)}", hint="the service's log says more")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -26,6 +27,7 @@ from agentcore.training.openenv.runtimes.records import Record, State, Wanted
 from agentcore.training.openenv.runtimes.replica import Replica
 
 LOOK_SECONDS = 1.0
+MOST_DESCRIPTORS = 65536
 Step = Literal["start", "retire fresh", "retire stale"]
 
 
@@ -58,6 +60,8 @@ class Keeper:
         self._reload = True
         self._stopping = False
         self._port = 0
+        # Whether the last state is to be written once more.
+        self._unwritten = False
 
     def reload(self) -> None:
         self._reload = True
@@ -100,6 +104,8 @@ class Keeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._news.wait()
+            if self._unwritten:
+                return
 
     def _try_anew(self, wanted: Wanted | None, tasks: asyncio.TaskGroup) -> None:
         """Who deploys again does not want to wait for the backoff of what failed before."""
@@ -162,9 +168,12 @@ class Keeper:
             generation=wanted.generation,
             replicas=tuple(each.state(role) for role, group in roles for each in group),
         )
-        # The folder is gone when somebody removed it by hand.
-        with suppress(FileNotFoundError):
+        try:
             self._record.note(state)
+            self._unwritten = False
+        except OSError:
+            # The folder was removed by hand, or the disk is full: that ends nobody's session.
+            self._unwritten = True
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
@@ -183,6 +192,14 @@ async def keep(folder: Path, log_prefix: str, lock: int, port: int) -> None:
     await keeper.run(port)
 
 
+def _allow_connections() -> None:
+    """As many as the system lets this process have: each session takes two descriptors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main(arguments: list[str]) -> None:
     """Leave the deployer's process tree and session, then keep."""
     folder, log_prefix, lock, port = arguments
@@ -193,6 +210,7 @@ def main(arguments: list[str]) -> None:
     # Ctrl-C in the deployer's terminal is not meant for what was deployed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(int(lock), False)
+    _allow_connections()
     asyncio.run(keep(Path(folder), log_prefix, int(lock), int(port)))
 
 

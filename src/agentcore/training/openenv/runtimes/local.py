@@ -23,7 +23,11 @@ from pathlib import Path
 from agentcore.kit.clock import Clock
 from agentcore.kit.embedded.layout import Home, open_home
 from agentcore.kit.embedded.locks import try_lock
-from agentcore.training.openenv.errors import DeploymentFailed, DeploymentNotFound
+from agentcore.training.openenv.errors import (
+    DeploymentFailed,
+    DeploymentNotFound,
+    RuntimeUnavailable,
+)
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes.naming import check_name, check_replicas
 from agentcore.training.openenv.runtimes.records import Record, ReplicaState, State, Wanted
@@ -166,12 +170,18 @@ class LocalRuntime:
     @asynccontextmanager
     async def _turn(self, name: str, end: float) -> AsyncIterator[Home]:
         """One change at a time to one deployment, from all processes of the home."""
-        home = open_home(self._path)
-        descriptor = await self._locked(home.lock(f"deploy-{name}"), name, end)
         try:
-            yield home
-        finally:
-            os.close(descriptor)
+            home = open_home(self._path)
+            descriptor = await self._locked(home.lock(f"deploy-{name}"), name, end)
+            try:
+                yield home
+            finally:
+                os.close(descriptor)
+        except (OSError, subprocess.CalledProcessError) as exc:
+            # A full disk, too many open files, a folder that is not ours.
+            raise RuntimeUnavailable(
+                f"{name} cannot be changed: {exc}", hint=f"look at {self._path} and its disk"
+            ) from exc
 
     async def _locked(self, path: Path, name: str, end: float) -> int:
         while (descriptor := try_lock(path, "exclusive")) is None:
