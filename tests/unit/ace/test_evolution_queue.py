@@ -30,7 +30,7 @@ async def test_taking_waits_for_somebody_for_a_while() -> None:
     queue = EvolutionQueue(10, retry_after=1)
     assert await queue.take(5, timeout=0.01) == []
     async with asyncio.TaskGroup() as group:
-        taking = group.create_task(queue.take(5, timeout=5))
+        taking = group.create_task(queue.take(5, timeout=600))
         await asyncio.sleep(0)
         queue.put("a")
     assert taking.result() == ["a"]
@@ -47,7 +47,7 @@ async def test_waking_before_the_wait_ends_it_too() -> None:
 async def test_waking_ends_the_wait() -> None:
     queue = EvolutionQueue(10, retry_after=1)
     async with asyncio.TaskGroup() as group:
-        taking = group.create_task(queue.take(5, timeout=5))
+        taking = group.create_task(queue.take(5, timeout=600))
         await asyncio.sleep(0)
         queue.wake()
     assert taking.result() == []
