@@ -25,6 +25,13 @@ PAGE = 500
 YEARS = (1, 2, 3)
 SUMMARY = ("provider", "kind", "calls", "prompt_tokens", "completion_tokens")
 MONEY = ("cost_usd", "api_equivalent_usd")
+HEADINGS = {
+    "prompt_tokens": "tokens in",
+    "completion_tokens": "tokens out",
+    "cost_usd": "USD spent",
+    "saved_usd": "USD saved",
+    "api_equivalent_usd": "USD by API",
+}
 TOTALS = ("calls", "failed", "prompt_tokens", "completion_tokens", "cost_usd", "saved_usd")
 
 
@@ -82,13 +89,13 @@ def costs(
     path = "/internal/costs/daily" if by is By.day else f"/internal/costs/by/{by.value}"
     found = _all(service, path, days)
     named = [{**line, by.value: line.get("name") or "(none)"} for line in found]
-    show_table(named, (by.value, *TOTALS))
+    show_table(named, (by.value, *TOTALS), HEADINGS)
     _mention_unpriced(found)
 
 
 def _show_summary(service: ServiceClient) -> None:
     found = service.get("/internal/costs/summary")
-    show_table(objects_of(found.get("lines")), (*SUMMARY, *MONEY))
+    show_table(objects_of(found.get("lines")), (*SUMMARY, *MONEY), HEADINGS)
     typer.echo(f"spent ${found.get('cost_usd')}, saved ${found.get('saved_usd')}")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import typer
 
@@ -11,7 +12,12 @@ from agentcore.cli.foreign import shown
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 
 
-def show_table(rows: Sequence[JsonObject], columns: tuple[str, ...]) -> None:
+def show_table(
+    rows: Sequence[JsonObject],
+    columns: tuple[str, ...],
+    headings: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """``headings`` for members whose names are too long or say too little."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -19,8 +25,9 @@ def show_table(rows: Sequence[JsonObject], columns: tuple[str, ...]) -> None:
     told = [column for column in columns if any(cell_text(row.get(column)) for row in rows)]
     table = Table()
     for column in told or columns:
-        # An address that is cut is none: what is too long goes on in the next line.
-        table.add_column(column, overflow="fold")
+        # Words, so that a narrow terminal breaks between them. An address that is cut is none: what
+        # is too long goes on in the next line.
+        table.add_column(headings.get(column) or column.replace("_", " "), overflow="fold")
     # What a row is called by has to be there whole, however narrow the terminal.
     table.columns[0].no_wrap = True
     for row in rows:
