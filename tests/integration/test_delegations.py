@@ -221,7 +221,6 @@ async def test_a_delegation_asked_for_again_is_the_same_task(
         )
         again = await ask(wait_seconds=0)
         assert one["task_id"] == two["task_id"] == again["task_id"]
-        assert ids(objects_of(again["attempts"])) == ids(objects_of(one["attempts"]))
         assert (again["agent_id"], again["state"]) == ("b-there", "TASK_STATE_COMPLETED")
         assert len(peer.agent.seen) == 1
         others: list[JsonObject] = [

@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 
 from agentcore.a2a_protocol import cursors
 from agentcore.a2a_protocol.directory import hosted_record
-from agentcore.a2a_protocol.errors import AgentIdTaken, AgentNotFound, IllegalMove, NotTheOwner
+from agentcore.a2a_protocol.errors import (
+    AgentIdTaken,
+    AgentNotFound,
+    IllegalMove,
+    NotTheOwner,
+)
 from agentcore.a2a_protocol.hosting import HostedAgents, tenant_id
 from agentcore.a2a_protocol.metrics import RegistryMetrics
 from agentcore.a2a_protocol.models.agent import (
@@ -24,13 +29,13 @@ from agentcore.a2a_protocol.models.agent import (
 )
 from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.models.task import Owner
+from agentcore.a2a_protocol.naming import AgentNames
 from agentcore.a2a_protocol.registry.health import address, with_card
 from agentcore.a2a_protocol.registry.reading import CardReader, places
 from agentcore.a2a_protocol.registry.telling import REGISTERED, TURN, Teller
 from agentcore.a2a_protocol.store import AgentStore, Entry
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import AgentCoreError
-from agentcore.kit.ids import Ids
 from agentcore.kit.security import SERVICE, Principal
 from agentcore.kit.supervisor import Supervisor
 
@@ -63,7 +68,6 @@ class Promise:
 
 class AgentLifecycleManager:
     """Agents are seen by their tenant and changed by their owner; their ids are global.
-
     What a hosted agent is to one tenant is an agent of that tenant, which its admins change.
     """
 
@@ -77,7 +81,7 @@ class AgentLifecycleManager:
         metrics: RegistryMetrics,
         supervisor: Supervisor,
         clock: Clock,
-        ids: Ids,
+        names: AgentNames,
     ) -> None:
         self._store = store
         self._teller = teller
@@ -85,7 +89,7 @@ class AgentLifecycleManager:
         self._hosted = hosted
         self._metrics = metrics
         self._clock = clock
-        self._ids = ids
+        self._names = names
         self._supervisor = supervisor
         self._asked: dict[str, asyncio.Future[Owner | None]] = {}
         self._looking = asyncio.Semaphore(LOOKS)
@@ -105,7 +109,12 @@ class AgentLifecycleManager:
 
         Raises:
             AgentIdTaken: the id belongs to somebody else.
+            AgentIdOfNoTenant: ids have to end with their tenant, and this one does not.
+            TooManyAgents: the tenant has as many as it may have.
+            CardNotSigned: the operator wants cards of its address signed.
         """
+        agent_id = self._names.of(agent_id, principal.tenant)
+        card = self._reader.checked(card, tenant=principal.tenant)
         record = self._described(card, principal, agent_id, promise)
         if places(address(record.endpoint)):
             record = replace(record, check_at=record.created_at)
@@ -125,6 +134,7 @@ class AgentLifecycleManager:
             InvalidParams: the address may not be connected to.
             CardUnreadable: there is no card.
         """
+        agent_id = self._names.of(agent_id, principal.tenant)
         async with self._reading:
             found = await self._reader.read(card_url, tenant=principal.tenant)
         if found.card is None:
@@ -143,6 +153,8 @@ class AgentLifecycleManager:
 
     async def ensure(self, agent_id: str, principal: Principal) -> None:
         """Register the agent for ``principal`` unless it exists, whoever owns it then."""
+        if self._hosted.behind(agent_id, principal.tenant) is None:
+            agent_id = self._names.of(agent_id, principal.tenant)
         record = self._record(agent_id, principal)
         event_id = await self._store.ensure(record, self._entry(REGISTERED, record.owner.subject))
         if event_id is not None:
@@ -294,9 +306,9 @@ class AgentLifecycleManager:
         return Entry(what=what, by=by, at=now, reason=reason, tell_at=now + TURN)
 
     def _described(
-        self, card: AgentCard, principal: Principal, agent_id: str | None, promise: Promise
+        self, card: AgentCard, principal: Principal, agent_id: str, promise: Promise
     ) -> AgentRecord:
-        record = with_card(self._record(agent_id or str(self._ids.new()), principal), card)
+        record = with_card(self._record(agent_id, principal), card)
         seconds = promise.heartbeat_seconds
         return replace(
             record,

@@ -10,6 +10,7 @@ from agentcore.a2a_protocol.directory import TenantDirectory
 from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.metrics import RegistryMetrics
 from agentcore.a2a_protocol.models.config import A2AConfig
+from agentcore.a2a_protocol.naming import AgentNames
 from agentcore.a2a_protocol.ports import LifecycleListener
 from agentcore.a2a_protocol.registry.health import HealthChecks
 from agentcore.a2a_protocol.registry.reading import CardReader
@@ -47,7 +48,8 @@ def build_registry(
     ids: Ids,
     metrics: RegistryMetrics,
 ) -> AgentRegistry:
-    store, further = AgentStore(database), RegistryStore(database)
+    store = AgentStore(database, most_agents=config.max_agents)
+    further = RegistryStore(database)
     reader = CardReader(anywhere=config.agents_anywhere, trusted=config.trusted)
     teller = Teller(store, further, listeners, supervisor=supervisor, clock=clock)
     agents = AgentLifecycleManager(
@@ -58,7 +60,7 @@ def build_registry(
         metrics=metrics,
         supervisor=supervisor,
         clock=clock,
-        ids=ids,
+        names=AgentNames(ids, config.tenant_agent_ids),
     )
     return AgentRegistry(
         agents=agents,

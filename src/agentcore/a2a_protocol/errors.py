@@ -10,6 +10,7 @@ from agentcore.kit.errors import (
     RPC_INVALID_PARAMS,
     RPC_NOT_FOUND,
     RPC_SESSION,
+    RPC_TOO_MANY,
     RPC_UNAVAILABLE,
     RPC_UPSTREAM,
     AgentCoreError,
@@ -77,6 +78,34 @@ class AgentIdTaken(AgentCoreError):
         )
 
 
+class AgentIdOfNoTenant(AgentCoreError):
+    """The id does not end with the caller's tenant, and here it has to."""
+
+    code, http_status, rpc_code, retryable = (
+        "agent_id_of_no_tenant",
+        422,
+        RPC_INVALID_PARAMS,
+        False,
+    )
+
+    def __init__(self, agent_id: str, tenant: str) -> None:
+        super().__init__(
+            f"the agent id {agent_id!r} is no name with the tenant behind it",
+            hint=f"as in {agent_id.partition('.')[0]}.{tenant}; or give none",
+        )
+
+
+class TooManyAgents(AgentCoreError):
+    code, http_status, rpc_code, retryable = "too_many_agents", 429, RPC_TOO_MANY, False
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the tenant has {most} agents, and may have no more",
+            hint="terminated ones count, and may be registered again under their ids; "
+            "AGENTCORE_A2A__MAX_AGENTS sets the limit",
+        )
+
+
 class NotTheOwner(AgentCoreError):
     code, http_status, rpc_code, retryable = "not_the_owner", 403, RPC_FORBIDDEN, False
 
@@ -115,6 +144,20 @@ class CardUnreadable(AgentCoreError):
         super().__init__(
             f"no agent card can be read at {url[:200]!r}: {reason}",
             hint="an agent serves its card at /.well-known/agent-card.json",
+        )
+        self.reason = reason
+
+
+class CardNotSigned(CardUnreadable):
+    """The operator wants cards of that origin signed, and this one is not, or by somebody else."""
+
+    code, http_status, rpc_code, retryable = "card_not_signed", 422, RPC_UPSTREAM, False
+
+    def __init__(self, url: str, reason: str) -> None:
+        AgentCoreError.__init__(
+            self,
+            f"the card of an agent at {url[:200]!r} is not taken: {reason}",
+            hint="the operator has set keys for that origin (a2a.trusted)",
         )
         self.reason = reason
 

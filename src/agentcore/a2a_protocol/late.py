@@ -75,11 +75,30 @@ def load_signer(pem: str) -> Signer:
     try:
         from agentcore.a2a_protocol.sdk.signing import EllipticSigner
     except ImportError as exc:
-        raise StartupError(
-            f"AGENTCORE_A2A__SIGNING_KEY needs a library that is not there: {exc.name}",
-            hint="pip install 'agentcore[signing]'",
-        ) from exc
+        raise _missing("AGENTCORE_A2A__SIGNING_KEY", exc) from exc
     return EllipticSigner(pem)
+
+
+class Verifier(Protocol):
+    def signed(self, card: JsonObject) -> JsonObject:
+        """What of ``card`` is signed; ``ValueError`` where nothing is."""
+        ...
+
+
+def load_verifier(keys: str) -> Verifier:
+    """Raises ``StartupError`` where the libraries are missing, or ``keys`` is no key set."""
+    try:
+        from agentcore.a2a_protocol.sdk.verifying import KeySetVerifier
+    except ImportError as exc:
+        raise _missing("the keys of a trusted origin (a2a.trusted)", exc) from exc
+    return KeySetVerifier(keys)
+
+
+def _missing(what: str, exc: ImportError) -> StartupError:
+    return StartupError(
+        f"{what} needs a library that is not there: {exc.name}",
+        hint="pip install 'agentcore[signing]'",
+    )
 
 
 def _load_current() -> Wire:

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.a2a_protocol.discovery import terms
-from agentcore.a2a_protocol.errors import AgentIdTaken
+from agentcore.a2a_protocol.errors import AgentIdTaken, TooManyAgents
 from agentcore.a2a_protocol.models.agent import (
     AgentHealth,
     AgentRecord,
@@ -127,9 +127,16 @@ class Entry:
     tell_at: datetime | None = None
 
 
+# Names the locks of this kind among those of the database.
+LIMITED = "agentcore.agents"
+
+
 class AgentStore:
-    def __init__(self, database: Database) -> None:
+    """A tenant has at most ``most_agents`` of its own, besides those that the service hosts."""
+
+    def __init__(self, database: Database, *, most_agents: int = 10_000) -> None:
         self._database = database
+        self._most_agents = most_agents
 
     async def put(self, record: AgentRecord, entry: Entry) -> tuple[AgentRecord, int | None]:
         """Insert ``record``, or replace the row of the same owner, whose state stays as it is.
@@ -141,10 +148,11 @@ class AgentStore:
 
         Raises:
             AgentIdTaken: the id belongs to another owner.
+            TooManyAgents: the tenant has as many as it may have.
         """
 
         async def work(connection: AsyncConnection) -> tuple[AgentRecord, int | None]:
-            if await _inserted(connection, record):
+            if await self._inserted(connection, record):
                 return record, await _written(connection, _line(record, entry, ""))
             mine = agents.c.agent_id == record.agent_id
             found = await connection.execute(select(*WHOLE).where(mine).with_for_update())
@@ -163,7 +171,7 @@ class AgentStore:
         """Insert ``record`` unless the id exists; the number of the log's line if it did not."""
 
         async def work(connection: AsyncConnection) -> int | None:
-            if not await _inserted(connection, record):
+            if not await self._inserted(connection, record):
                 return None
             return await _written(connection, _line(record, entry, ""))
 
@@ -251,6 +259,22 @@ class AgentStore:
         rows = await self._database.rows(query.group_by(tasks.c.agent_id))
         return {row["agent_id"]: row["open"] for row in rows}
 
+    async def _inserted(self, connection: AsyncConnection, record: AgentRecord) -> bool:
+        """False where the id is there already."""
+        fresh = upsert(agents).values(agent_values(record)).on_conflict_do_nothing()
+        if (await connection.execute(fresh)).rowcount == 0:
+            return False
+        if record.handler is None:
+            # One after the other: those who register at once do not see each other's.
+            tenant = record.owner.tenant
+            key = func.hashtextextended(f"{LIMITED}:{tenant}", 0)
+            await connection.execute(select(func.pg_advisory_xact_lock(key)))
+            mine = and_(agents.c.tenant == tenant, agents.c.handler.is_(None))
+            count = await connection.scalar(select(func.count()).where(mine))
+            if count is not None and count > self._most_agents:
+                raise TooManyAgents(self._most_agents)
+        return True
+
     async def _agents(self, query: Executable) -> list[AgentRecord]:
         return [agent_of(row) for row in await self._database.rows(query)]
 
@@ -302,11 +326,6 @@ def _renewed(record: AgentRecord, before: AgentRecord) -> AgentRecord:
         checked_at=before.checked_at,
         check_at=before.check_at or record.check_at,
     )
-
-
-async def _inserted(connection: AsyncConnection, record: AgentRecord) -> bool:
-    fresh = upsert(agents).values(agent_values(record)).on_conflict_do_nothing()
-    return (await connection.execute(fresh)).rowcount == 1
 
 
 def _line(agent: AgentRecord, entry: Entry, before: str) -> dict[str, object]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agentcore.a2a_protocol.errors import AgentIdTaken
+from agentcore.a2a_protocol.errors import AgentIdTaken, TooManyAgents
 from agentcore.a2a_protocol.models.agent import STEPS, AgentRecord, AgentStatus, Move
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.store import AgentStore, Entry
@@ -78,6 +79,26 @@ async def test_an_ended_agent_may_come_back(agents: AgentStore) -> None:
     assert await agents.active("acme") == []
     _, event_id = await agents.put(agent(), BORN)
     assert event_id is not None
+
+
+async def test_a_tenant_has_only_so_many_agents(database: Database) -> None:
+    few = AgentStore(database, most_agents=2)
+    await few.put(agent("a1"), BORN)
+    added = [
+        few.put(agent("a2"), BORN),
+        few.ensure(agent("a3", BOB), BORN),
+        few.put(agent("a4"), BORN),
+    ]
+    ends = await asyncio.gather(*added, return_exceptions=True)
+    refused = [end for end in ends if isinstance(end, TooManyAgents)]
+    assert len(refused) == 2, "those who come at the same moment are counted, too"
+    await few.move("a1", END, ENDED)
+    with pytest.raises(TooManyAgents, match="has 2 agents"):
+        await few.put(agent("a5"), BORN)
+    # What is there may change and come back; others, and agents of the service, have room.
+    await few.put(agent("a1", name="B"), BORN)
+    await few.put(agent("e1", EVE), BORN)
+    assert await few.ensure(agent("hosted.acme", handler="hosted"), BORN)
 
 
 async def test_lists_hold_the_tenants_agents(agents: AgentStore) -> None:

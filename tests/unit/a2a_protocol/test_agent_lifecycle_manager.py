@@ -6,6 +6,7 @@ from agentcore.a2a_protocol.agent_lifecycle_manager import AgentLifecycleManager
 from agentcore.a2a_protocol.agent_registry import AgentRegistry
 from agentcore.a2a_protocol.discovery import Wish
 from agentcore.a2a_protocol.errors import (
+    AgentIdOfNoTenant,
     AgentIdTaken,
     AgentNotFound,
     IllegalMove,
@@ -90,6 +91,30 @@ async def test_other_tenants_learn_nothing(
     found = await known.directory.discover(Wish(), EVE, limit=10)
     listed = await agents.list(EVE, limit=10, cursor=None)
     assert (found.matches, listed.agents) == ((), ())
+
+
+async def test_ids_that_end_with_their_tenant_tell_nothing_of_others(
+    database: Database, supervisor: Supervisor, clock: ManualClock
+) -> None:
+    """Whether it is taken or not: a tenant cannot even ask for another one's id."""
+    hosted = HostedAgents()
+    hosted.add(Hosting(agent_id="the.cook", agent=ScriptedAgent()))
+    known = known_agents(database, supervisor, clock, hosted=hosted, tenant_agent_ids=True)
+    agents = known.agents
+    assert (await agents.move("the.cook", Move.DRAIN, EVE)).agent_id == "the.cook.evil"
+    await agents.register(card(), ALICE, agent_id="poet.acme")
+    for name in ("poet.acme", "cook.acme", "poet", "x.poet.evil", ".evil", "poet.", "poet.EVIL"):
+        refused = (
+            agents.register(card(), EVE, agent_id=name),
+            agents.ensure(name, EVE),
+            agents.register_at("http://127.0.0.1:1/card", EVE, agent_id=name),
+        )
+        for each in refused:
+            with pytest.raises(AgentIdOfNoTenant):
+                await each
+    await agents.register(card(), EVE, agent_id="poet.evil")
+    assert (await agents.register(card(), EVE)).owner.tenant == "evil"
+    await agents.ensure("cook.acme", ALICE)
 
 
 async def test_termination(

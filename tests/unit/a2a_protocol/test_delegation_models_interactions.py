@@ -21,7 +21,7 @@ from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject, objects_of
 from tests.fakes.a2a import principal
-from tests.fakes.a2a_tasks import ALICE, NOW, begin, record
+from tests.fakes.a2a_tasks import ALICE, BOB, NOW, begin, record
 from tests.fakes.clock import ManualClock
 
 BOSS = Hop(installation="here", agent="boss", task="t1")
@@ -94,11 +94,18 @@ async def test_costs_of_those_behind_count_and_count_once(database: Database) ->
     assert (await store.below("t1", "acme")).as_json() == {"cost_usd": "0.75", "tokens": 21}
     assert (await store.below("t3", "acme")).as_json() == {"cost_usd": "0.25", "tokens": 7}
     assert not await store.below("t1", "evil")
+    # Who names another's task as the one that he works for costs its owner nothing.
+    forged = record("t6", BOB)
+    await begin(tasks, forged)
+    await log.began(forged, Handover(chain=(BOSS, POET), budget_usd=Decimal(9)))
+    assert await store.spent("t1", "acme") == Decimal("2.75")
+    assert [each for each, _ in await store.running_for("t1", "acme")] == ["t2"]
     # What runs elsewhere has told the cost of all behind it.
     await RemoteTaskStore(database).bind(
         RemoteTask(task_id="t3", agent_id="poet", remote_id="r", context_id="")
     )
     assert (await store.below("t1", "acme")).as_json() == {"cost_usd": "0.50", "tokens": 14}
+    assert not await store.below("t3", "acme")
 
 
 async def _nothing(owner: Owner, task_id: str) -> None:

@@ -57,11 +57,15 @@ NOT_BEGUN = frozenset({"agent_unreachable", "agent_address_refused", "agent_not_
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """``task`` as it was left, or the ``error`` that kept it from beginning."""
+    """``task`` as it was left, or the ``error`` that kept it from beginning.
+
+    It is not ``mine`` where another call with the same message has begun it.
+    """
 
     agent_id: str
     task: JsonObject | None = None
     error: AgentCoreError | None = None
+    mine: bool = True
 
     @property
     def state(self) -> TaskState | None:
@@ -154,9 +158,12 @@ class Delegations:
             return _result(attempts, wanted)
         given = await self._given(wanted, context)
         for candidate in (await self._candidates(wanted, given, context))[:MOST_ASKED]:
-            stored = sum(each.task is not None for each in attempts)
-            sent = self._sent(candidate, wanted, given, context, wanted.repeats(stored))
-            attempt = await self._attempt(candidate, wanted, sent)
+            attempt = await self._attempt(candidate, wanted, given, context, len(_stored(attempts)))
+            # Meanwhile the same delegation may have asked others, by another call.
+            while attempt.undone and not attempt.mine:
+                attempts.append(attempt)
+                number = len(_stored(attempts))
+                attempt = await self._attempt(candidate, wanted, given, context, number)
             attempts.append(attempt)
             if not attempt.undone:
                 break
@@ -269,23 +276,22 @@ class Delegations:
             )
         return ordered
 
-    def _sent(
+    async def _attempt(
         self,
         candidate: Candidate,
         wanted: Delegation,
         given: Handover,
         context: CallContext,
-        repeats: str,
-    ) -> Sent:
-        return Sent(
+        number: int,
+    ) -> Attempt:
+        """Ask the candidate; it is what came of that ``number`` before, if it was asked for."""
+        hands = self._hands
+        sent = Sent(
             principal=caller_for(context.principal, given),
             message=self._message(wanted, candidate.agent_id, given),
-            traceparent=self._hands.station.onward(str(given.traceparent)),
-            repeats=repeats,
+            traceparent=hands.station.onward(str(given.traceparent)),
+            repeats=wanted.repeats(number),
         )
-
-    async def _attempt(self, candidate: Candidate, wanted: Delegation, sent: Sent) -> Attempt:
-        hands = self._hands
         try:
             begun = await hands.manager.send(sent)
         except AgentCoreError as error:
@@ -300,7 +306,8 @@ class Delegations:
     async def _settled(self, begun: Begun, wanted: Delegation) -> Attempt:
         hands = self._hands
         snapshot = await hands.manager.settled(begun, wanted.wait_seconds)
-        attempt = Attempt(begun.record.agent_id, task=snapshot.rendered())
+        mine = begun.turn is not None
+        attempt = Attempt(begun.record.agent_id, task=snapshot.rendered(), mine=mine)
         outcome = hands.manager.outcome(begun)
         if outcome is not None:
             # Observers hear of it later, and what is handed on next depends on it.
@@ -331,6 +338,10 @@ class Delegations:
         if wanted.task_id is not None:
             message["referenceTaskIds"] = [wanted.task_id]
         return message
+
+
+def _stored(attempts: Sequence[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.task is not None]
 
 
 def _text_of(wanted: Delegation) -> str:

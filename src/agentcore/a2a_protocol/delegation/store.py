@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.delegation.models import Asked, Interaction
 from agentcore.a2a_protocol.models.handover import MOST_TOKENS, NOTHING_SPENT, Spent
@@ -108,14 +109,14 @@ class InteractionStore:
         return Spent.model_construct(cost_usd=row["cost"], tokens=int(row["tokens"]))
 
     async def running_for(self, source_task: str, tenant: str) -> Sequence[tuple[str, Owner]]:
-        """The tenant's tasks that still work for one."""
+        """The tasks of its owner that still work for one."""
         joined = interactions.join(tasks, tasks.c.task_id == interactions.c.task_id)
         query = (
             select(tasks.c.task_id, tasks.c.tenant, tasks.c.owner)
             .select_from(joined)
             .where(
                 interactions.c.source_task == source_task,
-                interactions.c.tenant == tenant,
+                _of_its_owner(source_task, tenant),
                 tasks.c.state.in_(RUNNING),
             )
         )
@@ -153,22 +154,29 @@ def _below(task_id: str, tenant: str) -> CTE:
     What one holds that goes on, or has told that ran elsewhere, includes those behind it.
     """
     mine = [interactions.c[name] for name in COUNTED]
-    # Chains are not signed: anybody may name the task as one that he works for.
-    first = select(*mine).where(
-        interactions.c.source_task == task_id, interactions.c.tenant == tenant
-    )
+    ours = _of_its_owner(task_id, tenant)
+    first = select(*mine).where(interactions.c.source_task == task_id, ours, ~_elsewhere(task_id))
     below = first.cte("below", recursive=True)
-    elsewhere = exists().where(remote_tasks.c.task_id == below.c.task_id)
     further = (
         select(*mine)
         .join(below, interactions.c.source_task == below.c.task_id)
         .where(
-            interactions.c.tenant == tenant,
+            ours,
             below.c.ended_at.is_not(None) | below.c.budget_usd.is_(None),
-            ~elsewhere,
+            ~_elsewhere(below.c.task_id),
         )
     )
     return below.union(further)
+
+
+def _elsewhere(task_id: str | ColumnElement[str]) -> ColumnElement[bool]:
+    return exists().where(remote_tasks.c.task_id == task_id)
+
+
+def _of_its_owner(task_id: str, tenant: str) -> ColumnElement[bool]:
+    """Chains are not signed: anybody may name the task as one that he works for."""
+    owner = select(tasks.c.owner).where(tasks.c.task_id == task_id).scalar_subquery()
+    return and_(interactions.c.tenant == tenant, interactions.c.owner == owner)
 
 
 def _interaction(row: RowMapping) -> Interaction:

@@ -80,6 +80,13 @@ class AgentCard(BaseModel):
             return tuple(dict.fromkeys(self.capabilities))
         return tuple(name for name, value in self.capabilities.items() if value is True)
 
+    def addresses(self) -> tuple[str, ...]:
+        """Of all its interfaces, of either version."""
+        further = (self.model_extra or {}).get("additionalInterfaces")
+        old = [each.get("url") for each in further or () if isinstance(each, dict)]
+        new = [each.url for each in self.supported_interfaces]
+        return tuple(str(url) for url in (*new, self.url, *old) if url)
+
     def endpoint(self) -> JsonObject | None:
         """Where the agent answers: the first interface of 1.0, or the ``url`` of 0.3."""
         if self.supported_interfaces:

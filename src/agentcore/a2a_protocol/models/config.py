@@ -39,6 +39,14 @@ class A2AConfig(BaseModel):
     trusted: tuple[TrustedOrigin, ...] = Field(
         (), description="Places of agents that get a credential, or private tasks."
     )
+    max_agents: int = Field(
+        10_000, ge=1, description="Most agents of one tenant in the registry, ended ones included."
+    )
+    tenant_agent_ids: bool = Field(
+        default=False,
+        description="Whether ids that callers choose for agents have to end with a dot and their "
+        "tenant, so that no tenant learns which ids others use.",
+    )
     agent_silence_seconds: float = Field(
         60.0, gt=0, description="Seconds without a byte after which a remote agent counts as lost."
     )

@@ -24,6 +24,11 @@ class TrustedOrigin(BaseModel):
         pattern=r"^[A-Za-z0-9-]+$",
         description="Header of the credential; in authorization it is a bearer token.",
     )
+    keys: SecretStr = Field(
+        SecretStr(""),
+        description="JSON Web Key Set, best as file:PATH; where it is given, cards of agents there "
+        "count only if one of these keys has signed them. Needs the extra signing.",
+    )
     private: bool = Field(default=False, description="Whether private tasks may be sent there.")
     playbooks: bool = Field(
         default=False, description="Whether the text of the sender's playbook is handed on there."

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from agentcore.a2a_protocol.errors import CardUnreadable, InvalidParams
+from agentcore.a2a_protocol.errors import CardNotSigned, CardUnreadable, InvalidParams
+from agentcore.a2a_protocol.late import load_verifier
 from agentcore.a2a_protocol.models.agent_card import AgentCard
 from agentcore.a2a_protocol.models.remote import TrustedOrigin
 from agentcore.a2a_protocol.push.targets import PRIVATE, fault_in
@@ -35,15 +36,21 @@ class CardReader:
     """
 
     def __init__(self, *, anywhere: bool, trusted: Sequence[TrustedOrigin] = ()) -> None:
+        """Raises ``StartupError`` where the keys of a trusted place are none."""
         self._anywhere = anywhere
         self._trusted = tuple(trusted)
+        self._verifiers = {
+            place: load_verifier(keys)
+            for place in trusted
+            if (keys := place.keys.get_secret_value())
+        }
 
     async def read(self, url: str, *, tenant: str, etag: str = "") -> ReadCard:
         """The card at ``url``, of an agent of that tenant.
 
         Raises:
             InvalidParams: the address is none, or may not be connected to.
-            CardUnreadable: nothing answers there, or what answers is no card.
+            CardUnreadable: nothing answers there, or what answers is no card, or not signed.
         """
         anywhere = self._anywhere or trust_in(url, tenant, self._trusted).inside
         if fault := fault_in(url, anywhere=anywhere):
@@ -53,7 +60,27 @@ class CardReader:
         found = await fetch(url, anywhere=anywhere, etag=etag)
         if found is None:
             raise _refused(url, PRIVATE)
-        return ReadCard(url, found.etag, None if found.same else parse(url, found.body))
+        card = None if found.same else parse(url, found.body)
+        return ReadCard(url, found.etag, card and self.checked(card, url, tenant=tenant))
+
+    def checked(self, card: AgentCard, *places: str, tenant: str) -> AgentCard:
+        """The card, or what of it is signed, where agents at one of its addresses have to sign.
+
+        ``places`` are further addresses that it has to do with.
+
+        Raises:
+            CardNotSigned: none of the keys that the operator has set has signed it.
+        """
+        if not self._verifiers:
+            return card
+        for url in (*places, *card.addresses()):
+            verifier = self._verifiers.get(trust_in(url, tenant, self._trusted))
+            if verifier is not None:
+                try:
+                    card = _validated(url, verifier.signed(_document(card)))
+                except ValueError as exc:
+                    raise CardNotSigned(url, str(exc)) from exc
+        return card
 
     async def read_first(self, urls: tuple[str, ...], *, tenant: str) -> ReadCard:
         """The first of several addresses that has a card; the fault of the first, if none has."""
@@ -98,6 +125,12 @@ def parse(url: str, body: bytes) -> AgentCard:
     if not isinstance(document, dict):
         raise CardUnreadable(url, "a card is a JSON object")
     return _validated(url, document)
+
+
+def _document(card: AgentCard) -> JsonObject:
+    """The card as it came."""
+    dumped: JsonObject = card.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return dumped
 
 
 def _validated(url: str, document: JsonObject) -> AgentCard:
