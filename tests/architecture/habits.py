@@ -18,6 +18,7 @@ SUPERVISOR_LOOPS = frozenset(
         "agentcore.training.openenv.operations.running:Operations._ended",
         "agentcore.training.openenv.registration.monitoring:EnvironmentMonitor._one",
         "agentcore.training.openenv.threads:_compute",
+        "agentcore.training.scheduler:TrainingScheduler._ended",
     }
 )
 BROAD = frozenset({"Exception", "BaseException"})

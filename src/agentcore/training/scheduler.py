@@ -16,7 +16,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
-from agentcore.kit.errors import AgentCoreError
+from agentcore.kit.errors import AgentCoreError, InternalError, said_by
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.errors import JobNotFound, ScheduleNotFound, ScheduleOver
@@ -226,9 +226,21 @@ class TrainingScheduler:
 
     async def _outcome(self, job: Job) -> None:
         try:
+            await self._ended(job)
+        except StorageUnavailable as error:
+            # When the lease has run out another attempt begins.
+            log.warning("the end of a job is not recorded", job=str(job.id), error=error.detail)
+
+    async def _ended(self, job: Job) -> None:
+        """Bring it to its recorded end: nothing that a rollout does ends the others."""
+        try:
             result = await self._runner.run(job.job)
         except AgentCoreError as error:
             await self._failed(job, error)
+        except Exception as error:
+            log.exception("a job broke off", job=str(job.id))
+            broken = InternalError(f"it broke off: {said_by(error)}", hint="see the service's log")
+            await self._failed(job, broken)
         else:
             await self._store.finish(job, "done", outcome="done", result=result)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from agentcore.kit.clock import SystemClock
-from agentcore.kit.db import Database, open_database
+from agentcore.kit.db import Database, StorageUnavailable, open_database
 from agentcore.kit.errors import AgentCoreError, InternalError, Unavailable
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject
@@ -280,6 +280,44 @@ async def test_what_may_pass_is_tried_again(
     assert job.error is not None
     assert job.error["code"] == error.code
     assert job.attempts[0].detail == error.detail
+
+
+async def test_a_job_that_breaks_off_ends_no_other(world: World) -> None:
+    """What no rollout should raise, and still may."""
+
+    class Careless(ScriptedJobs):
+        async def run(self, job: JobSpec) -> JsonObject:
+            if job.seed == 1:
+                raise OSError(28, "No space left on device")
+            return await super().run(job)
+
+    await world.add(job={"environment": "guess_number", "seed": 1})
+    await world.add(job={"environment": "guess_number", "seed": 2})
+    async with working(world.worker(Careless(fine))) as task:
+        (failed,) = await until(world, "failed", 1)
+        await until(world, "done", 1)
+        assert not task.done()
+    assert failed.error is not None
+    assert failed.error["code"] == "internal_error"
+    assert "No space left on device" in str(failed.error["detail"])
+
+
+async def test_a_database_that_is_away_at_the_end_costs_an_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> bool:
+        raise StorageUnavailable("the database is away")
+
+    await world.add()
+    worker = world.worker(ScriptedJobs(fine))
+    await worker.enqueue()
+    with monkeypatch.context() as broken:
+        broken.setattr(world.store, "finish", away)
+        assert await worker.work_once()
+    await world.expire()
+    assert await worker.work_once()
+    (job,) = await world.jobs()
+    assert (job.status, [each.outcome for each in job.attempts]) == ("done", ["lost", "done"])
 
 
 async def test_a_job_that_kills_its_processes_ends(world: World) -> None:
