@@ -180,7 +180,8 @@ def _unreadable(raw: bytes, fault: ValueError) -> Refusal:
             lone = InvalidParams("a string contains half of a surrogate pair")
             return Refusal(error=lone, id=call_id if _is_id(call_id) else None)
     reason = str(fault).partition(":")[0]
-    return Refusal(error=MalformedRequest(f"the body is not JSON in UTF-8: {reason}"))
+    detail = f"the body is not JSON in UTF-8: {reason}"
+    return Refusal(error=MalformedRequest(detail, hint="send one JSON-RPC request, or a batch"))
 
 
 def _no_constant(name: str) -> JsonValue:

@@ -37,7 +37,8 @@ class BodyLimit:
         if _announced(headers.get(b"content-length", b"")) <= most:
             messages = await _read(receive, most)
         if messages is None:
-            error = RequestTooLarge(f"the body has more than {most} bytes")
+            detail = f"the body has more than {most} bytes"
+            error = RequestTooLarge(detail, hint="send less at once")
             await self._refuse(scope, receive, send, error)
             return
         await self._app(scope, _replay(messages, receive), send)

@@ -37,6 +37,11 @@ class RecordingUnreadable(TrainingError):
 
     code, http_status, rpc_code, retryable = "recording_unreadable", 422, RPC_INVALID_PARAMS, False
 
+    def __init__(
+        self, detail: str, *, hint: str = "agentcore env run NAME --record FILE.jsonl.gz writes one"
+    ) -> None:
+        super().__init__(detail, hint=hint)
+
 
 class RecordingFailed(TrainingError):
     """The recording cannot be written any further; what is in it can be read."""

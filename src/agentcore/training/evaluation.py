@@ -84,6 +84,7 @@ def evaluate(
         seconds=result.seconds,
         failures=dict(Counter(failure.code for failure in failures)),
         reasons={failure.code: failure.detail for failure in reversed(failures)},
+        hints={failure.code: failure.hint for failure in reversed(failures) if failure.hint},
     )
 
 

@@ -55,6 +55,7 @@ class EpisodeFailure:
     phase: Phase
     code: str
     detail: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,8 @@ class EvaluationReport(_Value):
     and latency are those of the completed episodes. ``success`` counts failed episodes as not
     successful, and is None where neither the environment nor the caller says what success is.
     Times in seconds; ``step_p50`` and ``step_p95`` are the environment's answers to a step.
-    ``failures`` counts by code, and ``reasons`` has what the first failure of each code said.
+    ``failures`` counts by code, and ``reasons`` has what the first failure of each code said,
+    and ``hints`` what can be done.
     """
 
     policy: str
@@ -156,6 +158,7 @@ class EvaluationReport(_Value):
     seconds: float
     failures: dict[str, int] = Field(default_factory=dict)
     reasons: dict[str, str] = Field(default_factory=dict)
+    hints: dict[str, str] = Field(default_factory=dict)
 
     @property
     def episodes(self) -> int:

@@ -194,7 +194,7 @@ async def _play(run: _Run, session: EpisodeSession, index: int, seed: int) -> Ep
         raise
     except AgentCoreError as error:
         phase = "deadline" if isinstance(error, DeadlineExceeded) else played.phase
-        failure = EpisodeFailure(phase, error.code, error.detail)
+        failure = EpisodeFailure(phase, error.code, error.detail, error.hint)
     except TimeoutError:
         if not limit.expired():
             raise

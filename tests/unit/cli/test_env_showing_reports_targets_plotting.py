@@ -14,7 +14,7 @@ from agentcore.training.openenv.environments.examples.guess_number import GuessN
 from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.openenv_servers import ScriptedServer, serving
 
-LOST = EpisodeFailure("step", "session_lost", "gone [red]\x1b[2J")
+LOST = EpisodeFailure("step", "session_lost", "gone [red]\x1b[2J", "reset [b]")
 
 
 def report(policy: str, *rewards: float | None, environment: str = "e") -> EvaluationReport:
@@ -39,6 +39,7 @@ def test_tables_name_ties_and_failures(capsys: pytest.CaptureFixture[str]) -> No
     told = capsys.readouterr().out
     assert "overlapping intervals: b – a" in told or "overlapping intervals: a – b" in told
     assert "b: 1 of 3 failed: session_lost: gone [red]\\x1b[2J" in told
+    assert "  hint: reset [b]" in told
     assert "…" not in told, "it fits 80 columns"
 
 

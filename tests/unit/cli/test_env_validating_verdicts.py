@@ -100,6 +100,20 @@ def test_a_failure_is_explained_and_exit_1(
     assert loaded(path)["passed"] is False
 
 
+def test_a_file_of_actions_is_named_and_not_repeated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    path = tmp_path / "actions"
+    path.write_text(json.dumps([{"move": 2, "note": "x" * 5000}]))
+    with in_a_thread(DEFECTS["openapi"]().app()) as url:
+        asked = ("--token", ORCHESTRATOR, "--only", "openapi", "--actions", str(path))
+        validate(url, *asked)
+    shown = capsys.readouterr().out
+    assert f"--actions {path} --only openapi" in shown
+    assert len(shown) < 5000
+
+
 def test_the_report_goes_to_the_output_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("guess_number", "--only", "health", "--json", "-") == 0
     captured = capsys.readouterr()

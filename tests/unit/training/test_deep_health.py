@@ -59,6 +59,10 @@ async def test_a_green_server_whose_factory_always_fails_is_caught() -> None:
         ),
         (ScriptedServer(resets=["{"]), ("failed", "reset", "openenv_spec_error")),
         (
+            ScriptedServer(resets=['{"type":"observation","data":{"observation":[1]}}']),
+            ("failed", "reset", "openenv_spec_error"),
+        ),
+        (
             ScriptedServer(resets=['{"type":"observation","data":{"observation":"\\ud800"}}']),
             ("failed", "reset", "openenv_spec_error"),
         ),
@@ -105,7 +109,7 @@ async def test_it_says_where_the_episode_ended(
     async with server.running() as url:
         found = await deep_health(url, token="secret", seconds=60)
     assert (found.status, found.stage, found.code) == outcome
-    assert bool(found.detail) == (found.code is not None)
+    assert bool(found.detail) == bool(found.hint) == (found.code is not None)
     assert {token for _, token in server.requested} == {"Bearer secret"}
     assert "secret" not in found.model_dump_json()
 

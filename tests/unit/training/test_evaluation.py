@@ -161,12 +161,13 @@ def test_a_comparison_does_not_depend_on_the_order(
 
 
 def test_the_first_failure_of_each_kind_says_why() -> None:
-    wrong = EpisodeFailure("reset", "openenv_reset_failed", "licence missing")
+    wrong = EpisodeFailure("reset", "openenv_reset_failed", "licence missing", "buy one")
     faults = [LOST, EpisodeFailure("step", "session_lost", "gone again"), wrong]
     episodes = tuple(episode(index, failure=fault) for index, fault in enumerate(faults))
     told = evaluate(RolloutResult(episodes, 1.0), policy="p")
     assert told.failures == {"session_lost": 2, "openenv_reset_failed": 1}
     assert told.reasons == {"session_lost": "gone", "openenv_reset_failed": "licence missing"}
+    assert told.hints == {"openenv_reset_failed": "buy one"}
 
 
 def test_a_seed_that_was_played_twice_makes_two_pairs() -> None:

@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore.training.openenv.models import RegistryConfig
-from agentcore.training.openenv.registration.errors import TokenReferenceInvalid
-from agentcore.training.openenv.registration.health import LONGEST_PAUSE, HealthChecks
+from agentcore.training.openenv.registration.errors import (
+    EnvironmentValidationError,
+    TokenReferenceInvalid,
+)
+from agentcore.training.openenv.registration.health import (
+    LONGEST_PAUSE,
+    MORE_BY_VALIDATE,
+    HealthChecks,
+)
 from agentcore.training.openenv.registration.records import EnvironmentHealth
 from tests.fakes.clock import ManualClock
 from tests.fakes.environment_registry import ScriptedProbe, secret_of
@@ -52,3 +59,19 @@ async def test_what_fails_keeps_what_was_known() -> None:
     health = await checks(ScriptedProbe()).check(URL, "", before)
     assert (health.status, health.mode, health.failures) == ("failed", "production", 1)
     assert health.detail == "pages: nobody answers"
+
+
+@pytest.mark.parametrize("hint", ["check the token", ""])
+async def test_who_is_not_admitted_is_told_the_cause_and_what_to_do(hint: str) -> None:
+    away = {"status": "failed", "stage": "pages", "code": "openenv_http_error", "hint": hint}
+    with pytest.raises(EnvironmentValidationError) as caught:
+        await checks(ScriptedProbe({URL: away})).admitted(f"{URL}?key=1", "")
+    refused = caught.value
+    assert refused.detail == f"{URL} gives no episode: pages: openenv_http_error"
+    assert refused.context == {"stage": "pages", "cause": "openenv_http_error"}
+    assert refused.hint == "; ".join(filter(None, [hint, MORE_BY_VALIDATE]))
+
+
+async def test_who_is_full_is_admitted() -> None:
+    health = await checks(ScriptedProbe({URL: {"status": "busy"}})).admitted(URL, "")
+    assert (health.status, health.failures) == ("busy", 0)

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from agentcore.training.openenv.models import ENVIRONMENT_NAME
 from agentcore.training.openenv.registration.errors import AmbiguousEnvironment
-from agentcore.training.openenv.registration.naming import Reference, choose, name_from
+from agentcore.training.openenv.registration.naming import (
+    MOST_NAMED,
+    Reference,
+    choose,
+    name_from,
+    some_of,
+)
 from agentcore.training.openenv.registration.records import EnvironmentRecord
 from agentcore.training.openenv.specs import EnvironmentSpec, Source
 
@@ -99,3 +105,10 @@ def test_a_name_is_a_name_or_nothing(text: str) -> None:
     name = name_from(text)
     assert name == "" or re.fullmatch(ENVIRONMENT_NAME, name)
     assert name_from(name) == name
+
+
+def test_a_hint_names_some_of_many() -> None:
+    assert some_of(()) == "none"
+    assert some_of(("a", "b")) == "a, b"
+    many = [f"n{number}" for number in range(MOST_NAMED + 3)]
+    assert some_of(many).endswith(f"n{MOST_NAMED - 1}, and 3 more")

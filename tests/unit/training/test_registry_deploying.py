@@ -12,6 +12,7 @@ from agentcore.training.openenv.errors import (
     DeploymentNotFound,
     EnvironmentNotFoundError,
     InvalidDeployment,
+    RuntimeUnavailable,
 )
 from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.operations.errors import OperationUnderWay
@@ -182,6 +183,22 @@ async def test_failures_of_submitted_work_are_problems(here: World) -> None:
     assert removed.state == "succeeded"
     assert discovered.error is not None
     assert discovered.error["code"] == "hub_unavailable"
+
+
+async def test_what_could_not_begin_leaves_the_name_free(here: World) -> None:
+    here.cluster.away = "no credentials"
+    with pytest.raises(RuntimeUnavailable, match="no credentials"):
+        await here.registry.deploy("task_routing")
+    assert await here.registry.list_deployed() == []
+    assert await here.registry.entries() == []
+    here.cluster.away = ""
+    deployed = await here.registry.deploy("task_routing", runtime="local")
+    assert (deployed.runtime, deployed.status) == ("local", "running")
+    # What runs is remembered whoever cannot be reached.
+    here.cluster.away = "gone"
+    with pytest.raises(RuntimeUnavailable, match="gone"):
+        await here.registry.deploy("task_routing", replicas=2, runtime="local")
+    assert [each.name for each in await here.registry.list_deployed()] == ["task_routing"]
 
 
 async def test_only_what_is_deployed_or_just_being_deployed_is_removed(here: World) -> None:

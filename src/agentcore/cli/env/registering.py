@@ -16,6 +16,7 @@ from agentcore.cli.options import Token, Url
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, objects_of
 
+WRITES_ONE = "openenv catalog build writes one"
 Named = Annotated[str, typer.Argument(metavar="NAME", help="A name, name@revision, or an id.")]
 
 
@@ -111,9 +112,9 @@ def import_catalog(
     except OSError as exc:
         raise InvalidInput(f"{path} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
-        raise InvalidInput(f"{path} is not JSON: {exc}") from exc
+        raise InvalidInput(f"{path} is not JSON: {exc}", hint=WRITES_ONE) from exc
     if not isinstance(catalog, dict):
-        raise InvalidInput(f"{path} is not a catalog", hint="openenv catalog build writes one")
+        raise InvalidInput(f"{path} is not a catalog", hint=WRITES_ONE)
     done = connect(url, token, config).post(f"{ROOT}/import", catalog)
     show_environments(objects_of(done.get("imported")))
     _name_refused(done.get("refused"))

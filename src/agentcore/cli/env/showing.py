@@ -62,6 +62,8 @@ def show_reports(reports: Sequence[EvaluationReport], *, to_errors: bool) -> Non
                 # Its words are the server's or the policy's: shown as they are, never as markup.
                 why = printable(report.reasons.get(code, ""))
                 console.print(Text(f"{told}: {why}" if why else told))
+                if code in report.hints:
+                    console.print(Text(f"  hint: {printable(report.hints[code])}"))
 
 
 def write_json(reports: Sequence[EvaluationReport], path: Path) -> None:

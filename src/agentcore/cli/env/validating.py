@@ -16,13 +16,14 @@ import typer
 from agentcore.cli.env.reports import STDOUT, Json, check_writable
 from agentcore.cli.foreign import shown
 from agentcore.kit.errors import AgentCoreError, InvalidInput
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads
 
 if TYPE_CHECKING:
     from agentcore.training.openenv.conformance.judging import Check
     from agentcore.training.openenv.conformance.models import Plan, Report
 
 UNUSABLE = 2
+SUCH_AS = 'such as {"type": "guess", "parameters": {"number": 1}}'
 # Of an environment that is served for the time of the checks: enough to be full quickly.
 OWN_SESSIONS = 4
 Target = Annotated[
@@ -91,7 +92,8 @@ def validate(
         typer.echo(f"agentcore: {shown(error.detail)}{hint}", err=True)
         raise typer.Exit(UNUSABLE) from error
     # What goes to the output is for a program: the tables go beside it.
-    show_report(report, _again(target, plan), strict=strict, to_errors=json == STDOUT)
+    again = _again(target, plan, action or [], actions)
+    show_report(report, again, strict=strict, to_errors=json == STDOUT)
     if json is not None:
         write_report(report, json)
     failed = not report.passed or (strict and report.counts["warn"] > 0)
@@ -107,14 +109,15 @@ async def _run(target: str, plan: Plan, checks: Sequence[Check]) -> Report:
             return await run_checks(reached, checks, watch)
 
 
-def _again(target: str, plan: Plan) -> str:
+def _again(target: str, plan: Plan, given: Sequence[str], filed: Path | None) -> str:
     """The same command, without what is secret."""
     words = ["agentcore", "env", "validate", target]
     words += ["--token", "..."] * (plan.token is not None)
     words += ["--agent-token", "..."] * (plan.agent_token is not None)
     words += [] if plan.sessions is None else ["--sessions", str(plan.sessions)]
-    for action in plan.actions:
-        words += ["--action", dumps(action).decode()]
+    for text in given:
+        words += ["--action", text]
+    words += [] if filed is None else ["--actions", str(filed)]
     return shlex.join(words)
 
 
@@ -184,13 +187,10 @@ def _action(text: str, where: str) -> JsonObject:
     try:
         return _object(loads(text), where)
     except ValueError as exc:
-        raise InvalidInput(f"{where}: {text[:80]} is no JSON: {exc}") from exc
+        raise InvalidInput(f"{where}: {text[:80]} is no JSON: {exc}", hint=SUCH_AS) from exc
 
 
 def _object(value: JsonValue, where: str) -> JsonObject:
     if not isinstance(value, dict):
-        raise InvalidInput(
-            f"{where}: an action is a JSON object",
-            hint='such as {"type": "guess", "parameters": {"number": 1}}',
-        )
+        raise InvalidInput(f"{where}: an action is a JSON object", hint=SUCH_AS)
     return value

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatu
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, loads
 from agentcore.training.openenv.errors import (
     PASSING,
+    WRONG_ANSWERS,
     CapacityReached,
     OpenEnvConnectionError,
     OpenEnvError,
@@ -307,7 +308,7 @@ def check_writable(value: JsonValue, what: str) -> None:
             reason = f"it is nested more than {DEEPEST_ANSWER} deep"
         raise OpenEnvSpecError(
             f"the server sent {what} that cannot be written as JSON: {reason}",
-            hint="whoever wrote the environment must correct its answers",
+            hint=WRONG_ANSWERS,
         ) from exc
 
 

@@ -122,7 +122,8 @@ async def _body(url: str, response: httpx2.Response) -> bytes:
     if refused:
         raise _status_fault(url, response, bytes(body))
     if len(body) > most:
-        raise OpenEnvSpecError(f"{url} answers with more than {LARGEST_ANSWER} bytes")
+        detail = f"{url} answers with more than {LARGEST_ANSWER} bytes"
+        raise OpenEnvSpecError(detail, hint=NOT_OPENENV)
     return bytes(body)
 
 

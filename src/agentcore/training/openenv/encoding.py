@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, dumps, list_of, loads, object_of
 from agentcore.training.openenv.environments.base import action_envelope
-from agentcore.training.openenv.errors import OpenEnvInvalidActionError, OpenEnvSpecError
+from agentcore.training.openenv.errors import (
+    WRONG_ANSWERS,
+    OpenEnvInvalidActionError,
+    OpenEnvSpecError,
+)
 from agentcore.training.openenv.models import Action, Observation, StepResult, made
 
 if TYPE_CHECKING:
@@ -115,7 +119,7 @@ def decode_observation(data: JsonObject) -> Observation:
     """The observation of an envelope; ``metadata`` may be inside it, beside it, or nowhere."""
     observation = data.get("observation")
     if not isinstance(observation, dict):
-        raise OpenEnvSpecError("the server's answer has no observation")
+        raise OpenEnvSpecError("the server's answer has no observation", hint=WRONG_ANSWERS)
     state = dict(observation)
     inside, beside = state.pop("metadata", None), data.get("metadata")
     metadata: JsonObject = {**object_of(inside), **object_of(beside)}

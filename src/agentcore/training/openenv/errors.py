@@ -19,6 +19,7 @@ from agentcore.kit.jsonvalue import JsonObject
 
 # HTTP statuses of a server that may answer when it is asked again.
 PASSING = frozenset({429, 500, 502, 503, 504})
+WRONG_ANSWERS = "whoever wrote the environment must correct its answers"
 
 
 class OpenEnvError(AgentCoreError):

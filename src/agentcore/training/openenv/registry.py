@@ -35,14 +35,14 @@ from agentcore.training.openenv.registration.errors import (
 from agentcore.training.openenv.registration.fleet import Fleet
 from agentcore.training.openenv.registration.health import HealthChecks
 from agentcore.training.openenv.registration.hub import HubListing, HuggingFaceHubClient
-from agentcore.training.openenv.registration.naming import Reference, by_name, choose
+from agentcore.training.openenv.registration.naming import Reference, by_name, choose, some_of
 from agentcore.training.openenv.registration.records import (
     BadEntry,
     CatalogImport,
     EnvironmentHealth,
     EnvironmentRecord,
 )
-from agentcore.training.openenv.registration.screening import screen, without_query
+from agentcore.training.openenv.registration.screening import screen
 from agentcore.training.openenv.registration.store import EnvironmentStore
 from agentcore.training.openenv.specs import (
     DeployedEnvironment,
@@ -160,13 +160,7 @@ class EnvironmentRegistry:
         spec = self._checked(spec)
         token, health = self._checks.token(token_ref), EnvironmentHealth()
         if validate and spec.url is not None:
-            health = await self._checks.check(str(spec.url), token, health)
-            if health.status == "failed":
-                raise EnvironmentValidationError(
-                    f"{without_query(str(spec.url))} gives no episode: {health.detail}",
-                    hint="agentcore env validate URL tells more; without validation it is "
-                    "registered as it is",
-                )
+            health = await self._checks.admitted(str(spec.url), token)
         record = await self._store.register(
             spec,
             token_ref=token_ref,
@@ -195,7 +189,7 @@ class EnvironmentRegistry:
         open_ = [record for record in fitting if record.state == "registered"]
         record = choose(reference, open_) or choose(reference, fitting)
         if record is None:
-            hint = f"registered: {', '.join(self.environments) or 'none'}"
+            hint = f"registered: {some_of(self.environments)}"
             if not registered:
                 hint += "; `agentcore env list --discovered` shows what was found"
             state = "registered" if registered else "registered or discovered"
@@ -380,6 +374,8 @@ class EnvironmentRegistry:
 
     async def _deploy(self, wanted: JsonObject) -> JsonObject:
         spec = EnvironmentSpec.model_validate(wanted["spec"])
+        runtime = cast("RuntimeName", wanted["runtime"])
+        await self._fleet.reach(spec.name, runtime)
         if spec.source == "bundled":
             await self._store.register(
                 spec,
@@ -392,7 +388,7 @@ class EnvironmentRegistry:
             spec,
             replicas=cast("int", wanted["replicas"]),
             resources=Resources.model_validate(wanted["resources"]),
-            runtime=cast("RuntimeName", wanted["runtime"]),
+            runtime=runtime,
         )
         await self._store.make_due(spec, self._clock.now())
         return deployed.model_dump(mode="json")

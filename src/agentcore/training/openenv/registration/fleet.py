@@ -49,6 +49,15 @@ class Fleet:
             )
         return self._runtimes[runtime]
 
+    async def reach(self, name: str, runtime: RuntimeName) -> None:
+        """Make sure that a first deployment of ``name`` can begin at all.
+
+        Raises ``RuntimeUnavailable``, and then nothing is remembered: what never began could not
+        be taken away there either, and would keep the name from every other runtime.
+        """
+        if await self._store.get(name) is None:
+            await self.require(runtime).list_deployed()
+
     async def deploy(
         self, spec: EnvironmentSpec, *, replicas: int, resources: Resources, runtime: RuntimeName
     ) -> DeployedEnvironment:

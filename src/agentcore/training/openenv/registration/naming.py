@@ -11,8 +11,9 @@ will do), or a record's id. It means the registered revision that fits it. Where
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import cast, get_args
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from agentcore.training.openenv.specs import EnvironmentSpec, Source
 
 SOURCES: tuple[str, ...] = get_args(Source)
 LONGEST_NAME = 64
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +97,10 @@ def name_from(text: str) -> str:
     """A name for what calls itself ``text``; empty where nothing of it can stay."""
     kept = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-_.")
     return kept[:LONGEST_NAME].rstrip("-_.")
+
+
+def some_of(names: Collection[str]) -> str:
+    """For a hint, which is no list of all that there is."""
+    more = len(names) - MOST_NAMED
+    named = ", ".join(islice(names, MOST_NAMED)) or "none"
+    return f"{named}, and {more} more" if more > 0 else named

@@ -30,7 +30,9 @@ async def raw_body(request: Request) -> bytes:
         async for chunk in request.stream():
             data += chunk
             if len(data) > LARGEST_BODY:
-                raise RequestTooLarge(f"the body has more than {LARGEST_BODY} bytes")
+                raise RequestTooLarge(
+                    f"the body has more than {LARGEST_BODY} bytes", hint="send less at once"
+                )
     except ClientDisconnect as exc:
         raise MalformedRequest("the connection closed inside the request's body") from exc
     return bytes(data)
