@@ -24,11 +24,11 @@ from agentcore.kit.db import Database, open_database, parse_url
 from agentcore.kit.db_migrations import head, migrate
 from agentcore.kit.embedded import EmbeddedServers, open_embedded
 from agentcore.kit.ids import Ids
-from agentcore.kit.models import CacheConfig, DatabaseConfig
+from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.deployment import checkouts_folder, migrations_digest
-from tests.fakes.emptied_database import EmptiedDatabase, emptied_database
+from tests.fakes.emptied_database import PATIENT, EmptiedDatabase, emptied_database
 from tests.fakes.redis_server import RedisServer
 
 LOCK = 4711
@@ -112,7 +112,7 @@ async def template(servers: EmbeddedServers) -> str:
             draft = f"draft_{name}"
             await connection.execute(text(f"DROP DATABASE IF EXISTS {draft}"))
             await connection.execute(text(f"CREATE DATABASE {draft}"))
-            async with open_database(DatabaseConfig(), _url(servers, draft)) as database:
+            async with open_database(PATIENT, _url(servers, draft)) as database:
                 await migrate(database)
             await connection.execute(text(f"ALTER DATABASE {draft} RENAME TO {name}"))
         await connection.execute(text(f"SELECT pg_advisory_unlock({LOCK})"))
@@ -161,7 +161,7 @@ async def database(database_url: str, workers_database: EmptiedDatabase) -> Asyn
     if database_url == workers_database.url:
         yield workers_database.database
         return
-    async with open_database(DatabaseConfig(pool_size=5), database_url) as opened:
+    async with open_database(PATIENT, database_url) as opened:
         yield opened
 
 

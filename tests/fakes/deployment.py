@@ -32,6 +32,11 @@ from tests.fakes.process_table import living
 # Patience with a machine that has more to do; on an idle one all of it takes a second.
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
+PATIENT = {
+    "AGENTCORE_CACHE__TIMEOUT": "20",
+    "AGENTCORE_DATABASE__CONNECT_TIMEOUT": "60",
+    "AGENTCORE_DATABASE__POOL_TIMEOUT": "60",
+}
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -148,7 +153,9 @@ class Deployment:
         with self.log.open("wb") as output:
             self.process = launch(
                 ["serve", "--port", str(self.port)],
-                environment=clean_environment(AGENTCORE_HOME=str(self.home), **self.settings),
+                environment=clean_environment(
+                    **PATIENT, AGENTCORE_HOME=str(self.home), **self.settings
+                ),
                 folder=self.home,
                 output=output,
                 errors=output,

@@ -18,6 +18,8 @@ from agentcore.kit.db import Database, open_database
 from agentcore.kit.models import DatabaseConfig
 
 NAME = "kept for the next test"
+# A server that a busy machine keeps waiting is not away.
+PATIENT = DatabaseConfig(pool_size=5, pool_timeout=60, connect_timeout=60)
 # Half a second faster than a new database for each test.
 EMPTY = """
 DO $$ DECLARE name text; BEGIN
@@ -78,7 +80,7 @@ class EmptiedDatabase:
 async def emptied_database(url: str) -> AsyncIterator[EmptiedDatabase]:
     cleaner = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
-        async with open_database(DatabaseConfig(pool_size=5), url) as database:
+        async with open_database(PATIENT, url) as database:
             event.listen(database.engine.sync_engine, "connect", _name)
             await database.engine.dispose()
             schema = await cleaner.fetchval(SCHEMA)

@@ -47,6 +47,7 @@ async def installed(
             "AGENTCORE_DATABASE_URL": database_url,
             "AGENTCORE_REDIS_URL": str(servers.redis_url),
             "AGENTCORE_CACHE__NAMESPACE": home.name,
+            "AGENTCORE_CACHE__TIMEOUT": "60",
             **environ,
         }
     )

@@ -123,7 +123,9 @@ SUBJECTS: dict[str, tuple[JsonObject, Callable[[str], dict[str, Any]], JsonObjec
 @pytest.mark.parametrize("name", BUNDLED)
 async def test_conformance(name: str, base_url: str) -> None:
     """The suite that ships."""
-    report = await run_checks(Plan(url=f"{base_url}/{name}"), CHECKS, lambda *_: None)
+    report = await run_checks(
+        Plan(url=f"{base_url}/{name}", answer_seconds=60), CHECKS, lambda *_: None
+    )
     # Without a door there is nobody to refuse.
     assert set(found(report, "fail", "warn")) == {"auth"}, found(report, "fail", "warn")
     assert set(found(report, "skipped")) == {"agent-scope"}, found(report, "skipped")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agentcore.kit.embedded import valkey
 from tests.unit.kit.embedded.homes import fresh_home
 
 
@@ -12,3 +13,9 @@ from tests.unit.kit.embedded.homes import fresh_home
 def home() -> Iterator[Path]:
     with fresh_home() as path:
         yield path
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that a busy machine keeps waiting is not silent."""
+    monkeypatch.setattr(valkey, "_ANSWER_SECONDS", 30)

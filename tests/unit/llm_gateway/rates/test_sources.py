@@ -112,7 +112,7 @@ async def test_a_bucket_fills_with_time() -> None:
 async def test_without_redis_each_process_counts_alone(
     own_redis: RedisServer, supervisor: Supervisor
 ) -> None:
-    config = CacheConfig(namespace=f"t:{Ids().new().hex}")
+    config = CacheConfig(namespace=f"t:{Ids().new().hex}", timeout=60)
     async with open_cache(config, own_redis.url, supervisor, CLOCK) as cache:
         sources: list[Source] = [SharedTokens(cache, CLOCK), SharedRequests(cache, CLOCK)]
         for source in sources:
