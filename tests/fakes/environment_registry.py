@@ -25,7 +25,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.environment_runtime import FakeCluster, FakeRuntime
 
 INFO = EnvironmentInfo(name="any", observation_space={}, action_space={}, mode="simulation")
-SECRETS = {"env:FAR_TOKEN": "far-secret"}
+SECRETS = {"env:FAR_TOKEN": "far-secret", "env:TWO_LINES": "secret\nsecret"}
 
 
 @dataclass

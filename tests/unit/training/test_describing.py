@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
-from agentcore.training.openenv.describing import describe, environment_info
+from agentcore.training.openenv.describing import bearer, describe, environment_info
 from agentcore.training.openenv.errors import (
     OpenEnvConnectionError,
     OpenEnvError,
@@ -130,3 +131,10 @@ async def test_a_page_that_drips_is_not_waited_for(begun: bytes) -> None:
         with pytest.raises(OpenEnvConnectionError, match=r"no answer within 0\.05 s"):
             await describe(url, headers={}, seconds=0.05)
         await over.wait()
+
+
+@pytest.mark.parametrize("token", ["secret\nsecret", "secrét", "secret\x00"])
+def test_a_token_that_no_header_takes_is_not_quoted(token: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        bearer(token)
+    assert "secr" not in caught.value.detail

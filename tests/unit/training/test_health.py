@@ -44,6 +44,13 @@ def test_a_token_is_looked_up_when_it_is_used() -> None:
         checks(ScriptedProbe()).token("env:ABSENT")
 
 
+def test_a_token_that_no_header_takes_is_not_quoted() -> None:
+    with pytest.raises(TokenReferenceInvalid) as caught:
+        checks(ScriptedProbe()).token("env:TWO_LINES")
+    assert "'env:TWO_LINES' has characters" in caught.value.detail
+    assert "secret" not in caught.value.detail
+
+
 @pytest.mark.parametrize("status", ["healthy", "degraded", "busy"])
 async def test_what_answers_was_seen(status: str) -> None:
     probe = ScriptedProbe({URL: {"status": status, "info": None, "detail": "x" * 1000}})

@@ -16,7 +16,7 @@ from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.resilience import retry
 from agentcore.training.openenv.connection import Connection, Refused
-from agentcore.training.openenv.describing import describe
+from agentcore.training.openenv.describing import bearer, describe
 from agentcore.training.openenv.encoding import (
     ActionEncoder,
     decode_observation,
@@ -101,14 +101,12 @@ class OpenEnvClient:
         ``capacity_timeout`` is how long to wait for a free session where all are taken.
         """
         self.base_url = _base_url(str(env_url))
-        if not (token.isascii() and token.isprintable()):
-            raise InvalidInput("the token has characters that no HTTP header takes")
         self.timeout = timeout
         self.max_retries = max_retries
         scheme, _, rest = self.base_url.partition("://")
         self._socket_url = f"{_WS_SCHEMES[scheme]}://{rest}/ws"
         self._session_id: str | None = None
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = bearer(token)
         self._connect_timeout = connect_timeout
         self._capacity_timeout = capacity_timeout
         self._limit = max_episode_steps

@@ -10,6 +10,7 @@ from typing import get_args
 import httpx2
 from typing_extensions import TypeIs
 
+from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_in, object_of
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
@@ -27,6 +28,7 @@ from agentcore.training.openenv.errors import (
     OpenEnvSpecError,
 )
 from agentcore.training.openenv.models import Capacity, EnvironmentInfo, Mode
+from agentcore.training.openenv.tokens import NO_HEADER, fits_a_header
 from agentcore.training.openenv.websocket import default_tls
 
 LARGEST_ANSWER = 16 * 1024 * 1024
@@ -38,6 +40,13 @@ _MODES: Mapping[str, Mode] = {mode: mode for mode in get_args(Mode)}
 
 
 def bearer(token: str | None) -> dict[str, str]:
+    """The header, none without a token.
+
+    Raises:
+        InvalidInput: no header takes it; libraries would refuse it in words that hold it.
+    """
+    if token and not fits_a_header(token):
+        raise InvalidInput(f"the token {NO_HEADER}", hint="it is one line of ASCII")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

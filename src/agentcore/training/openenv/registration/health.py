@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 from agentcore.kit.clock import Clock
 from agentcore.training.openenv.models import RegistryConfig
 from agentcore.training.openenv.ports import Probe
-from agentcore.training.openenv.registration.errors import EnvironmentValidationError
+from agentcore.training.openenv.registration.errors import (
+    EnvironmentValidationError,
+    TokenReferenceInvalid,
+)
 from agentcore.training.openenv.registration.records import EnvironmentHealth
 from agentcore.training.openenv.registration.screening import without_query
+from agentcore.training.openenv.tokens import NO_HEADER, fits_a_header
 
 if TYPE_CHECKING:
     from agentcore.training.openenv.deep_health import DeepHealth
@@ -36,7 +40,12 @@ class HealthChecks:
 
     def token(self, token_ref: str | None) -> str:
         """The secret; raises ``TokenReferenceInvalid``."""
-        return self._secrets(token_ref) if token_ref else ""
+        secret = self._secrets(token_ref) if token_ref else ""
+        if not fits_a_header(secret):
+            raise TokenReferenceInvalid(
+                f"the token {token_ref!r} {NO_HEADER}", hint="it is one line of ASCII"
+            )
+        return secret
 
     async def check(self, url: str, token: str, before: EnvironmentHealth) -> EnvironmentHealth:
         found = await self._found(url, token)
