@@ -67,6 +67,7 @@ class ContextWorld:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     # By which evolution waits for its turn; without one it never does.
     time: Clock | None = None
+    pacing: type[Pace] = Pace
 
     def __post_init__(self) -> None:
         ids, config, clock = Ids(self.clock), self.config, self.clock
@@ -108,7 +109,7 @@ class ContextWorld:
             ids=ids,
             metrics=self.metrics,
         )
-        self.pace = Pace(self.time or clock)
+        self.pace = self.pacing(self.time or clock)
         if self.time is None:
             self.pace.hurry()
         self.worker = EvolutionWorker(

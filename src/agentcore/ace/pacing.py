@@ -7,6 +7,7 @@ for its turn outside of transactions, where it holds nothing. While it is little
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -38,6 +39,7 @@ class Pace:
     def __init__(self, clock: Clock, *, cpu: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
         self._cpu = cpu
+        self._line = asyncio.Lock()
         self._hurried = False
         self._own = 0.0
         self._typical = FIRST_GUESS
@@ -57,10 +59,12 @@ class Pace:
 
     async def turn(self) -> None:
         """Return when the next piece may begin."""
-        while not self.may_begin():
-            await self._clock.sleep(PAUSE)
-        # Others that wait see it taken; what it really took is settled when it is done.
-        self._saved -= self._typical
+        # One looks again and again, the others stand behind it: looking costs, too.
+        async with self._line:
+            while not self.may_begin():
+                await self._clock.sleep(PAUSE)
+            # Others that wait see it taken; what it really took is settled when it is done.
+            self._saved -= self._typical
 
     async def counted(self, work: Coroutine[Any, Any, T]) -> T:
         """``work``, with the CPU time of its steps on its account."""

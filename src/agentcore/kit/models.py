@@ -13,8 +13,8 @@ class DatabaseConfig(BaseModel):
         description="PostgreSQL 14 or newer, e.g. postgresql://user:password@host/agentcore; "
         "empty: an embedded server in the home directory.",
     )
-    pool_size: int = Field(10, ge=1, le=200, description="Connections kept open per process.")
-    max_overflow: int = Field(10, ge=0, le=200, description="Connections opened beyond the pool.")
+    pool_size: int = Field(20, ge=1, le=200, description="Connections kept open per process.")
+    max_overflow: int = Field(0, ge=0, le=200, description="Connections opened beyond the pool.")
     pool_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a free connection.")
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a new connection.")
     command_timeout: float = Field(30.0, gt=0, description="Seconds one statement may take.")

@@ -95,6 +95,21 @@ async def test_many_that_wait_do_not_begin_at_once(pace: Pace, thread: Thread) -
     assert begun <= 3
 
 
+async def test_of_many_that_wait_one_looks(pace: Pace, thread: Thread, clock: ManualClock) -> None:
+    thread.busy = 0.9
+    await pieces(pace, thread, seconds=2)
+    while pace.may_begin():
+        await pace.turn()
+    waiting = [asyncio.create_task(pace.turn()) for _ in range(10)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert clock.slept == [PAUSE]
+    pace.hurry()
+    clock.advance(PAUSE)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*waiting)
+
+
 async def test_work_goes_through_unchanged(pace: Pace, thread: Thread) -> None:
     assert await pace.counted(thread.piece(0.01)) == "done"
     assert pace.own == pytest.approx(0.01 * ALL_TOLD)
