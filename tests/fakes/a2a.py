@@ -206,6 +206,7 @@ class RecordingListener:
     registered: list[AgentEvent] = field(default_factory=list)
     moved: list[AgentEvent] = field(default_factory=list)
     terminated: list[AgentEvent] = field(default_factory=list)
+    erased: list[AgentEvent] = field(default_factory=list)
     error: AgentCoreError | None = None
 
     async def agent_registered(self, event: AgentEvent) -> None:
@@ -218,6 +219,9 @@ class RecordingListener:
 
     async def agent_terminated(self, event: AgentEvent) -> None:
         self.terminated.append(event)
+
+    async def agent_erased(self, event: AgentEvent) -> None:
+        self.erased.append(event)
 
 
 def known_agents(

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
+from agentcore.a2a_protocol.models.agent import Move
 from agentcore.a2a_protocol.ports import TaskOutcome
+from agentcore.ace.errors import PlaybookNotFound, UnknownAgent
 from agentcore.ace.models import ACEConfig
 from agentcore.ace.observer import ContextObserver
 from agentcore.kit.cache import Cache
@@ -21,6 +24,7 @@ from tests.fakes.asgi import As, client
 from tests.fakes.clock import ManualClock
 from tests.fakes.context import ALICE, ContextWorld, ToldSpending, context_app
 from tests.fakes.language_model import ScriptedModel
+from tests.integration.test_ace_database import TABLES
 
 BASE = "/internal/context"
 VIOLATION = "Invalid discovery: missing capabilities"
@@ -112,6 +116,9 @@ async def test_agent_lifecycle_integration(
         async def agent_terminated(self, event: object) -> None:
             await following[0].agent_terminated(event)  # type: ignore[arg-type]  # passed on
 
+        async def agent_erased(self, event: object) -> None:
+            await following[0].agent_erased(event)  # type: ignore[arg-type]  # passed on
+
     world = ContextWorld(database, cache, supervisor, clock, listeners=[Late()])
     following.append(ContextObserver(world.contexts, ToldSpending(), clock=clock))
 
@@ -133,3 +140,19 @@ async def test_agent_lifecycle_integration(
     made = await world.contexts.create_playbook("agent-123", {"goals": ["win"]}, principal=ALICE)
     assert made.content == {"goals": ["win"]}
     assert "- win" in (await world.contexts.render("agent-123")).text
+
+    await world.agents.move("agent-123", Move.TERMINATE, ALICE)
+    clock.advance(600)
+    await world.contexts.get_playbook("agent-123", principal=ALICE)
+    assert await cache.get("ace:playbook:agent-123") is not None
+    await world.agents.erase("agent-123", ALICE)
+    assert await cache.get("ace:playbook:agent-123") is None
+    with pytest.raises(PlaybookNotFound):
+        await world.contexts.get_playbook("agent-123", principal=ALICE)
+    # What was asked for before finds nobody, and a trace that comes late has no place.
+    with pytest.raises(UnknownAgent):
+        await world.evolution.evolve("agent-123")
+    await following[0].task_finished(outcome)
+    async with database.begin() as connection:
+        for table in TABLES:
+            assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0

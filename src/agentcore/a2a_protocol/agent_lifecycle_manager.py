@@ -242,6 +242,20 @@ class AgentLifecycleManager:
             raise _illegal(after, move.value)
         return after
 
+    async def erase(self, agent_id: str, principal: Principal) -> None:
+        """Remove a terminated agent with its log, its playbook and its traces.
+
+        Its tasks stay as long as others do: they are their callers'.
+
+        Raises:
+            NotTheOwner: it belongs to another subject of the tenant.
+            IllegalMove: it is not terminated.
+        """
+        found = await self._changeable(agent_id, principal)
+        if not await self._store.erase(found.agent_id):
+            raise _illegal(await self.get(agent_id, principal), "erasing it")
+        await self._teller.tell_erased(found)
+
     async def drained(self, agent_id: str) -> None:
         """The agent's tasks have ended: whoever looks first suspends it, if it still drains."""
         found = await self._store.find(agent_id)

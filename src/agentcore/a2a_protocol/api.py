@@ -244,9 +244,18 @@ def _agents(runtime: Runtime) -> APIRouter:
         heard = await runtime().agents.beat(agent_id, principal_of(request.scope))
         return heard.summary()
 
+    _add_erasure(api, runtime)
     for move in Move:
         _add_move(api, runtime, move)
     return api
+
+
+def _add_erasure(api: APIRouter, runtime: Runtime) -> None:
+    @api.delete("/{agent_id}", summary="Erase an agent", status_code=204)
+    async def erase(agent_id: Id, request: Request) -> Response:
+        """With its log, its playbook and its traces, for good. Possible from: terminated."""
+        await runtime().agents.erase(agent_id, principal_of(request.scope))
+        return Response(status_code=204)
 
 
 def _add_move(api: APIRouter, runtime: Runtime, move: Move) -> None:

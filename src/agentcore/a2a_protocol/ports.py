@@ -90,6 +90,10 @@ class LifecycleListener(Protocol):
 
     async def agent_terminated(self, event: AgentEvent) -> None: ...
 
+    async def agent_erased(self, event: AgentEvent) -> None:
+        """It is gone with all that the database had of it. Told once, by whoever erased it."""
+        ...
+
 
 class Drains(Protocol):
     async def drained(self, agent_id: str) -> None:

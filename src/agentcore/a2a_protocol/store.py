@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     and_,
     collate,
+    delete,
     func,
     insert,
     select,
@@ -224,6 +225,12 @@ class AgentStore:
             return agent, await _written(connection, _line(agent, entry, str(status)))
 
         return await self._database.run(work)
+
+    async def erase(self, agent_id: str) -> bool:
+        """Remove a terminated agent and what belongs to it; False where there is none."""
+        ended = agents.c.status == AgentStatus.TERMINATED.value
+        query = delete(agents).where(agents.c.agent_id == agent_id, ended)
+        return await self._database.write(query) == 1
 
     async def note(self, agent: AgentRecord, entry: Entry) -> None:
         """Log what has happened to an agent besides its state."""

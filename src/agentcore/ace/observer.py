@@ -97,6 +97,10 @@ class ContextObserver:
         await self._contexts.forget(event.agent_id)
         await self._evolve(event.agent_id)
 
+    async def agent_erased(self, event: AgentEvent) -> None:
+        """The database has forgotten its playbook and its traces; so do the caches."""
+        await self._contexts.forget(event.agent_id)
+
     async def _evolve(self, agent_id: str) -> None:
         """Ask for an evolution where there are new traces; with few it does nothing."""
         with suppress(UnknownAgent, PlaybookNotFound, EvolutionQueueFull):

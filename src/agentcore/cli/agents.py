@@ -148,6 +148,14 @@ for _name, _about in {
     _add_move(_name, _about)
 
 
+@app.command("erase")
+@asking
+def erase(ask: Asking, agent_id: str) -> None:
+    """Remove a terminated agent for good, with its log, its playbook and its traces."""
+    ask.service().delete(f"{AT}/{segment(agent_id)}")
+    _tell({"agent_id": agent_id, "status": "erased"}, ask)
+
+
 def _card(given: str) -> JsonObject:
     if given.startswith(("http://", "https://")):
         return {"card_url": given}

@@ -133,6 +133,27 @@ async def test_termination(
     assert len(listener.registered) == 2
 
 
+async def test_only_what_is_terminated_can_be_erased(
+    agents: AgentLifecycleManager, listener: RecordingListener
+) -> None:
+    await agents.register(card(), ALICE, agent_id="poet")
+    with pytest.raises(IllegalMove):
+        await agents.erase("poet", ALICE)
+    await agents.move("poet", Move.TERMINATE, ALICE)
+    with pytest.raises(NotTheOwner):
+        await agents.erase("poet", BOB)
+    with pytest.raises(AgentNotFound):
+        await agents.erase("poet", EVE)
+    await agents.erase("poet", ALICE)
+    assert [(event.agent_id, event.tenant) for event in listener.erased] == [("poet", "acme")]
+    for _ in range(2):
+        with pytest.raises(AgentNotFound):
+            await agents.erase("poet", ALICE)
+    assert (await agents.list(ALICE, limit=10, cursor=None)).agents == ()
+    # Its id is free for anybody.
+    await agents.register(card(), EVE, agent_id="poet")
+
+
 async def test_ensuring_makes_an_agent_of_an_id(
     agents: AgentLifecycleManager, listener: RecordingListener
 ) -> None:

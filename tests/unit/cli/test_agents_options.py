@@ -64,6 +64,7 @@ ANSWERS: dict[str, object] = {
         (["suspend", "poet"], ["poet  suspended  healthy"]),
         (["resume", "poet"], ["poet  active  healthy"]),
         (["terminate", "poet"], ["poet  terminated  healthy"]),
+        (["erase", "poet"], ["poet  erased"]),
         (["register", "https://poet.example/card"], ["poet  active  healthy"]),
     ],
 )

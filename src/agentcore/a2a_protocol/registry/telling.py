@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -54,26 +54,19 @@ class Teller:
         attempts: int = 0,
     ) -> None:
         """Tell all of them; returns when each has heard it, or failed to."""
-        event = AgentEvent(
-            agent_id=agent.agent_id,
-            tenant=agent.owner.tenant,
-            owner=agent.owner.subject,
-            name=agent.name,
-            capabilities=agent.capabilities,
-            before=before,
-            after=after,
-        )
-        calls = [_call(listener, what, event) for listener in self._listeners]
-        telling = [self._supervisor.spawn("lifecycle event", call) for call in calls]
-        if telling:
-            await asyncio.wait(telling)
-        failed = any(task.cancelled() or task.exception() is not None for task in telling)
+        event = _event(agent, before, after)
+        failed = await self._failed(_call(listener, what, event) for listener in self._listeners)
         if failed and attempts >= MOST_ATTEMPTS:
             log.warning("a lifecycle event is given up", agent_id=agent.agent_id, what=what)
             failed = False
         wait = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**attempts)
         again = self._clock.now() + timedelta(seconds=wait) if failed else None
         await self._agents.told(event_id, again=again)
+
+    async def tell_erased(self, agent: AgentRecord) -> None:
+        """Its log is gone with it, so nobody else could tell."""
+        event = _event(agent, agent.status, AgentStatus.TERMINATED)
+        await self._failed(listener.agent_erased(event) for listener in self._listeners)
 
     async def tell_untold(self) -> None:
         """What was written and not told, by whichever process it was."""
@@ -87,6 +80,24 @@ class Teller:
                 after=AgentStatus(happening.after),
                 attempts=happening.attempts,
             )
+
+    async def _failed(self, calls: Iterable[Coroutine[None, None, None]]) -> bool:
+        telling = [self._supervisor.spawn("lifecycle event", call) for call in calls]
+        if telling:
+            await asyncio.wait(telling)
+        return any(task.cancelled() or task.exception() is not None for task in telling)
+
+
+def _event(agent: AgentRecord, before: AgentStatus | None, after: AgentStatus) -> AgentEvent:
+    return AgentEvent(
+        agent_id=agent.agent_id,
+        tenant=agent.owner.tenant,
+        owner=agent.owner.subject,
+        name=agent.name,
+        capabilities=agent.capabilities,
+        before=before,
+        after=after,
+    )
 
 
 def _call(listener: LifecycleListener, what: str, event: AgentEvent) -> Coroutine[None, None, None]:
