@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import CollectorRegistry
 
+from agentcore.a2a_protocol import own_agents
 from agentcore.a2a_protocol.hosting import Hosting
 from agentcore.a2a_protocol.metrics import A2AMetrics
 from agentcore.a2a_protocol.ports import TaskOutcome
@@ -222,7 +223,7 @@ async def bootstrap(
         known = await _registry(ground, operations)
         environments = await stack.enter_async_context(_environments(ground, known, metrics))
         rpc.register_methods(a2a.registry, environments)
-        a2a.hosted.add(_playbook_agent(settings, gateway, a2a, contexts.manager))
+        _host_agents(settings, gateway, a2a, contexts.manager)
         await contexts.worker.start()
         stack.push_async_callback(contexts.worker.stop)
         grounds = _grounds(settings, gateway, a2a, directory, environments.inventory)
@@ -451,9 +452,9 @@ def _service_token(authority: TokenAuthority) -> str:
     )
 
 
-def _playbook_agent(
+def _host_agents(
     settings: Settings, gateway: Gateway, a2a: A2ARuntime, contexts: ContextManager
-) -> Hosting:
+) -> None:
     agent = PlaybookAgent(
         minds=lambda message: GatewayMind(
             gateway.router,
@@ -465,13 +466,16 @@ def _playbook_agent(
         worlds=lambda caller: MethodWorld(a2a.registry, caller),
         playbooks=lambda caller: OwnPlaybooks(contexts, caller),
     )
-    return Hosting(
-        agent_id=AGENT_ID,
-        agent=agent,
-        name="Playbook agent",
-        description=DESCRIPTION,
-        skills=SKILLS,
+    a2a.hosted.add(
+        Hosting(
+            agent_id=AGENT_ID,
+            agent=agent,
+            name="Playbook agent",
+            description=DESCRIPTION,
+            skills=SKILLS,
+        )
     )
+    own_agents.host(settings.a2a.hosted, a2a.hosted)
 
 
 def _grounds(

@@ -297,6 +297,9 @@ async def a2a(
             yield runtime
 
 
+OWN = Hosting(agent_id="own", agent=ScriptedAgent())
+
+
 def scripted(runtime: A2ARuntime, agent_id: str = "scripted") -> ScriptedAgent:
     agent = runtime.hosted.choose(agent_id).agent
     assert isinstance(agent, ScriptedAgent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,13 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
+from agentcore.a2a_protocol import own_agents
+from agentcore.a2a_protocol.hosting import HostedAgents
 from agentcore.a2a_protocol.models.agent import Move
 from agentcore.kit.db import Database
 from tests.fakes.a2a import a2a, app_of, principal, served
 
+PYTHON = r"```python\n(.*?)```"
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 
 
@@ -25,7 +29,7 @@ def page() -> SimpleNamespace:
     for name in ("connect-an-agent.md", "keep-a-registry-of-agents.md"):
         path = PAGES / name
         text = path.read_text(encoding="utf-8")
-        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        for block in re.findall(PYTHON, text, re.DOTALL):
             exec(compile(block, str(path), "exec"), names)
     return SimpleNamespace(**names)
 
@@ -35,6 +39,20 @@ async def serving(database: Database, page: SimpleNamespace) -> AsyncIterator[st
     async with a2a(database) as runtime, served(app_of(runtime)) as url:
         runtime.hosted.add(page.SHOUTER)
         yield url
+
+
+def test_the_agent_is_hosted_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (PAGES / "connect-an-agent.md").read_text(encoding="utf-8")
+    (block,) = [each for each in re.findall(PYTHON, text, re.DOTALL) if "SHOUTER" in each]
+    assert len(block.split("\n")) <= 21, "twenty lines are enough"
+    assert "serve --agent shout:SHOUTER" in text
+    (tmp_path / "shout.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "shout", raising=False)
+    hosted = HostedAgents()
+    own_agents.host(["shout:SHOUTER"], hosted)
+    assert "shouter" in hosted
 
 
 async def test_the_programs(database: Database, page: SimpleNamespace) -> None:

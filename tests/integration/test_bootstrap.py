@@ -23,6 +23,7 @@ def settings(tmp_path: Path, database_url: str, servers: EmbeddedServers) -> Set
         "AGENTCORE_DATABASE_URL": database_url,
         "AGENTCORE_REDIS_URL": str(servers.redis_url),
         "AGENTCORE_CACHE__NAMESPACE": tmp_path.name,
+        "AGENTCORE_A2A__HOSTED": '["tests.fakes.a2a:OWN"]',
     }
     return load_settings(environ=environ)
 
@@ -32,7 +33,7 @@ async def test_all_parts_run_and_all_stop(settings: Settings, registry: Collecto
         probes = services.probes(Drain())
         checks = {name: await probe() for name, probe in probes.items()}
         assert all(check.ok and not check.degraded for check in checks.values()), checks
-        assert [hosting.agent_id for hosting in services.a2a.hosted] == [AGENT_ID]
+        assert [hosting.agent_id for hosting in services.a2a.hosted] == [AGENT_ID, "own"]
         assert "environment.open" in services.a2a.registry.names()
         running = services.ground.supervisor.health()
         assert {"cache", "gateway ledger", "a2a-tasks"} <= running.keys()

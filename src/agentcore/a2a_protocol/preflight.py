@@ -11,6 +11,8 @@ from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of, objects_of
 
 SENDING = frozenset({"SendMessage", "SendStreamingMessage", "message/send", "message/stream"})
 CONTENT = ("text", "raw", "url", "data")
+# By name or, as JSON of protobuf may have it, by number.
+ROLES = ("ROLE_USER", "ROLE_AGENT", 1, 2)
 KINDS = ("text", "file", "data")
 # Longer names are no names, and PostgreSQL refuses to index them.
 LONGEST_NAME = 1024
@@ -33,6 +35,7 @@ def check_sending(params: JsonObject, family: Family = Family.V1_0) -> None:
     message = params.get("message")
     if isinstance(message, dict):
         _check_names(message)
+        _check_role(message.get("role"), family)
         _check_parts(message.get("parts"), family)
 
 
@@ -50,6 +53,12 @@ def _check_state(status: JsonValue) -> None:
         raise InvalidParams(
             f"there is no task state {status[:60]!r}", hint=f"one of: {', '.join(TaskState)}"
         )
+
+
+def _check_role(role: JsonValue, family: Family) -> None:
+    # Enumerations of the model are open: the SDK takes any number for a role.
+    if family is Family.V1_0 and role is not None and role not in ROLES:
+        raise InvalidParams(f"there is no role {str(role)[:60]!r}", hint="ROLE_USER or ROLE_AGENT")
 
 
 def _check_parts(parts: JsonValue, family: Family) -> None:

@@ -80,7 +80,7 @@ class PlaybookAgent:
             where = ".".join(str(step) for step in fault["loc"])
             await task.fail(f"the play request is not valid: {where}: {fault['msg']}")
         except AgentCoreError as error:
-            await task.fail(f"{error.detail} {error.hint}".strip())
+            await task.fail(error.in_words)
 
     async def _play(self, request: PlayRequest, message: InboundMessage, task: TaskHandle) -> None:
         caller = message.principal

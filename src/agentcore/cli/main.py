@@ -42,11 +42,15 @@ def serve(
     auth: Annotated[
         bool | None, typer.Option("--auth/--no-auth", help="Ask callers for credentials.")
     ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="An agent of your own to run, as module:NAME; may be repeated."),
+    ] = None,
 ) -> None:
     """Run the service (embedded PostgreSQL and Valkey unless URLs are set)."""
     from agentcore.cli.serving import run_service
 
-    given = {"server.host": host, "server.port": port, "security.auth": auth}
+    given = {"server.host": host, "server.port": port, "security.auth": auth, "a2a.hosted": agent}
     overrides = {name: value for name, value in given.items() if value is not None}
     raise typer.Exit(run_service(config, overrides))
 

@@ -46,6 +46,11 @@ class AgentCoreError(Exception):
         self.context: JsonObject = context
 
     @property
+    def in_words(self) -> str:
+        """What was wrong and what would be right, for a person to read."""
+        return f"{self.detail}; {self.hint}" if self.hint else self.detail
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds until a repetition makes sense, where known."""
         value = self.context.get("retry_after")

@@ -35,6 +35,8 @@ def message(*parts: JsonValue, **members: JsonValue) -> JsonObject:
         ("SendStreamingMessage", {"message": message({"kind": "text"})}),
         ("SendMessage", {"message": message(contextId="x" * (LONGEST_NAME + 1))}),
         ("message/send", {"message": message(contextId="x" * (LONGEST_NAME + 1))}),
+        ("SendMessage", {"message": message({"text": "a"}, role=7)}),
+        ("SendMessage", {"message": message({"text": "a"}, role="king")}),
         ("message/send", {"message": message({"text": "a"})}),
         ("message/stream", {"message": message({"kind": "text", "text": "a"}, {"kind": "song"})}),
     ],

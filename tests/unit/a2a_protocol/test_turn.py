@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
 from tests.fakes.a2a import principal
@@ -51,8 +52,12 @@ def test_what_is_repeated_may_be_said_apart_from_the_message() -> None:
     assert len({said.key, SENT.key, replace(SENT, repeats="s").key}) == 3
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"), [(5, 5.0), (0.5, 0.5), (0, None), (-1, None), (True, None), ("5", None)]
-)
+@pytest.mark.parametrize(("value", "seconds"), [(5, 5.0), (0.5, 0.5), (None, None)])
 def test_the_deadline(value: JsonValue, seconds: float | None) -> None:
     assert replace(SENT, metadata={"deadline_seconds": value}).deadline_seconds == seconds
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "5", "soon", [5], {}])
+def test_a_deadline_that_is_none_is_not_passed_over(value: JsonValue) -> None:
+    with pytest.raises(InvalidParams, match="deadline_seconds is"):
+        _ = replace(SENT, metadata={"deadline_seconds": value}).deadline_seconds

@@ -83,7 +83,7 @@ class Attempt:
     def reason(self) -> str | None:
         """Why there is no whole result."""
         if self.error is not None:
-            return f"{self.error.detail} {self.error.hint}".strip()
+            return self.error.in_words
         if self.task is None or self.state is TaskState.COMPLETED:
             return None
         said = status_text(self.task)

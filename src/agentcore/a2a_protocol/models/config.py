@@ -17,6 +17,10 @@ class A2AConfig(BaseModel):
         "Agents, tasks and environments of one AgentCore installation.",
         description="What the card says about this agent.",
     )
+    hosted: tuple[str, ...] = Field(
+        (),
+        description="Agents of your own that the service runs, each as module:NAME of a Hosting.",
+    )
     protocol_0_3: bool = Field(
         default=True, description="Whether the card also lists the interface of A2A 0.3."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from agentcore.a2a_protocol.errors import InvalidParams
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.kit import jsonvalue
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, object_of
@@ -64,7 +65,17 @@ class Sent:
 
     @property
     def deadline_seconds(self) -> float | None:
+        """Of the message, or else of the request.
+
+        Raises:
+            InvalidParams: it is no time to work in.
+        """
         value = self.all_metadata.get(DEADLINE)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        if value is None:
             return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise InvalidParams(
+                f"{DEADLINE} is {str(value)[:40]!r}, and has to be a number of seconds above 0",
+                hint="leave it out of the metadata for as long as the service allows",
+            )
         return float(value)

@@ -8,7 +8,7 @@ from there.
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from yarl import URL
 
@@ -20,6 +20,8 @@ PRIVATE = "its address is private"
 NOT_OUTSIDE = tuple(
     map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10"))
 )
+# Of protocols (RFC 6890), some of which older versions of Python take for public.
+PROTOCOLS = IPv4Network("192.0.0.0/24")
 
 
 def is_outside(address: str) -> bool:
@@ -31,7 +33,7 @@ def is_outside(address: str) -> bool:
             found = inner
         elif found.teredo is not None or any(found in network for network in NOT_OUTSIDE):
             return False
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and found not in PROTOCOLS
 
 
 def check_url(url: str, *, anywhere: bool) -> None:

@@ -115,7 +115,7 @@ class RemoteAgent:
         """The end of our task, with what programs need to know of it."""
         fault: JsonObject = {"code": error.code, "retryable": error.retryable}
         said: JsonObject = {
-            "parts": [{"text": f"{error.detail} {error.hint}".strip()}],
+            "parts": [{"text": error.in_words}],
             "metadata": {FAULT: {**fault, "agent_id": self._address.agent_id}},
         }
         status: JsonObject = {"state": TaskState.FAILED.value, MESSAGE: said}

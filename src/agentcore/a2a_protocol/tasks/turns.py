@@ -225,7 +225,7 @@ def _end(verdict: Verdict | None, work: asyncio.Task[None] | None) -> tuple[Task
     if error is None:
         return TaskState.COMPLETED, None
     if isinstance(error, AgentCoreError):
-        return TaskState.FAILED, f"{error.detail} {error.hint}".strip()
+        return TaskState.FAILED, error.in_words
     # The supervisor has logged it; its text may hold what is not the client's to read.
     return TaskState.FAILED, "the agent failed by an error of its own"
 
