@@ -143,9 +143,17 @@ class Turns(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, handler)
 
     def _unset_keepalive_if_required(self) -> None:
+        """Bytes alone end no pause: empty lines begin nothing, nor does the rest of a body whose
+        request was answered before. A request that begins does.
+        """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
         self._idle_since = None
 
     def on_headers_complete(self) -> None:
+        # The answer before may have ended within this head.
+        self._idle_since = None
         unusual = self.root_path or self.limit_concurrency is not None
         if unusual or self.parser.should_upgrade() or not PATH.fullmatch(self.url):
             super().on_headers_complete()

@@ -136,8 +136,8 @@ async def test_a_common_answer_is_framed_and_its_connection_kept(length: bytes |
     assert (written.partition(b"\r\n\r\n")[2], closed) == (framed, False)
 
 
-async def test_an_idle_connection_is_closed_once_nobody_asks_for_long_enough() -> None:
-    release = asyncio.Event()
+def opened(release: asyncio.Event) -> tuple[PlainHttp, Wire, ServerState]:
+    """A connection to who answers at once, but ``/slow`` when it is released."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
@@ -147,9 +147,32 @@ async def test_an_idle_connection_is_closed_once_nobody_asks_for_long_enough() -
 
     config = uvicorn.Config(application, log_config=None, lifespan="off", timeout_keep_alive=100)
     config.load()
-    wire, state, loop = Wire(), ServerState(), asyncio.get_running_loop()
-    protocol = PlainHttp(config, state, {}, loop)
+    wire, state = Wire(), ServerState()
+    protocol = PlainHttp(config, state, {}, asyncio.get_running_loop())
     protocol.connection_made(wire)
+    return protocol, wire, state
+
+
+async def test_a_head_that_began_before_an_answers_end_is_no_pause() -> None:
+    release = asyncio.Event()
+
+    protocol, wire, state = opened(release)
+    second = request(b"POST", b"/slow", b"1.1")
+    protocol.data_received(request(b"POST", b"/", b"1.1") + second[:9])
+    await asyncio.gather(*state.tasks)
+    protocol.data_received(second[9:])
+    protocol.timeout_keep_alive = 0
+    protocol.timeout_keep_alive_handler()
+    assert not wire.is_closing()
+    release.set()
+    await asyncio.gather(*state.tasks)
+    protocol.connection_lost(None)
+
+
+async def test_an_idle_connection_is_closed_once_nobody_asks_for_long_enough() -> None:
+    release = asyncio.Event()
+
+    protocol, wire, state = opened(release)
 
     async def asked(path: bytes) -> None:
         protocol.data_received(request(b"POST", path, b"1.1"))
@@ -176,6 +199,8 @@ async def test_an_idle_connection_is_closed_once_nobody_asks_for_long_enough() -
     last = protocol.timeout_keep_alive_task
     assert last is not None
     assert last is not later
+    # Bytes that are no request do not keep the connection.
+    protocol.data_received(b"\r\n")
     protocol.timeout_keep_alive = 0
     protocol.timeout_keep_alive_handler()
     assert wire.is_closing()
