@@ -20,6 +20,7 @@ from agentcore.llm_gateway.accounts import CANCELLED, Outcome
 from agentcore.llm_gateway.budgets.errors import PriceUnknown
 from agentcore.llm_gateway.budgets.models import ZERO, Budget
 from agentcore.llm_gateway.budgets.purse import Purse, Reservation
+from agentcore.llm_gateway.chat_wire import whole_number
 from agentcore.llm_gateway.models import ChatCall, TokenUsage
 from agentcore.llm_gateway.prices import Price
 from agentcore.llm_gateway.rates.meters import Limit, Meter, Meters, Unit, rate_headers
@@ -238,8 +239,7 @@ class _Admitted:
             prompt -= spared_by_media(call.body)
         if call.dialect == "embeddings":
             return prompt, 0
-        answers = call.body.get("n")
-        times = answers if isinstance(answers, int) and answers > 1 else 1
+        times = whole_number(call.body.get("n")) or 1
         completion = self._worst if call.max_tokens is None else call.max_tokens
         return prompt, max(0, completion) * times
 
@@ -276,6 +276,9 @@ def spared_by_media(body: Mapping[str, JsonValue]) -> int:
         if isinstance(each, list):
             left += [value for value in each if isinstance(value, list | dict)]
         elif isinstance(each, dict):
+            if each.get("type") == "text":
+                # A document that is a text, or a part whose other members nobody reads.
+                continue
             for name, value in each.items():
                 if isinstance(value, list | dict):
                     left.append(value)

@@ -105,7 +105,22 @@ def parse_body(raw: bytes) -> JsonObject:
 
 
 def max_tokens_of(body: Mapping[str, JsonValue]) -> int | None:
-    return token_count(body.get("max_completion_tokens") or body.get("max_tokens")) or None
+    """The most that a provider may write, whichever of the two names it goes by."""
+    newer, older = body.get("max_completion_tokens"), body.get("max_tokens")
+    if newer is None or older is None:
+        return whole_number(older if newer is None else newer) or None
+    return max(whole_number(newer) or 0, whole_number(older) or 0) or None
+
+
+def whole_number(value: JsonValue) -> int | None:
+    """A count in a request as lenient servers read it: ``5``, ``5.0`` and ``"5"`` are five."""
+    if isinstance(value, float | str):
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        return token_count(int(number)) if number.is_integer() else None
+    return token_count(value)
 
 
 def wants_usage(body: Mapping[str, JsonValue]) -> bool:

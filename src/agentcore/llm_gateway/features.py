@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentcore.kit.jsonvalue import JsonValue, list_of, object_of
+from agentcore.llm_gateway.chat_wire import whole_number
 from agentcore.llm_gateway.models import ChatCall, Feature
 
 # As a response's ``include`` asks for them.
@@ -28,8 +29,7 @@ def features_of(call: ChatCall) -> frozenset[Feature]:
         found.add("logprobs")
     if body.get("logit_bias"):
         found.add("logit_bias")
-    many = body.get("n")
-    if isinstance(many, int) and many > 1:
+    if (whole_number(body.get("n")) or 1) > 1:
         found.add("n")
     if _has_images(body.get("messages", body.get("input"))):
         found.add("images")

@@ -179,9 +179,14 @@ def test_metadata_that_could_hide_a_mark_is_refused(metadata: object) -> None:
 
 
 def test_a_limit_has_two_names() -> None:
-    assert max_tokens_of({"max_completion_tokens": 5, "max_tokens": 9}) == 5
-    assert max_tokens_of({"max_tokens": 9}) == 9
-    nonsense: list[JsonValue] = ["9", True, 0, -1, 9.5, [9]]
+    assert max_tokens_of({"max_completion_tokens": 5, "max_tokens": 3}) == 5
+    # A server that knows the older name alone writes nine.
+    assert max_tokens_of({"max_completion_tokens": 5, "max_tokens": 9}) == 9
+    assert max_tokens_of({"max_completion_tokens": 0, "max_tokens": 9}) == 9
+    nine: list[JsonValue] = [9, 9.0, "9", " 9.0 "]
+    for each in nine:
+        assert max_tokens_of({"max_tokens": each}) == 9
+    nonsense: list[JsonValue] = ["nine", "nan", "1e999", True, 0, -1, 9.5, [9], float("inf")]
     for none in nonsense:
         assert max_tokens_of({"max_tokens": none}) is None
 

@@ -29,6 +29,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}
         ({"top_logprobs": 3}, {"logprobs"}),
         ({"logit_bias": {"1": 2}}, {"logit_bias"}),
         ({"n": 2}, {"n"}),
+        ({"n": "2"}, {"n"}),
         ({"messages": [{"content": "a"}, {"content": [{"type": "text"}, IMAGE]}]}, {"images"}),
         ({"input": [{"content": [{"type": "input_image"}]}]}, {"images"}),
         ({"messages": [1, {"content": [None, "x", {"type": {}}]}]}, set()),

@@ -243,7 +243,8 @@ def test_what_cannot_be_routed_is_refused(changes: dict[str, Any], param: str) -
 
 def test_its_form_at_the_ingress() -> None:
     assert RESPONSES.max_tokens({"max_output_tokens": 5}) == 5
-    assert RESPONSES.max_tokens({"max_output_tokens": "5"}) is None
+    assert RESPONSES.max_tokens({"max_output_tokens": "5"}) == 5
+    assert RESPONSES.max_tokens({"max_output_tokens": "five"}) is None
     assert RESPONSES.wants_usage({})
 
 

@@ -51,7 +51,7 @@ class ResponsesFormat:
         return body
 
     def max_tokens(self, body: Mapping[str, JsonValue]) -> int | None:
-        return chat_wire.token_count(body.get("max_output_tokens")) or None
+        return chat_wire.whole_number(body.get("max_output_tokens")) or None
 
     def wants_usage(self, body: Mapping[str, JsonValue]) -> bool:
         return True

@@ -84,10 +84,12 @@ class MessageScanner(EventReader):
         elif kind == "content_block_stop":
             self._open.discard(_index(document))
         elif kind == "message_start":
-            self._count(object_of(object_of(document.get("message")).get("usage")))
+            # Of the answer nothing is written yet: its count comes with the end of the turn.
+            self._learn(object_of(object_of(document.get("message")).get("usage")))
         elif kind == "message_delta":
             self._turn(document)
         elif kind == "message_stop":
+            self._count({})
             self.done = True
             # Forwarded only behind a whole answer; end() tells the caller otherwise.
             return self._forward(event, kind, document) if self.whole else b""
@@ -104,9 +106,12 @@ class MessageScanner(EventReader):
             self._stopped = self.committed = True
         self._count(object_of(document.get("usage")))
 
-    def _count(self, usage: JsonObject) -> None:
+    def _learn(self, usage: JsonObject) -> None:
         """Counts are cumulative: later ones replace earlier ones, where they are given."""
         self._told.update({name: count for name, count in usage.items() if count is not None})
+
+    def _count(self, usage: JsonObject) -> None:
+        self._learn(usage)
         self.usage = message_usage(self._told) or self.usage
 
 

@@ -154,7 +154,9 @@ async def test_a_call_is_refused_before_it_is_sent_when_it_might_cost_too_much(
     [
         ({"max_tokens": None}, 4000),
         ({"max_tokens": 10, "extras": {"n": 5}}, 50),
-        ({"max_tokens": 10, "extras": {"n": "5"}}, 10),
+        ({"max_tokens": 10, "extras": {"n": "5"}}, 50),
+        ({"max_tokens": 10, "extras": {"n": 5.0}}, 50),
+        ({"max_tokens": 10, "extras": {"n": "many"}}, 10),
         ({"max_tokens": -5}, 0),
     ],
     ids=str,
@@ -413,6 +415,8 @@ def test_media_are_fewer_tokens_than_bytes_where_they_are_media() -> None:
     for body in (chat, message, sound):
         assert spared_by_media(body) >= len(data) - len(url) // 16
     # As a text the same bytes are a text.
+    document = asking({"type": "document", "source": {"type": "text", "data": data}})
+    assert spared_by_media(document) == 0
     assert spared_by_media({"messages": [{"role": "user", "content": data}]}) == 0
     assert spared_by_media({"input": data, "messages": [{"url": "https://short"}]}) == 0
 

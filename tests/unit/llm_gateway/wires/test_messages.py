@@ -191,10 +191,13 @@ def test_unknown_events_pass_and_nothing_follows_the_stop() -> None:
     assert out == news + whole
 
 
-def test_usage_of_what_was_cut_is_known() -> None:
-    scanner, _ = scanned(
-        spoken.starts(cache_creation_input_tokens=7), spoken.opens(), spoken.part("a")
-    )
+def test_what_was_cut_was_not_counted_though_its_begin_tells_a_token() -> None:
+    said = [spoken.part("many words ") for _ in range(9)]
+    begun = spoken.starts(cache_creation_input_tokens=7), spoken.opens(), *said
+    assert scanned(*begun)[0].usage is None
+    # A server that counts at the begin alone is taken at its word when the answer is whole.
+    turn = spoken.event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+    scanner, _ = scanned(*begun, spoken.closes(), turn, spoken.STOP)
     assert scanner.usage == TokenUsage(19, 1, 20, cache_write_tokens=7)
 
 
