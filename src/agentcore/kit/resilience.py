@@ -63,6 +63,11 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._probing = False
 
+    def tune(self, *, failure_threshold: int, recovery_seconds: float) -> None:
+        """Go by other figures from now on; what was counted stays counted."""
+        self._threshold = failure_threshold
+        self._recovery = recovery_seconds
+
     @property
     def state(self) -> BreakerState:
         if self._opened_at is None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.errors import InvalidInput, StartupError
 from agentcore.kit.ids import Ids
+from agentcore.kit.resilience import CircuitOpen
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.accounts import Accounts
 from agentcore.llm_gateway.errors import (
@@ -136,8 +137,13 @@ async def test_who_stays_the_same_keeps_what_was_learned(world: World) -> None:
     target = world.router.targets["a"]
     target.breaker.failed()
     target.meter.began(1.0)
-    await world.reload("a", "b")
+    await world.reload("a", "b", breaker_failures=2, breaker_recovery=600)
     assert world.router.targets["a"] is target
+    # What is configured anew holds for it, too.
+    target.breaker.failed()
+    with pytest.raises(CircuitOpen) as refused:
+        target.breaker.admit()
+    assert refused.value.retry_after == pytest.approx(600, abs=60)
     await world.reload("a", "b", queue={"places": 1})
     assert world.router.targets["a"] is not target
 

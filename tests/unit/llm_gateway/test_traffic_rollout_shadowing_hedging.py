@@ -27,6 +27,7 @@ from agentcore.llm_gateway.ranking import STRAIGHT, Steering
 from agentcore.llm_gateway.rollout import Rollout
 from agentcore.llm_gateway.traffic import HedgeConfig, TrafficConfig
 from agentcore.llm_gateway.transport import ConnectionPool
+from tests.fakes.clock import ManualClock
 from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, stalls, streams
@@ -234,6 +235,31 @@ async def test_who_leaves_when_an_answer_begins_leaves_no_place_taken(
         await asked
     await asyncio.sleep(0)
     assert cluster.gate.in_flight == 0
+
+
+async def test_who_leaves_while_the_loser_is_let_go_leaves_no_place_taken(
+    build: Build, upstream: Upstream, remote: OpenAIProvider, clock: ManualClock
+) -> None:
+    asked: asyncio.Task[Answer]
+
+    class Lingering(FakeProvider):
+        async def send(self, cleared: Cleared) -> Reply:
+            try:
+                return await super().send(cleared)
+            except asyncio.CancelledError:
+                asked.cancel()
+                raise
+
+    cluster = Lingering("cluster", clock, private=True, self_hosted=True)
+    cluster.free.clear()
+    upstream.behaviour = streams(delta("a"), then=stalls())
+    router = build(cluster, remote, hedge={"share": 1.0, "floor": 0.001})
+    for _ in range(LEAST):
+        router.targets["cluster"].meter.began(0.001)
+    asked = asyncio.create_task(router.dispatch(URGENT._replace(stream=True)))
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert remote.gate.in_flight == 0
 
 
 async def test_when_both_fail_the_third_is_asked(

@@ -146,6 +146,10 @@ class HybridRouter:
             for name, provider in ordered
         }
         breakers_of = {name: target.breaker for name, target in self.targets.items()}
+        for breaker in breakers_of.values():
+            breaker.tune(
+                failure_threshold=breakers.failures, recovery_seconds=breakers.recovery_seconds
+            )
         self.accounts.metrics.breakers = breakers_of
 
     def _target(self, name: str, provider: BaseLLMProvider, breakers: BreakerPolicy) -> Target:
@@ -303,22 +307,28 @@ class HybridRouter:
         """Ask the first, and the next one too when the first is late; the loser is cancelled."""
         result: Answer | AgentCoreError | None = None
         asked: set[asyncio.Task[Answer | AgentCoreError]] = set()
-        async with asyncio.TaskGroup() as group:
-            try:
-                asked.add(group.create_task(self._tried(trip, names[0])))
-                done, _ = await asyncio.wait(asked, timeout=patience)
-                if not done and self._hedges.spend():
-                    asked.add(group.create_task(self._tried(trip, left.pop(0))))
-                while asked and not isinstance(result, Answer):
-                    done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-                    asked -= done
-                    for each in done:
-                        result = better(result, each.result())
-            finally:
-                # Also where the caller has left: nobody else knows what they began.
-                for loser in asked:
-                    loser.add_done_callback(let_go)
-                    loser.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                try:
+                    asked.add(group.create_task(self._tried(trip, names[0])))
+                    done, _ = await asyncio.wait(asked, timeout=patience)
+                    if not done and self._hedges.spend():
+                        asked.add(group.create_task(self._tried(trip, left.pop(0))))
+                    while asked and not isinstance(result, Answer):
+                        done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+                        asked -= done
+                        for each in done:
+                            result = better(result, each.result())
+                finally:
+                    # Also where the caller has left: nobody else knows what they began.
+                    for loser in asked:
+                        loser.add_done_callback(let_go)
+                        loser.cancel()
+        except BaseException:
+            # The caller left while the loser was let go.
+            if isinstance(result, Answer):
+                close_answer(result)
+            raise
         if result is None:
             raise AssertionError("somebody was asked")
         return result
