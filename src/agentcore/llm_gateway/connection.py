@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._fail(UpstreamMalformed, f"does not speak HTTP: {exc}")
             return
         if self.status == 0 and self._head_size > LARGEST_HEAD:

@@ -104,10 +104,22 @@ def read_whole(
     )
 
 
+def payloads_of(block: bytes) -> Iterator[bytes]:
+    """What complete events carry, ``[DONE]`` too; the lines of one event belong together."""
+    lines: list[bytes] = []
+    for line in block.splitlines():
+        if line.startswith(b"data:"):
+            lines.append(line[5:].strip())
+        elif lines and not line:
+            yield b"\n".join(lines)
+            lines = []
+    if lines:
+        yield b"\n".join(lines)
+
+
 def chunks_of(block: bytes) -> Iterator[JsonObject]:
     """The documents in complete events, as ``StreamReply.next`` returns them."""
-    for line in block.splitlines():
-        payload = line[5:].strip() if line.startswith(b"data:") else b""
+    for payload in payloads_of(block):
         if payload.startswith(b"{"):
             document: JsonValue = orjson.loads(payload)
             if isinstance(document, dict):

@@ -181,6 +181,9 @@ class EventScanner(EventReader):
         return b"" if self.done else DONE
 
     def _read(self, event: bytes, document: JsonObject) -> bytes:
+        if self.done:
+            # The caller was told that nothing follows.
+            return b""
         choices = document.get("choices")
         if isinstance(choices, list):
             for choice in choices:

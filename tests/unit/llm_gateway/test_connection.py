@@ -111,6 +111,10 @@ FAULTS: dict[str, tuple[bytes, type[UpstreamError]]] = {
     "another protocol": (b"SSH-2.0-OpenSSH\r\n", UpstreamMalformed),
     "two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", UpstreamMalformed),
     "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", UpstreamMalformed),
+    "an upgrade": (
+        b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        UpstreamMalformed,
+    ),
     "a bad chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello", UpstreamMalformed),
     "too few bytes": (OK + b"Content-Length: 6\r\n\r\nhello", UpstreamTruncated),
     "no last chunk": (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", UpstreamTruncated),

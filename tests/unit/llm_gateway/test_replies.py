@@ -46,6 +46,12 @@ def test_text_of_events() -> None:
     assert list(text_of(block + event("[DONE]"))) == ["a", "b"]
 
 
+def test_an_event_may_have_several_lines() -> None:
+    block = b'event: x\ndata: {"choices":\ndata: [{"delta": {"content": "a"}}]}\n\n' + delta("b")
+    assert list(text_of(block)) == ["a", "b"]
+    assert list(text_of(block.replace(b"\n", b"\r\n"))) == ["a", "b"]
+
+
 class Contrary:
     """Streams to who wants the whole answer, and the other way round."""
 

@@ -94,6 +94,12 @@ def test_every_choice_must_end() -> None:
     assert b"[DONE]" not in out
 
 
+def test_nothing_follows_the_end() -> None:
+    whole = delta("a") + delta(finish="stop") + event("[DONE]")
+    scanner, out = scanned(whole + delta("late"), delta("later"))
+    assert (scanner.failure, out) == (None, whole)
+
+
 def test_good_events_before_a_bad_one_are_forwarded() -> None:
     scanner = EventScanner("p", strip_usage=True)
     assert scanner.feed(delta("a") + event("{bad") + delta("b")) == delta("a")

@@ -16,7 +16,7 @@ from agentcore.llm_gateway.accounts import Outcome
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
-from agentcore.llm_gateway.replies import chunks_of
+from agentcore.llm_gateway.replies import chunks_of, payloads_of
 from agentcore.llm_gateway.sse import DONE
 from agentcore.llm_gateway.wire import PlainReply
 
@@ -134,7 +134,7 @@ class Spoken:
             self._learn(chunk)
             if _says_something(chunk):
                 events.append(b"data: %b\n\n" % orjson.dumps({**chunk, **self._frame}))
-        if any(line.rstrip() == DONE.rstrip() for line in block.splitlines()):
+        if b"[DONE]" in payloads_of(block):
             events.append(DONE)
         return b"".join(events)
 

@@ -108,6 +108,14 @@ async def test_another_one_goes_on_where_it_broke_off(
     ]
 
 
+async def test_events_in_any_spelling_are_carried_on(asking: Asking) -> None:
+    first = delta(role=True), b'data: {"choices":\ndata: [{"delta": {"content": "one "}}]}\n\n'
+    rest = streams(*events_of("two", usage=False)[:-1], b"data:[DONE]\n\n")
+    out, failure = await asking.read(streams(*first), rest)
+    assert (said(out), failure) == ("one two", None)
+    assert out.endswith(b"data: [DONE]\n\n")
+
+
 async def test_a_third_one_goes_on_where_the_second_broke_off(
     asking: Asking, upstreams: list[Upstream]
 ) -> None:
