@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from agentcore.a2a_protocol.envelope import (
+    SPECIFIED,
     Call,
     Family,
     Refusal,
@@ -276,6 +277,9 @@ class Dispatcher:
             if call.family is Family.NONE:
                 raise UnknownMethod(f"there is no method {call.method[:80]!r}")
             caller.principal.require("a2a")
+            if call.method not in SPECIFIED:
+                # Of no version: another one would not help.
+                raise UnknownMethod(f"there is no method {call.method[:80]!r} in A2A {call.family}")
             check_version(call, caller.version)
             if call.streaming and call.notification:
                 return Answer()

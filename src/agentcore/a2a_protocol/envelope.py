@@ -27,6 +27,15 @@ SHORT = range(-(2**63), 2**64)
 STREAMING = frozenset(
     {"SendStreamingMessage", "SubscribeToTask", "message/stream", "tasks/resubscribe"}
 )
+# The methods of the specification, of either version; known without loading the SDK.
+SPECIFIED = STREAMING | {
+    "SendMessage", "GetTask", "ListTasks", "CancelTask", "GetExtendedAgentCard",
+    "CreateTaskPushNotificationConfig", "GetTaskPushNotificationConfig",
+    "ListTaskPushNotificationConfigs", "DeleteTaskPushNotificationConfig",
+    "message/send", "tasks/get", "tasks/cancel", "agent/getAuthenticatedExtendedCard",
+    "tasks/pushNotificationConfig/set", "tasks/pushNotificationConfig/get",
+    "tasks/pushNotificationConfig/list", "tasks/pushNotificationConfig/delete",
+}  # fmt: skip
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 A2A_DOMAIN = "a2a-protocol.org"
 

@@ -255,6 +255,17 @@ def test_versions_that_do_not(method: str, version: str) -> None:
         check_version(protocol_call(method), version)
 
 
+@pytest.mark.parametrize("version", ["", "0.3", "1.0", "1.9"])
+@pytest.mark.parametrize("method", ["Fly", "message/fly"])
+async def test_a_method_of_no_version_is_unknown_in_each(
+    peer: Peer, method: str, version: str
+) -> None:
+    document: JsonObject = {"jsonrpc": "2.0", "id": 1, "method": method}
+    answer = await peer.raw(document, Caller(principal=principal(), version=version))
+    assert at(answer, "error", "code") == -32601
+    assert peer.protocol.calls == []
+
+
 async def test_a_notification_is_carried_out_and_not_answered(peer: Peer) -> None:
     document: JsonObject = {"jsonrpc": "2.0", "method": "math.add", "params": {"a": 1}}
     assert await peer.raw(document) is None
