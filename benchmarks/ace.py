@@ -192,7 +192,9 @@ async def disturbing(share: float) -> list[Measured]:
     both: it varies by more than they could take.
     """
     rounds = max(2, round(6 * share))
-    alone, beside, spent, took = [], [], [], []
+    alone: list[float] = []
+    beside: list[float] = []
+    spent, took = [], []
     async with open_world(agents=100, pacing=HeldPace) as world:
         assert isinstance(world.pace, HeldPace)
         for number in range(1, 101):
