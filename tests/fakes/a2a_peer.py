@@ -203,6 +203,6 @@ async def peer_server(version: str = "1.0", *, streaming: bool = True) -> AsyncI
 async def until_bound(database: Database, task_id: str) -> None:
     """Wait until it is known here which task there works for this one."""
     store = RemoteTaskStore(database)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while await store.find(task_id) is None:
             await asyncio.sleep(0.005)

@@ -20,7 +20,7 @@ class EnvServer:
 
     def rest_of_log(self) -> str:
         """After the process has ended."""
-        return self.process.communicate(timeout=20)[1]
+        return self.process.communicate(timeout=100)[1]
 
 
 @contextmanager

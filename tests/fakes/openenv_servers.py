@@ -128,7 +128,8 @@ FULL = refusal("CAPACITY_REACHED", "full", active_sessions=4, max_sessions=4)
 
 
 def client(url: str, **options: Any) -> OpenEnvClient:
-    return OpenEnvClient(url, **{"timeout": 20.0, "max_retries": 1, **options})
+    patient = {"timeout": 60.0, "connect_timeout": 60.0, "max_retries": 1}
+    return OpenEnvClient(url, **{**patient, **options})
 
 
 @dataclass

@@ -32,7 +32,7 @@ class RedisServer:
             str(valkey_binary()), *arguments, "--save", "", stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(100):
                 await _listening(socket)
             yield cls(process.pid, f"unix://{socket}")
         finally:

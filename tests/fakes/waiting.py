@@ -15,7 +15,7 @@ T = TypeVar("T")
 _FAILURES = (AssertionError, pytest.fail.Exception, AgentCoreError)
 
 
-async def eventually(holds: Callable[[], object], seconds: float = 20.0) -> None:
+async def eventually(holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Return as soon as it holds. Patience costs nothing: a loaded machine is slow, not wrong."""
     async with asyncio.timeout(seconds):
         while not holds():

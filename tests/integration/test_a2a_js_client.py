@@ -17,7 +17,7 @@ from tests.integration.test_a2a_push_sender import ANYWHERE, listening
 
 NODE = find_node()
 SCRIPT = Path(__file__).parents[1] / "peers" / "a2a_js" / "talk.mjs"
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 class Gate(ScriptedAgent):

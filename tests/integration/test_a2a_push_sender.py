@@ -77,7 +77,7 @@ class Webhook:
         return [str(at(each, "status", "state")) for each in told if "status" in each]
 
     async def until(self, state: str) -> list[str]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             while state not in self.states:
                 self.news.clear()
                 await self.news.wait()

@@ -15,7 +15,7 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.redis_server import RedisServer
 
-PATIENCE = 30.0
+PATIENCE = 100.0
 STOPPED, BACK, WRITES = 4, 8, 12
 
 

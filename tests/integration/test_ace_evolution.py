@@ -48,7 +48,7 @@ async def world(
 
 
 async def until_evolved(http: httpx2.AsyncClient) -> JsonObject:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while True:
             status: JsonObject = (await http.get(f"{BASE}/evolution/status/agent-123")).json()
             if status["status"] == "idle" and status["pending_traces"] == 0:

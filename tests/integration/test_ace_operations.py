@@ -24,7 +24,7 @@ from tests.fakes.installation import installed
 from tests.fakes.scrapes import alerts, lacking, panels, samples_of
 
 BASE = "/internal/context"
-PATIENCE = 30.0
+PATIENCE = 100.0
 DASHBOARDS = ("ace-overview.json", "ace-llm-usage.json", "ace-performance.json")
 VIOLATION = "Invalid discovery: missing capabilities"
 

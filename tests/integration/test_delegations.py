@@ -115,7 +115,7 @@ async def begin(
 
 async def ended(runtime: A2ARuntime, task_id: str) -> JsonObject:
     stored = await runtime.manager.find(OWNER, task_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         async for _ in runtime.followers.follow(stored.record, 0):
             pass
     return await runtime.manager.get(OWNER, task_id)

@@ -126,7 +126,7 @@ async def _survives_a_stop(service: Deployment, hub: SlowHub) -> None:
         with service.client() as http:
             return http.get(operation).json()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while (polled := await to_thread.run_sync(poll))["finished_at"] is None:
             await asyncio.sleep(0.05)
     assert polled["state"] == "succeeded"

@@ -70,7 +70,7 @@ class Curl:
 
 @pytest.fixture
 def http() -> Iterator[httpx2.Client]:
-    with httpx2.Client(timeout=10) as opened:
+    with httpx2.Client(timeout=120) as opened:
         yield opened
 
 

@@ -35,7 +35,7 @@ async def gateway(server: Server) -> AsyncIterator[tuple[Door, httpx2.AsyncClien
         private=True,
         models={"tiny": server.model, "missing": "not/there"},
     )
-    async with llm_door(own) as door, httpx2.AsyncClient(base_url=door.url, timeout=30) as http:
+    async with llm_door(own) as door, httpx2.AsyncClient(base_url=door.url, timeout=120) as http:
         yield door, http
 
 

@@ -113,7 +113,7 @@ async def test_foreign_programs_drive_the_whole_loop(service: Deployment) -> Non
     await client.close()
 
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=service.url, headers=headers, timeout=120) as http:
         status = await eventually(
             http, "/internal/context/evolution/status/playbook-agent.acme", "pending_traces", 2
         )
@@ -135,7 +135,7 @@ async def eventually(
     http: httpx2.AsyncClient, path: str, member: str, least: int
 ) -> dict[str, Any]:
     """The answer at ``path`` once ``member`` is a number, list or text of at least ``least``."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         while True:
             answer: dict[str, Any] = (await http.get(path)).json()
             value = answer.get(member)

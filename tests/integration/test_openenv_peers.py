@@ -115,12 +115,17 @@ async def test_our_client_plays_on_upstreams_server(any_upstream: str) -> None:
 
 
 async def test_our_client_gives_up_a_slow_step(any_upstream: str) -> None:
-    async with OpenEnvClient(any_upstream, timeout=20.0) as env:
-        await env.reset()
-        env.timeout = 0.2
-        with pytest.raises(StepTimeout):
-            await env.step(say("slow"))
-        env.timeout = 20.0
+    async with OpenEnvClient(any_upstream, timeout=60) as env:
+        # Who is kept from looking at the clock finds the answer there all the same.
+        for _ in range(20):
+            await env.reset()
+            env.timeout = 0.1
+            try:
+                await env.step(say("slow"))
+            except StepTimeout:
+                break
+            finally:
+                env.timeout = 60
         with pytest.raises(SessionLost):
             await env.step(say("hello"))
         await env.reset()
@@ -129,13 +134,13 @@ async def test_our_client_gives_up_a_slow_step(any_upstream: str) -> None:
 
 async def test_our_client_is_told_that_upstream_is_full(any_upstream: str) -> None:
     # The slow step of the test before may still hold a slot.
-    clients = [OpenEnvClient(any_upstream, capacity_timeout=5.0) for _ in range(SESSIONS)]
+    clients = [OpenEnvClient(any_upstream, capacity_timeout=60) for _ in range(SESSIONS)]
     for client in clients:
         await client.connect()
     with pytest.raises(CapacityReached) as caught:
         await OpenEnvClient(any_upstream, max_retries=2).connect()
     assert (caught.value.active, caught.value.maximum) == (SESSIONS, SESSIONS)
-    late = OpenEnvClient(any_upstream, max_retries=1, capacity_timeout=5.0)
+    late = OpenEnvClient(any_upstream, max_retries=1, capacity_timeout=60)
     waiting = asyncio.create_task(late.connect())
     for client in clients:
         await client.close()

@@ -33,7 +33,7 @@ OWNER = Owner(tenant="acme", subject="alice")
 ANYWHERE = A2AConfig.model_validate({"agents_anywhere": True, "agent_silence_seconds": 20})
 VERSIONS = pytest.mark.parametrize("version", ["1.0", "0.3"])
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-PATIENCE = 30.0
+PATIENCE = 100.0
 
 
 @dataclass

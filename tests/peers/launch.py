@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 NEWEST = "0.10.0"
 RELEASES = (NEWEST, "0.6.0", "0.2.0")
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.playbooks import made_playbook
 from tests.fakes.wired_cache import Wire, WiredCache
 
-PATIENCE = 20.0
+PATIENCE = 100.0
 
 
 def version(number: int, playbook_id: str = "p") -> ContextPlaybook:

@@ -19,7 +19,7 @@ from tests.fakes.openenv_servers import METADATA, SCHEMA, ScriptedServer
 
 
 async def asked(url: str) -> None:
-    await describe(url, headers={}, seconds=10)
+    await describe(url, headers={}, seconds=60)
 
 
 def test_our_extras_are_read_and_upstreams_absence_of_them() -> None:

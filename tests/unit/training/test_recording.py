@@ -138,7 +138,7 @@ def test_a_killed_writer_leaves_all_but_its_last_line(tmp_path: Path) -> None:
         assert it.stdout is not None
         it.stdout.readline()
         it.send_signal(signal.SIGKILL)
-        it.wait(10)
+        it.wait(60)
     (episode,) = read_recording(path).episodes
     assert len(episode.steps) >= 200
     assert [each.observation.state["n"] for each in episode.steps] == list(

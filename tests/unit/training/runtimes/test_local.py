@@ -39,7 +39,7 @@ def _pid_behind(connection: socket.socket) -> str:
 
 
 def connection_to(url: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20)
+    return socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=100)
 
 
 async def test_sessions_of_a_replica_that_goes_play_on_until_they_end(
