@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -466,15 +467,8 @@ def _host_agents(
         worlds=lambda caller: MethodWorld(a2a.registry, caller),
         playbooks=lambda caller: OwnPlaybooks(contexts, caller),
     )
-    a2a.hosted.add(
-        Hosting(
-            agent_id=AGENT_ID,
-            agent=agent,
-            name="Playbook agent",
-            description=DESCRIPTION,
-            skills=SKILLS,
-        )
-    )
+    about = partial(Hosting, name="Playbook agent", description=DESCRIPTION, skills=SKILLS)
+    a2a.hosted.add(about(agent_id=AGENT_ID, agent=agent))
     own_agents.host(settings.a2a.hosted, a2a.hosted)
 
 
