@@ -9,6 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.websockets import WebSocket
 
+from agentcore.kit.jsonvalue import dumps
 from agentcore.training.openenv.conformance.judging import Check
 from agentcore.training.openenv.conformance.models import Plan, Result
 from agentcore.training.openenv.conformance.suite import CHECKS, UnknownCheck, chosen, run_checks
@@ -38,6 +39,21 @@ def test_every_check_has_a_server_that_fails_it() -> None:
     names = [check.id for check in CHECKS]
     assert len(set(names)) == len(names)
     assert set(DEFECTS) == set(names)
+
+
+class Garbled(SoundServer):
+    """Says what is no text, in words and in observations."""
+
+    async def converse(self, socket: WebSocket, walk: Walk, token: str) -> None:
+        said = '{"observation":{"e":"\\ud800","n":1180591620717411303424},"reward":1,"done":true}'
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            await socket.send_text(f'{{"type":"observation","data":{said}}}')
+
+
+async def test_what_is_no_text_is_judged_and_reported() -> None:
+    report = await report_on(Garbled(), only=["seed-determinism", "session-opens", "episode"])
+    assert not report.passed
+    assert "\\\\ud800" in dumps(report.model_dump(mode="json")).decode()
 
 
 class Stuck(SoundServer):

@@ -72,3 +72,14 @@ def test_text_goes_where_it_fits() -> None:
 def test_values_compare_by_what_they_say() -> None:
     assert canonical({"a": float("nan")}) == canonical({"a": float("nan")})
     assert canonical([1]) != canonical([True])
+
+
+@pytest.mark.parametrize("odd", ["\ud800", 2**70, float("nan"), {"\ud800": [2**70]}])
+def test_what_only_pythons_json_writes_is_compared(odd: Any) -> None:
+    assert canonical({"a": odd}) == canonical({"a": odd})
+    assert canonical({"a": odd}) != canonical({"a": 1})
+
+
+def test_what_is_no_text_does_not_fit() -> None:
+    schema: JsonObject = {"properties": {"a": {"type": "string"}}}
+    assert value_fault(schema, {"\ud800": 1}) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import jsonschema_rs
@@ -32,9 +33,13 @@ def value_fault(schema: JsonValue, value: JsonValue) -> str | None:
         validator = validator_of(dumps(object_of(schema)))
     except ValueError:
         return None
-    if validator.is_valid(value):
-        return None
-    return _told(next(iter(validator.iter_errors(value))))
+    try:
+        faults = iter(validator.iter_errors(value))
+        first = next(faults, None)
+    except ValueError as exc:
+        # A name that is no Unicode text: nothing that could be judged.
+        return _told(exc)
+    return None if first is None else _told(first)
 
 
 def _told(fault: ValueError) -> str:
@@ -81,5 +86,5 @@ def _replaced(members: JsonObject, text: str) -> Iterator[tuple[str, JsonValue]]
 
 
 def canonical(value: JsonValue) -> bytes:
-    """Equal for equal values, also where NaN is in them."""
-    return dumps(value)
+    """Equal for equal values, also where NaN is in them, or what only Python's JSON can write."""
+    return json.dumps(value).encode()

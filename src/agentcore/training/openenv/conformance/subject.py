@@ -25,7 +25,7 @@ from agentcore.training.openenv.conformance.wire import (
     socket_url,
     talking,
 )
-from agentcore.training.openenv.describing import bearer
+from agentcore.training.openenv.describing import LARGEST_ANSWER, bearer
 from agentcore.training.openenv.encoding import ActionEncoder
 from agentcore.training.openenv.errors import OpenEnvError
 from agentcore.training.openenv.models import EnvironmentInfo
@@ -160,16 +160,18 @@ class Subject:
         self.transcript.note(">", f"{method} {url} {text}".rstrip())
         kind = {"content-type": "application/json"} if text else {}
         try:
-            response = await self._http.request(
+            async with self._http.stream(
                 method, url, content=text or None, headers={**self.headers, **kind}
-            )
+            ) as response:
+                page = await _page(response)
         except httpx2.HTTPError as exc:
             raise WireFault(f"{type(exc).__name__}: {exc}") from exc
         try:
-            content = loads(response.content)
+            content = loads(page)
         except ValueError:
             content = None
-        answer = Answer(response.status_code, content, shortened(response.text))
+        said = page.decode(errors="replace")
+        answer = Answer(response.status_code, content, shortened(said))
         self.transcript.note("<", str(answer))
         return answer
 
@@ -207,3 +209,12 @@ class Subject:
         except (WireFault, OpenEnvError) as fault:
             self.without_actions = str(fault)
         self.actions = tuple(taken)
+
+
+async def _page(response: httpx2.Response) -> bytes:
+    page = bytearray()
+    async for chunk in response.aiter_bytes():
+        page += chunk
+        if len(page) > LARGEST_ANSWER:
+            raise WireFault(f"a page of more than {LARGEST_ANSWER} bytes")
+    return bytes(page)

@@ -141,7 +141,10 @@ async def _judged(check: Check, subject: Subject, seconds: float) -> Result:
         title=check.title,
         section=check.section,
         severity=check.severity,
-        **found._asdict(),
+        outcome=found.outcome,
+        expected=found.expected,
+        got=_text(found.got),
+        reason=_text(found.reason),
         reproduce=lines() if found.outcome in {"fail", "warn"} else (),
         seconds=time.perf_counter() - began,
     )
@@ -152,6 +155,11 @@ class _Verdict(NamedTuple):
     expected: str = ""
     got: str = ""
     reason: str = ""
+
+
+def _text(said: str) -> str:
+    """A server's words may hold what is no text, and no report could be written with it."""
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _verdict(check: Check, fault: Exception) -> _Verdict:
