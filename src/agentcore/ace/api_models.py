@@ -38,7 +38,8 @@ AddressableId = Annotated[Identifier, AfterValidator(_addressable)]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Strict: "no" is not false, true is not version 1, and no text is a number.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class PlaybookRequest(_Request):

@@ -192,7 +192,7 @@ class Draft:
             fault = exc.errors(include_url=False)[0]
             where = ".".join(str(step) for step in (RESERVED, *fault["loc"]))
             raise InvalidContent(
-                f"the content's {where}: {fault['msg']}",
+                f"the content's {where}: {fault['msg'].removesuffix(' or instance of _Itemised')}",
                 hint=f"the key {RESERVED!r} is reserved for bullets of the schema ace/1",
             ) from exc
         draft = cls({}, next_id=itemised.next_id)

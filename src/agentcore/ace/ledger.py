@@ -20,6 +20,7 @@ from agentcore.ace.difference import between
 from agentcore.ace.errors import (
     DeltaForOtherPlaybook,
     DeltaIdReused,
+    InvalidOperation,
     PlaybookExists,
     PlaybookNotFound,
     PlaybookVersionConflict,
@@ -170,7 +171,13 @@ class PlaybookLedger:
         operations = operations_of(delta.changes, playbook.content)
         if expected_version is not None:
             await _check_expected(unit, playbook, operations, expected_version)
-        after, entry = self._decided(playbook, adopted, operations)
+        try:
+            after, entry = self._decided(playbook, adopted, operations)
+        except InvalidOperation as error:
+            if expected_version in {None, playbook.version}:
+                raise
+            # Counts and additions claim nothing for themselves, but what they are for may be gone.
+            raise PlaybookVersionConflict(agent_id, expected_version, playbook.version) from error
         if not await unit.deltas.insert(entry):
             raise _Overtaken
         if entry.delta.applied and not await unit.playbooks.advance(

@@ -378,6 +378,9 @@ MALFORMED: list[tuple[str, str, JsonValue]] = [
     ("PATCH", "/playbooks/agent-123", DELTA | {"changes": {"a": "\x00"}}),
     ("PATCH", "/playbooks/agent-123", DELTA | {"reasoning": "\x00"}),
     ("PATCH", "/playbooks/agent-123", DELTA | {"expected_version": 0}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"expected_version": True}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"confidence": True}),
+    ("PATCH", "/playbooks/agent-123", DELTA | {"confidence": "0.9"}),
     ("PATCH", "/playbooks/agent-123", DELTA | {"expected_version": 2**70}),
     ("PATCH", "/playbooks/a%00b", DELTA),
     ("GET", "/playbooks/a%00b", None),
@@ -394,7 +397,11 @@ MALFORMED: list[tuple[str, str, JsonValue]] = [
     ("GET", f"/playbooks/agent-123/diff?from=1&to={2**70}", None),
     ("POST", "/playbooks/agent-123/rollback", {"version": 0}),
     ("POST", "/playbooks/agent-123/rollback", {"version": 2**70}),
+    ("POST", "/playbooks/agent-123/rollback", {"version": True}),
     ("POST", "/traces", without(TRACE, "success")),
+    ("POST", "/traces", TRACE | {"success": "no"}),
+    ("POST", "/traces", TRACE | {"success": 1}),
+    ("POST", "/traces", TRACE | {"execution_time": "2.5"}),
     ("POST", "/traces", TRACE | {"execution_time": -1}),
     ("POST", "/traces", TRACE | {"output_quality": 1.1}),
     ("POST", "/traces", TRACE | {"task_id": "x" * 256}),
@@ -404,6 +411,7 @@ MALFORMED: list[tuple[str, str, JsonValue]] = [
     ("POST", "/traces", TRACE | {"metadata": "x"}),
     ("POST", "/evolution/trigger", {"force": True}),
     ("POST", "/evolution/trigger", {"agent_id": "agent-123", "force": "perhaps"}),
+    ("POST", "/evolution/trigger", {"agent_id": "agent-123", "force": "yes"}),
 ]
 
 

@@ -159,6 +159,14 @@ async def test_a_delta_for_an_older_version_is_rebased_on_what_it_does_not_touch
             {"ops": [{"op": "UPDATE", "id": "b1", "text": "q"}]},
         ),
         ({"name": "x"}, {"name": "y"}),
+        (
+            {"ops": [{"op": "REMOVE", "id": "b1"}]},
+            {"ops": [{"op": "TAG", "id": "b1", "helpful": 1}]},
+        ),
+        (
+            {"ops": [{"op": "SET", "path": ["goals"], "value": "none"}]},
+            {"ops": [{"op": "EXTEND", "path": ["goals"], "items": ["x"]}]},
+        ),
     ],
 )
 async def test_a_conflict_names_both_versions(
