@@ -20,7 +20,7 @@ def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
     with short_home() as home:
         ended = agentcore(
             "demo", "--rounds", "3", "--agents", "1", "--episodes", "10",
-            home=home, seconds=170, env={"TMPDIR": str(home), "COLUMNS": "100"},
+            home=home, seconds=500, env={"TMPDIR": str(home), "COLUMNS": "100"},
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout + ended.stderr
         found = re.findall(r"round \d: reward +(-?[\d.]+)", ended.stdout)
@@ -49,7 +49,7 @@ def test_a_demo_that_is_told_to_stop_leaves_nothing_behind() -> None:
         assert demo.stdout is not None
         assert "AgentCore demo" in demo.stdout.readline()
         demo.terminate()
-        demo.communicate(timeout=60)
+        demo.communicate(timeout=200)
         assert demo.returncode == 128 + signal.SIGTERM
         wait_until(lambda: not processes_of(home), "all of the demo's processes are gone")
         assert not list(home.glob("agentcore-demo-*"))

@@ -23,7 +23,7 @@ from devtools.venvs import MAIN, PEERS, ROOT
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="shell scripts as programs"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 PYPROJECT = """\

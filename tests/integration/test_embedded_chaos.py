@@ -149,7 +149,6 @@ def home() -> Iterator[Path]:
         yield path
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("rounds", [12])
 async def test_no_acknowledged_write_is_lost_and_no_process_left(home: Path, rounds: int) -> None:
     async with open_embedded(home) as servers:
