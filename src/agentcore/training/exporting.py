@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Literal, get_args
 
 from agentcore.kit.errors import InvalidInput
@@ -65,12 +66,14 @@ def _messages_row(episode: RecordedEpisode) -> JsonObject:
 def _step_rows(episode: RecordedEpisode) -> Iterator[JsonObject]:
     state = episode.first.state
     rewards = [step.reward for step in episode.steps]
+    # From the end: each sums up all that is behind it.
+    returns = [*accumulate(reversed(rewards))][::-1]
     for number, step in enumerate(episode.steps):
         yield {
             "prompt": [_seen(state)],
             "completion": [_done(step.action)],
             "reward": step.reward,
-            "return": math.fsum(rewards[number:]),
+            "return": returns[number],
             "episode": episode.index,
             "step": number + 1,
             "seed": episode.seed,

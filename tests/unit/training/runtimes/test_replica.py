@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import rmtree
 
+import pytest
+
 from agentcore.training.openenv.runtimes import identity
 from agentcore.training.openenv.runtimes import replica as module
 from agentcore.training.openenv.runtimes.replica import Replica, is_healthy, last_words
@@ -96,3 +98,22 @@ async def test_a_log_that_was_tidied_away_ends_nothing(tmp_path: Path) -> None:
         said = "its log cannot be read: No such file or directory"
         assert replica.state("fresh").detail == f"ended by SIGKILL: {said}"
         await until(changed, lambda: replica.ready)
+
+
+async def test_a_log_that_grows_under_its_process_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST_LOG", 1000)
+    monkeypatch.setattr(module, "KEPT_LOG", 10)
+    log = tmp_path / "log"
+    async with kept("serve", log) as (replica, changed):
+        await until(changed, lambda: replica.ready)
+        with log.open("ab") as talkative:
+            talkative.write(b"x" * 1500 + b"the end")
+            talkative.flush()
+            replica.tidy()
+            assert (tmp_path / "log.old").read_bytes() == b"xxxthe end"
+            talkative.write(b"agentcore: last words\n")
+        os.killpg(replica.state("fresh").pid, signal.SIGKILL)
+        await until(changed, lambda: replica.state("fresh").exits)
+        assert replica.state("fresh").detail == "ended by SIGKILL: last words"

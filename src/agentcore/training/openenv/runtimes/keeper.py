@@ -104,6 +104,8 @@ class Keeper:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._news.wait()
+            for replica in self._tasks:
+                replica.tidy()
             if self._unwritten:
                 return
 

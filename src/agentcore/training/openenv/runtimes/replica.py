@@ -25,6 +25,8 @@ LONGEST_BACKOFF = 30.0
 RECOVERED_AFTER = 60.0
 STOP_SECONDS = 10.0
 LARGEST_LOG = 10 * 1024 * 1024
+# Of one that grew too large under a process that runs.
+KEPT_LOG = 1024 * 1024
 LONGEST_WORDS = 300
 PR_SET_PDEATHSIG = 1
 
@@ -46,6 +48,8 @@ class Replica:
         self._born = ""
         self._exits = 0
         self._detail = ""
+        # Where in the log the process's own lines begin.
+        self._offset = 0
 
     @property
     def failing(self) -> bool:
@@ -71,6 +75,13 @@ class Replica:
             detail=self._detail,
         )
 
+    def tidy(self) -> None:
+        """Put aside the end of a log that has grown large; its process goes on writing there."""
+        with suppress(OSError):
+            if self._log.stat().st_size > LARGEST_LOG:
+                _put_aside(self._log)
+                self._offset = 0
+
     async def keep(self) -> None:
         """Run until cancelled; then the process is asked to stop and, in the end, killed."""
         loop = asyncio.get_running_loop()
@@ -88,7 +99,7 @@ class Replica:
     async def _once(self) -> bool:
         """One life of the process; whether it ever served."""
         self.port = free_port()
-        offset = _make_room(self._log)
+        self._offset = _make_room(self._log)
         try:
             self._process = await self._start()
         except OSError as error:
@@ -103,7 +114,7 @@ class Replica:
             self.ready = False
             await _stop(self._process)
             self._process, self._born = None, ""
-        self._detail = f"ended {_how(code)}: {last_words(self._log, offset)}"
+        self._detail = f"ended {_how(code)}: {last_words(self._log, self._offset)}"
         return served
 
     async def _start(self) -> asyncio.subprocess.Process:
@@ -210,8 +221,19 @@ def _make_room(log: Path) -> int:
         size = log.stat().st_size
         if size <= LARGEST_LOG:
             return size
-        log.replace(log.with_name(f"{log.name}.old"))
+        log.replace(_old(log))
     return 0
+
+
+def _put_aside(log: Path) -> None:
+    with log.open("rb") as file:
+        file.seek(-KEPT_LOG, os.SEEK_END)
+        _old(log).write_bytes(file.read())
+    os.truncate(log, 0)
+
+
+def _old(log: Path) -> Path:
+    return log.with_name(f"{log.name}.old")
 
 
 def _how(code: int) -> str:
