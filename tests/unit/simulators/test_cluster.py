@@ -41,7 +41,7 @@ async def test_closing_does_not_wait_for_readers_of_the_status_stream(
         response = await http.get(f"{cluster.base_url}/cluster/status")
         await response.content.readline()
         begun = loop.time()
-    assert loop.time() - begun < 20
+    assert loop.time() - begun < 50
     response.close()
 
 
