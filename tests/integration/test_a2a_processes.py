@@ -19,10 +19,11 @@ import pytest
 from agentcore.a2a_protocol.dispatcher import Caller
 from agentcore.a2a_protocol.hosting import HostedAgents, Hosting
 from agentcore.a2a_protocol.models.agent import AgentStatus, Move
+from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, objects_of
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.a2a import (
     RecordingObserver,
@@ -288,6 +289,40 @@ async def test_a_turn_continues_in_another_process(pair: tuple[A2ARuntime, A2ARu
     again: JsonObject = {**reply, "messageId": "m3"}
     late = await call(one, "SendMessage", message=again)
     assert at(late, "error", "code") == -32004
+
+
+async def test_messages_to_one_task_come_one_after_the_other(
+    pair: tuple[A2ARuntime, A2ARuntime],
+) -> None:
+    """However many there are at once, and through which process."""
+
+    def asking(text: str, **members: JsonValue) -> JsonObject:
+        return {**message("ask"), "messageId": text, **members}
+
+    asked = await call(pair[0], "SendMessage", message=asking("m"))
+    task_id = at(asked, "result", "task", "id")
+    answers = await asyncio.gather(
+        *(
+            call(pair[n % 2], "SendMessage", message=asking(f"m{n}", taskId=task_id))
+            for n in range(12)
+        )
+    )
+    states = {at(each, "result", "task", "status", "state") for each in answers}
+    assert states == {"TASK_STATE_INPUT_REQUIRED"}
+    task = at(await call(pair[0], "GetTask", id=task_id), "result")
+    said = [each["messageId"] for each in objects_of(at(task, "history"))]
+    assert {f"m{n}" for n in range(12)} < set(map(str, said))
+
+
+async def test_a_message_waits_for_the_end_of_a_turn_as_long_as_a_blocking_send(
+    database: Database,
+) -> None:
+    config = A2AConfig.model_validate({"blocking_seconds": 0.02})
+    async with a2a(database, config=config) as runtime:
+        task_id = await begin(runtime)
+        late = await call(runtime, "SendMessage", message=message("x", taskId=task_id))
+        assert at(late, "error", "data", "code") == "conflict"
+        assert "send the message again" in str(at(late, "error", "data", "hint"))
 
 
 async def test_without_word_from_others_a_process_finds_out_by_looking(

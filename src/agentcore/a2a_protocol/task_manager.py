@@ -93,9 +93,12 @@ class TaskManager:
     async def send(self, sent: Sent) -> Begun:
         """Store the message and let its agent work on it.
 
-        A message that was sent before leads to the task that it led to then.
+        A message that was sent before leads to the task that it led to then. One to a task that is
+        worked on waits for the end of that turn, and with others for its own; as long as a blocking
+        send, all in all.
 
         Raises:
+            Conflict: its turn did not come in that time.
             TaskNotFound: it names a task that is not there, or not its sender's.
             UnsupportedOperation: the task that it names has ended.
             InvalidParams: it names another context than its task's, or no agent of this service.
@@ -103,7 +106,9 @@ class TaskManager:
         """
         if not sent.task_id:
             return await self._new(sent)
-        for _ in range(TRIES):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._config.blocking_seconds
+        while True:
             stored = await self._owned(sent.owner, sent.task_id, sent.agent)
             hosting = await self._intake.addressee(sent, stored.record.agent_id)
             if not hosting.repeats and await self._store.said(sent.key) is not None:
@@ -114,13 +119,17 @@ class TaskManager:
                     hint="leave contextId out: the task knows it",
                 )
             check_open(stored.record)
+            if (left := until - loop.time()) <= 0:
+                raise Conflict(
+                    f"the task {sent.task_id} is worked on, or others' messages come first",
+                    hint="send the message again, as it is: it is taken once",
+                )
             if stored.record.state in RUNNING:
-                await self._turn_over(stored.record)
+                await self._turn_over(stored.record, seconds=left)
             elif begun := await self._continued(
                 self._intake.accept(sent, hosting, sent.task_id, stored.record.body), stored
             ):
                 return begun
-        raise Conflict(f"the task {sent.task_id} is changed by others all the time")
 
     async def reply(self, sent: Sent) -> JsonObject | None:
         """The message by which an agent answers without a task; None where it takes one."""
