@@ -21,18 +21,26 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """``goal`` is None where nothing was promised."""
+    """``goal`` is None where nothing was promised; ``least`` says that it is a lower bound."""
 
     name: str
     value: float
     unit: str
     goal: float | None = None
+    least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        if self.goal is None:
+            return True
+        return self.value >= self.goal if self.least else self.value <= self.goal
 
     def __str__(self) -> str:
         told = f"{self.name:<62} {self.value:10.3f} {self.unit}"
         if self.goal is None:
             return told
-        return f"{told}, goal {self.goal:g}: {'kept' if self.value <= self.goal else 'MISSED'}"
+        bound = "at least " if self.least else ""
+        return f"{told}, goal {bound}{self.goal:g}: {'kept' if self.kept else 'MISSED'}"
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -24,6 +24,7 @@ from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.paired import compared
 from agentcore.ace.ports import Pair
 from agentcore.ace.sequential import Evidence
+from benchmarks.measured import Measured
 from benchmarks.playbook_hidden import (
     NOW,
     SETTINGS,
@@ -213,26 +214,45 @@ def begin(name: str) -> Experiment:
     )
 
 
-def policies(settings: Sequence[Setting], seeds: range, steps: int = STEPS) -> None:
+def policies(settings: Sequence[Setting], seeds: range, steps: int = STEPS) -> list[Measured]:
+    """What was promised of them, by the worst of the runs; in fewer steps nothing is."""
+    results: dict[str, list[Result]] = {policy: [] for policy in POLICIES}
     for setting in settings:
         print(f"\n{setting.name}: {setting}, {steps} steps")
         for policy in POLICIES:
             for seed in seeds:
                 found = asyncio.run(lived(setting, policy, seed, steps))
                 print(f"  {policy:13} seed {seed}: {found}", flush=True)
+                results[policy].append(found)
+    gated, adding = results["gated"], results["ADD only"]
+    worst = min(one.final / one.attainable for one in gated)
+    best = max(one.final for one in adding)
+    return [
+        Measured("final success with the gate, of the attainable", worst, "", 0.85, True),
+        Measured("final success by ADD only", best, "", 0.3),
+        Measured("collapses with the gate", sum(one.collapses for one in gated), "", 0),
+    ]
 
 
-def decisions(runs: int, nulls: int) -> None:
+def decisions(runs: int, nulls: int) -> list[Measured]:
     """Of the gate that live tasks decide, in the setting that was fixed first."""
+    told = []
     for name, judged in (("hold-out", planted), ("canary", offered)):
         ended = [judged(SETTINGS[0], seed) for seed in range(runs)]
         tasks = sorted(one.evidence.count for one in ended if one.evidence.worse.has_won())
         middle = f", after {median(tasks):.0f} tasks in the median" if tasks else ""
         print(f"wrong rules planted, {name}: caught in {len(tasks)} of {runs} runs{middle}")
+        caught = 100 * len(tasks) / runs
+        told.append(Measured(f"wrong rules caught by the {name}", caught, "%", 95, True))
     promoted = sum(null(SETTINGS[0], seed).evidence.better.has_won() for seed in range(nulls))
     print(f"lessons that change nothing: {promoted} of {nulls} canaries promoted them")
     paired = sum(asyncio.run(null_pairs(SETTINGS[0], seed)) for seed in range(10 * nulls))
     print(f"the same by pairs without common luck: {paired} of {10 * nulls}", flush=True)
+    return [
+        *told,
+        Measured("canaries that promote what changes nothing", 100 * promoted / nulls, "%", 5),
+        Measured("pairs that do", 10 * paired / nulls, "%", 5),
+    ]
 
 
 def run(*, quick: bool = False) -> None:
@@ -241,8 +261,8 @@ def run(*, quick: bool = False) -> None:
         policies(SETTINGS[:1], range(1), 600)
         decisions(2, 2)
     else:
-        policies(SETTINGS[:2], range(2))
-        decisions(20, 40)
+        print()
+        print(*policies(SETTINGS[:2], range(2)), *decisions(20, 40), sep="\n")
 
 
 def main() -> None:

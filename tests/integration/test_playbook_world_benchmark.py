@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import playbook_hidden, playbook_world
+from benchmarks.measured import Measured
 from benchmarks.playbook_hidden import CHOSEN, SETTINGS, TOPICS, Reader, World
 from benchmarks.playbook_world import lived, null, null_pairs, offered, planted
 
@@ -48,3 +49,17 @@ def test_planted_rules_are_taken_back_and_offered_ones_refused() -> None:
 async def test_what_changes_nothing_is_not_promoted() -> None:
     assert not null(SETTINGS[0], 1, most=300).evidence.better.has_won()
     assert not await null_pairs(SETTINGS[0], 1)
+
+
+def test_goals_are_told_with_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    told = [str(one) for one in playbook_world.policies(SETTINGS[:1], range(1), 10)]
+    assert told[0].startswith("final success with the gate")
+    assert all(line.endswith(("kept", "MISSED")) for line in told)
+    assert "goal at least 0.85" in told[0]
+    assert "gated" in capsys.readouterr().out
+
+
+def test_a_goal_may_be_a_lower_bound() -> None:
+    assert [Measured("x", value, "%", 5).kept for value in (4, 5, 6)] == [True, True, False]
+    assert [Measured("x", value, "%", 5, True).kept for value in (4, 5, 6)] == [False, True, True]
+    assert Measured("x", 7, "%").kept
