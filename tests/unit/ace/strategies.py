@@ -19,6 +19,7 @@ from agentcore.ace.ops import (
     Tag,
     Unset,
     Update,
+    apply,
 )
 from agentcore.kit.jsonvalue import JsonObject
 
@@ -71,3 +72,14 @@ batches = st.lists(operations, min_size=1, max_size=6)
 owned: st.SearchStrategy[JsonObject] = st.dictionaries(
     st.sampled_from(["goals", "limits", "name"]), values, max_size=3
 )
+
+
+def _full() -> JsonObject:
+    shelf = ("checks", "checks", "style", "checks", "style")
+    lessons = [Add(section=section, text=f"Lesson {n}.") for n, section in enumerate(shelf)]
+    return apply({"goals": ["win"]}, lessons, version=1).content
+
+
+# With b1 to b5 in it: what is random builds up little by itself.
+FULL = _full()
+contents: st.SearchStrategy[JsonObject] = st.just(FULL) | owned

@@ -113,6 +113,28 @@ answers = st.one_of(
     ),
 )
 
+EVIDENCE = ["missing field"]
+known = st.sampled_from([f"b{n}" for n in range(1, 11)])
+# What a model answers that has understood the form, and means ill or well.
+formed = st.one_of(
+    st.fixed_dictionaries({"op": st.just("ADD"), "section": st.just("checks"), "text": texts}),
+    st.fixed_dictionaries({"op": st.just("UPDATE"), "id": known, "text": texts}),
+    st.fixed_dictionaries({"op": st.just("REMOVE"), "id": known}),
+    st.fixed_dictionaries({"op": st.just("MOVE"), "id": known, "section": st.just("style")}),
+    st.fixed_dictionaries(
+        {"op": st.just("MERGE"), "ids": st.lists(known, min_size=2, max_size=3), "text": texts}
+    ),
+)
+well_formed = st.lists(
+    st.lists(formed.map(lambda item: {**item, "evidence": EVIDENCE}), min_size=1, max_size=3),
+    min_size=1,
+    max_size=3,
+).map(
+    lambda batches: json.dumps(
+        {"deltas": [{"changes": {"ops": ops}, "confidence": 0.9} for ops in batches]}
+    )
+)
+
 
 def unreachable() -> tuple[DeltaGenerator, Evolution]:
     """The real parts, over a database that nothing here may ask."""
@@ -160,7 +182,7 @@ def active(playbook: ContextPlaybook) -> dict[str, Bullet]:
 @strategies.unhurried
 @example('{"deltas": [{"changes": {"ops": [{"op": "ADD", "text": ' + "[" * 900)
 @example('{"deltas": [{"changes": ' + "[" * 500 + "]" * 500 + "}]}")
-@given(answers)
+@given(answers | well_formed)
 def test_no_answer_of_a_model_breaks_a_playbook(answer: str) -> None:
     after, entries = settled(answer)
     applied = [entry for entry in entries if entry.delta.applied]
