@@ -101,7 +101,7 @@ class TooManyAgents(AgentCoreError):
     def __init__(self, most: int) -> None:
         super().__init__(
             f"the tenant has {most} agents, and may have no more",
-            hint="terminated ones count, and may be registered again under their ids; "
+            hint="terminated ones count until they are erased; "
             "AGENTCORE_A2A__MAX_AGENTS sets the limit",
         )
 
