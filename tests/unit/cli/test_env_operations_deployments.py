@@ -27,7 +27,7 @@ class Operator:
         self.measured = True
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
-        path = request.url.path.removeprefix(operations.ROOT)
+        path = str(request.url).partition(operations.ROOT)[2]
         self.requests.append(f"{request.method} {path}")
         if path == "/deployed":
             return httpx2.Response(200, json={"deployed": [DEPLOYED]})
@@ -67,6 +67,16 @@ def test_a_failure_is_told_in_the_words_of_the_service() -> None:
     with pytest.raises(InvalidInput, match="echo does not start: no licence") as failed:
         deployments(Operator("failed", error=problem), []).undeploy("echo")
     assert failed.value.hint == "see the log"
+
+
+def test_what_a_lost_runtime_has_is_forgotten_by_the_service_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service = Operator("succeeded")
+    deployments(service, []).undeploy("echo", forget=True)
+    assert service.requests == ["DELETE /echo/deploy?forget=true"]
+    assert run(["env", "undeploy", "guess_number", "--forget"]) == 1
+    assert "--forget goes with --url" in capsys.readouterr().err
 
 
 def test_one_is_shown_with_what_it_uses_where_that_is_known() -> None:

@@ -225,8 +225,9 @@ async def test_a_deployment_is_polled_listed_measured_and_removed(desk: Desk) ->
     metrics = await desk.ask("GET", "/task_routing/metrics")
     assert metrics["cpu_usage"] == 0.25
     assert (metrics["request_count"], metrics["avg_episode_duration"]) == (0, None)
-    gone = await desk.ended("/task_routing/deploy", method="DELETE")
+    gone = await desk.ended("/task_routing/deploy?forget=true", method="DELETE")
     assert gone["state"] == "succeeded"
+    assert gone["arguments"] == {"name": "task_routing", "forget": True}
     assert (await desk.ask("GET", "/deployed"))["deployed"] == []
     problem = await desk.ask("GET", "/task_routing/metrics", expect=404)
     assert problem["code"] == "deployment_not_found"

@@ -107,9 +107,22 @@ async def test_a_runtime_that_is_away_does_not_hide_what_is_known(harbour: Harbo
     assert other == near
     assert (shown.status, shown.url) == ("running", deployed.url)
     assert "no credentials" in shown.detail
-    with pytest.raises(RuntimeUnavailable):
+    with pytest.raises(RuntimeUnavailable, match="no credentials") as caught:
         await harbour.fleet.undeploy("echo")
+    assert caught.value.hint.startswith("check the credentials; ")
     assert await harbour.fleet.record("echo") is not None
+
+
+async def test_what_a_lost_runtime_has_can_be_forgotten(harbour: Harbour) -> None:
+    await harbour.deploy()
+    harbour.far.away = "the cluster is no more"
+    with pytest.raises(DeploymentNameTaken):
+        await harbour.deploy(runtime="local")
+    await harbour.fleet.undeploy("echo", forget=True)
+    assert (await harbour.deploy(runtime="local")).runtime == "local"
+    # Nothing is known of this one, so nothing can be forgotten.
+    with pytest.raises(RuntimeUnavailable):
+        await harbour.fleet.undeploy("maze", forget=True)
 
 
 async def test_what_went_by_another_hand_is_said_to_be_gone(harbour: Harbour) -> None:

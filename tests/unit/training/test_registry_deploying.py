@@ -16,9 +16,14 @@ from agentcore.training.openenv.errors import (
 )
 from agentcore.training.openenv.models import RuntimeName
 from agentcore.training.openenv.operations.errors import OperationUnderWay
-from agentcore.training.openenv.registration.errors import AmbiguousEnvironment, RuntimeMissing
+from agentcore.training.openenv.registration.errors import (
+    AmbiguousEnvironment,
+    EnvironmentNotServed,
+    RuntimeMissing,
+)
 from agentcore.training.openenv.specs import Resources
 from tests.fakes.clock import ManualClock
+from tests.fakes.environment_program import REASON
 from tests.fakes.environment_registry import World, spec, world
 
 
@@ -167,6 +172,8 @@ async def test_failures_of_submitted_work_are_problems(here: World) -> None:
     await here.registry.register(broken)
     with pytest.raises(DeploymentFailed):
         await here.registry.deploy("far")
+    with pytest.raises(EnvironmentNotServed, match=f"its deployment failed: .*{REASON}"):
+        await here.registry.find("far")
     operations = [
         await here.registry.submit_undeploy("far", requested_by="ada"),
         await here.registry.submit_discovery(["rl"], None, register=False, requested_by="ada"),

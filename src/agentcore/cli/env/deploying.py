@@ -99,12 +99,16 @@ def undeploy(
     namespace: Namespace = None,
     url: Service = None,
     token: Token = None,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="With --url: also where the runtime is gone for good."),
+    ] = False,
 ) -> None:
     """Take a deployed environment away."""
     name = bundled_name(name)
     where = {"runtime": runtime, "namespace": namespace}
     with _progress(f"undeploying {name}") as tell:
-        _deployments(url, token, config, where, tell).undeploy(name)
+        _deployments(url, token, config, where, tell).undeploy(name, forget=forget)
     typer.echo(f"{name} is gone")
 
 

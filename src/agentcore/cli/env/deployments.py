@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentcore.cli.client import ServiceClient
 from agentcore.cli.env.operations import ROOT, ended
+from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject, list_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ class RuntimeDeployments:
     ) -> DeployedEnvironment:
         return asyncio.run(self._running.deploy(spec, replicas=replicas, resources=resources))
 
-    def undeploy(self, name: str) -> None:
+    def undeploy(self, name: str, *, forget: bool = False) -> None:
+        if forget:
+            raise InvalidInput(
+                "--forget goes with --url", hint="without a service nothing is remembered"
+            )
         asyncio.run(self._running.undeploy(name))
 
     def listed(self) -> list[DeployedEnvironment]:
@@ -60,8 +65,9 @@ class ServiceDeployments:
         begun = self._client.post(f"{ROOT}/{name}/deploy", body)
         return DeployedEnvironment.model_validate(ended(self._client, begun, self._tell))
 
-    def undeploy(self, name: str) -> None:
-        ended(self._client, self._client.delete(f"{ROOT}/{name}/deploy"), self._tell)
+    def undeploy(self, name: str, *, forget: bool = False) -> None:
+        query = "?forget=true" if forget else ""
+        ended(self._client, self._client.delete(f"{ROOT}/{name}/deploy{query}"), self._tell)
 
     def listed(self) -> list[DeployedEnvironment]:
         from agentcore.training.openenv.specs import DeployedEnvironment

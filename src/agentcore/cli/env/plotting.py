@@ -44,6 +44,8 @@ def draw(reports: Sequence[EvaluationReport], path: Path) -> None:
 
 
 def _panel(axes: Axes, reports: Sequence[EvaluationReport]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for number, report in enumerate(reports):
         _policy(axes, report, COLOURS[number % len(COLOURS)])
     first = reports[0]
@@ -51,6 +53,7 @@ def _panel(axes: Axes, reports: Sequence[EvaluationReport]) -> None:
     axes.set_xlabel("episodes played (seeds in order)")
     axes.set_ylabel("total reward")
     axes.set_xlim(0.5, max(report.episodes for report in reports) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, alpha=0.25)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
 

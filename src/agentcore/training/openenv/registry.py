@@ -217,7 +217,7 @@ class EnvironmentRegistry:
         served = await self._where(record)
         if served is None and record.spec.source != "bundled":
             raise EnvironmentNotServed(
-                f"nothing serves {record.qualified}",
+                f"nothing serves {record.qualified}{await self._fleet.why_not(record.spec.name)}",
                 hint=f"agentcore env deploy {record.spec.name}",
             )
         return served
@@ -284,14 +284,15 @@ class EnvironmentRegistry:
         done = await self._operations.perform("deploy", spec.name, wanted, requested_by=ITSELF)
         return DeployedEnvironment.model_validate(done)
 
-    async def undeploy(self, name: str) -> None:
-        """Remove a deployment; the environment stays registered.
+    async def undeploy(self, name: str, *, forget: bool = False) -> None:
+        """Remove a deployment; the environment stays registered. ``forget``: see ``Fleet``.
 
         Raises:
-            DeploymentNotFound, OperationUnderWay
+            DeploymentNotFound, OperationUnderWay, RuntimeUnavailable
         """
         name = await self._deployed_name(name)
-        await self._operations.perform("undeploy", name, {"name": name}, requested_by=ITSELF)
+        wanted: JsonObject = {"name": name, "forget": forget}
+        await self._operations.perform("undeploy", name, wanted, requested_by=ITSELF)
 
     async def submit_deploy(
         self,
@@ -307,7 +308,9 @@ class EnvironmentRegistry:
         wanted = self._wanted(spec, replicas, resources, runtime)
         return await self._submit("deploy", spec.name, wanted, requested_by)
 
-    async def submit_undeploy(self, name: str, *, requested_by: str) -> Operation:
+    async def submit_undeploy(
+        self, name: str, *, forget: bool = False, requested_by: str
+    ) -> Operation:
         """As :meth:`undeploy`, without waiting."""
         name = await self._deployed_name(name)
         # What is just being deployed is refused as under way, not as unknown.
@@ -315,7 +318,7 @@ class EnvironmentRegistry:
             raise DeploymentNotFound(
                 f"{name!r} is not deployed", hint="`agentcore env status` shows what is"
             )
-        return await self._submit("undeploy", name, {"name": name}, requested_by)
+        return await self._submit("undeploy", name, {"name": name, "forget": forget}, requested_by)
 
     async def submit_discovery(
         self, tags: Sequence[str], author: str | None, *, register: bool, requested_by: str
@@ -396,7 +399,7 @@ class EnvironmentRegistry:
     async def _undeploy(self, wanted: JsonObject) -> JsonObject:
         name = str(wanted["name"])
         record = await self._fleet.record(name)
-        await self._fleet.undeploy(name)
+        await self._fleet.undeploy(name, forget=wanted.get("forget") is True)
         if record is not None:
             await self._store.make_due(record.spec, self._clock.now())
             if record.spec.source == "bundled":

@@ -316,5 +316,6 @@ class EnvironmentSessions:
 def _not_found(session_id: str) -> EnvironmentSessionNotFound:
     return EnvironmentSessionNotFound(
         f"there is no environment session {session_id[:80]!r}",
-        hint="it was closed, was idle for too long, or belongs to somebody else: open one",
+        hint="it was closed, was idle for too long, belongs to somebody else, or to another "
+        "replica of this service: open one",
     )

@@ -345,11 +345,20 @@ def _deploying(api: APIRouter, registry: Registry) -> None:
         status_code=202,
         responses={**example({**OPERATION, "kind": "undeploy"}, 202), **BUSY},
     )
-    async def undeploy(name: Name, request: Request, response: Response) -> Operation:
+    async def undeploy(
+        name: Name,
+        request: Request,
+        response: Response,
+        forget: Annotated[  # noqa: FBT002 -- a query parameter
+            bool,
+            Query(description="Also where its runtime is gone: what may run there is left alone."),
+        ] = False,
+    ) -> Operation:
         """The environment stays registered."""
         requested_by = principal_of(request.scope).subject
         return _accepted(
-            response, await registry().submit_undeploy(name, requested_by=requested_by)
+            response,
+            await registry().submit_undeploy(name, forget=forget, requested_by=requested_by),
         )
 
 

@@ -101,8 +101,13 @@ class Fleet:
         log.info("environment deployed", environment=spec.name, url=deployed.url, runtime=runtime)
         return deployed
 
-    async def undeploy(self, name: str) -> None:
-        """Take it away and forget it; raises ``DeploymentNotFound`` where nobody knows it."""
+    async def undeploy(self, name: str, *, forget: bool = False) -> None:
+        """Take it away and forget it; with ``forget`` also where its runtime cannot be reached.
+
+        Raises:
+            DeploymentNotFound: nobody knows it.
+            RuntimeUnavailable: what runs there, if anything, cannot be taken away.
+        """
         record = await self._store.get(name)
         runtime = self.require(self.default if record is None else record.runtime)
         try:
@@ -111,6 +116,13 @@ class Fleet:
             # A record whose deployment went by another hand is only to be forgotten.
             if record is None:
                 raise
+        except RuntimeUnavailable as error:
+            if record is None:
+                raise
+            if not forget:
+                gone = f"if it is gone for good: agentcore env undeploy {name} --forget --url URL"
+                raise RuntimeUnavailable(error.detail, hint=f"{error.hint}; {gone}") from error
+            log.warning("environment forgotten", environment=name, reason=error.detail)
         await self._store.remove(name)
         log.info("environment undeployed", environment=name)
 
@@ -135,6 +147,13 @@ class Fleet:
             if name not in found:
                 found[name] = _last_seen(record, away.get(record.runtime))
         return [found[name] for name in sorted(found)]
+
+    async def why_not(self, name: str) -> str:
+        """What a deployment that failed has said, behind a colon; nothing where there is none."""
+        record = await self._store.get(name)
+        if record is None or record.status != "failed":
+            return ""
+        return f": its deployment failed: {record.detail}"
 
     async def knows(self, name: str) -> bool:
         """Whether it was asked for, or runs by another hand."""

@@ -51,7 +51,8 @@ def container_of(spec: EnvironmentSpec, image_prefix: str) -> Container:
             f"{spec.name} has no image to run", hint="give one: --image, or `image` of its spec"
         )
     if not _IMAGE.fullmatch(image):
-        raise InvalidDeployment(f"{image!r} is not the name of an image")
+        detail = f"{image!r} is not the name of an image"
+        raise InvalidDeployment(detail, hint="as in registry.example/name:1.0")
     if own:
         serve = ("env", "serve", spec.name, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104 - inside its container
         environment = {"AGENTCORE_HOME": "/tmp/agentcore", **config.environment()}  # noqa: S108 - its own
