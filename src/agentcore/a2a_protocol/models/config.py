@@ -44,7 +44,9 @@ class A2AConfig(BaseModel):
         (), description="Places of agents that get a credential, or private tasks."
     )
     max_agents: int = Field(
-        10_000, ge=1, description="Most agents of one tenant in the registry, terminated ones included."
+        10_000,
+        ge=1,
+        description="Most agents of one tenant in the registry, terminated ones included.",
     )
     tenant_agent_ids: bool = Field(
         default=False,
