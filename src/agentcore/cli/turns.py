@@ -108,6 +108,8 @@ class Turns(HttpToolsProtocol):
     """
 
     _idle_since: float | None = None
+    # Whose answer is under way where others wait behind it: uvicorn knows the last one alone.
+    _before: RequestResponseCycle | None = None
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -115,7 +117,8 @@ class Turns(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._before, app = self.pipeline.pop()
+            self._start_asgi_task(self._before, app)
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -134,6 +137,10 @@ class Turns(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        before, self._before = self._before, None
+        if before is not None and not before.response_complete:
+            before.disconnected = True
+            before.message_event.set()
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -156,6 +163,7 @@ class Turns(HttpToolsProtocol):
         self._idle_since = None
         unusual = self.root_path or self.limit_concurrency is not None
         if unusual or self.parser.should_upgrade() or not PATH.fullmatch(self.url):
+            self._keep_in_mind(self.cycle)
             super().on_headers_complete()
             return
         version = self.parser.get_http_version()
@@ -184,8 +192,13 @@ class Turns(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         else:
             # It was sent before the answer to the one before: it waits for its turn.
+            self._keep_in_mind(before)
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _keep_in_mind(self, before: RequestResponseCycle | None) -> None:
+        if not self.pipeline:
+            self._before = before
 
 
 def _is_good(name: bytes) -> bool:

@@ -173,9 +173,9 @@ class EventScanner(EventReader):
         return self.finished and not self._open
 
     def _finish(self, event: bytes) -> bytes:
-        self.done = True
+        again, self.done = self.done, True
         # Forwarded only behind a whole answer; end() tells the caller otherwise.
-        return event if self.whole else b""
+        return event if self.whole and not again else b""
 
     def _closing(self) -> bytes:
         return b"" if self.done else DONE

@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -136,6 +136,21 @@ async def test_a_common_answer_is_framed_and_its_connection_kept(length: bytes |
     assert (written.partition(b"\r\n\r\n")[2], closed) == (framed, False)
 
 
+@pytest.mark.parametrize("target", [b"/", b"/?x=1"])
+async def test_who_leaves_with_requests_in_line_is_noticed_by_the_first(target: bytes) -> None:
+    told: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        told.extend([(await receive())["type"] for _ in range(2)])
+
+    protocol, _, state = serving(application)
+    protocol.data_received(request(b"POST", target, b"1.1") * 3)
+    await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    await asyncio.gather(*state.tasks)
+    assert told == ["http.request", "http.disconnect"]
+
+
 def opened(release: asyncio.Event) -> tuple[PlainHttp, Wire, ServerState]:
     """A connection to who answers at once, but ``/slow`` when it is released."""
 
@@ -145,6 +160,10 @@ def opened(release: asyncio.Event) -> tuple[PlainHttp, Wire, ServerState]:
         for message in answer(200, [(b"content-length", b"1")], [b"x"], ended=False):
             await send(message)
 
+    return serving(application)
+
+
+def serving(application: ASGIApp) -> tuple[PlainHttp, Wire, ServerState]:
     config = uvicorn.Config(application, log_config=None, lifespan="off", timeout_keep_alive=100)
     config.load()
     wire, state = Wire(), ServerState()

@@ -96,7 +96,7 @@ def test_every_choice_must_end() -> None:
 
 def test_nothing_follows_the_end() -> None:
     whole = delta("a") + delta(finish="stop") + event("[DONE]")
-    scanner, out = scanned(whole + delta("late"), delta("later"))
+    scanner, out = scanned(whole + delta("late"), delta("later") + event("[DONE]"))
     assert (scanner.failure, out) == (None, whole)
 
 
