@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 from typing_extensions import TypeAliasType
 
@@ -10,6 +12,8 @@ JsonValue = TypeAliasType(
     "JsonValue", "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 )
 JsonObject = dict[str, JsonValue]
+# Digits and a sign; all shorter ones fit into 64 bits.
+LONGEST_INTEGER = 19
 
 
 def loads(data: bytes | str) -> JsonValue:
@@ -20,6 +24,25 @@ def loads(data: bytes | str) -> JsonValue:
     """
     value: JsonValue = orjson.loads(data)
     return value
+
+
+def loads_leniently(data: bytes) -> JsonValue:
+    """Parse what most clients would take of a careless server, too: NaN and infinities, and halves
+    of characters, which become U+FFFD.
+
+    Raises:
+        ValueError: it is not JSON even so.
+    """
+    try:
+        value: JsonValue = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        text = data.decode("utf-8", "replace")
+    else:
+        return value
+    try:
+        return _mended(json.loads(text, parse_int=_number))
+    except RecursionError as exc:
+        raise ValueError("it is nested too deep") from exc
 
 
 def dumps(value: object) -> bytes:
@@ -64,3 +87,18 @@ def nested_deeper(value: JsonValue, levels: int) -> bool:
             if isinstance(inner, dict | list)
         ]
     return bool(layer)
+
+
+def _number(digits: str) -> int | float:
+    """As the strict parser has it: what 64 bits do not hold is no whole number."""
+    return int(digits) if len(digits) < LONGEST_INTEGER else float(digits)
+
+
+def _mended(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
+    if isinstance(value, dict):
+        return {str(_mended(name)): _mended(each) for name, each in value.items()}
+    return value

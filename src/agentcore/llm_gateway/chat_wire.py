@@ -11,7 +11,15 @@ from typing import NamedTuple
 import orjson
 
 from agentcore.kit.errors import AgentCoreError
-from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_in, object_of, objects_of
+from agentcore.kit.jsonvalue import (
+    JsonObject,
+    JsonValue,
+    list_of,
+    loads_leniently,
+    object_in,
+    object_of,
+    objects_of,
+)
 from agentcore.llm_gateway.errors import (
     InvalidChatRequest,
     UpstreamCredentialRefused,
@@ -228,8 +236,8 @@ def json_object(raw: bytes, provider: str, does: str = "answered") -> JsonObject
         UpstreamMalformed: it is no JSON object.
     """
     try:
-        document: JsonValue = orjson.loads(raw)
-    except orjson.JSONDecodeError as exc:
+        document = loads_leniently(raw)
+    except ValueError as exc:
         raise UpstreamMalformed(
             f"{provider} {does} with something that is not JSON", provider=provider
         ) from exc

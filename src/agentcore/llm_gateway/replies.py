@@ -7,10 +7,8 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Protocol
 
-import orjson
-
 from agentcore.kit.clock import Clock
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, loads_leniently
 from agentcore.llm_gateway.chat_wire import first_choice
 from agentcore.llm_gateway.clearance import Cleared, Destination
 from agentcore.llm_gateway.endpoint import Reply
@@ -121,7 +119,7 @@ def chunks_of(block: bytes) -> Iterator[JsonObject]:
     """The documents in complete events, as ``StreamReply.next`` returns them."""
     for payload in payloads_of(block):
         if payload.startswith(b"{"):
-            document: JsonValue = orjson.loads(payload)
+            document = loads_leniently(payload)
             if isinstance(document, dict):
                 yield document
 

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 
 import orjson
 
-from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from agentcore.kit.jsonvalue import JsonObject, JsonValue, loads_leniently
 from agentcore.llm_gateway.chat_wire import error_in, usage_of
 from agentcore.llm_gateway.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
 from agentcore.llm_gateway.models import TokenUsage
@@ -134,7 +134,10 @@ class EventReader(ABC):
         try:
             document: JsonValue = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            return self._malformed("sent an event that is not JSON")
+            try:
+                document = loads_leniently(payload)
+            except ValueError:
+                return self._malformed("sent an event that is not JSON")
         if not isinstance(document, dict):
             return self._malformed("sent an event that is no object")
         failure = self._error(document)

@@ -17,6 +17,7 @@ from agentcore.llm_gateway.chat_wire import (
     error_status,
     is_marked_private,
     max_tokens_of,
+    parse_answer,
     parse_body,
     upstream_body,
     usage_of,
@@ -176,6 +177,10 @@ def test_no_mark_is_no_mark(metadata: object) -> None:
 def test_metadata_that_could_hide_a_mark_is_refused(metadata: object) -> None:
     with pytest.raises(InvalidChatRequest, match="metadata"):
         parse_body(raw(metadata=metadata))
+
+
+def test_an_answer_may_be_careless() -> None:
+    assert parse_answer(b'{"choices": [], "logprob": -Infinity}', "p")["choices"] == []
 
 
 def test_a_limit_has_two_names() -> None:

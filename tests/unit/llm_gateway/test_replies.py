@@ -52,6 +52,11 @@ def test_an_event_may_have_several_lines() -> None:
     assert list(text_of(block.replace(b"\n", b"\r\n"))) == ["a", "b"]
 
 
+def test_half_a_character_can_be_written_on() -> None:
+    half = event('{"choices": [{"delta": {"content": "\\ud83d"}}]}')
+    assert list(text_of(half)) == ["\ufffd"]
+
+
 class Contrary:
     """Streams to who wants the whole answer, and the other way round."""
 

@@ -94,6 +94,14 @@ def test_every_choice_must_end() -> None:
     assert b"[DONE]" not in out
 
 
+@pytest.mark.parametrize("value", ["-Infinity", '"\\ud83d"', "NaN"])
+def test_what_most_clients_would_read_passes_as_it_is(value: str) -> None:
+    careless = event(f'{{"choices": [{{"delta": {{"content": "a"}}, "logprobs": {value}}}]}}')
+    whole = careless + delta(finish="stop") + event("[DONE]")
+    scanner, out = scanned(whole)
+    assert (scanner.failure, out) == (None, whole)
+
+
 def test_nothing_follows_the_end() -> None:
     whole = delta("a") + delta(finish="stop") + event("[DONE]")
     scanner, out = scanned(whole + delta("late"), delta("later") + event("[DONE]"))
