@@ -30,7 +30,7 @@ from agentcore.kit.security import Principal
 from agentcore.settings import Settings, load_settings
 from agentcore.simulators.models import ClusterConfig
 from agentcore.simulators.server import serve_cluster
-from tests.fakes.deployment import providers
+from tests.fakes.deployment import PATIENT, providers
 
 ADMIN = Principal(subject="local", tenant="default", scopes=frozenset({"admin"}))
 MODEL = "playbook-7b"
@@ -51,6 +51,7 @@ async def settings(
     async with serve_cluster(config) as cluster:
         yield load_settings(
             environ={
+                **PATIENT,
                 "AGENTCORE_HOME": str(tmp_path),
                 "AGENTCORE_DATABASE_URL": database_url,
                 "AGENTCORE_REDIS_URL": str(servers.redis_url),

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from agentcore.app import create_app
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.settings import Settings, load_settings, token_authority
+from tests.fakes.deployment import PATIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def installed(
             "AGENTCORE_DATABASE_URL": database_url,
             "AGENTCORE_REDIS_URL": str(servers.redis_url),
             "AGENTCORE_CACHE__NAMESPACE": home.name,
-            "AGENTCORE_CACHE__TIMEOUT": "60",
+            **PATIENT,
             **environ,
         }
     )

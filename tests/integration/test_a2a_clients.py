@@ -18,6 +18,7 @@ from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from tests.fakes.a2a import a2a, app_of, scripted, served
+from tests.fakes.waiting import eventually
 
 S = pb.TaskState
 
@@ -120,10 +121,12 @@ async def test_cancelling(database: Database, version: str) -> None:
         request = pb.SendMessageRequest(message=new_text_message("wait", role=pb.Role.ROLE_USER))
         stream = talk.client.send_message(request)
         task_id = (await anext(stream)).task.id
+        await eventually(lambda: scripted(talk.runtime).seen)
         done = await talk.client.cancel_task(pb.CancelTaskRequest(id=task_id))
         assert done.status.state == S.TASK_STATE_CANCELED
         rest = states([event async for event in stream])
         assert set(rest) <= {S.TASK_STATE_WORKING, S.TASK_STATE_CANCELED}
+        await eventually(lambda: scripted(talk.runtime).cancelled)
         assert scripted(talk.runtime).cancelled == [task_id]
 
 

@@ -13,12 +13,14 @@ from agentcore.kit.drain import Drain
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.errors import StartupError
 from agentcore.settings import Settings, load_settings
+from tests.fakes.deployment import PATIENT
 from tests.fakes.identity_provider import key_set, signing_key
 
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str, servers: EmbeddedServers) -> Settings:
     environ = {
+        **PATIENT,
         "AGENTCORE_HOME": str(tmp_path),
         "AGENTCORE_DATABASE_URL": database_url,
         "AGENTCORE_REDIS_URL": str(servers.redis_url),
