@@ -237,13 +237,18 @@ class _Lines:
             yield value
 
     def _read(self) -> Iterator[bytes]:
-        pending = b""
+        # Of the line that is being read: to join it with each chunk would take far longer.
+        parts: list[bytes] = []
+        size = 0
         for chunk in self._decompressed():
-            pending += chunk
-            if len(pending) > LONGEST_LINE:
+            *ends, rest = chunk.split(b"\n")
+            for end in ends:
+                yield b"".join((*parts, end))
+                parts, size = [], 0
+            parts.append(rest)
+            size += len(rest)
+            if size > LONGEST_LINE:
                 raise RecordingUnreadable(f"{self._path} has a line beyond {LONGEST_LINE} bytes")
-            *whole, pending = pending.split(b"\n")
-            yield from whole
 
     def _decompressed(self) -> Iterator[bytes]:
         stream = zlib.decompressobj(GZIP)

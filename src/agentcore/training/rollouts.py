@@ -108,6 +108,8 @@ async def rollout(
         RecordingFailed: a watcher that records cannot go on; nothing further is played.
     """
     numbered = _numbered(episodes, seeds)
+    if plan.max_steps is not None and plan.max_steps < 1:
+        raise InvalidInput(f"episodes of at most {plan.max_steps} steps", hint="at least 1")
     run = _Run(policy, plan, tuple(watchers), clock, Deadline(plan.deadline, clock))
     began = clock.monotonic()
     rest = iter(numbered)

@@ -306,6 +306,14 @@ async def test_a_reset_without_answer_fails() -> None:
             await env.reset()
 
 
+@pytest.mark.parametrize("seconds", [0, -1, math.nan])
+def test_a_time_that_nothing_takes_is_refused(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match="a timeout of"):
+        OpenEnvClient("http://127.0.0.1:9", seconds)
+    with pytest.raises(InvalidInput, match="a timeout of"):
+        OpenEnvClient("http://127.0.0.1:9", connect_timeout=seconds)
+
+
 async def test_a_seed_among_the_options_is_refused() -> None:
     with pytest.raises(OpenEnvResetError, match="seed"):
         await client("http://127.0.0.1:9").reset(options={"seed": 1})

@@ -322,6 +322,11 @@ async def test_the_end_of_the_seeds_ends_nobody_elses_episode() -> None:
     assert isinstance((await pool.step_many([guess(1), None]))[0], StepResult)
 
 
+def test_a_pool_in_which_nobody_may_connect_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="none ever would"):
+        EnvironmentPool(["x"], 2, open_session=client, connecting=0)
+
+
 @pytest.mark.parametrize("number", [-1, 2])
 async def test_a_session_that_is_not_there_is_named(number: int) -> None:
     pool = EnvironmentPool(["x"], 2, open_session=lambda _: LocalSession(GuessNumber()))

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentcore.kit.errors import InvalidInput
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.training.errors import RecordingUnreadable
 from agentcore.training.models import Episode, EpisodeFailure, Transition
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
@@ -21,6 +22,7 @@ from agentcore.training.openenv.environments.policies import POLICIES
 from agentcore.training.openenv.models import Action, Observation
 from agentcore.training.openenv.playing import local_sessions
 from agentcore.training.recording import (
+    CHUNK,
     Recorder,
     RecordingHeader,
     header_of,
@@ -234,3 +236,14 @@ def test_the_schema_hash_is_of_the_meaning() -> None:
     turned = dict(reversed(list(INFO.action_space.items())))
     assert schema_hash(INFO) == schema_hash(INFO.model_copy(update={"action_space": turned}))
     assert schema_hash(INFO) != schema_hash(INFO.model_copy(update={"action_space": {}}))
+
+
+def test_a_line_of_many_chunks_is_read_whole(tmp_path: Path) -> None:
+    state: JsonObject = {"x": "é" * (3 * CHUNK), "y": 1}
+    path = tmp_path / "r"
+    with Recorder(path, HEADER) as recorder:
+        for episode in (0, 1):
+            recorder.began(episode, 1, Observation(state=state), 0.0)
+    read = read_recording(path)
+    assert [each.first.state for each in read.episodes] == [state, state]
+    assert read.complete

@@ -209,6 +209,8 @@ async def test_seeds_and_episodes_must_agree() -> None:
         await rollout(PLAYERS.random, GUESSING, 2, [1])
     with pytest.raises(InvalidInput):
         await rollout(PLAYERS.random, GUESSING, 0)
+    with pytest.raises(InvalidInput, match="at most 0 steps"):
+        await rollout(PLAYERS.random, GUESSING, 1, plan=RolloutPlan(max_steps=0))
     with pytest.raises(InvalidInput, match="2 episodes were given more seeds"):
         await rollout(PLAYERS.random, GUESSING, 2, itertools.count())
 

@@ -101,6 +101,10 @@ class OpenEnvClient:
         ``capacity_timeout`` is how long to wait for a free session where all are taken.
         """
         self.base_url = _base_url(str(env_url))
+        for seconds in (timeout, connect_timeout):
+            # NaN is not, and would put the event loop's timers out of order.
+            if not seconds > 0:
+                raise InvalidInput(f"a timeout of {seconds} seconds", hint="give more than 0")
         self.timeout = timeout
         self.max_retries = max_retries
         scheme, _, rest = self.base_url.partition("://")

@@ -79,6 +79,8 @@ class EnvironmentPool:
     ) -> None:
         if not urls or size < 1:
             raise InvalidInput(f"a pool of {size} sessions over {len(urls)} servers is empty")
+        if connecting < 1:
+            raise InvalidInput(f"{connecting} sessions connect at once: none ever would")
         self._urls = tuple(urls)
         self._open = open_session
         self._slots = [_Slot(number, number % len(urls)) for number in range(size)]
