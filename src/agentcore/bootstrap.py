@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -15,9 +15,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agentcore.a2a_protocol import own_agents
-from agentcore.a2a_protocol.hosting import Hosting
+from agentcore.a2a_protocol.hosting import Hosting, tenant_id
 from agentcore.a2a_protocol.metrics import A2AMetrics
-from agentcore.a2a_protocol.ports import TaskOutcome
 from agentcore.a2a_protocol.runtime import A2ARuntime, Surroundings, open_runtime
 from agentcore.ace.binding import Bindings
 from agentcore.ace.context_manager import ContextManager
@@ -28,7 +27,8 @@ from agentcore.ace.observer import ContextObserver
 from agentcore.ace.ports import AgentOwner
 from agentcore.ace.services import ContextServices, context_services
 from agentcore.agents.inprocess import GatewayMind, HandedPlaybooks, MethodWorld, OwnPlaybooks
-from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent, own_id
+from agentcore.agents.learning import TenantTraces
+from agentcore.agents.playbook_agent import AGENT_ID, DESCRIPTION, SKILLS, PlaybookAgent
 from agentcore.agents.trials import SUBJECT as TRIALS
 from agentcore.agents.trials import EnvironmentGrounds
 from agentcore.kit.cache import Cache, open_cache
@@ -166,23 +166,14 @@ class Directory:
     async def ensure(self, agent_id: str, principal: Principal) -> None:
         await self._agents.agents.ensure(agent_id, principal)
 
+    def known_as(self, agent_id: str, tenant: str) -> str:
+        return tenant_id(agent_id, tenant) if agent_id in self._agents.hosted else agent_id
+
     @property
     def _agents(self) -> A2ARuntime:
         if self._runtime is None:
             raise InternalError("the agent directory is asked before it is there")
         return self._runtime
-
-
-class TenantTraces:
-    """A hosted agent learns per tenant: its traces go to the playbook that its caller saw."""
-
-    def __init__(self, observer: ContextObserver) -> None:
-        self._observer = observer
-
-    async def task_finished(self, outcome: TaskOutcome) -> None:
-        if outcome.agent_id == AGENT_ID:
-            outcome = replace(outcome, agent_id=own_id(outcome.tenant))
-        await self._observer.task_finished(outcome)
 
 
 def environment_servers(settings: Settings) -> dict[str, EnvironmentServer]:
@@ -312,14 +303,14 @@ async def _a2a(
         sealing=Sealing(storage_secrets(ground.settings)),
         channel=ground.cache,
         installation=installation_name(ground.settings),
-        playbooks=HandedPlaybooks(contexts),
+        playbooks=HandedPlaybooks(contexts, directory.known_as),
     )
     async with open_runtime(
         ground.settings.a2a,
         surroundings,
         version=version("agentcore"),
         auth=ground.settings.security.auth,
-        observers=(TenantTraces(observer),),
+        observers=(TenantTraces(observer, directory, clock=ground.clock),),
         listeners=(observer,),
     ) as runtime:
         directory.fill(runtime)

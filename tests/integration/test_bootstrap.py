@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from agentcore.a2a_protocol.models.turn import Sent
 from agentcore.agents.playbook_agent import AGENT_ID
-from agentcore.bootstrap import bootstrap
+from agentcore.bootstrap import Services, bootstrap
 from agentcore.kit.drain import Drain
 from agentcore.kit.embedded import EmbeddedServers
-from agentcore.kit.errors import StartupError
+from agentcore.kit.errors import AgentCoreError, StartupError
+from agentcore.kit.jsonvalue import JsonObject
 from agentcore.settings import Settings, load_settings
+from tests.fakes.a2a import principal
 from tests.fakes.deployment import PATIENT
 from tests.fakes.identity_provider import key_set, signing_key
 
@@ -30,6 +35,21 @@ def settings(tmp_path: Path, database_url: str, servers: EmbeddedServers) -> Set
     return load_settings(environ=environ)
 
 
+async def traces_of_own_agent(services: Services) -> int:
+    """How many there are when a task of it has ended."""
+    message: JsonObject = {"messageId": "m", "parts": [{"text": "hello"}]}
+    sent = Sent(principal=principal(), message=message, agent="own")
+    begun = await services.a2a.manager.send(sent)
+    await services.a2a.manager.settled(begun, 60)
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(AgentCoreError):
+                status = await services.contexts.evolution_status("own.acme")
+                if status.pending_traces:
+                    return status.pending_traces
+            await asyncio.sleep(0.01)
+
+
 async def test_all_parts_run_and_all_stop(settings: Settings, registry: CollectorRegistry) -> None:
     async with bootstrap(settings, registry) as services:
         probes = services.probes(Drain())
@@ -37,6 +57,7 @@ async def test_all_parts_run_and_all_stop(settings: Settings, registry: Collecto
         assert all(check.ok and not check.degraded for check in checks.values()), checks
         assert [hosting.agent_id for hosting in services.a2a.hosted] == [AGENT_ID, "own"]
         assert "environment.open" in services.a2a.registry.names()
+        assert await traces_of_own_agent(services) == 1
         running = services.ground.supervisor.health()
         assert {"cache", "gateway ledger", "a2a-tasks"} <= running.keys()
 

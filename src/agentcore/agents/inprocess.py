@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from agentcore.a2a_protocol.dispatcher import Caller, MethodRegistry
 from agentcore.ace.errors import PlaybookNotFound
 from agentcore.ace.models import ContextPlaybook, RenderedContext
-from agentcore.agents.playbook_agent import AGENT_ID, own_id
 from agentcore.agents.ports import Messages, Rendered, Thought
 from agentcore.kit.errors import NotFound
 from agentcore.kit.jsonvalue import JsonObject
@@ -124,11 +124,13 @@ class OwnPlaybooks:
 class HandedPlaybooks:
     """What an agent of the caller's tenant works by, for those to whom it hands a task on."""
 
-    def __init__(self, contexts: Contexts) -> None:
+    def __init__(self, contexts: Contexts, known_as: Callable[[str, str], str]) -> None:
+        """``known_as`` is the id of an agent as a tenant knows it."""
         self._contexts = contexts
+        self._known_as = known_as
 
     async def of(self, agent_id: str, task: str, principal: Principal) -> JsonObject | None:
-        named = own_id(principal.tenant) if agent_id == AGENT_ID else agent_id
+        named = self._known_as(agent_id, principal.tenant)
         try:
             found = await self._contexts.render(named, task, principal=principal)
         except NotFound:

@@ -133,7 +133,7 @@ async def test_the_first_look_makes_the_callers_playbook() -> None:
 
 async def test_an_agent_that_has_no_playbook_hands_none_on() -> None:
     contexts = OneContext()
-    handed = HandedPlaybooks(contexts)
+    handed = HandedPlaybooks(contexts, "{0}.{1}".format)
     assert await handed.of(AGENT_ID, "task", PRIVATE) is None
     contexts.made.append(("known", PRIVATE))
     found = await handed.of(AGENT_ID, "task", PRIVATE)
