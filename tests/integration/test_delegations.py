@@ -355,6 +355,20 @@ async def test_what_a_task_elsewhere_has_cost_is_told(database: Database, versio
         scripted(here, "second").go.set()
 
 
+async def test_those_who_are_asked_at_once_share_a_budget(database: Database) -> None:
+    async with office(database) as runtime:
+        parent = await begin(runtime, "wait", "second", given={"budget_usd": "1.00"})
+
+        async def ask(**more: JsonValue) -> None:
+            asked: dict[str, JsonValue] = {"target_agent": "scripted", "task_id": parent, **more}
+            await delegate(runtime, ALICE, message="wait", wait_seconds=0, **asked)
+
+        await asyncio.gather(ask(), ask(), ask(), ask(budget_usd="0.25"))
+        await eventually(lambda: len(scripted(runtime).seen) == 4)
+        budgets = [each.handover.budget_usd for each in scripted(runtime).seen]
+        assert sum(each for each in budgets if each is not None) == 1
+
+
 class Spender:
     """Lets somebody help, and then spends more of its own."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from weakref import WeakValueDictionary
 
 from agentcore.a2a_protocol.delegation.choosing import in_order
 from agentcore.a2a_protocol.delegation.models import Delegation
@@ -131,6 +132,8 @@ class Hands:
 class Delegations:
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
+        # By the task on whose behalf something is asked.
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def delegate(self, wanted: Delegation, context: CallContext) -> JsonObject:
         """Have ``wanted`` done by one agent, asking others where it was not begun.
@@ -286,14 +289,17 @@ class Delegations:
     ) -> Attempt:
         """Ask the candidate; it is what came of that ``number`` before, if it was asked for."""
         hands = self._hands
-        sent = Sent(
-            principal=caller_for(context.principal, given),
-            message=self._message(wanted, candidate.agent_id, given),
-            traceparent=hands.station.onward(str(given.traceparent)),
-            repeats=wanted.repeats(number),
-        )
+
+        def sent(given: Handover) -> Sent:
+            return Sent(
+                principal=caller_for(context.principal, given),
+                message=self._message(wanted, candidate.agent_id, given),
+                traceparent=hands.station.onward(str(given.traceparent)),
+                repeats=wanted.repeats(number),
+            )
+
         try:
-            begun = await hands.manager.send(sent)
+            begun = await self._begun(wanted, given, context.principal, sent)
         except AgentCoreError as error:
             return Attempt(candidate.agent_id, error=error)
         try:
@@ -302,6 +308,22 @@ class Delegations:
             # Who asked is gone: nobody waits for the answer any more.
             hands.supervisor.spawn(f"withdraw {begun.record.task_id}", self._cancel(begun))
             raise
+
+    async def _begun(
+        self,
+        wanted: Delegation,
+        given: Handover,
+        principal: Principal,
+        sent: Callable[[Handover], Sent],
+    ) -> Begun:
+        if wanted.task_id is None or given.budget_usd is None:
+            return await self._hands.manager.send(sent(given))
+        # Several that are asked at once do not each have all that is left.
+        async with self._lines.setdefault(wanted.task_id, asyncio.Lock()):
+            left = await self._left_of(wanted.task_id, principal)
+            budgets = [each for each in (given.budget_usd, left.budget_usd) if each is not None]
+            fair = given.model_copy(update={"budget_usd": min(budgets)})
+            return await self._hands.manager.send(sent(fair))
 
     async def _settled(self, begun: Begun, wanted: Delegation) -> Attempt:
         hands = self._hands
