@@ -15,6 +15,7 @@ from decimal import Decimal
 from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionRateLimited
 from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.patience import patiently
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.kit.clock import Clock
 from agentcore.kit.ids import Ids
@@ -22,6 +23,7 @@ from agentcore.kit.jsonvalue import JsonObject
 
 MINUTE = timedelta(minutes=1)
 SHORTEST_WAIT = 0.1
+SETTLED = "model call"
 
 
 class MonthlyBudget:
@@ -78,16 +80,26 @@ class MonthlyBudget:
     async def settle(
         self, booking: Entry, agent_id: str, cost: Decimal, *, outcome: JsonObject
     ) -> None:
-        """Replace the booked bound by what the call did cost."""
-        said = booking.delta.model_copy(update={"reasoning": "model call"})
+        """Replace the booked bound by what the call did cost, once.
+
+        It is paid for, so a database that is away for moments is waited for.
+        """
+        said = booking.delta.model_copy(update={"reasoning": SETTLED})
         provenance = booking.provenance.model_copy(update={"cost_usd": cost})
         settled = replace(booking, delta=said, provenance=provenance, gate=outcome)
 
+        tried = False
+
         async def work(unit: Unit) -> None:
+            nonlocal tried
+            known = await unit.deltas.get(booking.delta.delta_id) if tried else None
+            if known is not None and known.delta.reasoning == SETTLED:
+                return
+            tried = True
             await unit.deltas.settle(settled, agent_id, cost)
             await unit.bookings.settle(booking.delta.delta_id, cost)
 
-        await self._store.run(work)
+        await patiently(self._store, work, self._clock)
 
 
 def _month_of(moment: datetime) -> datetime:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
 from agentcore.ace.errors import EvolutionBudgetExhausted, EvolutionRateLimited, PlaybookDeleted
 from agentcore.ace.journal import Entry, Provenance
 from agentcore.ace.models import ACEConfig, ContextPlaybook
+from agentcore.ace.patience import LONGEST_PAUSE
 from agentcore.ace.spending import MonthlyBudget
+from agentcore.ace.store import ContextStore, Unit
+from agentcore.kit.db import CommitUnknown, StorageUnavailable
 from tests.fakes.context import ContextWorld
 
 
@@ -45,6 +50,43 @@ async def test_settling_frees_what_was_not_used(
     assert await booked(budget, playbook, "0.9") is not None
     status = await world.contexts.evolution_status("agent-123")
     assert status.total_cost == 0.1
+
+
+class Restarting:
+    """A store whose database goes away: before the first write, and while the second commits."""
+
+    def __init__(self, world: ContextWorld) -> None:
+        self._world = world
+        self.runs = 0
+
+    async def run(self, work: Callable[[Unit], Awaitable[None]]) -> None:
+        self.runs += 1
+        if self.runs == 1:
+            raise StorageUnavailable("it restarts")
+        await self._world.store.run(work)
+        if self.runs == 2:
+            raise CommitUnknown("the connection broke")
+
+
+async def test_settling_waits_for_a_database_that_restarts_and_counts_once(
+    world: ContextWorld, budget: MonthlyBudget, playbook: ContextPlaybook
+) -> None:
+    booking = await booked(budget, playbook, "0.9")
+    assert booking is not None
+    store = Restarting(world)
+    patient = MonthlyBudget(
+        world.config, cast("ContextStore", store), clock=world.clock, ids=world.ids
+    )
+    settling = asyncio.create_task(
+        patient.settle(booking, "agent-123", Decimal("0.1"), outcome={"deltas": 1})
+    )
+    async with asyncio.timeout(60):
+        while not settling.done():
+            await asyncio.sleep(0)
+            world.clock.advance(LONGEST_PAUSE)
+    await settling
+    assert store.runs == 3
+    assert (await world.contexts.evolution_status("agent-123")).total_cost == 0.1
 
 
 async def test_a_new_month_has_a_new_budget(
