@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.deployment import checkouts_folder, migrations_digest
 from tests.fakes.emptied_database import PATIENT, EmptiedDatabase, emptied_database
+from tests.fakes.patience import have_patience
 from tests.fakes.redis_server import RedisServer
 
 LOCK = 4711
@@ -45,9 +45,7 @@ settings.load_profile("suite")
 # No test calls anybody outside: reading every authority of this machine would take each client and
 # each process a thirtieth of a second. This one has signed nothing.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fakes" / "authority.pem")
-# Who asks a busy machine waits: five seconds, its own default, say nothing about who answers.
-_patience: httpx2.Timeout = inspect.signature(httpx2.Client).parameters["timeout"].default
-_patience.connect = _patience.read = _patience.write = _patience.pool = 60.0
+have_patience(httpx2.Client)
 # A traceback in colours, with the source around each line, takes a second to draw.
 structlog.configure(
     processors=[

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
-from a2a.client import Client, ClientConfig, create_client
+from a2a.client import Client, ClientConfig, client_factory, create_client
 from a2a.client.card_resolver import parse_agent_card
 from a2a.helpers import get_message_text, new_text_message
 from a2a.types import a2a_pb2 as pb
@@ -18,7 +18,10 @@ from agentcore.a2a_protocol.models.config import A2AConfig
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.kit.db import Database
 from tests.fakes.a2a import a2a, app_of, scripted, served
+from tests.fakes.patience import have_patience
 from tests.fakes.waiting import eventually
+
+have_patience(vars(client_factory)["httpx"].AsyncClient)
 
 S = pb.TaskState
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx2
 import openai
 import pytest
-from a2a.client import ClientCallContext, ClientConfig, create_client
+from a2a.client import ClientCallContext, ClientConfig, client_factory, create_client
 from a2a.client.auth import AuthInterceptor, CredentialService
 from a2a.types import Message, Part, Role, SendMessageRequest, StreamResponse, TaskState
 from google.protobuf.json_format import (  # type: ignore[import-untyped]  # ships no types
@@ -24,7 +24,10 @@ from google.protobuf.json_format import (  # type: ignore[import-untyped]  # shi
 )
 
 from tests.fakes.deployment import Deployment, deployed, providers, simulated_cluster
+from tests.fakes.patience import have_patience
 from tests.peers.launch import upstream_openenv
+
+have_patience(vars(client_factory)["httpx"].AsyncClient)
 
 
 @pytest.fixture
