@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.llm_gateway import admission
 from agentcore.llm_gateway.admission import (
     ASSUMED_SERVICE,
     LEAST_RESERVE,
@@ -357,8 +358,9 @@ async def test_who_is_turned_out_and_leaves_in_the_same_moment_leaves_once() -> 
     assert (line.door.in_flight, line.door.queued["low"]) == (0, 0)
 
 
-async def test_patience_ends() -> None:
-    door = gate(1, QueueConfig(places=9, patience=1.01, gather=0))
+async def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "ASSUMED_SERVICE", 0.01)
+    door = gate(1, QueueConfig(places=9, patience=0.02, gather=0))
     granted = await door.enter(call())
     with pytest.raises(Full):
         await door.enter(call())
