@@ -46,10 +46,12 @@ def opening(request: pytest.FixtureRequest, cache: Cache) -> Open:
 
 async def test_nobody_gets_more_than_the_limit(opening: Open) -> None:
     sources = [opening() for _ in range(3)]
-    # A bucket of one a minute fills so slowly that no test can see it.
+    began = CLOCK.monotonic()
     asked = [source.take("k", 30, 1) for source in sources for _ in range(20)]
     standings = await asyncio.gather(*asked)
-    assert sum(standing.granted for standing in standings) == 30
+    # What a bucket of tokens is filled with meanwhile: on a busy machine it may be one.
+    meanwhile = 30 / 60 * (CLOCK.monotonic() - began)
+    assert 30 <= sum(standing.granted for standing in standings) <= 30 + meanwhile
     refused = [standing for standing in standings if not standing.granted]
     assert all(0 < standing.retry_after <= 120 for standing in refused)
     assert all(standing.remaining < 1 for standing in refused)
@@ -57,9 +59,10 @@ async def test_nobody_gets_more_than_the_limit(opening: Open) -> None:
 
 async def test_what_is_left_is_told(opening: Open) -> None:
     source = opening()
-    assert int((await source.take("k", 10, 4)).remaining) == 6
-    assert not (await source.take("k", 10, 7)).granted
-    last = await source.take("k", 10, 6)
+    # A bucket of two a minute fills so slowly that no test can see it.
+    assert int((await source.take("k", 2, 1)).remaining) == 1
+    assert not (await source.take("k", 2, 2)).granted
+    last = await source.take("k", 2, 1)
     assert last.granted
     assert int(last.remaining) == 0
     assert 0 <= last.reset <= 120
@@ -84,17 +87,18 @@ async def test_what_was_not_needed_is_given_back(tokens: Source) -> None:
 
 
 async def test_what_was_used_beyond_is_owed(tokens: Source) -> None:
+    began = CLOCK.monotonic()
     assert (await tokens.take("k", 60, 60)).granted
     await tokens.give("k", 60, -60)
     refused = await tokens.take("k", 60, 1)
     assert not refused.granted
-    assert 59 < refused.retry_after < 62
+    assert 60 - (CLOCK.monotonic() - began) < refused.retry_after < 62
 
 
 async def test_giving_back_never_makes_it_more_than_there_is(tokens: Source) -> None:
-    await tokens.give("k", 60, 1000)
-    assert (await tokens.take("k", 60, 60)).granted
-    assert not (await tokens.take("k", 60, 1)).granted
+    await tokens.give("k", 2, 1000)
+    assert (await tokens.take("k", 2, 2)).granted
+    assert not (await tokens.take("k", 2, 1)).granted
 
 
 async def test_a_bucket_fills_with_time() -> None:
