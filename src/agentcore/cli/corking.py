@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+# Of what is closed with bytes unsent, some go out in each such time, or the client takes no more.
+LINGER_SECONDS = 30.0
 HEAD = b"HTTP/1.1 "
 END = b"\r\n\r\n"
 
@@ -52,8 +54,19 @@ class Corked(asyncio.Transport):
             self.transport.write(head)
 
     def close(self) -> None:
+        """Send what is left and close; a client that does not read would keep it open for ever."""
         self.flush()
         self.transport.close()
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            self._loop.call_later(LINGER_SECONDS, self._linger, unsent)
+
+    def _linger(self, before: int) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= before:
+            self.transport.abort()
+        elif unsent:
+            self._loop.call_later(LINGER_SECONDS, self._linger, unsent)
 
     def abort(self) -> None:
         self._head = b""

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentcore.cli import corking
 from agentcore.cli.corking import Corked
 from tests.fakes.asgi import Wire
 
@@ -50,6 +52,36 @@ async def test_a_head_without_a_body_goes_out_when_the_application_waits() -> No
     assert wire.writes == [HEAD]
     transport.write(b"ok")
     assert wire.writes == [HEAD, b"ok"]
+
+
+class Unread(Wire):
+    """What is still unsent, each time that it is asked; then nothing changes any more."""
+
+    def __init__(self, *unsent: int) -> None:
+        super().__init__()
+        self.unsent = list(unsent)
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent.pop(0) if len(self.unsent) > 1 else self.unsent[0]
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.mark.parametrize(
+    ("unsent", "aborted"),
+    [((9, 9), True), ((9, 5, 5), True), ((9, 5, 2, 0), False), ((0, 0), False)],
+)
+async def test_who_reads_no_more_of_what_is_closed_is_cut_off(
+    unsent: tuple[int, ...], *, aborted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corking, "LINGER_SECONDS", 0.0)
+    wire = Unread(*unsent)
+    Corked(wire, asyncio.get_running_loop()).close()
+    while len(wire.unsent) > 1 or wire.aborted != aborted:
+        await asyncio.sleep(0)
+    assert wire.closed
 
 
 async def test_closing_does_not_lose_a_head() -> None:
