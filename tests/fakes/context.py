@@ -134,6 +134,13 @@ class ContextWorld:
         playbook = await self.contexts.get_playbook(agent_id)
         return {place.bullet.text for place in Draft.of(playbook.content).bullets()}
 
+    async def trial_round(self, grounds: ScriptedGrounds) -> int:
+        """A batch for each agent that waits for one; how many agents that were."""
+        waiting = await self.trials.waiting()
+        for agent_id in waiting:
+            await self.trials.play(agent_id, grounds)
+        return len(waiting)
+
     def _build_trials(self, ids: Ids) -> None:
         config, clock = self.config, self.clock
         self.budget = MonthlyBudget(config, self.store, clock=clock, ids=ids)

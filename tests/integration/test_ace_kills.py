@@ -174,7 +174,7 @@ async def begun(world: ContextWorld, agent_id: str) -> None:
 async def tried_by_others(world: ContextWorld) -> list[str]:
     """The agents of whose trials there was a batch to play."""
     grounds = ScriptedGrounds()
-    await world.trials.round(grounds)
+    await world.trial_round(grounds)
     return [agent_id for agent_id, _, _ in grounds.asked]
 
 

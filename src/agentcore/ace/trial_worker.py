@@ -1,4 +1,4 @@
-"""Plays trials in the background, a batch of each agent's in turn, under the supervisor."""
+"""Plays trials in the background, batches of a few agents at once, under the supervisor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -31,6 +32,8 @@ TASK, CLAIMS = "ace-trials", "ace-trial-claims"
 RESCAN_SECONDS = 5.0
 RENEW_SECONDS = LEASE.total_seconds() / 4
 MOST_AGENTS = 100
+# Agents that are tried at once in this process: an environment that hangs holds up no other agent.
+AT_ONCE = 4
 BATCH_SECONDS = 600.0
 # What a batch is booked at before anything is known of its episodes: so many tokens for each.
 EPISODE_TOKENS = 100_000
@@ -40,9 +43,9 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Playing:
-    """The batch that is played right now; ``limit`` ends it."""
+    """A batch that is played right now; ``limit`` ends it."""
 
     batch: Batch
     limit: asyncio.Timeout
@@ -71,7 +74,9 @@ class TrialWorker:
         self._clock = clock
         self._metrics = metrics
         self._asked = asyncio.Event()
-        self._playing: _Playing | None = None
+        # Agents at work here, and those of their batches that are just played.
+        self._agents: set[str] = set()
+        self._playing: set[_Playing] = set()
 
     def wake(self) -> None:
         """There is something to play now."""
@@ -88,15 +93,12 @@ class TrialWorker:
             await supervisor.end(TASK)
             await supervisor.end(CLAIMS)
 
-    async def round(self, grounds: TrialGrounds) -> int:
-        """A batch for each agent that waits for one; how many agents that were."""
+    async def waiting(self) -> list[str]:
+        """Agents with a batch to play that nobody plays, those that have waited longest first."""
         now = self._clock.now()
-        waiting = await self._store.run(
+        return await self._store.run(
             lambda unit: unit.playbooks.in_trial(stale=now - LEASE, now=now, limit=MOST_AGENTS)
         )
-        for agent_id in waiting:
-            await self.play(agent_id, grounds)
-        return len(waiting)
 
     async def play(self, agent_id: str, grounds: TrialGrounds) -> None:
         """One batch of the agent's trial, if there is one that nobody else plays."""
@@ -123,15 +125,12 @@ class TrialWorker:
                 await self._cache.overtaken(after)
 
     async def renew(self) -> None:
-        """Tell others that the batch at hand is still played; one that nobody wants is cut off."""
-        playing = self._playing
-        if playing is None:
-            return
-        if await self._store.run(lambda unit: self._gate.renew(unit, playing.batch)):
-            return
-        if playing is self._playing:
-            playing.unwanted = True
-            playing.limit.reschedule(asyncio.get_running_loop().time())
+        """Tell others that what is played here still is; what nobody wants is cut off."""
+        for playing in tuple(self._playing):
+            renewed = partial(self._gate.renew, batch=playing.batch)
+            if not await self._store.run(renewed) and playing in self._playing:
+                playing.unwanted = True
+                playing.limit.reschedule(asyncio.get_running_loop().time())
 
     async def _renewing(self) -> None:
         while True:
@@ -142,21 +141,37 @@ class TrialWorker:
                 log.warning("a trial's claim is not renewed", code=error.code, detail=error.detail)
 
     async def _run(self, grounds: TrialGrounds) -> None:
-        while True:
-            self._asked.clear()
-            if await self._found_some(grounds):
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RESCAN_SECONDS):
-                    await self._asked.wait()
+        self._agents.clear()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._asked.clear()
+                for agent_id in await self._next():
+                    self._agents.add(agent_id)
+                    group.create_task(self._one(agent_id, grounds))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RESCAN_SECONDS):
+                        await self._asked.wait()
 
-    async def _found_some(self, grounds: TrialGrounds) -> bool:
-        """Whether there was something to play; a database that is away is asked again later."""
+    async def _next(self) -> list[str]:
+        """Those that there is room for; a database that is away is asked again later."""
+        room = AT_ONCE - len(self._agents)
         try:
-            return await self.round(grounds) > 0
+            waiting = await self.waiting() if room else []
         except AgentCoreError as error:
             log.warning("trials wait", code=error.code, detail=error.detail)
-            return False
+            return []
+        return [agent_id for agent_id in waiting if agent_id not in self._agents][:room]
+
+    async def _one(self, agent_id: str, grounds: TrialGrounds) -> None:
+        try:
+            await self.play(agent_id, grounds)
+        except AgentCoreError as error:
+            # It stands in the database as before: a later look finds it.
+            log.warning("trials wait", code=error.code, detail=error.detail)
+        else:
+            self.wake()
+        finally:
+            self._agents.discard(agent_id)
 
     async def _patiently(self, work: Callable[[Unit], Awaitable[T]]) -> T:
         return await patiently(self._store, work, self._clock)
@@ -185,7 +200,7 @@ class TrialWorker:
         playing = _Playing(batch, limit)
         try:
             async with limit:
-                self._playing = playing
+                self._playing.add(playing)
                 return await trials.play(batch.champion, batch.challenger, batch.seeds)
         except TimeoutError as exc:
             if playing.unwanted:
@@ -194,7 +209,7 @@ class TrialWorker:
                 f"{len(batch.seeds)} pairs of episodes took longer than {BATCH_SECONDS:.0f} s"
             ) from exc
         finally:
-            self._playing = None
+            self._playing.discard(playing)
 
     def _cost(self, bill: Bill) -> Decimal:
         return bill.cost_usd + OUTPUT_PRICE * bill.unpriced_tokens * self._price

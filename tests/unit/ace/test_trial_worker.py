@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
 
@@ -9,13 +10,14 @@ import pytest
 
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.ace.paired_gate import LEASE
+from agentcore.ace.ports import Pair
 from agentcore.ace.store import ContextStore, Unit
 from agentcore.ace.trial_mark import TrialMark
 from agentcore.ace.trial_worker import CLAIMS, EPISODE_TOKENS, RENEW_SECONDS, TASK, TrialWorker
 from agentcore.kit.errors import Unavailable
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
-from tests.fakes.context import ContextWorld
+from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.trial_grounds import ScriptedGrounds
 
 AGENT = "agent-123"
@@ -53,7 +55,7 @@ async def test_rounds_go_on_until_nothing_is_left_to_try(tried: ContextWorld) ->
     grounds = ScriptedGrounds(fares=helped)
     assert await tried.lessons() == set()
     rounds = 0
-    while await tried.trials.round(grounds):
+    while await tried.trial_round(grounds):
         rounds += 1
         assert rounds < 10
     assert await tried.lessons() == {LESSON}, "no cache shows what was before"
@@ -67,21 +69,21 @@ async def test_rounds_go_on_until_nothing_is_left_to_try(tried: ContextWorld) ->
 
 
 async def test_a_price_that_nobody_knows_is_estimated_from_above(tried: ContextWorld) -> None:
-    await tried.trials.round(ScriptedGrounds(cost_usd=None))
+    await tried.trial_round(ScriptedGrounds(cost_usd=None))
     (found,) = await tried.experiments.of(AGENT)
     assert found.cost_usd == 8 * 4 * 1000 * Decimal("0.15") / 1_000_000
 
 
 async def test_a_fault_is_no_outcome_and_is_seen(tried: ContextWorld) -> None:
     away = ScriptedGrounds(fault=Unavailable("the maze is closed"))
-    assert await tried.trials.round(away) == 1
-    assert await tried.trials.round(away) == 0, "it rests"
+    assert await tried.trial_round(away) == 1
+    assert await tried.trial_round(away) == 0, "it rests"
     assert "the maze is closed" in str((await rested(tried)).error)
     (told,) = await tried.experiments.of(AGENT)
     assert (told.evidence.count, told.cost_usd) == (0, Decimal("0.08"))
     assert await booked(tried) == Decimal("0.08"), "no more than what it cost"
     tried.clock.advance(61)
-    assert await tried.trials.round(ScriptedGrounds()) == 1
+    assert await tried.trial_round(ScriptedGrounds()) == 1
     assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8
 
 
@@ -91,7 +93,7 @@ async def test_the_months_budget_is_kept(tried: ContextWorld) -> None:
     config = ACEConfig(ace_monthly_budget_usd=upper * 0.99)
     poor = ContextWorld(tried.database, tried.cache, tried.supervisor, tried.clock, config)
     grounds = ScriptedGrounds()
-    await poor.trials.round(grounds)
+    await poor.trial_round(grounds)
     assert grounds.played == []
     assert "evolution_budget_exhausted" in str((await rested(tried)).error)
 
@@ -103,13 +105,13 @@ async def test_what_is_cut_off_is_due_at_once(tried: ContextWorld) -> None:
         await playing
     assert (await rested(tried)).claim is None
     assert await booked(tried) == Decimal("0.08")
-    assert await tried.trials.round(ScriptedGrounds()) == 1
+    assert await tried.trial_round(ScriptedGrounds()) == 1
 
 
 async def under_way(world: ContextWorld) -> tuple[ScriptedGrounds, asyncio.Task[int]]:
     """A batch that goes on until its gate opens."""
     grounds = ScriptedGrounds(fares=helped, gate=asyncio.Event())
-    playing = asyncio.create_task(world.trials.round(grounds))
+    playing = asyncio.create_task(world.trial_round(grounds))
     async with asyncio.timeout(20):
         while not grounds.bill.cost_usd:
             await asyncio.sleep(0)
@@ -123,18 +125,18 @@ async def test_what_is_still_played_is_not_taken_over(tried: ContextWorld) -> No
     for _ in range(8):
         tried.clock.advance(RENEW_SECONDS)
         await tried.trials.renew()
-        assert await other.trials.round(ScriptedGrounds()) == 0
+        assert await other.trial_round(ScriptedGrounds()) == 0
     grounds.gate.set()
     assert await playing == 1
     assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8
-    assert await other.trials.round(ScriptedGrounds(fares=helped)) == 1, "free at once"
+    assert await other.trial_round(ScriptedGrounds(fares=helped)) == 1, "free at once"
 
 
 async def test_what_nobody_says_is_played_any_more_is_taken_over(tried: ContextWorld) -> None:
     other = ContextWorld(tried.database, tried.cache, tried.supervisor, tried.clock)
     _, playing = await under_way(tried)
     tried.clock.advance(LEASE.total_seconds() + 1)
-    assert await other.trials.round(ScriptedGrounds(fares=helped)) == 1
+    assert await other.trial_round(ScriptedGrounds(fares=helped)) == 1
     await tried.trials.renew()
     assert await playing == 1, "cut off"
     assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8, "once"
@@ -162,6 +164,33 @@ async def test_it_runs_under_the_supervisor_and_is_woken(
             while await world.lessons() != {LESSON}:
                 await asyncio.sleep(0.01)
     assert not {TASK, CLAIMS} & {*supervisor.health()}
+
+
+@dataclass
+class HangingGrounds(ScriptedGrounds):
+    """The trials of one agent never end."""
+
+    async def play(
+        self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]
+    ) -> list[Pair]:
+        if champion.agent_id == AGENT:
+            await asyncio.Event().wait()
+        return await super().play(champion, challenger, seeds)
+
+
+async def test_an_environment_that_hangs_holds_up_no_other_agent(
+    tried: ContextWorld, supervisor: Supervisor
+) -> None:
+    await tried.contexts.create_playbook("agent-456", {}, principal=ALICE)
+    await tried.bindings.bind("agent-456", "maze")
+    await tried.taught(ADDING, agent_id="agent-456", delta_id="unsure", confidence=0.3)
+    await tried.experiments.start("agent-456", "unsure")
+    async with tried.trials.running(HangingGrounds(fares=helped), supervisor):
+        async with asyncio.timeout(20):
+            while await tried.lessons("agent-456") != {LESSON}:
+                await asyncio.sleep(0.01)
+        assert (await rested(tried)).claim is not None, "still played"
+    assert (await rested(tried)).claim is None
 
 
 class Away:
