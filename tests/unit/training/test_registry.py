@@ -218,7 +218,9 @@ async def test_texts_that_postgres_cannot_hold_are_changed(
     database: Database, clock: ManualClock
 ) -> None:
     here = world(database, clock)
-    odd = spec(description="a\x00b", tags=["\x00"], deployment_config={"\x00": ["\x00"]})
+    odd = spec(
+        description="a\x00b\ud800", tags=["\x00\udcff"], deployment_config={"\x00": ["\x00"]}
+    )
     record = await here.registry.register(odd, validate=False)
     assert "\x00" not in record.spec.model_dump_json()
     assert "a" in record.spec.description

@@ -35,6 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
 from agentcore.kit.ids import Ids
+from agentcore.kit.storable import made_storable
 from agentcore.training.openenv.models import Capacity
 from agentcore.training.openenv.registration.naming import Reference
 from agentcore.training.openenv.registration.records import (
@@ -398,10 +399,11 @@ class DeploymentStore:
 
 
 def _of_spec(spec: EnvironmentSpec) -> dict[str, Any]:
-    values = {name: _storable(getattr(spec, name)) for name in SPEC_COLUMNS}
+    """Others write these texts, and PostgreSQL cannot hold all of them."""
+    values = {name: made_storable(getattr(spec, name)) for name in SPEC_COLUMNS}
     return {
         **values,
-        "tags": [_storable(tag) for tag in spec.tags],
+        "tags": [made_storable(tag) for tag in spec.tags],
         "url": None if spec.url is None else str(spec.url),
     }
 
@@ -411,22 +413,11 @@ def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + MOST_AT_ONCE]
 
 
-def _storable(value: Any) -> Any:
-    """Others write these texts, and PostgreSQL cannot hold a NUL."""
-    if isinstance(value, str):
-        return value.replace(NUL, "\N{REPLACEMENT CHARACTER}")
-    if isinstance(value, dict):
-        return {_storable(name): _storable(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_storable(inner) for inner in value]
-    return value
-
-
 def _of_health(health: EnvironmentHealth) -> dict[str, Any]:
     capacity = health.capacity
     return {
         "health": health.status,
-        "health_detail": _storable(health.detail),
+        "health_detail": made_storable(health.detail),
         "mode": health.mode,
         "capacity_active": capacity.active if capacity else None,
         "capacity_maximum": capacity.maximum if capacity else None,
