@@ -12,7 +12,7 @@ from agentcore.a2a_protocol.delegation.interactions import Interactions
 from agentcore.a2a_protocol.delegation.models import Asked, Delegation
 from agentcore.a2a_protocol.delegation.store import InteractionStore
 from agentcore.a2a_protocol.errors import TaskNotCancelable
-from agentcore.a2a_protocol.models.handover import Handover, Hop
+from agentcore.a2a_protocol.models.handover import EXTENSION, Handover, Hop
 from agentcore.a2a_protocol.models.remote import RemoteTask
 from agentcore.a2a_protocol.models.task import Owner, TaskState
 from agentcore.a2a_protocol.ports import TaskOutcome
@@ -124,3 +124,33 @@ async def _nothing(owner: Owner, task_id: str) -> None:
 def test_what_is_no_delegation(params: JsonObject) -> None:
     with pytest.raises(ValidationError):
         Delegation.model_validate(params)
+
+
+SAID: JsonObject = {"messageId": "m", "parts": [{"text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ({"wait_seconds": 3}, True),
+        ({"deadline_seconds": 3}, True),
+        ({"budget_usd": "3"}, True),
+        ({"message": {**SAID, "metadata": {EXTENSION: {"deadline_seconds": 3}}}}, True),
+        ({"capabilities": ["b", "a"]}, True),
+        ({"capabilities": ["a"]}, False),
+        ({"skills": ["a"]}, False),
+        ({"target_agent": "poet"}, False),
+        ({"task_id": "t"}, False),
+        ({"private": True}, False),
+        ({"message": {**SAID, "messageId": "n"}}, False),
+        ({"message": {**SAID, "parts": [{"text": "y"}]}}, False),
+    ],
+)
+def test_what_makes_a_delegation_the_same(changed: JsonObject, same: bool) -> None:
+    wanted = {"message": SAID, "capabilities": ["a", "b"]}
+    first, later = (Delegation.model_validate({**wanted, **each}) for each in ({}, changed))
+    assert (first.repeats(0) == later.repeats(0)) is same
+    assert first.repeats(0) != first.repeats(1)
+    others: list[str | JsonObject] = ["text", {"parts": SAID["parts"]}, {"messageId": "m"}]
+    for without in others:
+        assert Delegation(message=without).repeats(0) == ""
