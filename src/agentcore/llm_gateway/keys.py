@@ -54,6 +54,8 @@ class ApiKeys:
         # Until when, by the monotonic clock, known keys are not asked for: the database was away.
         self._away_until = 0.0
         self._cache: OrderedDict[bytes, _Known] = OrderedDict()
+        # Keys that are being read, until when they have been.
+        self._reading: dict[bytes, asyncio.Event] = {}
         self._changes = 0
 
     async def create(
@@ -100,7 +102,7 @@ class ApiKeys:
         now = self._clock.monotonic()
         known = self._cache.get(digest)
         if known is None or known.at + CACHE_SECONDS <= now:
-            known = await self._learn(presented, digest, known, now)
+            known = await self._learned(presented, digest, known, now)
         if known.expires_at is not None and self._clock.now() >= known.expires_at:
             raise Unauthenticated(
                 f"the API key has expired at {known.expires_at:%Y-%m-%dT%H:%M:%SZ}",
@@ -159,6 +161,26 @@ class ApiKeys:
     def _forget(self) -> None:
         self._changes += 1
         self._cache.clear()
+
+    async def _learned(
+        self, presented: str, digest: bytes, known: _Known | None, now: float
+    ) -> _Known:
+        """Whoever presents a key that is being read waits for that; what comes of nothing is asked
+        for by each: not one after the other, for each may take as long to fail.
+        """
+        reading = self._reading.get(digest)
+        if reading is not None:
+            await reading.wait()
+            news = self._cache.get(digest)
+            if news is not None and news is not known:
+                return news
+            return await self._learn(presented, digest, known, self._clock.monotonic())
+        read = self._reading[digest] = asyncio.Event()
+        try:
+            return await self._learn(presented, digest, known, now)
+        finally:
+            del self._reading[digest]
+            read.set()
 
     async def _learn(
         self, presented: str, digest: bytes, known: _Known | None, now: float

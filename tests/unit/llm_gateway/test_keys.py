@@ -89,6 +89,31 @@ async def test_elsewhere_it_is_nobody_soon(
     assert await elsewhere.find(plaintext) is None
 
 
+async def test_who_present_a_key_at_once_have_it_read_once(
+    keys: ApiKeys, database: Database, clock: ManualClock
+) -> None:
+    class Counting(KeyStore):
+        asked = 0
+
+        async def find(self, key_id: str) -> tuple[ApiKey, bytes] | None:
+            self.asked += 1
+            return await super().find(key_id)
+
+    _, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
+    store = Counting(lambda: database)
+    many = ApiKeys(store, clock, patience=60)
+    for reads in (1, 2):
+        found = await asyncio.gather(*(many.find(plaintext) for _ in range(9)))
+        assert {each.subject for each in found if each is not None} == {"ann"}
+        assert (None in found, store.asked) == (False, reads)
+        clock.advance(CACHE_SECONDS)
+    # The one that reads for all may leave; the others ask themselves.
+    first, second = (asyncio.ensure_future(many.find(plaintext)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second is not None
+
+
 async def test_a_tenant_sees_and_revokes_its_own(keys: ApiKeys) -> None:
     key, plaintext = await keys.create(subject="ann", tenant="acme", scopes=["llm"])
     assert (await keys.page("rival", limit=9, cursor=""))[0] == []
