@@ -27,6 +27,7 @@ GUESS = Action(type="guess", parameters={"number": 42})
 class Counted:
     url: str
     registry: CollectorRegistry
+    server: EnvironmentServer
 
     def __getitem__(self, name: str) -> float:
         labels = {"environment": "guess_number", "side": "server"}
@@ -45,7 +46,7 @@ async def counted(
     server = EnvironmentServer("guess_number", request.param, config=config)
     server.watched_by(OpenEnvMetrics(registry, ["guess_number"]).watch("guess_number", "server"))
     async with serving(server) as url:
-        yield Counted(url, registry)
+        yield Counted(url, registry, server)
 
 
 async def test_an_episode_is_measured(counted: Counted) -> None:
@@ -73,6 +74,8 @@ async def test_who_leaves_inside_an_episode_is_lost(counted: Counted) -> None:
             socket.transport.abort()
         await eventually(lambda: counted["sessions"] == 0)
         assert counted["lost_sessions_total"] == lost
+        # The place of a session is free when its environment is closed, which a thread does.
+        await eventually(lambda: counted.server.slots.capacity.active == 0)
     assert counted["episode_reward_count"] == 0
 
 
