@@ -46,6 +46,11 @@ class Slow(Environment[Action, Guesses]):
     go_on = threading.Event()
     closed = threading.Event()
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Those of its test: it may compute on until another one runs.
+        self.waits, self.go_on, self.closed = Slow.waits, Slow.go_on, Slow.closed
+
     def observation_space(self) -> JsonObject:
         return {"type": "object"}
 
@@ -285,9 +290,7 @@ async def test_episodes_of_a_session_are_counted() -> None:
 
 @pytest.fixture
 async def slow() -> AsyncIterator[tuple[EnvironmentServer, str]]:
-    Slow.waits.clear()
-    Slow.go_on.clear()
-    Slow.closed.clear()
+    Slow.waits, Slow.go_on, Slow.closed = (threading.Event() for _ in range(3))
     server = EnvironmentServer("slow", Slow, EnvironmentServerConfig(max_sessions=2))
     async with serving(server) as url:
         yield server, url
