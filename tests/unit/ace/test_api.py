@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +13,7 @@ import pytest
 
 from agentcore.ace.models import ACEConfig, ContextPlaybook
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
+from tests.architecture.source import ROOT
 from tests.fakes.asgi import As, client
 from tests.fakes.context import ALICE, MALLORY, ContextWorld, context_app
 
@@ -469,3 +472,28 @@ async def test_experiments_are_started_shown_with_intervals_and_stopped(
     assert (await alice.get(path, params={"cursor": listed["next_cursor"]})).json()["items"] == []
     assert (await mallory.get(path)).status_code == 404
     assert (await alice.get(f"{path}/nothing")).json()["code"] == "experiment_not_found"
+
+
+async def test_the_page_shows_what_is_really_answered(alice: httpx2.AsyncClient) -> None:
+    page = (ROOT / "docs/reference/playbooks-api.md").read_text(encoding="utf-8")
+    blocks = iter(json.loads(found) for found in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    own = f"{BASE}/playbooks/agent-123"
+    created = await alice.post(f"{BASE}/playbooks", json=next(blocks))
+    assert created.json().keys() == next(blocks).keys()
+    assert (await alice.get(own)).json().keys() == next(blocks).keys()
+    assert (await alice.patch(own, json=next(blocks))).json().keys() == next(blocks).keys()
+    conflict = next(blocks)
+    assert conflict["code"] == "playbook_version_conflict"
+    for path in ("traces", "evolution/trigger"):
+        answer = await alice.post(f"{BASE}/{path}", json=next(blocks))
+        assert answer.json().keys() == next(blocks).keys()
+    status = await alice.get(f"{BASE}/evolution/status/agent-123")
+    assert status.json().keys() == next(blocks).keys()
+    shown = await alice.get(f"{own}/render", params={"task": "refund", "task_id": "task-1000"})
+    expected = next(blocks)
+    assert (shown.json().keys(), shown.json()["text"]) == (expected.keys(), expected["text"])
+    assert (await alice.get(f"{own}/diff?from=1&to=2")).json() == next(blocks)
+    back = await alice.post(f"{own}/rollback", json={"version": 1})
+    assert back.json().keys() == next(blocks).keys()
+    missing = (await alice.get(f"{BASE}/playbooks/nobody")).json()
+    assert missing.items() <= next(blocks).items()
