@@ -88,7 +88,9 @@ async def connected(
     app: ASGIApp, kind: type[PlainHttp] = PlainHttp
 ) -> AsyncIterator[tuple[PlainHttp, Wire]]:
     """A caller's connection to uvicorn, as the event loop would hand it over."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off", date_header=False)
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", date_header=False, timeout_keep_alive=600
+    )
     config.load()
     state = ServerState()
     wire = Wire()
