@@ -19,14 +19,14 @@ from tests.fakes.deployment import (
 def test_the_demo_shows_that_the_reward_rose_and_what_it_cost() -> None:
     with short_home() as home:
         ended = agentcore(
-            "demo", "--rounds", "3", "--agents", "1", "--episodes", "10",
+            "demo", "--rounds", "4", "--agents", "1", "--episodes", "10",
             home=home, seconds=500, env={"TMPDIR": str(home), "COLUMNS": "100"},
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout + ended.stderr
         found = re.findall(r"round \d: reward +(-?[\d.]+)", ended.stdout)
         rewards = [float(text) for text in found]
-        assert len(rewards) == 3
-        assert rewards[2] > rewards[0] + 1
+        assert len(rewards) == 4
+        assert rewards[-1] > rewards[0] + 1
         assert "Reward per episode rose" in ended.stdout
         calls = re.search(r"(\d+) model calls: (\d+) self-hosted, (\d+) on", ended.stdout)
         assert calls is not None
