@@ -81,7 +81,8 @@ async def test_full_evolution_cycle(world: ContextWorld) -> None:
         deltas = (await http.get(f"{BASE}/playbooks/agent-123/deltas")).json()["items"]
         learned = [item for item in deltas if item["kind"] == "delta"]
         assert len(learned) == 1
-        assert learned[0]["confidence"] >= 0.7
+        assert learned[0]["confidence"] >= learned[0]["threshold"] == 0.7
+        assert learned[0]["calibrated"] == learned[0]["confidence"]
 
 
 async def test_what_was_learned_is_counted_and_not_learned_again(world: ContextWorld) -> None:

@@ -328,12 +328,32 @@ class Rendered(BaseModel):
     stamp: dict[str, JsonValue]
 
 
+class _Decision(BaseModel):
+    """What the column ``gate`` says of a delta; what it leaves out was not asked."""
+
+    reason: str = "accepted"
+    detail: str = ""
+    calibrated: float | None = None
+    threshold: float | None = None
+
+
 class DeltaItem(BaseModel):
     delta_id: str
     kind: str
     applied: bool
-    reason: str
-    confidence: float
+    reason: str = Field(examples=["confidence"])
+    detail: str = Field(
+        examples=["0.632, from 0.8 as claimed, is below 0.7"],
+        description="More about the reason; empty where that says it all.",
+    )
+    confidence: float = Field(examples=[0.8], description="As it was claimed.")
+    calibrated: float | None = Field(
+        examples=[0.6321],
+        description="What the confidence counted as; null where no model proposed the delta.",
+    )
+    threshold: float | None = Field(
+        examples=[0.7], description="What the calibrated confidence had to reach."
+    )
     reasoning: str
     base_version: int
     result_version: int | None
@@ -342,13 +362,16 @@ class DeltaItem(BaseModel):
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        delta = entry.delta
+        delta, decision = entry.delta, _Decision.model_validate(entry.gate)
         return cls(
             delta_id=delta.delta_id,
             kind=entry.kind,
             applied=delta.applied,
-            reason=str(entry.gate.get("reason", "accepted")),
+            reason=decision.reason,
+            detail=decision.detail,
             confidence=delta.confidence,
+            calibrated=decision.calibrated,
+            threshold=decision.threshold,
             reasoning=delta.reasoning,
             base_version=entry.base_version,
             result_version=entry.result_version,

@@ -102,6 +102,8 @@ def deltas(
     for one in _items(found):
         became = f"version {one.get('result_version')}" if one.get("applied") else "not applied"
         sure = f"confidence {_number(one.get('confidence')):.2f}"
+        if one.get("calibrated") is not None:
+            sure += f", counted as {_number(one.get('calibrated')):.2f}"
         head = (one.get("delta_id"), one.get("kind"), became, one.get("reason"), sure)
         _echo_entry("  ".join(map(str, head)), one)
     _echo_rest(found, limit)
@@ -204,11 +206,12 @@ def _of(agent_id: str) -> str:
 
 
 def _echo_entry(head: str, entry: JsonObject) -> None:
-    """A line for what is looked for, and one for the reason, however long that is."""
+    """A line for what is looked for, and one each for why it was decided so and why proposed."""
     typer.echo(shown(head))
-    reason = " ".join(str(entry.get("reasoning") or "").split())
-    if reason:
-        typer.echo(f"        {shown(reason, LONGEST_LINE)}")
+    for why in ("detail", "reasoning"):
+        told = " ".join(str(entry.get(why) or "").split())
+        if told:
+            typer.echo(f"        {shown(told, LONGEST_LINE)}")
 
 
 def _echo_rest(page: JsonObject, limit: int) -> None:

@@ -40,6 +40,8 @@ ENTRY = {
     "kind": "delta",
     "applied": False,
     "reason": "in_trial",
+    "detail": "trial 4",
+    "calibrated": 0.26,
     "result_version": 7,
     "reasoning": "seen\ntwice " + "z" * 2000,
     "generated_at": "2026-01-01T00:00:00Z",
@@ -115,7 +117,7 @@ for _what in LONG:
         (["status", "idle"], ["last_evolution: never", "status: idle"]),
         (["evolve", "idle"], ["enqueued at position 4"]),
         (["history", "my agent"], ["     7  delta  2026-01-01", "seen twice zzz", "z…"]),
-        (["deltas", "my agent"], ["d-1  delta  not applied  in_trial  confidence 0.30"]),
+        (["deltas", "my agent"], ["in_trial  confidence 0.30, counted as 0.26", "  trial 4\n"]),
         (["history", "long"], ["   450  ", "   431  ", "there are older ones: --limit 200"]),
         (["rollback", "my agent", "3"], ["version 8 has the content of version 3"]),
         (
