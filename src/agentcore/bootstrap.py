@@ -310,7 +310,7 @@ async def _a2a(
         surroundings,
         version=version("agentcore"),
         auth=ground.settings.security.auth,
-        observers=(TenantTraces(observer, directory, clock=ground.clock),),
+        observers=(TenantTraces(observer, directory),),
         listeners=(observer,),
     ) as runtime:
         directory.fill(runtime)

@@ -13,7 +13,7 @@ from agentcore.a2a_protocol.tasks.journal import Desk, TaskJournal
 from agentcore.a2a_protocol.tasks.snapshot import TASK, TaskSnapshot, numbered
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
 from agentcore.a2a_protocol.tasks.writes.store import Beginning, Change
-from agentcore.kit.clock import SystemClock
+from agentcore.kit.clock import Clock, SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.supervisor import Supervisor
@@ -100,6 +100,19 @@ class Desktop:
     owner: Watched
 
 
+def desk_of(
+    store: VersionedTaskStore, supervisor: Supervisor, clock: Clock, flush_seconds: float = 0.0
+) -> Desk:
+    return Desk(
+        store=store,
+        clock=clock,
+        supervisor=supervisor,
+        worker=WORKER,
+        lease=timedelta(seconds=30),
+        flush_seconds=flush_seconds,
+    )
+
+
 @asynccontextmanager
 async def journal_of(
     database: Database, *, flush_seconds: float = 0.0, made: TaskRecord | None = None
@@ -108,15 +121,7 @@ async def journal_of(
     store, owner = CountingStore(database), Watched()
     made = await begin(store, made)
     async with Supervisor() as supervisor:
-        desk = Desk(
-            store=store,
-            clock=SystemClock(),
-            supervisor=supervisor,
-            worker=WORKER,
-            lease=timedelta(seconds=30),
-            flush_seconds=flush_seconds,
-            reports=True,
-        )
+        desk = desk_of(store, supervisor, SystemClock(), flush_seconds)
         feed = Feed(1)
         message: JsonObject = {"messageId": "m0", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
         snapshot = TaskSnapshot(head=made.body, version=1, history=[message])

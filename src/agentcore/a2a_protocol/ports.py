@@ -60,7 +60,11 @@ class PlaybookContexts(Protocol):
 
 class TaskObserver(Protocol):
     async def task_finished(self, outcome: TaskOutcome) -> None:
-        """Called exactly once for each task of a hosted agent, when it has ended."""
+        """Called for each task of a hosted agent when it has ended.
+
+        Again where ``StorageUnavailable`` was raised, or the process was lost before all observers
+        had heard of it; then without what the agent has reported of its run.
+        """
         ...
 
 

@@ -274,7 +274,7 @@ class TaskSide:
     upkeep: Upkeep
 
 
-def _desk(config: A2AConfig, on: Surroundings, *, reports: bool) -> Desk:
+def _desk(config: A2AConfig, on: Surroundings) -> Desk:
     return Desk(
         store=GroupedTaskStore(on.database, on.supervisor),
         clock=on.clock,
@@ -282,7 +282,6 @@ def _desk(config: A2AConfig, on: Surroundings, *, reports: bool) -> Desk:
         worker=str(on.ids.new()),
         lease=timedelta(seconds=config.lease_seconds),
         flush_seconds=config.flush_seconds,
-        reports=reports,
     )
 
 
@@ -293,16 +292,9 @@ def _task_side(
     observers: Sequence[TaskObserver],
     sender: PushSender,
 ) -> TaskSide:
-    desk = _desk(config, on, reports=bool(observers))
+    desk = _desk(config, on)
     feeds = Feeds()
-    reporter = Reporter(
-        desk.store,
-        observers=observers,
-        supervisor=on.supervisor,
-        clock=on.clock,
-        metrics=on.metrics,
-    )
-
+    reporter = Reporter(desk, observers, on.metrics)
     followers = Followers(
         desk.store, feeds, supervisor=on.supervisor, follow_seconds=config.follow_seconds
     )

@@ -332,13 +332,17 @@ class TaskManager:
 
     async def _cancelled(self, stored: StoredTask) -> bool:
         """Write the end of a task that does not run here; whether nobody was faster."""
-        record = stored.record
-        change = cancelled(record, moment(self._clock.now()))
+        record, now = stored.record, moment(self._clock.now())
+        if record.lease_owner is None:
+            # Until its end has been told it is ours.
+            until, worker = now + self._desk.lease, self._desk.worker
+            record = replace(record, lease_owner=worker, lease_until=until)
+        change = cancelled(record, now)
         if not await self._store.append(change):
             return False
         self._followers.tell(record.task_id, change.events)
         self._signals.announce(record.task_id)
-        if record.lease_owner in {None, self._desk.worker}:
+        if record.lease_owner == self._desk.worker:
             self._reporter.ended(change.record)
         else:
             self._reporter.count(change.record)

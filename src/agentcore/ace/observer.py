@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
@@ -21,18 +20,13 @@ from agentcore.ace.models import ExecutionTrace
 from agentcore.ace.ports import TaskSpending
 from agentcore.ace.privacy import MARKED, is_private_metadata
 from agentcore.kit.clock import Clock
-from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject, dumps
-from agentcore.kit.resilience import retry
 from agentcore.kit.storable import storable
 
 LONGEST_TASK_ID = 255
 # Together less than the largest trace, whatever letters the message has.
 LONGEST_MESSAGE = 10_000
 MOST_REPORTED = 40_000
-# Some two minutes: as long as a database takes to start again.
-ATTEMPTS = 20
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 
 log = structlog.get_logger()
 
@@ -46,20 +40,7 @@ class ContextObserver:
         self._clock = clock
 
     async def task_finished(self, outcome: TaskOutcome) -> None:
-        """Capture the trace of a task, once however often it is told.
-
-        It is told only once, so a database that is away for moments is waited for.
-        """
-        await retry(
-            partial(self._capture, outcome),
-            on=(StorageUnavailable,),
-            attempts=ATTEMPTS,
-            base=FIRST_PAUSE,
-            cap=LONGEST_PAUSE,
-            clock=self._clock,
-        )
-
-    async def _capture(self, outcome: TaskOutcome) -> None:
+        """Capture the trace of a task, once however often it is told."""
         spent = await self._spending.of(outcome.task_id, tenant=outcome.tenant)
         if spent is not None:
             # The ledger also knows the calls of an agent that was killed before it could tell.

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Protocol
 
 from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
-from agentcore.ace.observer import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE
 from agentcore.ace.ports import AgentDirectory
-from agentcore.kit.clock import Clock
-from agentcore.kit.db import StorageUnavailable
-from agentcore.kit.resilience import retry
 from agentcore.kit.security import Principal
 
 
@@ -27,23 +22,15 @@ class TenantTraces:
     Who has not been told of such an agent before finds it registered, for the task's caller.
     """
 
-    def __init__(self, observer: TaskObserver, hosts: Hosts, *, clock: Clock) -> None:
+    def __init__(self, observer: TaskObserver, hosts: Hosts) -> None:
         self._observer = observer
         self._hosts = hosts
-        self._clock = clock
 
     async def task_finished(self, outcome: TaskOutcome) -> None:
         known_as = self._hosts.known_as(outcome.agent_id, outcome.tenant)
         if known_as != outcome.agent_id:
             outcome = replace(outcome, agent_id=known_as)
-            await retry(
-                partial(self._registered, outcome),
-                on=(StorageUnavailable,),
-                attempts=ATTEMPTS,
-                base=FIRST_PAUSE,
-                cap=LONGEST_PAUSE,
-                clock=self._clock,
-            )
+            await self._registered(outcome)
         await self._observer.task_finished(outcome)
 
     async def _registered(self, outcome: TaskOutcome) -> None:

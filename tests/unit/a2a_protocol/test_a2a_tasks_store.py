@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Select, text
@@ -166,12 +166,14 @@ async def test_leases_are_renewed_by_who_holds_them(store: VersionedTaskStore) -
     await begin(store, record("mine"))
     await begin(store, record("ended", state=TaskState.CANCELED))
     await begin(store, record("theirs", lease_owner="w2"))
-    ids = ["mine", "ended", "theirs", "nothing"]
-    assert await store.renew(WORKER, ids, later) == {"mine": 1}
+    await begin(store, record("told", state=TaskState.CANCELED))
+    await store.reported("told")
+    ids = ["mine", "ended", "told", "theirs", "nothing"]
+    assert await store.renew(WORKER, ids, later) == {"mine": 1, "ended": 1}
     renewed = await store.peek("mine")
     assert renewed is not None
     assert renewed.lease_until == later
-    assert await store.versions(ids) == {"mine": 1, "ended": 1, "theirs": 1}
+    assert await store.versions(ids) == {"mine": 1, "ended": 1, "told": 1, "theirs": 1}
 
 
 async def test_lost_tasks_are_failed_and_claimed_once(store: VersionedTaskStore) -> None:
@@ -184,27 +186,33 @@ async def test_lost_tasks_are_failed_and_claimed_once(store: VersionedTaskStore)
     await begin(store, waiting)
     late = NOW + timedelta(hours=1)
     assert await store.lost(NOW, failed) == []
-    assert await store.claim(NOW) == []
+    later = late + timedelta(hours=1)
+    assert await store.claim("w2", NOW, late) == []
     assert await store.lost(late, failed) == ["lost"]
     assert [event.state for event in await store.events("lost", 1)] == [TaskState.FAILED]
-    claimed = await store.claim(late)
-    assert [each.task_id for each in claimed] == ["lost"]
-    assert claimed[0].reported_at == late
-    assert await store.claim(late) == []
-    assert await store.claim(late, task_id="lost") == []
+    claimed = await store.claim("w2", late, later)
+    assert [(each.task_id, each.lease_owner) for each in claimed] == [("lost", "w2")]
+    assert await store.claim("w3", late, later) == []
+    assert await store.claim("w3", late, later, task_id="lost") == []
     assert await store.lost(late, failed, worker=WORKER) == ["alive"]
 
 
-async def test_an_end_is_claimed_by_its_worker_first(store: VersionedTaskStore) -> None:
+async def test_an_end_is_its_workers_until_the_lease_is_over(store: VersionedTaskStore) -> None:
+    async def claimed(worker: str, now: datetime = NOW, **which: object) -> list[str]:
+        until = now + timedelta(minutes=1)
+        found = await store.claim(worker, now, until, **which)  # type: ignore[arg-type]  # named by each case
+        return sorted(each.task_id for each in found)
+
     await begin(store, record("t1", state=TaskState.COMPLETED))
-    assert await store.claim(NOW) == []
-    assert await store.claim(NOW, worker="w2") == []
-    assert len(await store.claim(NOW, worker=WORKER)) == 1
+    assert await claimed("w2", mine=True) == await claimed(WORKER) == []
+    assert await claimed(WORKER, mine=True) == await claimed(WORKER, task_id="t1") == ["t1"]
     await begin(store, record("t2", state=TaskState.CANCELED, lease_until=None))
-    assert len(await store.claim(NOW)) == 1
-    task = await begin(store, record("t3"))
-    assert await store.append(change(task, TaskState.COMPLETED, reported=NOW))
-    assert await store.claim(NOW, worker=WORKER) == []
+    assert await claimed("w2") == ["t2"]
+    assert await claimed("w3", NOW + timedelta(hours=1)) == ["t1", "t2"], "nobody has told them"
+    assert len(await claimed("w4", NOW + timedelta(hours=2), limit=1)) == 1
+    for task_id in ("t1", "t2"):
+        await store.reported(task_id)
+    assert await claimed("w4", NOW + timedelta(hours=3)) == []
 
 
 async def test_old_tasks_go_and_so_do_the_logs_of_ended_ones(store: VersionedTaskStore) -> None:

@@ -51,7 +51,6 @@ async def test_chunks_of_a_stream_are_few_writes_and_no_event_is_missing(
         assert desk.feed.seq == 402
         last = desk.owner.records[-1]
         assert (last.state, last.version) == (TaskState.COMPLETED, 402)
-        assert last.reported_at is not None
 
 
 async def test_nobody_sees_an_event_before_it_is_stored(database: Database) -> None:
@@ -193,7 +192,7 @@ async def test_a_waiting_task_has_no_lease_and_a_running_one_has(database: Datab
         await desk.journal.flush()
         waiting = await desk.store.peek("t1")
         assert waiting is not None
-        assert (waiting.lease_owner, waiting.lease_until, waiting.reported_at) == (None, None, None)
+        assert (waiting.lease_owner, waiting.lease_until) == (None, None)
 
 
 def test_times_are_those_of_the_wire() -> None:

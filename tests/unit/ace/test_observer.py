@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
 from agentcore.a2a_protocol.models.agent import AgentStatus
 from agentcore.a2a_protocol.ports import AgentEvent, LifecycleListener, TaskObserver, TaskOutcome
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
-from agentcore.ace.observer import LONGEST_PAUSE, ContextObserver
+from agentcore.ace.observer import ContextObserver
 from agentcore.ace.ports import Spent
-from agentcore.kit.db import CommitUnknown, TransientFault
-from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.context import ALICE, ContextWorld, ToldSpending
 
@@ -100,19 +97,6 @@ async def test_the_ledger_knows_better_what_a_task_has_cost(
         {"tokens": 7},
         {"tokens": 420, "cost_usd": "0.0123"},
     ]
-
-
-async def test_a_database_that_is_away_for_a_while_loses_no_trace(
-    world: ContextWorld, playbook: ContextPlaybook
-) -> None:
-    faults: list[AgentCoreError] = [TransientFault("away"), CommitUnknown("broken")] * 3
-    patient = observer(world, ToldSpending(faults=faults))
-    async with asyncio.TaskGroup() as group:
-        telling = group.create_task(patient.task_finished(OUTCOME))
-        while not telling.done():
-            world.clock.advance(LONGEST_PAUSE)
-            await asyncio.sleep(0.001)
-    assert len(await traces(world)) == 1
 
 
 async def test_agents_that_go_or_come_back_learn_from_their_last_tasks(world: ContextWorld) -> None:

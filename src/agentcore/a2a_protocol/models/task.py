@@ -97,7 +97,6 @@ class TaskRecord:
     updated_at: datetime
     lease_owner: str | None = None
     lease_until: datetime | None = None
-    reported_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

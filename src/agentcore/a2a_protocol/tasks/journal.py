@@ -51,7 +51,6 @@ class Desk:
     """What the journals of one process are written with.
 
     ``flush_seconds`` lie between two writes of one task, but for those that end a turn.
-    ``reports`` marks each end as told, by whoever hears of it from ``committed``.
     """
 
     store: VersionedTaskStore
@@ -60,7 +59,6 @@ class Desk:
     worker: str
     lease: timedelta
     flush_seconds: float
-    reports: bool
 
 
 class JournalOwner(Protocol):
@@ -194,7 +192,7 @@ class TaskJournal:
             change = self._change(said)
         for event in said:
             self.snapshot.apply(event)
-        self.record = replace(change.record, reported_at=change.reported)
+        self.record = change.record
         self._feed.tell(change.events)
         self._owner.committed(self.record)
 
@@ -260,7 +258,6 @@ class TaskJournal:
                 for name, (seq, artifact) in added.items()
             ],
             replaced=replaced,
-            reported=now if self._desk.reports and state in TERMINAL else None,
         )
 
     def _gather(
@@ -281,7 +278,7 @@ class TaskJournal:
         self._known.add(name)
 
     def _leased(self, record: TaskRecord, now: datetime) -> TaskRecord:
-        """A running task has a lease; an ended one keeps it, until when its report may take."""
+        """A running task has a lease; an ended one keeps it until its end has been told."""
         if record.state in RUNNING:
             until = now + self._desk.lease
             return replace(record, lease_owner=self._desk.worker, lease_until=until)

@@ -1,6 +1,7 @@
-"""The end of each task of a hosted agent, told to observers once.
+"""The end of each task of a hosted agent, told to observers.
 
-It is claimed in the database before anybody hears of it: of any number of processes one tells it.
+It is marked as reported when all have heard of it: an end that a lost process has not told, another
+one tells. Of any number of processes one at a time holds the lease on it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
+
+import structlog
 
 from agentcore.a2a_protocol.handovers import metadata_of, read
 from agentcore.a2a_protocol.metrics import A2AMetrics
@@ -15,33 +19,34 @@ from agentcore.a2a_protocol.models.handover import EXTENSION
 from agentcore.a2a_protocol.models.task import TaskRecord, TaskState
 from agentcore.a2a_protocol.ports import TaskObserver, TaskOutcome
 from agentcore.a2a_protocol.tasks.handle import PLAYBOOK, Run
+from agentcore.a2a_protocol.tasks.journal import Desk
 from agentcore.a2a_protocol.tasks.snapshot import status_text
-from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
-from agentcore.kit.clock import Clock
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.jsonvalue import JsonObject, object_of
-from agentcore.kit.supervisor import Supervisor
+from agentcore.kit.resilience import retry
 
 # Runs that wait for their client keep what their agent has reported; beyond this, the oldest
 # forget it.
 MOST_RUNS = 10_000
 # Observers ask the database, whose connections those who wait for an answer need more.
 AT_ONCE = 4
+# Ends of lost processes that are told at a time.
+MOST_TAKEN_UP = 1000
+# Some two minutes: as long as a database takes to start again.
+ATTEMPTS = 20
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
+
+log = structlog.get_logger()
 
 
 class Reporter:
-    def __init__(
-        self,
-        store: VersionedTaskStore,
-        *,
-        observers: Sequence[TaskObserver],
-        supervisor: Supervisor,
-        clock: Clock,
-        metrics: A2AMetrics,
-    ) -> None:
-        self._store = store
+    """``untold`` are the tasks whose ends this process is telling."""
+
+    def __init__(self, desk: Desk, observers: Sequence[TaskObserver], metrics: A2AMetrics) -> None:
+        self.untold: set[str] = set()
+        self._desk = desk
+        self._clock = desk.clock
         self._observers = tuple(observers)
-        self._supervisor = supervisor
-        self._clock = clock
         self._metrics = metrics
         self._runs: dict[str, Run] = {}
         self._telling: set[asyncio.Task[None]] = set()
@@ -67,20 +72,15 @@ class Reporter:
         self._metrics.active.dec()
 
     def ended(self, record: TaskRecord) -> None:
-        """The task has ended, and by ``reported_at`` it is this process that tells it."""
+        """This process has ended the task, and tells it."""
         self.count(record)
-        if record.reported_at is None:
-            self.settle(record.task_id)
-        elif self._observers:
-            self._spawn(record.task_id, self._tell(record))
-        else:
-            self._runs.pop(record.task_id, None)
+        self._spawn(record.task_id, self._tell(record))
 
     def count(self, record: TaskRecord) -> None:
         self._metrics.tasks.labels(record.state.removeprefix("TASK_STATE_").lower()).inc()
 
     def settle(self, task_id: str) -> None:
-        """Report the task in the background if it has ended and nobody has reported it."""
+        """Report the task in the background if it has ended and nobody else reports it."""
         self._spawn(task_id, self._settle(task_id))
 
     async def told(self, seconds: float) -> None:
@@ -89,29 +89,63 @@ class Reporter:
             await asyncio.wait(self._telling, timeout=seconds)
 
     def _spawn(self, task_id: str, telling: Coroutine[None, None, None]) -> None:
-        task = self._supervisor.spawn(f"report {task_id}", telling)
+        task = self._desk.supervisor.spawn(f"report {task_id}", telling)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def tell_unreported(self, *, worker: str | None = None) -> None:
-        """Tell the ends that nobody else is going to tell, or those of ``worker``."""
-        for record in await self._store.claim(self._clock.now(), worker=worker):
-            await self._tell(record)
+    async def tell_unreported(self, *, mine: bool = False) -> None:
+        """Tell the ends that nobody is telling any more, and with ``mine`` those held here."""
+        if len(self.untold) < MOST_TAKEN_UP:
+            for record in await self._claimed(mine=mine):
+                self._spawn(record.task_id, self._tell(record))
 
     async def _settle(self, task_id: str) -> None:
-        for record in await self._store.claim(self._clock.now(), task_id=task_id):
+        for record in await self._claimed(task_id=task_id):
             await self._tell(record)
 
+    async def _claimed(self, task_id: str | None = None, *, mine: bool = False) -> list[TaskRecord]:
+        now, desk = self._clock.now(), self._desk
+        found = await desk.store.claim(
+            desk.worker, now, now + desk.lease, MOST_TAKEN_UP, task_id=task_id, mine=mine
+        )
+        return [record for record in found if record.task_id not in self.untold]
+
     async def _tell(self, record: TaskRecord) -> None:
-        outcome = self.outcome(record, self._runs.pop(record.task_id, None))
-        async with self._places:
-            # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
-            telling = [
-                self._supervisor.spawn(f"observe {record.task_id}", observer.task_finished(outcome))
-                for observer in self._observers
-            ]
-            if telling:
-                await asyncio.wait(telling)
+        self.untold.add(record.task_id)
+        try:
+            async with self._places:
+                await self._observed(self.outcome(record, self._runs.pop(record.task_id, None)))
+            await self._desk.store.reported(record.task_id)
+        except StorageUnavailable as error:
+            # Its lease runs out, and whoever looks next tells it.
+            log.warning("a task's end was not told", task_id=record.task_id, reason=error.detail)
+        finally:
+            self.untold.discard(record.task_id)
+
+    async def _observed(self, outcome: TaskOutcome) -> None:
+        away: list[StorageUnavailable] = []
+
+        async def tell(observer: TaskObserver) -> None:
+            try:
+                # Who is told anew hears less of it: a database that is away is waited for.
+                await retry(
+                    partial(observer.task_finished, outcome),
+                    on=(StorageUnavailable,),
+                    attempts=ATTEMPTS,
+                    base=FIRST_PAUSE,
+                    cap=LONGEST_PAUSE,
+                    clock=self._clock,
+                )
+            except StorageUnavailable as error:
+                away.append(error)
+
+        # Each in a task of its own: one that fails is logged and keeps nobody from hearing.
+        spawn = self._desk.supervisor.spawn
+        telling = [spawn(f"observe {outcome.task_id}", tell(each)) for each in self._observers]
+        if telling:
+            await asyncio.wait(telling)
+        if away:
+            raise away[0]
 
     def outcome(self, record: TaskRecord, run: Run | None) -> TaskOutcome:
         success = record.state is TaskState.COMPLETED

@@ -56,6 +56,7 @@ from agentcore.a2a_protocol.tasks.writes.store import (
     append_all,
     append_within,
     begin_all,
+    report_all,
 )
 from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database, metadata
@@ -219,13 +220,13 @@ class VersionedTaskStore:
     async def renew(
         self, worker: str, task_ids: Collection[str], until: datetime
     ) -> dict[str, int]:
-        """Extend the leases of ``worker``; versions of those that run on, the others are lost."""
+        """Extend the leases of ``worker``; versions of those that it still holds."""
         query = (
             update(tasks)
             .where(
                 tasks.c.task_id.in_(task_ids),
                 tasks.c.lease_owner == worker,
-                tasks.c.state.in_(RUNNING),
+                tasks.c.reported_at.is_(None),
             )
             .values(lease_until=until)
             .returning(tasks.c.task_id, tasks.c.version)
@@ -255,22 +256,34 @@ class VersionedTaskStore:
 
         return await self._database.run(work)
 
-    async def claim(
-        self, now: datetime, *, task_id: str | None = None, worker: str | None = None
-    ) -> list[TaskRecord]:
-        """Ended tasks that nobody has reported yet, now marked: each goes to one caller only.
+    async def reported(self, task_id: str) -> None:
+        """All who are told of its end have heard of it."""
+        await report_all(self._database, [task_id])
 
-        Of one task, of one worker, or those whose worker is not going to report them any more.
+    async def claim(
+        self,
+        worker: str,
+        now: datetime,
+        until: datetime,
+        limit: int = SWEEP,
+        *,
+        task_id: str | None = None,
+        mine: bool = False,
+    ) -> list[TaskRecord]:
+        """Ended tasks that have not been reported, and that ``worker`` shall report ``until`` then.
+
+        Those that nobody is reporting any more, and with ``mine`` or of one task its own as well.
         """
+        over = or_(tasks.c.lease_until.is_(None), tasks.c.lease_until < now)
+        if mine or task_id is not None:
+            over = or_(over, tasks.c.lease_owner == worker)
+        which = [tasks.c.state.in_(TERMINAL), tasks.c.reported_at.is_(None), over]
         if task_id is not None:
-            which = tasks.c.task_id == task_id
-        elif worker is not None:
-            which = tasks.c.lease_owner == worker
-        else:
-            which = or_(tasks.c.lease_until.is_(None), tasks.c.lease_until < now)
-        unreported = and_(which, tasks.c.state.in_(TERMINAL), tasks.c.reported_at.is_(None))
-        query = update(tasks).where(unreported).values(reported_at=now).returning(tasks)
-        return [_task(row) for row in await self._database.rows(query)]
+            which.append(tasks.c.task_id == task_id)
+        free = select(tasks.c.task_id).where(*which).with_for_update(skip_locked=True).limit(limit)
+        query = update(tasks).where(tasks.c.task_id.in_(free))
+        query = query.values(lease_owner=worker, lease_until=until)
+        return [_task(row) for row in await self._database.rows(query.returning(tasks))]
 
     async def prune(self, *, tasks_before: datetime, events_before: datetime) -> int:
         """Delete tasks that have rested that long, and the logs of those that have ended.
@@ -399,5 +412,4 @@ def _task(row: RowMapping) -> TaskRecord:
         updated_at=row["updated_at"],
         lease_owner=row["lease_owner"],
         lease_until=row["lease_until"],
-        reported_at=row["reported_at"],
     )

@@ -90,7 +90,7 @@ class Upkeep:
             lost = await self._store.lost(now, self._lost)
             for task_id in (*adopted, *lost):
                 self._signals.announce(task_id)
-        await self._reporter.tell_unreported()
+            await self._reporter.tell_unreported()
 
     def cut_off(self) -> None:
         """The database is away: nobody can renew leases, and all get the time to do so."""
@@ -117,7 +117,7 @@ class Upkeep:
         await self._store.lost(
             self._clock.now(), lambda record: self._failed(record, reason), worker=worker
         )
-        await self._reporter.tell_unreported(worker=worker)
+        await self._reporter.tell_unreported(mine=True)
         await self._reporter.told(TOLD_SECONDS)
 
     def _lost(self, record: TaskRecord) -> Change:
@@ -130,9 +130,9 @@ class Upkeep:
 
     async def _renew(self) -> None:
         ids = [turn.live.run.task_id for turn in self._turns]
-        if ids:
+        if held := [*ids, *self._reporter.untold]:
             until = self._clock.now() + self._desk.lease
-            self._compare(await self._store.renew(self._desk.worker, ids, until), ids)
+            self._compare(await self._store.renew(self._desk.worker, held, until), ids)
 
     async def _look(self) -> None:
         ids = [turn.live.run.task_id for turn in self._turns]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -61,14 +60,12 @@ WITH change AS (
   SELECT * FROM unnest(
     CAST(:task_id AS text[]), CAST(:expected AS bigint[]), CAST(:version AS bigint[]),
     CAST(:state AS text[]), CAST(:body AS text[]), CAST(:now AS timestamptz[]),
-    CAST(:lease_owner AS text[]), CAST(:lease_until AS timestamptz[]),
-    CAST(:reported AS timestamptz[])
-  ) AS c (task_id, expected, version, state, body, now, lease_owner, lease_until, reported)
+    CAST(:lease_owner AS text[]), CAST(:lease_until AS timestamptz[])
+  ) AS c (task_id, expected, version, state, body, now, lease_owner, lease_until)
 ), head AS (
   UPDATE tasks
      SET version = c.version, state = c.state, body = CAST(c.body AS jsonb), updated_at = c.now,
-         lease_owner = c.lease_owner, lease_until = c.lease_until,
-         reported_at = COALESCE(c.reported, reported_at)
+         lease_owner = c.lease_owner, lease_until = c.lease_until
     FROM change AS c
    WHERE tasks.task_id = c.task_id AND tasks.version = c.expected
   RETURNING tasks.task_id
@@ -98,6 +95,10 @@ WITH change AS (
 )
 SELECT task_id FROM head
 """)
+REPORT = text("""
+UPDATE tasks SET reported_at = now()
+ WHERE task_id = ANY(CAST(:task_ids AS text[])) AND reported_at IS NULL RETURNING task_id
+""")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,7 @@ class Beginning:
 class Change:
     """``record`` as it shall be, the ``events`` that lead there, and what they add.
 
-    Rows of artifacts named in ``replaced`` go. ``reported`` marks an end that its writer tells.
+    Rows of artifacts named in ``replaced`` go.
     """
 
     record: TaskRecord
@@ -131,7 +132,6 @@ class Change:
     artifacts: Sequence[Row] = ()
     messages: Sequence[Row] = ()
     replaced: Sequence[str] = ()
-    reported: datetime | None = None
     expected: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -156,6 +156,11 @@ async def append_all(database: Database, changes: Sequence[Change]) -> set[str]:
     """
     rows = await database.settle(APPEND, _changes(changes))
     return {row["task_id"] for row in rows}
+
+
+async def report_all(database: Database, task_ids: Sequence[str]) -> None:
+    """All who are told of ends have heard of these."""
+    await database.settle(REPORT, {"task_ids": task_ids})
 
 
 async def append_within(connection: AsyncConnection, changes: Sequence[Change]) -> None:
@@ -195,7 +200,6 @@ def _changes(changes: Sequence[Change]) -> dict[str, list[object]]:
         "now": [record.updated_at for record in records],
         "lease_owner": [record.lease_owner for record in records],
         "lease_until": [record.lease_until for record in records],
-        "reported": [change.reported for change in changes],
         "e_task": [task_id for task_id, _ in events],
         "e_seq": [event.seq for _, event in events],
         "e_state": [event.state and event.state.value for _, event in events],

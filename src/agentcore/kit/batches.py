@@ -1,13 +1,13 @@
-"""Writes of many tasks in one: while some are under way, the next gather.
+"""Writes of many in one: while some are under way, the next gather.
 
-The database takes hardly longer for ten tasks than for one, and has one commit to make durable.
+The database takes hardly longer for ten rows than for one, and has one commit to make durable.
 Nobody is told that a write is done before it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -19,57 +19,63 @@ LANES = 2
 MOST = 64
 
 T = TypeVar("T")
-Write = Callable[[Sequence[T]], Awaitable[Collection[str]]]
+R = TypeVar("R")
+Write = Callable[[Sequence[T]], Awaitable[Mapping[str, R]]]
 
 
 @dataclass(slots=True)
-class Waiting(Generic[T]):
+class Waiting(Generic[T, R]):
     name: str
     item: T
-    written: asyncio.Future[bool] = field(
+    written: asyncio.Future[R | None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    def tell(self, *, written: bool) -> None:
+    def tell(self, result: R | None) -> None:
         if not self.written.done():
-            self.written.set_result(written)
+            self.written.set_result(result)
 
     def fail(self, error: Exception) -> None:
         if not self.written.done():
             self.written.set_exception(error)
 
 
-class Batches(Generic[T]):
+class Batches(Generic[T, R]):
     def __init__(
         self,
-        write: Write[T],
+        label: str,
+        write: Write[T, R],
         name: Callable[[T], str],
         *,
         supervisor: Supervisor,
-        refused: tuple[type[Exception], ...],
+        refused: tuple[type[Exception], ...] = (),
     ) -> None:
-        """``write`` gives the names of those that it has written; ``name`` is an item's.
+        """``write`` gives what became of those that it has written, by ``name``.
 
         It raises ``refused`` for what one of them cannot have: then each is tried alone.
         """
+        self._label = label
         self._write = write
         self._name = name
         self._supervisor = supervisor
         self._refused = refused
-        self._waiting: list[Waiting[T]] = []
+        self._waiting: list[Waiting[T, R]] = []
         self._busy = 0
 
-    async def write(self, item: T) -> bool:
-        """Whether it was written. A caller that is cancelled does not take the write with it."""
-        waiting = Waiting(self._name(item), item)
+    async def write(self, item: T) -> R | None:
+        """What became of it; None where it was not written.
+
+        A caller that is cancelled does not take the write with it.
+        """
+        waiting: Waiting[T, R] = Waiting(self._name(item), item)
         self._waiting.append(waiting)
         if self._busy < LANES:
             self._busy += 1
-            self._supervisor.spawn("write tasks", self._run())
+            self._supervisor.spawn(self._label, self._run())
         return await waiting.written
 
     async def _run(self) -> None:
-        batch: list[Waiting[T]] = []
+        batch: list[Waiting[T, R]] = []
         try:
             while batch := self._next():
                 await self._written(batch)
@@ -78,10 +84,10 @@ class Batches(Generic[T]):
             for each in batch:  # only where this was cancelled amid the write
                 each.written.cancel()
 
-    def _next(self) -> list[Waiting[T]]:
+    def _next(self) -> list[Waiting[T, R]]:
         """Those that came first, but of each name one only."""
-        batch: dict[str, Waiting[T]] = {}
-        later: list[Waiting[T]] = []
+        batch: dict[str, Waiting[T, R]] = {}
+        later: list[Waiting[T, R]] = []
         for each in self._waiting:
             if each.name in batch or len(batch) >= MOST:
                 later.append(each)
@@ -90,7 +96,7 @@ class Batches(Generic[T]):
         self._waiting = later
         return list(batch.values())
 
-    async def _written(self, batch: Sequence[Waiting[T]]) -> None:
+    async def _written(self, batch: Sequence[Waiting[T, R]]) -> None:
         try:
             written = await self._write([each.item for each in batch])
         except StorageUnavailable as error:
@@ -104,4 +110,4 @@ class Batches(Generic[T]):
                 await self._written([each])
         else:
             for each in batch:
-                each.tell(written=each.name in written)
+                each.tell(written.get(each.name))

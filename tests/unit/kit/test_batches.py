@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcore.a2a_protocol.tasks.writes import batches
-from agentcore.a2a_protocol.tasks.writes.batches import Batches
+from agentcore.kit import batches
+from agentcore.kit.batches import Batches
 from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.supervisor import Supervisor
 
@@ -22,23 +22,23 @@ class Disk:
     written: list[list[str]] = field(default_factory=list)
     fault: Exception | None = None
 
-    async def write(self, items: Sequence[str]) -> Collection[str]:
+    async def write(self, items: Sequence[str]) -> dict[str, str]:
         self.written.append(list(items))
         await self.may.wait()
         if self.fault is not None:
             raise self.fault
         if "bad" in items:
             raise ValueError("bad")
-        return [item for item in items if item != "taken"]
+        return {item: item.upper() for item in items if item != "taken"}
 
 
-def writing(disk: Disk, supervisor: Supervisor) -> Batches[str]:
-    return Batches(disk.write, lambda item: item, supervisor=supervisor, refused=(ValueError,))
+def writing(disk: Disk, supervisor: Supervisor) -> Batches[str, str]:
+    return Batches("write", disk.write, str, supervisor=supervisor, refused=(ValueError,))
 
 
 async def begun(
-    tasks: asyncio.TaskGroup, of: Batches[str], *items: str
-) -> list[asyncio.Task[bool]]:
+    tasks: asyncio.TaskGroup, of: Batches[str, str], *items: str
+) -> list[asyncio.Task[str | None]]:
     made = []
     for item in items:
         made.append(tasks.create_task(of.write(item)))
@@ -54,7 +54,7 @@ async def test_what_comes_during_a_write_goes_together(supervisor: Supervisor) -
         assert disk.written == [["a"], ["b"]], "as many as there are lanes, at once"
         disk.may.set()
     assert disk.written == [["a"], ["b"], ["c", "taken", "d"]]
-    assert [task.result() for task in made] == [True, True, True, False, True]
+    assert [task.result() for task in made] == ["A", "B", "C", None, "D"]
 
 
 async def test_the_same_task_is_written_one_after_the_other(supervisor: Supervisor) -> None:
@@ -72,7 +72,7 @@ async def test_one_bad_item_fails_alone(supervisor: Supervisor) -> None:
     found = await asyncio.gather(
         *map(of.write, ["a", "b", "c", "bad", "d"]), return_exceptions=True
     )
-    assert [str(each) for each in found] == ["True", "True", "True", "bad", "True"]
+    assert [str(each) for each in found] == ["A", "B", "C", "bad", "D"]
 
 
 async def test_all_hear_that_the_database_is_away(supervisor: Supervisor) -> None:
