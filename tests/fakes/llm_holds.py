@@ -35,14 +35,19 @@ class Granted:
         self._holds.append(Held(self._call.model))
         return self._holds[-1]
 
+    def rest(self, call: ChatCall) -> Grant:
+        return Granted(call, self._holds)
+
     def over(self) -> None: ...
 
 
 class CountingGuard:
     def __init__(self) -> None:
         self.holds: list[Held] = []
+        self.admitted = 0
 
     async def admit(self, call: ChatCall) -> Grant:
+        self.admitted += 1
         return Granted(call, self.holds)
 
     def ends(self, model: str) -> list[list[str]]:

@@ -163,10 +163,18 @@ class Pass:
             self._gate.leave(self.start, begun=self._begun, answered=answered)
 
 
+class _Places:
+    """Those taken at one server, and the gates before it: of its configuration and those before."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.taken = 0
+        self.gates = [gate]
+
+
 class Gate:
     def __init__(self, capacity: Limit, clock: Clock, queueing: QueueConfig = NO_QUEUE) -> None:
         self.capacity = capacity
-        self.in_flight = 0
+        self._places = _Places(self)
         self._closed = False
         self._clock = clock
         self._queueing = queueing
@@ -182,6 +190,16 @@ class Gate:
         self._pause = 0.0
         self._low_at = -math.inf
         self._gathering: asyncio.TimerHandle | None = None
+
+    def follow(self, before: Gate) -> None:
+        """Stand before the same server with another limit: what is under way there counts."""
+        self._places = before._places
+        lines = [each for each in self._places.gates if any(each.queued.values()) or each is before]
+        self._places.gates = [*lines, self]
+
+    @property
+    def in_flight(self) -> int:
+        return self._places.taken
 
     @property
     def limit(self) -> int | None:
@@ -250,7 +268,7 @@ class Gate:
             self._gather()
         if not self.free(call.priority):
             return None
-        self.in_flight += 1
+        self._places.taken += 1
         return self._passed(call)
 
     def _passed(self, call: ChatCall) -> Pass:
@@ -260,7 +278,7 @@ class Gate:
     def told(self, most: int | None) -> None:
         """What the server itself says it carries; None where it does not say."""
         self.capacity.told(most)
-        self._call_next()
+        self.call_next()
 
     def close(self) -> None:
         """Let nobody in until ``open``; who stands in line keeps its place."""
@@ -278,23 +296,23 @@ class Gate:
 
     def open(self) -> None:
         self._closed = False
-        self._call_next()
+        self.call_next()
 
     def began(self, start: Start, *, size: int) -> None:
         self.capacity.began(start, size=size)
         # What is learned of it may let somebody in.
-        self._call_next()
+        self.call_next()
 
     def leave(self, start: Start, *, begun: bool, answered: bool) -> None:
         if self.in_flight == 0:
             raise RuntimeError("a place was left that nobody holds")
-        self.in_flight -= 1
+        self._places.taken -= 1
         if answered:
             seconds = self._clock.monotonic() - start.at
             self._service += SMOOTHING * (seconds - self._service)
             self._brisk = self._service < LONG_SERVICE
         self.capacity.ended(start, begun=begun, answered=answered)
-        self._call_next()
+        self._call_all()
 
     async def _turn(self, call: ChatCall) -> None:
         now = self._clock.monotonic()
@@ -346,7 +364,7 @@ class Gate:
 
     def _gathered(self) -> None:
         self._gathering = None
-        self._call_next()
+        self.call_next()
 
     def _gathers(self, priority: Priority) -> bool:
         return self._gathering is not None and priority == "low"
@@ -363,8 +381,8 @@ class Gate:
             self._step_out(waiter)
         elif not waiter.place.cancelled() and waiter.place.result() is None:
             # The place came in the same moment: somebody else takes it.
-            self.in_flight -= 1
-            self._call_next()
+            self._places.taken -= 1
+            self._call_all()
 
     def _step_out(self, waiter: _Waiter) -> None:
         waiter.standing = False
@@ -393,7 +411,12 @@ class Gate:
     def _full(self, priority: Priority) -> bool:
         return self._lengths[priority] >= self._queueing.places
 
-    def _call_next(self) -> None:
+    def _call_all(self) -> None:
+        for gate in self._places.gates:
+            gate.call_next()
+
+    def call_next(self) -> None:
+        """Let in who may start now."""
         while self._standing and (waiter := self._next()) is not None:
             self._step_out(waiter)
             if waiter.place.done():
@@ -402,7 +425,7 @@ class Gate:
             line = self._lines[waiter.priority]
             if waiter.owner in line:
                 line.move_to_end(waiter.owner)
-            self.in_flight += 1
+            self._places.taken += 1
             waiter.place.set_result(None)
 
     def _next(self) -> _Waiter | None:

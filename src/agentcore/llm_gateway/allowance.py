@@ -73,6 +73,10 @@ class Grant(Protocol):
         """
         ...
 
+    def rest(self, call: ChatCall) -> Grant:
+        """For ``call``, which is what is left of this one: it counts as no further request."""
+        ...
+
     def over(self) -> None:
         """Nobody answered the call."""
         ...
@@ -102,6 +106,9 @@ class Unlimited:
     def settle(self, outcome: Outcome, cost: Decimal | None) -> None: ...
 
     def release(self) -> None: ...
+
+    def rest(self, call: ChatCall) -> Grant:
+        return self
 
     def over(self) -> None: ...
 
@@ -227,6 +234,12 @@ class _Admitted:
                 meter.give((0 if self._settled else amount) - tokens)
         self._settled = True
 
+    def rest(self, call: ChatCall) -> Grant:
+        left = _Admitted(call, self._purse, self._budgets, self._used, self._worst)
+        # What was taken before, the call itself has used.
+        left._settled = True
+        return left
+
     def over(self) -> None:
         if not self._settled:
             self.used(0)
@@ -308,10 +321,16 @@ def _about(call: ChatCall) -> int:
 
 
 def _guessed(outcome: Outcome) -> TokenUsage | None:
-    """What an answer without a usage has about used; None where it had not begun."""
-    if outcome.first_chunk is None and (outcome.status == CANCELLED or not outcome.written):
-        return None
+    """What an answer without a usage has about used; None where nobody bills for it."""
     prompt = outcome.call.prompt_bytes // USUAL_BYTES
+    if outcome.first_chunk is None and outcome.status == CANCELLED:
+        if outcome.destination.self_hosted:
+            return None
+        # An API bills what it has read, and what it thought before it said anything.
+        about = min(_about(outcome.call), prompt + USUAL_COMPLETION)
+        return TokenUsage(prompt, about - prompt, about)
+    if outcome.first_chunk is None and not outcome.written:
+        return None
     text = outcome.written - FRAME_BYTES * outcome.events
     completion = outcome.events + max(0, text) // USUAL_BYTES
     return TokenUsage(prompt, completion, prompt + completion)

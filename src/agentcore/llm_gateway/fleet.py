@@ -114,6 +114,9 @@ class Fleet:
         await asyncio.gather(prices.load(), *map(_known, new.values()))
         known = self._router.providers
         # From here to the end nothing fails: calls see the old configuration or the new one.
+        for name in new.keys() & known.keys():
+            if after[name].url == before[name].url:
+                new[name].gate.follow(known[name].gate)
         self._router.accounts.prices = prices
         self._route(config, {name: new.get(name) or known[name] for name in after}, privacy)
         told = Reloaded(

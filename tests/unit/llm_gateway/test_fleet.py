@@ -182,6 +182,47 @@ async def test_calls_go_on_while_everything_changes(world: World) -> None:
     assert set(world.router.targets) == {"c", "a"}
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["own hardware", "API"])
+async def test_calls_under_way_count_against_a_limit_that_is_configured_anew(
+    world: World, waits: bool
+) -> None:
+    world.own = {"self_hosted": waits, "max_concurrency": 2}
+    await world.reload("a", queue={"reserve": 0})
+    held = asyncio.Event()
+    world.upstream.behaviour = when(held, says("Hello there!"))
+    before = [asyncio.create_task(world.answered_by()) for _ in range(3 if waits else 2)]
+    await eventually(lambda: world.router.providers["a"].gate.outstanding == len(before))
+    world.own = {**world.own, "max_concurrency": 1}
+    await world.reload("a", queue={"reserve": 0})
+    await world.reload("a", queue={"reserve": 0, "gather": 0})
+    gate = world.router.providers["a"].gate
+    assert (gate.limit, gate.in_flight) == (1, 2)
+    if waits:
+        before.append(asyncio.create_task(world.answered_by()))
+        await eventually(lambda: gate.queued["medium"] == 1)
+    else:
+        with pytest.raises(UpstreamRateLimited):
+            await world.answered_by()
+    assert len(world.upstream.bodies) == 2
+    held.set()
+    assert await asyncio.gather(*before) == ["a"] * len(before)
+    assert gate.in_flight == 0
+
+
+async def test_calls_at_another_server_do_not_count(world: World) -> None:
+    world.own = {"max_concurrency": 1}
+    await world.reload("a")
+    held = asyncio.Event()
+    world.upstream.behaviour = when(held, says("Hello there!"))
+    first = asyncio.create_task(world.answered_by())
+    await eventually(lambda: world.router.providers["a"].gate.in_flight == 1)
+    world.own = {**world.own, "base_url": world.upstream.v1.replace("127.0.0.1", "localhost")}
+    await world.reload("a")
+    assert world.router.providers["a"].gate.in_flight == 0
+    held.set()
+    assert await first == "a"
+
+
 async def test_a_private_call_in_line_is_not_sent_to_who_is_private_no_more(world: World) -> None:
     world.private, world.own = "a", {"self_hosted": True, "max_concurrency": 1}
     await world.reload("a")

@@ -239,7 +239,7 @@ class HybridRouter:
             grant.over()
             raise
         if call.resume:
-            answer = resumable(answer, call, self._continuing, self.dispatch)
+            answer = resumable(answer, call, grant, self._continuing, self._answered)
         return answer if grant is UNLIMITED else answer._replace(limits=grant.headers)
 
     async def _answered(self, call: ChatCall, grant: Grant) -> Answer:

@@ -13,6 +13,7 @@ import orjson
 from agentcore.kit.errors import AgentCoreError
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, object_of, objects_of
 from agentcore.llm_gateway.accounts import Outcome
+from agentcore.llm_gateway.allowance import Grant
 from agentcore.llm_gateway.errors import UpstreamError
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.providers.routed import Answer, Streamed
@@ -20,14 +21,16 @@ from agentcore.llm_gateway.replies import chunks_of, payloads_of
 from agentcore.llm_gateway.sse import DONE
 from agentcore.llm_gateway.wire import PlainReply
 
-Dispatch = Callable[[ChatCall], Awaitable[Answer]]
+Answered = Callable[[ChatCall, Grant], Awaitable[Answer]]
 # What every chunk of one answer says alike.
 FRAME = ("id", "created", "model", "system_fingerprint")
 SPOKEN = frozenset({"role", "content"})
 LIMITS = ("max_tokens", "max_completion_tokens")
 
 
-def resumable(answer: Answer, call: ChatCall, able: Collection[str], dispatch: Dispatch) -> Answer:
+def resumable(
+    answer: Answer, call: ChatCall, grant: Grant, able: Collection[str], answered: Answered
+) -> Answer:
     """``answer``, and if it is a stream that breaks off, what one of ``able`` makes of it."""
     policy = call.policy
     several = call.body.get("n") not in (None, 1)
@@ -35,7 +38,9 @@ def resumable(answer: Answer, call: ChatCall, able: Collection[str], dispatch: D
     if fixed or not able or call.dialect != "chat" or isinstance(answer.reply, PlainReply):
         return answer
     names = frozenset(able) if policy.only is None else policy.only & frozenset(able)
-    stream = ResumableStream(answer.reply, answer.provider, call, names, dispatch)
+    stream = ResumableStream(
+        answer.reply, answer.provider, call, grant, able=names, answered=answered
+    )
     return answer._replace(reply=stream)
 
 
@@ -45,13 +50,16 @@ class ResumableStream:
         stream: Streamed,
         provider: str,
         call: ChatCall,
+        grant: Grant,
+        *,
         able: frozenset[str],
-        dispatch: Dispatch,
+        answered: Answered,
     ) -> None:
         self._stream = stream
         self._call = call
+        self._grant = grant
         self._able = able - {provider}
-        self._dispatch = dispatch
+        self._answered = answered
         self._spoken = Spoken()
         self._resumed = False
 
@@ -79,7 +87,8 @@ class ResumableStream:
             raise error
         self._stream.close()
         try:
-            answer = await self._dispatch(self._rest())
+            rest = self._rest()
+            answer = await self._answered(rest, self._grant.rest(rest))
         except AgentCoreError as refusal:
             raise error from refusal
         if isinstance(answer.reply, PlainReply):

@@ -15,6 +15,7 @@ from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.allowance import (
     FRAME_BYTES,
     UNLIMITED,
+    USUAL_COMPLETION,
     Allowance,
     spared_by_media,
 )
@@ -219,22 +220,44 @@ async def test_only_who_answers_is_paid(
     assert await gate.spent() == (9 * ANSWER, 0)
 
 
-async def test_a_caller_who_leaves_gets_everything_back(
-    opened: Open, cheap: FakeProvider, set_budget: SetBudget
-) -> None:
-    await set_budget(WORST)
-    gate = opened(cheap)
-    await gate.allowance.refresh()
-    cheap.free.clear()
+async def leave(gate: Gate, provider: FakeProvider, request: LLMRequest = ASKED) -> None:
+    """Ask, and leave before the answer begins."""
+    provider.free.clear()
     async with asyncio.TaskGroup() as group:
-        asked = group.create_task(gate.ask())
-        while not cheap.seen:
+        asked = group.create_task(gate.ask(request))
+        while not provider.seen:
             await asyncio.sleep(0)
         with pytest.raises(BudgetHeld):
-            await gate.ask()
+            await gate.ask(request)
         asked.cancel()
+    provider.free.set()
+
+
+@pytest.mark.parametrize(("most", "about"), [(1000, USUAL_COMPLETION), (9, 9)])
+async def test_a_caller_who_leaves_pays_about_what_an_api_bills_all_the_same(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget, most: int, about: int
+) -> None:
+    request = replace(ASKED, max_tokens=most)
+    worst = (request.call().prompt_bytes + most) * MTOK
+    await set_budget(worst)
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    await leave(gate, cheap, request)
+    assert await gate.spent() == ((request.call().prompt_bytes // 4 + about) * MTOK, 0)
+    await set_budget(2 * worst)
+    await gate.allowance.refresh()
+    assert await gate.ask(request) == "cheap"
+
+
+async def test_own_hardware_bills_nobody_who_leaves(
+    opened: Open, clock: ManualClock, set_budget: SetBudget
+) -> None:
+    await set_budget(WORST)
+    own = FakeProvider("cheap", clock, self_hosted=True)
+    gate = opened(own)
+    await gate.allowance.refresh()
+    await leave(gate, own)
     assert await gate.spent() == (0, 0)
-    cheap.free.set()
     assert await gate.ask() == "cheap"
 
 
@@ -359,6 +382,20 @@ async def test_tokens_are_counted_as_they_are_used(
     ] == str(1300 - 7 * 15)
     with pytest.raises(RequestTooLarge):
         await gate.ask(replace(asked, max_tokens=1301))
+
+
+async def test_the_rest_of_a_call_is_no_further_request_but_uses_tokens(
+    opened: Open, cheap: FakeProvider, dear: FakeProvider
+) -> None:
+    gate = opened(cheap)
+    call = replace(ASKED, terms=Terms(requests_per_minute=2, tokens_per_minute=9000)).call()
+    grant = await gate.allowance.admit(call)
+    outcome = (await gate.router.dispatch(call)).outcome
+    for each in (grant, grant.rest(call), grant.rest(call)):
+        (await each.hold(outcome.price)).settle(outcome, None)
+    told = dict(grant.headers)
+    assert told["x-ratelimit-remaining-requests"] == "0"
+    assert told["x-ratelimit-remaining-tokens"] == str(9000 - 4 * 15)
 
 
 async def test_who_is_refused_for_one_limit_has_used_nothing_of_the_others(

@@ -18,6 +18,7 @@ from agentcore.llm_gateway.providers.openai import OpenAIProvider
 from agentcore.llm_gateway.replies import chunks_of, text_of
 from agentcore.llm_gateway.transport import ConnectionPool
 from agentcore.llm_gateway.wire import PlainReply
+from tests.fakes.llm_holds import CountingGuard
 from tests.fakes.llm_upstream import (
     Behaviour,
     Upstream,
@@ -51,6 +52,7 @@ class Asking:
     """Providers ``a``, ``b`` and ``c``, asked in this order."""
 
     def __init__(self, build: Build, upstreams: list[Upstream], pool: ConnectionPool) -> None:
+        self.guard = CountingGuard()
         self._build = build
         self._upstreams = upstreams
         self._pool = pool
@@ -66,7 +68,9 @@ class Asking:
             more: dict[str, Any] = {"destination": there, "models": {"m": "theirs"}}
             built.append(api_at(OpenAIProvider, upstream, self._pool, SystemClock(), **more))
         known = frozenset(continuing)
-        answer = await self._build(*built, continuing=known).dispatch(call)
+        router = self._build(*built, continuing=known)
+        router.guarded_by(self.guard)
+        answer = await router.dispatch(call)
         assert not isinstance(answer.reply, PlainReply)
         out = b""
         try:
@@ -124,6 +128,8 @@ async def test_a_third_one_goes_on_where_the_second_broke_off(
     assert failure is None
     assert said(out) == "one two three four"
     assert upstreams[2].bodies[0]["messages"][-1]["content"] == "one two three "
+    assert asking.guard.admitted == 1
+    assert asking.guard.ends("m") == [["settled"]] * 3
 
 
 @pytest.mark.parametrize("gone", [CUT, fails(500)], ids=["cut", "down"])
