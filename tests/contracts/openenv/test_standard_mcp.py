@@ -6,12 +6,10 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
-from mcp.client.client import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from agentcore.training.openenv.environments.catalog import BUNDLED
 from agentcore.training.openenv.environments.examples.guess_number import GuessNumber
@@ -20,6 +18,9 @@ from agentcore.training.openenv.server import EnvironmentServer
 from tests.fakes.clock import ManualClock
 from tests.fakes.openenv_servers import behind_a_door, running, serving
 from tests.fakes.waiting import eventually
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
 
 CONFIG = EnvironmentServerConfig(max_sessions=3)
 ERAS = ["legacy", "auto"]
@@ -38,6 +39,9 @@ async def url(server: EnvironmentServer) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def client(url: str, token: str, mode: str, query: str = "") -> AsyncIterator[Client]:
+    from mcp.client.client import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     headers = {"authorization": f"Bearer {token}"}
     async with (
         httpx2.AsyncClient(headers=headers) as http,

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from kubernetes.aio import config as kube
 
 from agentcore.training.openenv.errors import RuntimeUnavailable
 from agentcore.training.openenv.models import DeploymentConfig
@@ -22,6 +21,8 @@ async def refusal(config: DeploymentConfig) -> RuntimeUnavailable:
 async def test_without_credentials_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from kubernetes.aio import config as kube
+
     monkeypatch.setattr(kube, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     refused = await refusal(DeploymentConfig())
     assert refused.detail.startswith("there are no usable cluster credentials: there is no ")
