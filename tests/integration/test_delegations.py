@@ -350,17 +350,25 @@ async def test_what_a_task_elsewhere_has_cost_is_told(database: Database, versio
 
 
 async def test_those_who_are_asked_at_once_share_a_budget(database: Database) -> None:
-    async with office(database) as runtime:
-        parent = await begin(runtime, "wait", "second", given={"budget_usd": "1.00"})
+    """Through two processes; what the tasks keep is what their agents were given."""
+    async with office(database) as one, office(database) as two:
+        parent = await begin(one, "wait", "second", given={"budget_usd": "1.00"})
 
-        async def ask(**more: JsonValue) -> None:
+        async def ask(runtime: A2ARuntime, **more: JsonValue) -> tuple[A2ARuntime, str]:
             asked: dict[str, JsonValue] = {"target_agent": "scripted", "task_id": parent, **more}
-            await delegate(runtime, ALICE, message="wait", wait_seconds=0, **asked)
+            found = await delegate(runtime, ALICE, message="wait", wait_seconds=0, **asked)
+            return runtime, str(found["task_id"])
 
-        await asyncio.gather(ask(), ask(), ask(), ask(budget_usd="0.25"))
-        await eventually(lambda: len(scripted(runtime).seen) == 4)
-        budgets = [each.handover.budget_usd for each in scripted(runtime).seen]
+        begun = await asyncio.gather(
+            *(ask(each) for each in (one, two) * 3), ask(two, budget_usd="0.25")
+        )
+        for agent in (scripted(one), scripted(two), scripted(one, "second")):
+            agent.go.set()
+        tasks = await asyncio.gather(*(ended(*each) for each in begun))
+        budgets = [each.handover.budget_usd for each in scripted(one).seen + scripted(two).seen]
         assert sum(each for each in budgets if each is not None) == 1
+        told = [object_of(at(each, "metadata", EXTENSION))["budget_usd"] for each in tasks]
+        assert sorted(map(str, told)) == sorted(map(str, budgets))
 
 
 class Spender:

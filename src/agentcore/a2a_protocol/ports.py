@@ -38,8 +38,11 @@ class TaskOutcome:
 
 
 class HandoverLog(Protocol):
-    async def began(self, record: TaskRecord, handover: Handover) -> None:
-        """A task that another agent has handed on is stored; ``handover`` ends with its agent."""
+    async def began(self, record: TaskRecord, handover: Handover) -> Handover:
+        """A task that another agent has handed on is stored; ``handover`` ends with its agent.
+
+        Its budget may be smaller afterwards: others who were asked meanwhile have theirs first.
+        """
         ...
 
 

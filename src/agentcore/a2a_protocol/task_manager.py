@@ -238,11 +238,12 @@ class TaskManager:
         accepted = self._intake.accept(sent, hosting, task_id)
         context_id = sent.context_id or str(self._ids.new())
         message: JsonObject = {**sent.message, "taskId": task_id, "contextId": context_id}
+        metadata: JsonObject = {AGENT_ID: hosting.agent_id, **accepted.kept}
         head: JsonObject = {
             "id": task_id,
             "contextId": context_id,
             "status": {"state": TaskState.SUBMITTED.value, "timestamp": timestamp(now)},
-            "metadata": {AGENT_ID: hosting.agent_id, **accepted.kept},
+            "metadata": metadata,
         }
         record = TaskRecord(
             task_id=task_id,
@@ -274,7 +275,9 @@ class TaskManager:
             if known.task_id != task_id:
                 again = await self._owned(sent.owner, known.task_id)
                 return Begun(again.record, again.snapshot)
-        await self._intake.began(record, accepted)
+        accepted = await self._intake.began(record, accepted)
+        # Written with the next event, before which nobody can ask on the task's behalf.
+        metadata.update(accepted.kept)
         turn = self._start(record, snapshot, accepted, message)
         self._signals.announce(task_id)
         return Begun(record, snapshot, turn)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -106,6 +108,38 @@ async def test_costs_of_those_behind_count_and_count_once(database: Database) ->
     )
     assert (await store.below("t1", "acme")).as_json() == {"cost_usd": "0.50", "tokens": 14}
     assert not await store.below("t3", "acme")
+
+
+async def test_siblings_never_have_more_than_there_is(database: Database) -> None:
+    """As fast as the database takes them, over connections as of two processes."""
+    tasks, store = VersionedTaskStore(database), InteractionStore(database)
+    logs = [Interactions(each, _nothing, ManualClock(NOW)) for each in (store, store)]
+    children = [f"c{number}" for number in range(24)]
+    for task_id in ("t1", *children):
+        await begin(tasks, record(task_id))
+    await logs[0].began(record("t1"), Handover(chain=(BOSS,), budget_usd=Decimal(2)))
+    # What an agent elsewhere lets others do here counts all the same.
+    await RemoteTaskStore(database).bind(
+        RemoteTask(task_id="t1", agent_id="boss", remote_id="r", context_id="")
+    )
+    held: dict[str, Decimal] = {}
+
+    async def ask(task_id: str, log: Interactions, budget: Decimal | None) -> None:
+        wanted = Handover(chain=(BOSS, POET), budget_usd=budget)
+        granted = await log.began(record(task_id), wanted)
+        assert granted.budget_usd is not None
+        held[task_id] = granted.budget_usd
+
+    spent = Decimal(0)
+    for start in range(0, len(children), 6):
+        wishes = [Decimal("0.3"), Decimal("0.5"), Decimal("0.7"), Decimal(9), None, Decimal(0)]
+        mine = zip(children[start:], logs * 3, wishes, strict=False)
+        await asyncio.gather(*(ask(*each) for each in mine))
+        assert sum(held.values()) + spent == 2, "one takes all that is left"
+        ended = max(held, key=lambda each: held[each])
+        cost = held.pop(ended) / 2
+        await logs[0].task_finished(replace(outcome(ended, success=True), cost_usd=cost))
+        spent += cost
 
 
 async def _nothing(owner: Owner, task_id: str) -> None:

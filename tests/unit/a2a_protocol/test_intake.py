@@ -25,8 +25,9 @@ class OnlyThere:
 
 
 class Listening:
-    async def began(self, record: TaskRecord, handover: Handover) -> None:
+    async def began(self, record: TaskRecord, handover: Handover) -> Handover:
         heard.append(f"{record.task_id} {handover.chain[-1].agent}")
+        return handover
 
 
 heard: list[str] = []

@@ -28,10 +28,10 @@ class Interactions:
         self._cancel = cancel
         self._clock = clock
 
-    async def began(self, record: TaskRecord, handover: Handover) -> None:
+    async def began(self, record: TaskRecord, handover: Handover) -> Handover:
         *earlier, mine = handover.chain
         source = earlier[-1] if earlier else None
-        await self._store.began(
+        budget_usd = await self._store.began(
             Interaction(
                 task_id=record.task_id,
                 tenant=record.owner.tenant,
@@ -48,6 +48,7 @@ class Interactions:
                 budget_usd=handover.budget_usd,
             )
         )
+        return handover.model_copy(update={"budget_usd": budget_usd})
 
     async def task_finished(self, outcome: TaskOutcome) -> None:
         if outcome.handover:

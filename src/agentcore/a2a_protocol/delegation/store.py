@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Numeric,
     RowMapping,
+    Select,
     Table,
     Text,
     and_,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.delegation.models import Asked, Interaction
@@ -70,12 +72,27 @@ class InteractionStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def began(self, made: Interaction) -> None:
+    async def began(self, made: Interaction) -> Decimal | None:
+        """The budget that is left for it: of several at once, in any process, one after the other.
+
+        None where neither it nor the task that it works for has one.
+        """
         values = {
             column.name: getattr(made, column.name) for column in interactions.c if column.name
         }
-        fresh = upsert(interactions).values(values).on_conflict_do_nothing()
-        await self._database.write(fresh)
+
+        async def work(connection: AsyncConnection) -> Decimal | None:
+            budgets = [] if made.budget_usd is None else [made.budget_usd]
+            whole = (await connection.execute(_budget(made))).scalar_one_or_none()
+            if whole is not None:
+                spent = await connection.execute(_spent(made.source_task, made.tenant))
+                budgets.append(max(whole - spent.scalar_one(), Decimal(0)))
+            values["budget_usd"] = min(budgets, default=None)
+            await connection.execute(upsert(interactions).values(values).on_conflict_do_nothing())
+            mine = interactions.c.task_id == made.task_id
+            return await connection.scalar(select(interactions.c.budget_usd).where(mine))
+
+        return await self._database.run(work)
 
     async def ended(self, outcome: TaskOutcome, now: datetime) -> None:
         mine = interactions.c.task_id == outcome.task_id
@@ -93,17 +110,15 @@ class InteractionStore:
 
     async def spent(self, source_task: str, tenant: str) -> Decimal:
         """What those have cost that worked for the task, or may cost that still do."""
-        below = _below(source_task, tenant).c
-        # Several that are asked at once do not each have all of it.
-        held = case((below.ended_at.is_(None), below.budget_usd))
-        total = func.coalesce(func.sum(func.coalesce(below.cost_usd, held, 0)), 0)
-        row = await self._database.row(select(total.label("spent")))
+        row = await self._database.row(_spent(source_task, tenant))
         return Decimal(0) if row is None else Decimal(row["spent"])
 
     async def below(self, task_id: str, tenant: str) -> Spent:
         below = _below(task_id, tenant).c
         cost, tokens = func.sum(below.cost_usd), func.coalesce(func.sum(below.tokens), 0)
-        row = await self._database.row(select(cost.label("cost"), tokens.label("tokens")))
+        query = select(cost.label("cost"), tokens.label("tokens"))
+        # What runs elsewhere has told what those have cost that it has asked.
+        row = await self._database.row(query.where(~_elsewhere(task_id)))
         if row is None:
             return NOTHING_SPENT
         return Spent.model_construct(cost_usd=row["cost"], tokens=int(row["tokens"]))
@@ -148,6 +163,25 @@ class InteractionStore:
         return [_interaction(row) for row in await self._database.rows(query)]
 
 
+def _budget(made: Interaction) -> Select[Decimal | None]:
+    """That of the task that it works for, which nobody else hands on until this is written."""
+    query = select(interactions.c.budget_usd).where(
+        interactions.c.task_id == made.source_task,
+        interactions.c.tenant == made.tenant,
+        interactions.c.owner == made.owner,
+        interactions.c.budget_usd.is_not(None),
+    )
+    return query.with_for_update(key_share=True)
+
+
+def _spent(source_task: str, tenant: str) -> Select[Decimal]:
+    below = _below(source_task, tenant).c
+    # Several that are asked at once do not each have all of it.
+    held = case((below.ended_at.is_(None), below.budget_usd))
+    total = func.coalesce(func.sum(func.coalesce(below.cost_usd, held, 0)), 0)
+    return select(total.label("spent"))
+
+
 def _below(task_id: str, tenant: str) -> CTE:
     """The tenant's interactions on behalf of the task, and on behalf of those.
 
@@ -155,7 +189,7 @@ def _below(task_id: str, tenant: str) -> CTE:
     """
     mine = [interactions.c[name] for name in COUNTED]
     ours = _of_its_owner(task_id, tenant)
-    first = select(*mine).where(interactions.c.source_task == task_id, ours, ~_elsewhere(task_id))
+    first = select(*mine).where(interactions.c.source_task == task_id, ours)
     below = first.cte("below", recursive=True)
     further = (
         select(*mine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agentcore.a2a_protocol.handovers import (
@@ -79,10 +79,13 @@ class Intake:
         kept = kept_of(handover, sent, deadline)
         return Accepted(sent, hosting, handover, seconds, deadline, kept)
 
-    async def began(self, record: TaskRecord, accepted: Accepted) -> None:
+    async def began(self, record: TaskRecord, accepted: Accepted) -> Accepted:
         """The task is stored: if another agent has handed it on, that is told."""
-        if is_handed_on(accepted.sent):
-            await self._log.began(record, accepted.handover)
+        if not is_handed_on(accepted.sent):
+            return accepted
+        handover = await self._log.began(record, accepted.handover)
+        kept = kept_of(handover, accepted.sent, accepted.deadline)
+        return replace(accepted, handover=handover, kept=kept)
 
     def message(self, accepted: Accepted, task_id: str, message: JsonObject) -> InboundMessage:
         sent, parts = accepted.sent, parts_of(message)
