@@ -13,11 +13,11 @@ from agentcore.a2a_protocol.remote.adoption import LOST
 from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.a2a_protocol.task_manager import Begun
 from agentcore.a2a_protocol.tasks.store import tasks
+from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import Database
 from agentcore.kit.jsonvalue import JsonObject
 from tests.fakes.a2a import a2a, at
 from tests.fakes.a2a_peer import peer_server, until_bound
-from tests.fakes.clock import ManualClock
 from tests.fakes.waiting import eventually
 from tests.integration.test_a2a_processes import message, request, victim_of
 from tests.integration.test_delegations import ended, register
@@ -34,9 +34,11 @@ from tests.integration.test_remote_agents import (
 LINES = [f"line {number}" for number in range(6)]
 
 
-def later() -> ManualClock:
-    """Leases are over by then."""
-    return ManualClock(datetime.now(UTC) + timedelta(minutes=5))
+class Later(SystemClock):
+    """Leases are over by then; who has just missed a task's end looks again."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(minutes=5)
 
 
 async def until_made(runtime: A2ARuntime, task_id: str, words: str) -> None:
@@ -59,7 +61,7 @@ async def test_a_killed_process_loses_nothing_of_what_works_elsewhere(
         await until_made(witness, task_id, "line 2")
         victim.send_signal(signal.SIGKILL)
         await victim.wait()
-        async with a2a(database, config=ANYWHERE, clock=later()) as heir:
+        async with a2a(database, config=ANYWHERE, clock=Later()) as heir:
             async with asyncio.timeout(PATIENCE):
                 while heir.manager.inbound(task_id) is None:
                     await asyncio.sleep(0.01)
