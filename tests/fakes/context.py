@@ -73,7 +73,7 @@ class ContextWorld:
         ids, config, clock = Ids(self.clock), self.config, self.clock
         self.ids = ids
         self.metrics = ACEMetrics(self.registry)
-        self.store = ContextStore(self.database)
+        self.store = ContextStore(self.database, self.supervisor)
         self.gate = Gate(config, clock=clock, ids=ids)
         self.ledger = PlaybookLedger(config, self.store, self.gate, clock=clock, ids=ids)
         self.playbooks = PlaybookCache(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 
 from pydantic import JsonValue
 
+from agentcore.ace.captures.store import Captured
 from agentcore.ace.difference import Difference, difference
 from agentcore.ace.errors import (
     EvolutionQueueFull,
@@ -48,11 +48,6 @@ from agentcore.kit.jsonvalue import JsonObject, dumps
 from agentcore.kit.security import Principal
 
 DEFAULT_RENDER_TOKENS = 2000
-TICK = timedelta(microseconds=1)
-
-
-class _Known(Exception):
-    """The trace was captured before."""
 
 
 class ContextManager:
@@ -205,15 +200,14 @@ class ContextManager:
                 "trace_id": str(stable_uuid(trace.trace_id, within=agent_id)),
             }
         )
-        try:
-            stored, pending = await self._captured(stored)
-        except _Known:
+        captured = await self._captured(stored)
+        if captured is None:
             return await self._captured_before(stored)
-        if pending % self._config.ace_evolution_interval == 0:
+        if captured.pending % self._config.ace_evolution_interval == 0:
             # A full queue loses nothing: the worker finds the agent in the database.
             with suppress(EvolutionQueueFull):
                 self._enqueue(agent_id)
-        return stored
+        return captured.trace
 
     async def trigger_evolution(
         self, agent_id: str, *, force: bool = False, principal: Principal | None = None
@@ -321,32 +315,22 @@ class ContextManager:
             raise PlaybookNotFound(agent_id)
         return await self._cache.fill(owner.tenant, playbook)
 
-    async def _captured(self, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
+    async def _captured(self, trace: ExecutionTrace) -> Captured | None:
+        """None where it was captured before."""
         if not names_experiment(trace):
-            return await self._store.run(lambda unit: self._capture(unit, trace))
+            return await self._store.capture(trace, self._clock.now())
 
-        async def work(unit: Unit) -> tuple[ExecutionTrace, int, Decided | None]:
-            stored, pending = await self._capture(unit, trace)
-            return stored, pending, await self._ledger.gate.learn(unit, stored)
+        async def work(unit: Unit) -> tuple[Captured | None, Decided | None]:
+            for captured in await unit.traces.capture([trace], self._clock.now()):
+                return captured, await self._ledger.gate.learn(unit, captured.trace)
+            return None, None
 
         with self._cache.writing(trace.agent_id):
-            stored, pending, decided = await self._store.run(work)
+            captured, decided = await self._store.run(work)
             if decided is not None:
                 self._metrics.deltas_applied.inc(decided.promoted)
                 await self._cache.overtaken(decided.playbook)
-        return stored, pending
-
-    async def _capture(self, unit: Unit, trace: ExecutionTrace) -> tuple[ExecutionTrace, int]:
-        pending = await unit.status.count_trace(trace.agent_id)
-        newest = await unit.traces.newest(trace.agent_id)
-        # Each trace is later than those before it, whatever the clocks of other replicas say:
-        # an evolution remembers the last trace it used by this time.
-        now = self._clock.now()
-        captured = now if newest is None or now > newest else newest + TICK
-        stored = trace.model_copy(update={"captured_at": captured})
-        if not await unit.traces.insert(stored):
-            raise _Known
-        return stored, pending
+        return captured
 
     async def _captured_before(self, trace: ExecutionTrace) -> ExecutionTrace:
         known = await self._store.run(lambda unit: unit.traces.get(trace.trace_id))

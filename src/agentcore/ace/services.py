@@ -59,7 +59,7 @@ def context_services(
     clock: Clock,
 ) -> ContextServices:
     ids = Ids(clock)
-    metrics, store = ACEMetrics(registry), ContextStore(database)
+    metrics, store = ACEMetrics(registry), ContextStore(database, supervisor)
     queue = EvolutionQueue(
         config.ace_worker_queue_size, retry_after=config.ace_worker_batch_timeout
     )

@@ -5,8 +5,7 @@ All repositories of a unit share one transaction: :meth:`ContextStore.run`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,7 +17,6 @@ from sqlalchemy import (
     DateTime,
     Executable,
     Integer,
-    Text,
     cast,
     delete,
     func,
@@ -31,11 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.ace.bookings.store import BookingRepository
 from agentcore.ace.calibration import WORSE, Proposed
-from agentcore.ace.errors import PlaybookDeleted, UnknownAgent
+from agentcore.ace.captures.store import REFUSED, Captured, TraceRepository, newer, of_agent
+from agentcore.ace.errors import PlaybookDeleted
 from agentcore.ace.journal import (
     BESIDE_THE_VERSIONS,
     Entry,
@@ -47,6 +45,7 @@ from agentcore.ace.journal import (
 from agentcore.ace.models import ContextPlaybook, EvolutionStatus, ExecutionTrace
 from agentcore.ace.ops import Operation, parse_operations
 from agentcore.ace.tables.rows.store import (
+    MOST_BYTES,
     annotated,
     delta_row,
     entry_of,
@@ -55,7 +54,6 @@ from agentcore.ace.tables.rows.store import (
     playbook_of,
     rewritten,
     status_written,
-    traces_of,
 )
 from agentcore.ace.tables.store import (
     context_deltas,
@@ -63,13 +61,13 @@ from agentcore.ace.tables.store import (
     evolution_status,
     execution_traces,
 )
+from agentcore.kit.batches import Batches
 from agentcore.kit.db import Database
+from agentcore.kit.supervisor import Supervisor
 
 T = TypeVar("T")
 # Versions and what led to them.
 Log = list[tuple[int, tuple[Operation, ...]]]
-# Of the traces, or of a page of deltas, that are read at once.
-MOST_BYTES = 8 * 1024 * 1024
 # Rows that are read ahead of a walk.
 WALKED = 16
 EVOLUTION_LOCK = 0x_ACE_E701
@@ -96,7 +94,7 @@ class PlaybookRepository:
         """False when the agent has a playbook already."""
         values = playbook.model_dump() | {"playbook_id": UUID(playbook.playbook_id)}
         fresh = upsert(context_playbooks).values(values).on_conflict_do_nothing()
-        with _of_agent(playbook.agent_id):
+        with of_agent(playbook.agent_id):
             done = await self._connection.execute(fresh.returning(_playbooks.playbook_id))
         return done.first() is not None
 
@@ -309,64 +307,6 @@ class DeltaRepository:
         return [entry_of(row) for row in found.mappings()]
 
 
-class TraceRepository:
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def insert(self, trace: ExecutionTrace) -> bool:
-        """False when the id is taken.
-
-        Raises:
-            UnknownAgent: the agent is gone.
-        """
-        values = trace.model_dump() | {"trace_id": UUID(trace.trace_id)}
-        fresh = upsert(execution_traces).values(values).on_conflict_do_nothing()
-        with _of_agent(trace.agent_id):
-            done = await self._connection.execute(fresh.returning(_traces.trace_id))
-        return done.first() is not None
-
-    async def get(self, trace_id: str) -> ExecutionTrace | None:
-        query = select(execution_traces).where(_traces.trace_id == UUID(trace_id))
-        return next(iter(traces_of(await self._connection.execute(query))), None)
-
-    async def newest(self, agent_id: str) -> datetime | None:
-        query = select(_traces.captured_at).where(_traces.agent_id == agent_id)
-        found = await self._connection.execute(query.order_by(_traces.captured_at.desc()).limit(1))
-        return found.scalar_one_or_none()
-
-    async def since(
-        self, agent_id: str, moment: datetime | None, *, limit: int
-    ) -> list[ExecutionTrace]:
-        """What was captured after ``moment``, oldest first: ``limit`` traces, or fewer large ones
-        of ``MOST_BYTES`` together.
-        """
-        size = func.octet_length(cast(_traces.metadata, Text)) + func.octet_length(
-            func.coalesce(_traces.error_message, "")
-        )
-        first = select(execution_traces, size.label("size")).where(*_newer(agent_id, moment))
-        taken = first.order_by(_traces.captured_at).limit(limit).subquery()
-        before = func.sum(taken.c.size).over(order_by=taken.c.captured_at) - taken.c.size
-        counted = select(taken, before.label("before")).subquery()
-        query = select(*(counted.c[column.name] for column in _traces)).where(
-            counted.c.before < MOST_BYTES
-        )
-        found = await self._connection.execute(query.order_by(counted.c.captured_at))
-        return traces_of(found)
-
-    async def met_before(self, trace: ExecutionTrace, *, since: datetime) -> bool:
-        """Whether another trace of the same task was captured after ``since``."""
-        query = select(_traces.trace_id).where(
-            *_newer(trace.agent_id, since),
-            _traces.task_id == trace.task_id,
-            _traces.trace_id != UUID(trace.trace_id),
-        )
-        return (await self._connection.execute(query.limit(1))).first() is not None
-
-    async def count_since(self, agent_id: str, moment: datetime | None) -> int:
-        query = select(func.count()).where(*_newer(agent_id, moment))
-        return int(await self._connection.scalar(query) or 0)
-
-
 class StatusRepository:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -382,27 +322,9 @@ class StatusRepository:
         row = (await self._connection.execute(query)).mappings().first()
         return EvolutionStatus(agent_id=agent_id) if row is None else EvolutionStatus(**row)
 
-    async def count_trace(self, agent_id: str) -> int:
-        """One more pending trace; returns how many there are.
-
-        The row stays locked until the unit ends, so traces of one agent are captured in the order
-        of their commits and an evolution can name the last one it saw.
-
-        Raises:
-            UnknownAgent: the agent is gone.
-        """
-        one_more = func.coalesce(_status.pending_traces, 0) + 1
-        row = upsert(evolution_status).values(agent_id=agent_id, pending_traces=1)
-        row = row.on_conflict_do_update(
-            index_elements=[_status.agent_id], set_={"pending_traces": one_more}
-        )
-        with _of_agent(agent_id):
-            found = await self._connection.execute(row.returning(_status.pending_traces))
-        return int(found.scalar_one())
-
     async def write(self, status: EvolutionStatus) -> None:
         """The whole row but its cost, which :meth:`DeltaRepository.settle` alone counts."""
-        with _of_agent(status.agent_id):
+        with of_agent(status.agent_id):
             await self._connection.execute(status_written(status))
 
     async def write_beside(
@@ -410,15 +332,15 @@ class StatusRepository:
     ) -> None:
         """:meth:`write`, and :meth:`PlaybookRepository.annotate`, at once."""
         noted = annotated(playbook, notes).cte("noted")
-        with _of_agent(status.agent_id):
+        with of_agent(status.agent_id):
             await self._connection.execute(status_written(status).add_cte(noted))
 
     async def write_counted(self, status: EvolutionStatus) -> int:
         """:meth:`write`, but ``pending_traces`` are counted now: those after ``last_evolution``."""
-        newer = _newer(status.agent_id, status.last_evolution)
-        pending = select(func.count()).where(*newer).scalar_subquery()
+        fresh = newer(status.agent_id, status.last_evolution)
+        pending = select(func.count()).where(*fresh).scalar_subquery()
         row = status_written(status, pending_traces=pending)
-        with _of_agent(status.agent_id):
+        with of_agent(status.agent_id):
             found = await self._connection.execute(row.returning(_status.pending_traces))
         return int(found.scalar_one())
 
@@ -462,8 +384,21 @@ class Unit:
 
 
 class ContextStore:
-    def __init__(self, database: Database) -> None:
+    """Traces that are captured at the same time go to the database together."""
+
+    def __init__(self, database: Database, supervisor: Supervisor) -> None:
         self._database = database
+        self._captures = Batches(
+            "capture traces",
+            self._capture,
+            lambda asked: asked[0].trace_id,
+            supervisor=supervisor,
+            refused=REFUSED,
+        )
+
+    async def capture(self, trace: ExecutionTrace, now: datetime) -> Captured | None:
+        """None where it is stored; else as ``TraceRepository.capture``, in a unit of its own."""
+        return await self._captures.write((trace, now))
 
     async def run(self, work: Callable[[Unit], Awaitable[T]]) -> T:
         """``work`` in one short transaction, repeated after faults that surely rolled back."""
@@ -481,15 +416,9 @@ class ContextStore:
 
         return await self._database.run(with_unit)
 
-
-@contextmanager
-def _of_agent(agent_id: str) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as exc:
-        raise UnknownAgent(agent_id) from exc
-
-
-def _newer(agent_id: str, moment: datetime | None) -> list[ColumnElement[bool]]:
-    mine = [_traces.agent_id == agent_id]
-    return mine if moment is None else [*mine, _traces.captured_at > moment]
+    async def _capture(
+        self, asked: Sequence[tuple[ExecutionTrace, datetime]]
+    ) -> dict[str, Captured]:
+        traces, now = [trace for trace, _ in asked], max(now for _, now in asked)
+        captured = await self.run(lambda unit: unit.traces.capture(traces, now))
+        return {each.trace.trace_id: each for each in captured}

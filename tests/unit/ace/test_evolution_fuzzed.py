@@ -31,6 +31,7 @@ from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonValue, dumps, loads
 from agentcore.kit.storable import check_storable
+from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.language_model import ScriptedModel
 from tests.fakes.playbooks import NOW, made_playbook, rebuilt
@@ -140,7 +141,7 @@ def unreachable() -> tuple[DeltaGenerator, Evolution]:
     """The real parts, over a database that nothing here may ask."""
     clock, config = ManualClock(), ACEConfig()
     ids, metrics = Ids(clock), ACEMetrics(CollectorRegistry())
-    store = ContextStore(cast("Database", None))
+    store = ContextStore(cast("Database", None), Supervisor())
     budget = MonthlyBudget(config, store, clock=clock, ids=ids)
     model = PaidModel(config, ScriptedModel(), budget, clock=clock, metrics=metrics)
     generator = DeltaGenerator(config, model, clock=clock, ids=ids, metrics=metrics)

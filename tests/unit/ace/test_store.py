@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from datetime import datetime
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from agentcore.ace import store
-from agentcore.ace.errors import UnknownAgent
-from agentcore.ace.models import ContextPlaybook, ExecutionTrace
+from agentcore.ace.models import ContextPlaybook
 from agentcore.ace.store import WALKED, Unit
 from agentcore.kit.db import Database
 from agentcore.kit.db_migrations import differences
@@ -84,14 +81,6 @@ async def test_columns_have_the_specified_defaults(
         assert tuple(row.one()) == (1, True, {})
 
 
-async def test_traces_of_an_agent_that_is_gone_are_refused(world: ContextWorld) -> None:
-    async def work(unit: Unit) -> None:
-        await unit.traces.insert(world.trace(agent_id="gone"))
-
-    with pytest.raises(UnknownAgent):
-        await world.store.run(work)
-
-
 async def test_an_agent_without_a_row_is_idle(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
@@ -131,26 +120,6 @@ async def test_pages_of_deltas_follow_each_other(
         seen += [entry.result_version for entry in page]
         after = page[-1].delta.delta_id
     assert seen == [5, 4, 3, 2, 1]
-
-
-async def test_large_traces_are_read_a_few_at_a_time(
-    world: ContextWorld, playbook: ContextPlaybook, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "MOST_BYTES", 2500)
-    for size in (10, 2000, 600, 10, 9000):
-        await world.captured(1, error_message="\u20ac" * (size // 3), metadata={"of": size})
-
-    async def read(moment: datetime | None, limit: int = 9) -> list[ExecutionTrace]:
-        return await world.store.run(
-            lambda unit: unit.traces.since("agent-123", moment, limit=limit)
-        )
-
-    first = await read(None)
-    assert [trace.metadata["of"] for trace in first] == [10, 2000, 600]
-    assert [trace.metadata["of"] for trace in await read(None, 2)] == [10, 2000]
-    second = await read(first[-1].captured_at)
-    assert [trace.metadata["of"] for trace in second] == [10, 9000]
-    assert await read(second[-1].captured_at) == []
 
 
 async def test_large_deltas_come_in_smaller_pages(

@@ -29,6 +29,8 @@ from agentcore.ace.models import ContextDelta, ContextPlaybook, EvolutionStatus,
 from agentcore.ace.tables.store import context_deltas, context_playbooks, evolution_status
 
 _playbooks, _deltas, _status = context_playbooks.c, context_deltas.c, evolution_status.c
+# Of traces, or of a page of deltas, that are read at once.
+MOST_BYTES = 8 * 1024 * 1024
 
 
 def status_written(status: EvolutionStatus, **counted: ScalarSelect[int]) -> Insert:
