@@ -286,7 +286,7 @@ def _contexts(ground: Ground, gateway: Gateway, directory: Directory) -> Context
 
 
 def _observer(ground: Ground, contexts: ContextManager, gateway: Gateway) -> ContextObserver:
-    spending = GatewaySpending(gateway.ledger, gateway.costs)
+    spending = GatewaySpending(gateway.ledger, gateway.costs, ground.supervisor)
     return ContextObserver(contexts, spending, clock=ground.clock)
 
 

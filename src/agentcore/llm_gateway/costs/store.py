@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,12 +14,12 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Text,
-    bindparam,
     case,
     cast,
     func,
     literal,
     select,
+    text,
     tuple_,
 )
 
@@ -61,20 +61,18 @@ DAILY: dict[Dimension, Column[Any]] = {
 }
 
 
-def _of_trace() -> Select[Any]:
-    calls = llm_calls.c
-    tokens = func.coalesce(calls.prompt_tokens, 0) + func.coalesce(calls.completion_tokens, 0)
-    used = (calls.status == "success") | calls.prompt_tokens.is_not(None)
-    return select(
-        func.count().label("calls"),
-        func.coalesce(func.sum(tokens), 0).label("tokens"),
-        func.coalesce(func.sum(calls.cost_usd), 0).label("cost_usd"),
-        func.count().filter(used, calls.cost_usd.is_(None)).label("unpriced"),
-    ).where(calls.trace_id == bindparam("trace"), calls.tenant == bindparam("owner"))
-
-
-# Built once: each end of a task asks it, and to build it takes longer than to answer it.
-OF_TRACE = _of_trace()
+OF_TRACES = text("""
+SELECT asked.trace_id, asked.tenant, count(*) AS calls,
+       sum(COALESCE(call.prompt_tokens, 0) + COALESCE(call.completion_tokens, 0)) AS tokens,
+       COALESCE(sum(call.cost_usd), 0) AS cost_usd,
+       count(*) FILTER (
+         WHERE call.cost_usd IS NULL
+           AND (call.status = 'success' OR call.prompt_tokens IS NOT NULL)
+       ) AS unpriced
+  FROM unnest(CAST(:traces AS text[]), CAST(:tenants AS text[])) AS asked (trace_id, tenant)
+  JOIN llm_calls AS call USING (trace_id, tenant)
+ GROUP BY asked.trace_id, asked.tenant
+""")
 
 
 class CostReports:
@@ -143,10 +141,18 @@ class CostReports:
         lines = tuple(Totals(**row) for row in rows[:limit])
         return TotalsPage(lines=lines, next_cursor=lines[-1].name if len(rows) > limit else None)
 
-    async def of_trace(self, trace_id: str, *, tenant: str) -> TraceCost:
-        (row,) = await self._database().settle(OF_TRACE, {"trace": trace_id, "owner": tenant})
-        cost = None if row["unpriced"] else row["cost_usd"]
-        return TraceCost(calls=row["calls"], tokens=row["tokens"], cost_usd=cost)
+    async def of_traces(self, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], TraceCost]:
+        """Of those by trace id and tenant that have made calls."""
+        traces, tenants = [trace for trace, _ in asked], [tenant for _, tenant in asked]
+        rows = await self._database().settle(OF_TRACES, {"traces": traces, "tenants": tenants})
+        return {
+            (row["trace_id"], row["tenant"]): TraceCost(
+                calls=row["calls"],
+                tokens=int(row["tokens"]),
+                cost_usd=None if row["unpriced"] else row["cost_usd"],
+            )
+            for row in rows
+        }
 
     async def calls(self, wanted: CallFilter, *, limit: int, cursor: str) -> CallPage:
         calls = llm_calls.c
