@@ -1,4 +1,4 @@
-"""What must neither leave in a prompt nor enter a playbook: secrets, and orders to the reader."""
+"""What must neither leave in a prompt nor enter a playbook: secrets and personal data."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from agentcore.kit.jsonvalue import JsonValue
 
 MOST_KEPT, LONGEST_KEPT = 4096, 2000
 # What stands behind a name: in quotes, also those of a JSON text within a text, or up to a space.
-# What is masked already is not a value.
+# What is masked already is not a value, nor is what stands for one or tells how one is.
+_NONE = (
+    r"""(?!["'\\]{0,5}(?:\$\{?\w+\}?|<[\w -]+>|\{\{?[\w. -]+\}\}?|\*+"""
+    r"""|required|optional|missing|expired|invalid|incorrect|unknown|changed)["'\\]{0,5}(?:[\s,;.)]|$))"""
+)
 _VALUE = (
     r"(?!\[[A-Za-z -]{5,40}\])[\[({]?"
     r"""(?:\\{0,4}"[^"]{4,200}"|\\{0,4}'[^']{4,200}'|[^\s"',;&]{6,})"""
 )
+# What hardly any word is: letters and digits together.
+_MIXED = r"""["'`]?(?=[^\s"'`]{0,60}\d)(?=[^\s"'`]{0,60}[A-Za-z])[^\s"'`,;:/]{6,60}"""
 _IS = r"""[\\"'\])]{0,5}\s{0,3}(?:=>|:=|[=:])\s{0,3}"""
 _SECRETS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?"
     r"(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     # Not \b: it would begin anew behind each hyphen of what it reads to the end.
     "JSON web token": r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    "API key": r"\b(?:sk|pk|rk|ac|xox[abprs]|gh[pousr]|github_pat|glpat|npm|hf)[-_]"
+    "API key": r"\b(?:sk|pk|rk|ac|xox[abprs]|gh[pousr]|github_pat|glpat|npm|hf|dop_v1|shpat)[-_]"
     r"[A-Za-z0-9_-]{16,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
     "AWS key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     "Google key": r"\bAIza[A-Za-z0-9_-]{30,}",
@@ -34,13 +40,25 @@ _SECRETS = {
     # Wherever the word stands in a name, as in DB_PASSWORD, clientSecret or AWS_SECRET_ACCESS_KEY.
     "password": r"(?i)(?:pass(?:word|wd|phrase)|(?<![a-z])pwd(?!\W{0,4}[=:]\s{0,3}[\"']?[./~])"
     r"|secret|credential|(?:api|access|account|private|encryption|signing|auth)[_-]?key)"
-    rf"[\w.-]{{0,20}}{_IS}{_VALUE}"
+    rf"[\w.-]{{0,20}}{_IS}{_NONE}{_VALUE}"
     r"|\bpass(?:word|phrase)\s+(?:is|was)\s+(?=\S{0,40}\d)\S{6,}",
     # Of tokens and sessions one also says how many there are, or that one is missing.
     "token": r"(?i)(?:token(?!s)|session[_-]?id)[\w-]{0,20}"
     rf"{_IS}(?=[^\s,;]{{0,200}}[0-9])(?=[^\s,;]{{8}}){_VALUE}",
     "credential in a URL": r"\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]*:[^\s/@]+@",
-    "credential": r"(?<![\w-])(?:-u|--user)[= ]\s{0,3}[^\s:]{1,64}:[^\s:]{4,}",
+    "credential": r"(?<![\w-])(?:-u|--user)[= ]\s{0,3}[^\s:]{1,64}:[^\s:]{4,}"
+    rf"|(?i:\blogin|\bcredentials?|\buser(?:name)?):\s{{0,3}}[\w.@-]{{1,64}}\s/\s{_MIXED}",
+    "password of a command": r"(?i)\b(?:mysql|mariadb)[\w-]{0,20}\b[^\n|;]{0,120}?\s-p"
+    rf"{_NONE}[^\s-]\S{{3,60}}|\bsshpass\s+-p\s?{_NONE}\S{{4,60}}"
+    r"|\b(?:redis-cli|docker|podman|helm|oc|az|sqlcmd|bcp|ldap\w{3,9}|mongo\w{0,9}|openssl|7z|zip)"
+    rf"\b[^\n|;]{{0,120}}?\s-[apkw]\s{{0,2}}{_MIXED}(?![^\s\"'`])"
+    r"|\bhtpasswd\s+-\w*b\w*\s+\S{1,60}\s+\S{1,60}\s+\S{4,60}|\s-U\s?[^\s%]{1,60}%[^\s%]{4,60}"
+    rf"|--(?:pass(?:word|wd|phrase)?|secret|token|api-key)\s{{1,3}}{_MIXED}",
+    "password in a sentence": r"(?i)\b(?:password|passphrase|api[ -](?:key|token))s?"
+    rf"(?:\s+(?:(?:is|was)\s+)?|\s[^.:\n]{{0,30}}:\s{{0,3}}){_MIXED}"
+    r"|\bPIN\b[^.\n\d]{0,40}\b(?:is|:|=)\s*\d{4,8}\b",
+    "password as told": r"(?i)(?<!\S)(?=\S{0,60}\d)\S{6,60}\s+as\s+(?:the\s+|its\s+|a\s+)?"
+    r"(?:password|passphrase|pin)\b",
 }
 _PERSONAL = {
     "e-mail address": r"[\w.%+-]{1,64}@[\w.-]+\.[^\W\d_]{2,}\b",
@@ -49,7 +67,7 @@ _PERSONAL = {
     "telephone number": r"(?<![\w.])\+\d[\d ()/.-]{7,}\d\b"
     r"|(?<![\w.+-])0\d{2,4}[ /-]\d{6,9}\b"
     r"|(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\d.-]\d)",
-    "card number": r"\b(?:\d[ -]?){13,19}\b",
+    "card number": r"(?<![\d-])[2-6](?:[ -]?\d){13,18}\b",
 }
 _SECRET_NAME = re.compile(
     r"(?i)pass(?:word|wd|phrase|port)|^pwd|secret|credential|authori[sz]ation$|cookie"
@@ -59,39 +77,6 @@ _SECRET_NAME = re.compile(
     r"|credit[_-]?card|birth(?:day|date)?$|date[_-]?of[_-]?birth|^dob$"
     r"|(?:first|last|family|maiden|middle|full|customer|patient)[_-]?name|^surname$"
     r"|(?:home|street|postal|billing|shipping)[_-]?address"
-)
-_ORDERS = (
-    (
-        r"(?i)\b(?:ignore|disregard|forget|override)\b[^.]{0,40}"
-        r"\b(?:previous|prior|above|earlier|all|your)\b[^.]{0,30}"
-        r"\b(?:instructions?|rules?|prompts?|directions?|playbook)\b"
-    ),
-    (
-        r"(?i)\b(?:ignore|disregard|forget|override)\b[^.]{0,40}"
-        r"\b(?:instructions?|rules?|prompts?|directions?)\b[^.]{0,20}"
-        r"\b(?:above|before|earlier|so far|given)\b"
-    ),
-    r"(?i)\b(?:forget|ignore|disregard) (?:everything|anything)\b",
-    r"(?i)\bignorier\w*\b[^.]{0,40}\b(?:anweisung|regel|vorgabe)",
-    (
-        r"(?i)\bignor(?:a|e|ez|er|ad|en)\b[^.]{0,40}"
-        r"\b(?:instrucciones|instructions|consignes|reglas|r[eè]gles)\b"
-    ),
-    r"忽略[^。]{0,12}(?:指令|指示|规则)",
-    r"(?i)\byou are now\b|\bfrom now on,? (?:you|act|answer|obey)\b",
-    (
-        r"(?i)\b(?:act as|pretend (?:to be|you are)|behave as) (?:an? |the )?"
-        r"(?:unrestricted|unfiltered|jailbroken|root\b|dan\b|administrator|developer mode)"
-    ),
-    r"(?i)\b(?:new|updated|additional) instructions?\s*:|^\W*(?:system|assistant|user|human)\s*:",
-    r"(?i)\b(?:system|developer) (?:prompt|message)\b",
-    (
-        # Not where it is forbidden: "never print secrets" is a good rule.
-        r"(?i)(?<!never )(?<!not )(?<!n't )\b(?:reveal|print|repeat|leak|exfiltrate)\b[^.]{0,40}"
-        r"\b(?:prompt|instructions?|secrets?|keys?|passwords?)\b"
-    ),
-    r"(?i)</?\s*(?:system|assistant|user|tool|instructions?)\s*>|<\|[a-z_]+\|>|\[/?INST\]",
-    r"(?i)\bdo not (?:tell|inform|mention)\b[^.]{0,30}\b(?:user|human|operator)\b",
 )
 # Characters that nobody sees, and the wide forms of ASCII: they hide a word from a pattern only.
 _UNSEEN = dict.fromkeys(
@@ -112,29 +97,30 @@ _SIGNS = {
     "password": ("pass", "pwd", "secret", "credential", "key"),
     "token": ("token", "session"),
     "credential in a URL": ("://",),
-    "credential": ("-u",),
+    "credential": ("-u", "login:", "credential", "user:", "username:"),
+    "password of a command": (
+        *("mysql", "mariadb", "sshpass", "redis-cli", "docker", "podman", "helm", "oc ", "az "),
+        *("sqlcmd", "bcp", "ldap", "mongo", "openssl", "7z", "zip", "htpasswd", "-u ", "--"),
+    ),
+    "password in a sentence": ("pass", "api", "pin"),
+    "password as told": (" as ",),
     "e-mail address": ("@",),
     "bank account": _DIGITS,
     "social security number": _DIGITS,
     "telephone number": _DIGITS,
     "card number": _DIGITS,
 }
-_ORDER_PATTERNS = tuple(re.compile(pattern) for pattern in _ORDERS)
 
 
 def secret_in(text: str) -> str | None:
     """The kind of the first secret or personal datum in ``text``; never the thing itself."""
-    plain = _folded(text)
+    plain = folded(text)
     return next((kind for kind, found in _likely(plain) if found.search(plain)), None)
 
 
-def order_in(text: str) -> str | None:
-    """The words in ``text`` that address the reading model rather than describe the work."""
-    plain = _folded(text)
-    for pattern in _ORDER_PATTERNS:
-        if found := pattern.search(plain):
-            return found.group()[:80]
-    return None
+def folded(text: str) -> str:
+    """``text`` without what only hides its words from a pattern."""
+    return text if text.isascii() else text.translate(_FOLDING)
 
 
 def masked(name: str, value: JsonValue) -> JsonValue:
@@ -150,7 +136,7 @@ def scrubbed(text: str) -> str:
 
 
 def _scrubbed(text: str) -> str:
-    plain = _folded(text)
+    plain = folded(text)
     clean = plain
     for kind, pattern in _likely(plain):
         clean = pattern.sub(f"[{kind}]", clean)
@@ -169,7 +155,3 @@ def _likely(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:
         signs = _SIGNS.get(kind)
         if signs is None or any(sign in folded for sign in signs):
             yield kind, pattern
-
-
-def _folded(text: str) -> str:
-    return text if text.isascii() else text.translate(_FOLDING)

@@ -32,7 +32,8 @@ from agentcore.ace.ops import (
     perform,
     touched,
 )
-from agentcore.ace.screening import order_in, secret_in
+from agentcore.ace.orders import order_in
+from agentcore.ace.screening import secret_in
 from agentcore.kit.errors import InvalidInput
 from agentcore.kit.jsonvalue import JsonObject
 

@@ -22,7 +22,8 @@ from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.prompt import compose_reflection
 from agentcore.ace.reflection import reflections_in
-from agentcore.ace.screening import order_in, secret_in
+from agentcore.ace.orders import order_in
+from agentcore.ace.screening import secret_in
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
 from agentcore.ace.store import ContextStore
