@@ -18,11 +18,11 @@ from agentcore.ace.journal import Entry, Provenance, seed, undone
 from agentcore.ace.metrics import ACEMetrics
 from agentcore.ace.models import ACEConfig, ContextPlaybook, ExecutionTrace
 from agentcore.ace.ops import Add
+from agentcore.ace.orders import order_in
 from agentcore.ace.paid_model import PaidModel
 from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.ace.prompt import compose_reflection
 from agentcore.ace.reflection import reflections_in
-from agentcore.ace.orders import order_in
 from agentcore.ace.screening import secret_in
 from agentcore.ace.simple_curator import SimpleCurator
 from agentcore.ace.spending import MonthlyBudget
