@@ -64,7 +64,7 @@ def build_registry(
     )
     return AgentRegistry(
         agents=agents,
-        directory=TenantDirectory(store, further, hosted, clock=clock, metrics=metrics),
+        directory=TenantDirectory(store, further, hosted, reader, clock=clock, metrics=metrics),
         upkeep=Upkeep(
             further,
             teller,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from agentcore.a2a_protocol import cursors
@@ -14,6 +14,7 @@ from agentcore.a2a_protocol.metrics import RegistryMetrics
 from agentcore.a2a_protocol.models.agent import AgentHealth, AgentRecord, AgentStatus
 from agentcore.a2a_protocol.models.task import Owner
 from agentcore.a2a_protocol.ports import Candidate
+from agentcore.a2a_protocol.registry.reading import CardReader
 from agentcore.a2a_protocol.registry.store import RegistryStore
 from agentcore.a2a_protocol.store import AgentStore
 from agentcore.kit.clock import Clock
@@ -36,6 +37,7 @@ class TenantDirectory:
         agents: AgentStore,
         store: RegistryStore,
         hosted: HostedAgents,
+        reader: CardReader,
         *,
         clock: Clock,
         metrics: RegistryMetrics,
@@ -43,6 +45,7 @@ class TenantDirectory:
         self._agents = agents
         self._store = store
         self._hosted = hosted
+        self._reader = reader
         self._clock = clock
         self._metrics = metrics
 
@@ -88,6 +91,7 @@ class TenantDirectory:
         return await self._candidates(page.matches)
 
     async def candidate(self, agent_id: str, principal: Principal) -> Candidate:
+        """Raises ``CardNotSigned`` where keys were set for its origin after it was registered."""
         hosting = self._hosted.find(agent_id)
         if hosting is not None:
             found = hosted_record(hosting, await self._status(hosting, principal))
@@ -100,6 +104,10 @@ class TenantDirectory:
         found = await self._agents.find(agent_id)
         if found is None or found.owner.tenant != principal.tenant:
             raise AgentNotFound(agent_id)
+        if found.card is not None:
+            places = [found.card_url] if found.card_url else []
+            card = self._reader.standing(found.card, *places, tenant=principal.tenant)
+            found = replace(found, card=card)
         return found.at(self._clock.now())
 
     async def _status(self, hosting: Hosting, principal: Principal) -> AgentStatus:

@@ -144,6 +144,32 @@ async def test_agents_are_registered_by_signed_cards(
         assert (await runtime.agents.get("poet", ALICE)).name == "Poet"
 
 
+async def test_agents_from_before_there_were_keys(database: Database, server: CardServer) -> None:
+    """Keys count for them, too: those without a signature are asked nothing any more."""
+    origin: JsonObject = {"origin": server.url, "inside": True}
+    card = card_at(f"{server.url}/rpc")
+    signed = AgentCard.model_validate({**POET.sign(card), **EXTRA})
+    before = A2AConfig.model_validate({"trusted": [origin]})
+    async with a2a(database, config=before) as runtime:
+        server.body = dumps(card)
+        followed = await runtime.agents.register_at(server.card_url, ALICE, agent_id="followed")
+        plain = AgentCard.model_validate(card)
+        await runtime.agents.register(plain, ALICE, agent_id="told")
+        await runtime.agents.register(signed, ALICE, agent_id="signed")
+        assert (await runtime.directory.candidate("told", ALICE)).card is not None
+    after = A2AConfig.model_validate({"trusted": [{**origin, "keys": POET.keys}]})
+    async with a2a(database, config=after) as runtime:
+        for agent_id in ("followed", "told"):
+            with pytest.raises(CardNotSigned, match="it is not signed"):
+                await runtime.directory.candidate(agent_id, ALICE)
+        found = (await runtime.directory.candidate("signed", ALICE)).card
+        assert found is not None
+        assert EXTRA.keys().isdisjoint(found)
+    # Whose card is still the one of the ETag is looked at, too.
+    with pytest.raises(CardNotSigned):
+        await reader(server.url).read(server.card_url, tenant="acme", etag=followed.card_etag)
+
+
 @pytest.mark.parametrize(
     "keys",
     ["", "{}", "[]", "no JSON", '{"keys": []}', '{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'],

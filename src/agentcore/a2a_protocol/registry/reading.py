@@ -57,7 +57,8 @@ class CardReader:
             raise _refused(url, fault)
         from agentcore.a2a_protocol.registry.fetching import fetch  # noqa: PLC0415 - aiohttp
 
-        found = await fetch(url, anywhere=anywhere, etag=etag)
+        # One that is still the same may have been taken before there were keys.
+        found = await fetch(url, anywhere=anywhere, etag="" if self._verifiers else etag)
         if found is None:
             raise _refused(url, PRIVATE)
         card = None if found.same else parse(url, found.body)
@@ -81,6 +82,12 @@ class CardReader:
                 except ValueError as exc:
                     raise CardNotSigned(url, str(exc)) from exc
         return card
+
+    def standing(self, card: JsonObject, *places: str, tenant: str) -> JsonObject:
+        """As :meth:`checked`, of a card that was registered, perhaps before there were keys."""
+        if not self._verifiers:
+            return card
+        return _document(self.checked(AgentCard.model_validate(card), *places, tenant=tenant))
 
     async def read_first(self, urls: tuple[str, ...], *, tenant: str) -> ReadCard:
         """The first of several addresses that has a card; the fault of the first, if none has."""
