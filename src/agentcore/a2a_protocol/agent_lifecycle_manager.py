@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from agentcore.a2a_protocol import cursors
 from agentcore.a2a_protocol.directory import hosted_record
 from agentcore.a2a_protocol.errors import (
+    AgentIdOfNoTenant,
     AgentIdTaken,
     AgentNotFound,
     IllegalMove,
@@ -113,7 +114,7 @@ class AgentLifecycleManager:
             TooManyAgents: the tenant has as many as it may have.
             CardNotSigned: the operator wants cards of its address signed.
         """
-        agent_id = self._names.of(agent_id, principal.tenant)
+        agent_id = await self._named(agent_id, principal)
         card = self._reader.checked(card, tenant=principal.tenant)
         record = self._described(card, principal, agent_id, promise)
         if places(address(record.endpoint)):
@@ -134,7 +135,7 @@ class AgentLifecycleManager:
             InvalidParams: the address may not be connected to.
             CardUnreadable: there is no card.
         """
-        agent_id = self._names.of(agent_id, principal.tenant)
+        agent_id = await self._named(agent_id, principal)
         async with self._reading:
             found = await self._reader.read(card_url, tenant=principal.tenant)
         if found.card is None:
@@ -154,7 +155,7 @@ class AgentLifecycleManager:
     async def ensure(self, agent_id: str, principal: Principal) -> None:
         """Register the agent for ``principal`` unless it exists, whoever owns it then."""
         if self._hosted.behind(agent_id, principal.tenant) is None:
-            agent_id = self._names.of(agent_id, principal.tenant)
+            agent_id = await self._named(agent_id, principal)
         record = self._record(agent_id, principal)
         event_id = await self._store.ensure(record, self._entry(REGISTERED, record.owner.subject))
         if event_id is not None:
@@ -298,6 +299,16 @@ class AgentLifecycleManager:
                 asked.set_result(None if found is None else found.owner)
             finally:
                 asked.cancel()
+
+    async def _named(self, chosen: str | None, principal: Principal) -> str:
+        """The id; the tenant's agents from before ids had to end with it keep theirs."""
+        try:
+            return self._names.of(chosen, principal.tenant)
+        except AgentIdOfNoTenant as refused:
+            found = await self._store.find(str(chosen))
+            if found is None or found.owner.tenant != principal.tenant:
+                raise refused from None
+            return found.agent_id
 
     def _row_of(self, agent_id: str, principal: Principal) -> str:
         """The id under which the tenant knows the agent: a hosted one has a row per tenant."""

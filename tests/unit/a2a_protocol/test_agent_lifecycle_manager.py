@@ -99,11 +99,22 @@ async def test_ids_that_end_with_their_tenant_tell_nothing_of_others(
     """Whether it is taken or not: a tenant cannot even ask for another one's id."""
     hosted = HostedAgents()
     hosted.add(Hosting(agent_id="the.cook", agent=ScriptedAgent()))
+    before = known_agents(database, supervisor, clock, hosted=hosted)
+    await before.agents.register(card(), ALICE, agent_id="old")
     known = known_agents(database, supervisor, clock, hosted=hosted, tenant_agent_ids=True)
     agents = known.agents
     assert (await agents.move("the.cook", Move.DRAIN, EVE)).agent_id == "the.cook.evil"
     await agents.register(card(), ALICE, agent_id="poet.acme")
-    for name in ("poet.acme", "cook.acme", "poet", "x.poet.evil", ".evil", "poet.", "poet.EVIL"):
+    for name in (
+        "poet.acme",
+        "cook.acme",
+        "old",
+        "poet",
+        "x.poet.evil",
+        ".evil",
+        "poet.",
+        "poet.EVIL",
+    ):
         refused = (
             agents.register(card(), EVE, agent_id=name),
             agents.ensure(name, EVE),
@@ -115,6 +126,10 @@ async def test_ids_that_end_with_their_tenant_tell_nothing_of_others(
     await agents.register(card(), EVE, agent_id="poet.evil")
     assert (await agents.register(card(), EVE)).owner.tenant == "evil"
     await agents.ensure("cook.acme", ALICE)
+    # One from before is the tenant's own, by its old id.
+    changed = await agents.register(card("Bard"), ALICE, agent_id="old")
+    assert (changed.agent_id, changed.name) == ("old", "Bard")
+    await agents.ensure("old", ALICE)
 
 
 async def test_termination(
