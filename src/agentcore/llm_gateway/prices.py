@@ -1,23 +1,26 @@
 """What tokens cost, in Decimal USD, from the maintained price library.
 
-The library's data takes a third of a second to import. It is loaded once, in a thread, while the
-service starts; the first call that needs a price waits for it.
+What the configuration names is looked up once, in a thread, while the service starts; the first
+call that needs a price waits for it. The library's data, 5 MiB, is let go then. It is kept where a
+provider lists no models, so that calls name them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from importlib.metadata import version
+from importlib.util import find_spec, module_from_spec
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agentcore.kit.clock import Clock
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, ProviderKind, TokenUsage
 
 if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice
 
 MILLION = Decimal(1_000_000)
@@ -51,6 +54,7 @@ VENDORS: Mapping[ProviderKind, str] = {
     "anthropic": "anthropic",
     "gemini": "google",
 }
+Data = Callable[[], "DataSnapshot"]
 
 
 class Price(Protocol):
@@ -174,6 +178,31 @@ class _Entry(NamedTuple):
     until: datetime | None = None
 
 
+def _kept() -> DataSnapshot:
+    """What the library knows, loaded for good with the first question."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - a large library
+
+    return get_snapshot()
+
+
+def _passing() -> DataSnapshot:
+    """The same for a while: what is imported stays, what is only run goes with its last user."""
+    from genai_prices.data_snapshot import DataSnapshot  # noqa: PLC0415 - a large library
+
+    spec = find_spec("genai_prices.data")
+    if spec is None or spec.loader is None:
+        raise AssertionError("the library has its data")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return DataSnapshot(providers=module.providers, from_auto_update=False)
+
+
+def _may_ask_for_any(provider: ProviderConfig) -> bool:
+    """Whether a call may name a model that nobody has listed, and the library prices it."""
+    by_library = provider.price_model is not None or not provider.on_own_hardware
+    return provider.price is None and by_library and not provider.models
+
+
 class PriceBook:
     """Prices by provider and model; None where none is known."""
 
@@ -195,17 +224,25 @@ class PriceBook:
     def reference(self) -> Price | None:
         """What a self-hosted call would have cost on an API."""
         if self._reference.until is not None and self._over(self._reference):
-            self._reference = self._look_up(self._reference_model, None, None)
+            self._reference = self._look_up(self._reference_model)
         return self._reference.price
 
     async def load(self) -> None:
-        """Import the price data off the event loop; to be run once, in the background."""
+        """Look up what is configured, off the event loop; to be run once, in the background."""
         try:
-            self._reference = await asyncio.to_thread(
-                self._look_up, self._reference_model, None, None
-            )
+            self._reference, self._prices = await asyncio.to_thread(self._configured)
         finally:
             self._loaded.set()
+
+    def _configured(self) -> tuple[_Entry, dict[tuple[str, str], _Entry]]:
+        providers = self._providers.values()
+        loaded = _kept() if any(_may_ask_for_any(each) for each in providers) else _passing()
+        prices = {
+            (provider.name, model): self._resolve(provider, model, lambda: loaded)
+            for provider in providers
+            for model in provider.models.values()
+        }
+        return self._look_up(self._reference_model, lambda: loaded), prices
 
     async def wait(self) -> None:
         await self._loaded.wait()
@@ -223,19 +260,26 @@ class PriceBook:
     def _over(self, entry: _Entry) -> bool:
         return entry.until is not None and self._clock.now() >= entry.until
 
-    def _resolve(self, provider: ProviderConfig, model: str) -> _Entry:
+    def _resolve(self, provider: ProviderConfig, model: str, data: Data = _kept) -> _Entry:
         if provider.price is not None:
             return _Entry(FlatPrice.from_override(provider.price))
         if provider.price_model is not None:
-            return self._look_up(provider.price_model, None, None)
+            return self._look_up(provider.price_model, data)
         if provider.on_own_hardware:
             return _Entry(FlatPrice.from_override(FREE))
         if provider.kind in VENDORS:
-            return self._look_up(model, VENDORS[provider.kind], None)
-        return self._look_up(model, None, provider.url)
+            return self._look_up(model, data, provider=VENDORS[provider.kind])
+        return self._look_up(model, data, url=provider.url)
 
-    def _look_up(self, model: str, provider: str | None, url: str | None) -> _Entry:
-        found = _known(model, provider, url)
+    def _look_up(
+        self,
+        model: str,
+        data: Data = _kept,
+        *,
+        provider: str | None = None,
+        url: str | None = None,
+    ) -> _Entry:
+        found = _known(model, provider, url, data)
         if found is None:
             return _Entry(None)
         now = self._clock.now()
@@ -244,15 +288,13 @@ class PriceBook:
 
 def current_price(model: str, now: datetime) -> Price | None:
     """What ``model`` costs where it is made; None where the library does not know it."""
-    found = _known(model, None, None)
+    found = _known(model, None, None, _kept)
     return None if found is None else library_price(found.get_prices(now))
 
 
-def _known(model: str, provider: str | None, url: str | None) -> ModelInfo | None:
-    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - a third of a second
-
+def _known(model: str, provider: str | None, url: str | None, data: Data) -> ModelInfo | None:
     try:
-        return get_snapshot().find_provider_model(model, None, provider, url)[1]
+        return data().find_provider_model(model, None, provider, url)[1]
     except LookupError:
         return None
 

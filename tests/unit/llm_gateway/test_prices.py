@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from genai_prices import Usage, calc_price, extract_usage
+from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
 
 from agentcore.llm_gateway.models import PriceOverride, ProviderConfig, TokenUsage
 from agentcore.llm_gateway.prices import FlatPrice, LibraryPrice, PriceBook
@@ -157,6 +158,21 @@ async def test_own_hardware_costs_nothing_more_unless_said(book: PriceBook) -> N
 
 async def test_a_provider_may_be_priced_as_another_model(book: PriceBook) -> None:
     assert book.price("as-mini", "simulated/model") == book.price("openai", "gpt-5-mini")
+
+
+async def test_prices_of_listed_models_outlive_the_library_s_data() -> None:
+    listed = OPENAI.model_copy(update={"models": {"small": "gpt-5-mini"}})
+    book = PriceBook([listed], reference_model="gpt-5-mini", clock=ManualClock(NOW))
+    # What is kept knows nothing: a price can only be from what was loaded for the while.
+    set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=False))
+    try:
+        await book.load()
+        listed_price, other = book.price("openai", "gpt-5-mini"), book.price("openai", "gpt-5")
+    finally:
+        set_custom_snapshot(None)
+    assert listed_price is not None
+    assert listed_price.of(USAGE) == library(USAGE, "gpt-5-mini")
+    assert other is None
 
 
 async def test_the_reference_tells_what_an_api_would_have_cost(book: PriceBook) -> None:
