@@ -218,7 +218,7 @@ async def bootstrap(
         _host_agents(settings, gateway, a2a, contexts.manager)
         await contexts.worker.start()
         stack.push_async_callback(contexts.worker.stop)
-        grounds = _grounds(settings, gateway, a2a, directory, environments.inventory)
+        grounds = _grounds(ground, gateway, a2a, directory, environments.inventory)
         await stack.enter_async_context(contexts.trials.running(grounds, ground.supervisor))
         training = await stack.enter_async_context(
             open_training(
@@ -464,19 +464,20 @@ def _host_agents(
 
 
 def _grounds(
-    settings: Settings,
+    ground: Ground,
     gateway: Gateway,
     a2a: A2ARuntime,
     directory: Directory,
     inventory: Inventory,
 ) -> EnvironmentGrounds:
     """Where playbooks are tried: as the bundled agent plays, after whoever waits for an answer."""
-    model = settings.agents.model
+    model = ground.settings.agents.model
     return EnvironmentGrounds(
         directory,
         minds=lambda caller: GatewayMind(gateway.router, caller, model, TRIALS, priority="low"),
         worlds=lambda caller: MethodWorld(a2a.registry, caller),
         known=inventory.environment,
+        spending=GatewaySpending(gateway.ledger, gateway.costs, ground.supervisor),
     )
 
 

@@ -28,6 +28,8 @@ class ScriptedGrounds:
     bill: Bill = field(default_factory=Bill)
     played: list[int] = field(default_factory=list)
     asked: list[tuple[str, str, bool]] = field(default_factory=list)
+    # What is known of the calls of a process that died.
+    left: Decimal = Decimal("0.03")
     # Set by a test that wants to see a batch under way.
     gate: asyncio.Event | None = None
 
@@ -42,6 +44,9 @@ class ScriptedGrounds:
         self.asked.append((agent_id, environment, private))
         self.bill = bill
         return self
+
+    async def spent(self, agent_id: str, trace_id: str) -> Bill:
+        return Bill(trace_id=trace_id, cost_usd=self.left)
 
     async def play(
         self, champion: ContextPlaybook, challenger: ContextPlaybook, seeds: Sequence[int]

@@ -79,6 +79,12 @@ class PairedGate:
         await unit.playbooks.annotate(playbook, **{TRIAL: mark.as_json()})
         return experiment
 
+    async def left(self, unit: Unit, agent_id: str) -> str | None:
+        """The token of a batch that nobody plays any more: its process died with it."""
+        playbook = await unit.playbooks.of(agent_id)
+        mark = None if playbook is None else TrialMark.of(playbook)
+        return None if mark is None or self._taken(mark) else mark.claim
+
     async def claim(self, unit: Unit, agent_id: str) -> Batch | None:
         """The next batch of the agent's trial; None where there is none, or somebody plays it."""
         playbook = await unit.playbooks.of(agent_id, lock=True)

@@ -89,9 +89,10 @@ class Bill:
     """What playing has come to so far, to be read however it ends.
 
     ``unpriced_tokens`` are of calls whose cost nobody knows: of one that was cut off, and may be
-    billed nevertheless, the most that it can take.
+    billed nevertheless, the most that it can take. The calls are known by ``trace_id``.
     """
 
+    trace_id: str = ""
     cost_usd: Decimal = Decimal(0)
     unpriced_tokens: int = 0
 
@@ -124,4 +125,8 @@ class TrialGrounds(Protocol):
 
         ``bill`` is where each call is entered before it is made.
         """
+        ...
+
+    async def spent(self, agent_id: str, trace_id: str) -> Bill:
+        """What is known of the calls that were made under ``trace_id``, whatever became of them."""
         ...

@@ -2,8 +2,9 @@
 
 Bookings are told by ``call`` entries of the log, and outlive it. They are made one at a time under
 a lock that spans the installation, so any number of workers together never book more than the
-budget. A booking whose process died, or whose call timed out, stays at its upper bound: it may have
-been billed. The same lock makes the number of calls in a minute exact.
+budget. A booking whose call timed out, or whose process died, stays at its upper bound: it may have
+been billed. (Those of trials name their calls, so that others can settle them.) The same lock makes
+the number of calls in a minute exact.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ class MonthlyBudget:
         self._ids = ids
 
     async def reserve(
-        self, playbook: ContextPlaybook, provenance: Provenance, *, calls: int = 1
+        self,
+        playbook: ContextPlaybook,
+        provenance: Provenance,
+        *,
+        calls: int = 1,
+        booking_id: str = "",
     ) -> Entry:
         """Book ``provenance.cost_usd`` for ``calls`` calls about ``playbook``.
 
@@ -46,7 +52,7 @@ class MonthlyBudget:
         now = self._clock.now()
         booking = Entry(
             delta=ContextDelta(
-                delta_id=str(self._ids.new()),
+                delta_id=booking_id or str(self._ids.new()),
                 playbook_id=playbook.playbook_id,
                 changes={},
                 confidence=0.0,
@@ -77,6 +83,11 @@ class MonthlyBudget:
         await self._store.run(work)
         return booking
 
+    async def unsettled(self, booking_id: str) -> Entry | None:
+        """The booking, where it was made and nobody has said what it came to."""
+        found = await self._store.run(lambda unit: unit.deltas.get(booking_id))
+        return None if found is None or found.delta.reasoning == SETTLED else found
+
     async def settle(
         self, booking: Entry, agent_id: str, cost: Decimal, *, outcome: JsonObject
     ) -> None:
@@ -88,14 +99,7 @@ class MonthlyBudget:
         provenance = booking.provenance.model_copy(update={"cost_usd": cost})
         settled = replace(booking, delta=said, provenance=provenance, gate=outcome)
 
-        tried = False
-
         async def work(unit: Unit) -> None:
-            nonlocal tried
-            known = await unit.deltas.get(booking.delta.delta_id) if tried else None
-            if known is not None and known.delta.reasoning == SETTLED:
-                return
-            tried = True
             await unit.deltas.settle(settled, agent_id, cost)
             await unit.bookings.settle(booking.delta.delta_id, cost)
 

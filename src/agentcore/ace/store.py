@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     cast,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -183,11 +184,14 @@ class DeltaRepository:
         await self._connection.execute(rewritten(entry))
 
     async def settle(self, booking: Entry, agent_id: str, cost: Decimal) -> None:
-        """:meth:`replace` a booking, and count its cost for the agent."""
+        """:meth:`replace` a booking, and count its cost for the agent; once, whoever else does."""
         grown = func.coalesce(_status.total_cost, 0.0) + float(cost)
-        counted = update(evolution_status).where(_status.agent_id == agent_id)
-        settled = rewritten(booking).cte("settled")
-        await self._connection.execute(counted.values(total_cost=grown).add_cte(settled))
+        open_yet = _deltas.reasoning != booking.delta.reasoning
+        settled = rewritten(booking).where(open_yet).returning(_deltas.delta_id).cte("settled")
+        counted = update(evolution_status).where(
+            _status.agent_id == agent_id, exists(select(settled.c.delta_id))
+        )
+        await self._connection.execute(counted.values(total_cost=grown))
 
     async def versions(
         self,

@@ -102,10 +102,11 @@ class TrialWorker:
 
     async def play(self, agent_id: str, grounds: TrialGrounds) -> None:
         """One batch of the agent's trial, if there is one that nobody else plays."""
+        await self._settle_what_was_left(agent_id, grounds)
         batch = await self._store.run(lambda unit: self._gate.claim(unit, agent_id))
         if batch is None:
             return
-        bill = Bill()
+        bill = Bill(trace_id=batch.token)
         try:
             pairs = await self._booked(batch, grounds, bill)
         except asyncio.CancelledError:
@@ -184,7 +185,7 @@ class TrialWorker:
         )
         upper = 2 * len(batch.seeds) * EPISODE_TOKENS * self._price
         provenance = batch.provenance.model_copy(update={"cost_usd": upper})
-        booking = await self._budget.reserve(playbook, provenance)
+        booking = await self._budget.reserve(playbook, provenance, booking_id=batch.token)
         pairs: Sequence[Pair] = ()
         try:
             pairs = await self._played(batch, trials)
@@ -194,6 +195,18 @@ class TrialWorker:
             outcome: JsonObject = {"pairs": len(pairs)}
             await self._budget.settle(booking, playbook.agent_id, cost, outcome=outcome)
         return pairs
+
+    async def _settle_what_was_left(self, agent_id: str, grounds: TrialGrounds) -> None:
+        """A batch whose process died is paid for: its calls, and what may have been under way."""
+        token = await self._store.run(lambda unit: self._gate.left(unit, agent_id))
+        booking = None if token is None else await self._budget.unsettled(token)
+        if booking is None:
+            return
+        bill = await grounds.spent(agent_id, booking.delta.delta_id)
+        cost = self._cost(bill) + EPISODE_TOKENS * self._price
+        cost = min(cost, booking.provenance.cost_usd)
+        self._metrics.llm_cost.inc(float(cost))
+        await self._budget.settle(booking, agent_id, cost, outcome={"error": "process_died"})
 
     async def _played(self, batch: Batch, trials: PairedTrials) -> Sequence[Pair]:
         limit = asyncio.timeout(BATCH_SECONDS)

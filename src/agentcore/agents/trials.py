@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.models import ContextPlaybook
-from agentcore.ace.ports import AgentDirectory, Bill, Pair, PairedTrials
+from agentcore.ace.ports import AgentDirectory, Bill, Pair, PairedTrials, TaskSpending
 from agentcore.ace.rendering import Shelf
 from agentcore.ace.token_estimate import estimated_tokens
 from agentcore.agents.episode import EpisodePlan, EpisodePlayer, EpisodeReport
@@ -48,7 +48,8 @@ class BilledMind:
         most = REPLY_TOKENS + sum(estimated_tokens(str(each["content"])) for each in messages)
         self._bill.unpriced_tokens += most
         try:
-            thought = await self._mind.think(messages, trace_id=trace_id)
+            known_by = self._bill.trace_id or trace_id
+            thought = await self._mind.think(messages, trace_id=known_by)
         except (*ANSWER_LOST, DeadlineExceeded):
             raise
         except AgentCoreError:
@@ -120,11 +121,13 @@ class EnvironmentGrounds:
         minds: Callable[[Principal], Mind],
         worlds: Callable[[Principal], World],
         known: Callable[[str], Awaitable[object]],
+        spending: TaskSpending,
     ) -> None:
         self._agents = agents
         self._minds = minds
         self._worlds = worlds
         self._known = known
+        self._spending = spending
 
     async def check(self, environment: str) -> None:
         await self._known(environment)
@@ -141,6 +144,15 @@ class EnvironmentGrounds:
         return EnvironmentTrials(
             mind, self._worlds(caller), agent_id=agent_id, environment=environment
         )
+
+    async def spent(self, agent_id: str, trace_id: str) -> Bill:
+        owner = await self._agents.owner(agent_id)
+        found = owner and await self._spending.of(trace_id, tenant=owner.tenant)
+        if not found:
+            return Bill(trace_id=trace_id)
+        if found.cost_usd is None:
+            return Bill(trace_id=trace_id, unpriced_tokens=found.tokens)
+        return Bill(trace_id=trace_id, cost_usd=found.cost_usd)
 
 
 def _first(group: BaseExceptionGroup[AgentCoreError]) -> AgentCoreError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
-from agentcore.ace.ports import Bill, TrialGrounds
+from agentcore.ace.ports import Bill, Spent, TrialGrounds
 from agentcore.agents.trials import EnvironmentGrounds
 from agentcore.kit.errors import AgentCoreError, NotFound, Unavailable
+from tests.fakes.context import ToldSpending
 from tests.fakes.playbooks import made_playbook
 from tests.fakes.trial_grounds import ScriptedGrounds
 from tests.unit.agents.test_trials import Doors, Owners, Rulebound
@@ -26,7 +28,11 @@ def live(fault: AgentCoreError | None) -> TrialGrounds:
             raise NotFound(f"there is no {name}")
 
     return EnvironmentGrounds(
-        Owners(), minds=lambda _: Rulebound(), worlds=lambda _: Doors(fault), known=known
+        Owners(),
+        minds=lambda _: Rulebound(),
+        worlds=lambda _: Doors(fault),
+        known=known,
+        spending=ToldSpending({"acme/t": Spent(tokens=9, cost_usd=Decimal("0.03"))}),
     )
 
 
@@ -42,6 +48,7 @@ async def test_there_is_a_pair_for_each_seed(build: Build) -> None:
     assert [pair.champion == pair.challenger for pair in pairs] == [True] * 3
     assert all(0 <= pair.champion <= 1 for pair in pairs)
     assert bill.cost_usd > 0
+    assert await grounds.spent("a", "t") == Bill(trace_id="t", cost_usd=Decimal("0.03"))
 
 
 @pytest.mark.parametrize("build", [scripted, live])

@@ -47,7 +47,7 @@ async def rested(world: ContextWorld) -> TrialMark:
 
 
 async def booked(world: ContextWorld) -> Decimal:
-    month = world.clock.now().replace(day=1)
+    month = world.clock.now().replace(day=1, hour=0, minute=0, second=0)
     return await world.store.run(lambda unit: unit.bookings.spent_since(month))
 
 
@@ -137,9 +137,23 @@ async def test_what_nobody_says_is_played_any_more_is_taken_over(tried: ContextW
     _, playing = await under_way(tried)
     tried.clock.advance(LEASE.total_seconds() + 1)
     assert await other.trial_round(ScriptedGrounds(fares=helped)) == 1
+    left = Decimal("0.03") + EPISODE_TOKENS * Decimal("0.15") / 1_000_000
+    assert await booked(tried) == Decimal("0.08") + left, "not at the upper price"
     await tried.trials.renew()
     assert await playing == 1, "cut off"
     assert (await tried.experiments.of(AGENT))[0].evidence.treated.count == 8, "once"
+    assert await booked(tried) == Decimal("0.16"), "it knows better what it has cost"
+    status = await tried.contexts.evolution_status(AGENT)
+    assert status.total_cost == pytest.approx(float(Decimal("0.08") + left)), "once"
+    await other.trial_round(ScriptedGrounds(fares=helped))
+    assert await booked(tried) == Decimal("0.24"), "nothing is left to settle"
+
+
+async def test_what_a_dead_process_had_not_booked_is_not_paid_for(tried: ContextWorld) -> None:
+    await tried.store.run(lambda unit: tried.paired.claim(unit, AGENT))
+    tried.clock.advance(LEASE.total_seconds() + 1)
+    assert await tried.trial_round(ScriptedGrounds()) == 1
+    assert await booked(tried) == Decimal("0.08")
 
 
 async def test_what_its_owner_stops_is_cut_off(tried: ContextWorld) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.ops import Add
-from agentcore.ace.ports import Bill
+from agentcore.ace.ports import Bill, Spent
 from agentcore.agents.ports import Messages, Mind, Thought
 from agentcore.agents.trials import (
     EPISODES_AT_ONCE,
@@ -26,6 +26,7 @@ from agentcore.kit.errors import (
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.security import Principal
 from agentcore.llm_gateway.errors import UpstreamTimeout
+from tests.fakes.context import ToldSpending
 from tests.fakes.playbooks import made_playbook
 
 RULE = "Open the door with the key."
@@ -120,7 +121,9 @@ async def test_trials_act_for_the_tenant_and_as_privately_as_the_playbook() -> N
         if name != "doors":
             raise NotFound(f"there is no {name}")
 
-    grounds = EnvironmentGrounds(Owners(), minds=mind, worlds=lambda _: Doors(), known=known)
+    grounds = EnvironmentGrounds(
+        Owners(), minds=mind, worlds=lambda _: Doors(), known=known, spending=ToldSpending()
+    )
     await grounds.check("doors")
     with pytest.raises(NotFound, match="castle"):
         await grounds.check("castle")
@@ -135,6 +138,28 @@ async def test_trials_act_for_the_tenant_and_as_privately_as_the_playbook() -> N
     assert bill == Bill(cost_usd=Decimal("0.002"))
 
 
+@pytest.mark.parametrize(
+    ("known", "bill"),
+    [
+        (Spent(tokens=9, cost_usd=Decimal("0.5")), Bill(trace_id="t", cost_usd=Decimal("0.5"))),
+        (Spent(tokens=9, cost_usd=None), Bill(trace_id="t", unpriced_tokens=9)),
+    ],
+)
+async def test_what_is_known_of_calls_can_be_asked_later(known: Spent, bill: Bill) -> None:
+    async def any_environment(name: str) -> None: ...
+
+    grounds = EnvironmentGrounds(
+        Owners(),
+        minds=lambda _: Rulebound(),
+        worlds=lambda _: Doors(),
+        known=any_environment,
+        spending=ToldSpending(known={"acme/t": known}),
+    )
+    assert await grounds.spent("a", "t") == bill
+    assert await grounds.spent("a", "u") == Bill(trace_id="u")
+    assert await grounds.spent("nobody", "t") == Bill(trace_id="t")
+
+
 class Thinking:
     """Answers as it is told, or waits for ever."""
 
@@ -144,6 +169,7 @@ class Thinking:
     async def think(self, messages: Messages, *, trace_id: str) -> Thought:
         if isinstance(self._answer, AgentCoreError):
             raise self._answer
+        self.trace_id = trace_id
         return self._answer or await asyncio.get_running_loop().create_future()
 
 
@@ -172,3 +198,10 @@ async def test_a_call_is_on_the_bill_however_it_ends(
         async with asyncio.timeout(0.001 if answer is None else 60):
             await mind.think(({"role": "user", "content": "12345678"},), trace_id="t")
     assert bill == billed
+
+
+async def test_calls_of_a_batch_are_known_by_its_trace() -> None:
+    thinking = Thinking(thought(None))
+    for bill, known_by in ((Bill(), "t"), (Bill(trace_id="batch"), "batch")):
+        await BilledMind(thinking, bill).think((), trace_id="t")
+        assert thinking.trace_id == known_by
