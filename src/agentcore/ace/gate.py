@@ -242,9 +242,7 @@ class Gate:
         else:
             watched = trial.experiment.ended("better", self._clock.now())
             split = beside.without(back)
-        status = await unit.status.get(after.agent_id)
-        applied = status.model_copy(update={"deltas_applied": status.deltas_applied + 1})
-        await unit.status.write(applied)
+        await unit.status.count_applied(after.agent_id)
         return await self._published(unit, trial.playbook, after, watched, split)
 
     async def _reverted(self, unit: Unit, trial: Trial) -> ContextPlaybook:

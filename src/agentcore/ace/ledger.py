@@ -83,7 +83,7 @@ class PlaybookLedger:
         entry = seed(playbook, str(self._ids.new()))
 
         async def work(unit: Unit) -> ContextPlaybook:
-            await unit.status.write(await unit.status.get(agent_id))
+            await unit.status.begin(agent_id)
             if not await unit.playbooks.insert(playbook):
                 await _remove_untouched(unit, agent_id)
                 await unit.playbooks.insert(playbook)

@@ -326,6 +326,22 @@ class StatusRepository:
         row = (await self._connection.execute(query)).mappings().first()
         return EvolutionStatus(agent_id=agent_id) if row is None else EvolutionStatus(**row)
 
+    async def begin(self, agent_id: str) -> None:
+        """A row for the agent where it has none.
+
+        Raises:
+            UnknownAgent: the agent is gone.
+        """
+        fresh = upsert(evolution_status).values(agent_id=agent_id).on_conflict_do_nothing()
+        with of_agent(agent_id):
+            await self._connection.execute(fresh)
+
+    async def count_applied(self, agent_id: str) -> None:
+        """One more delta was applied, whatever else is written at the same time."""
+        one_more = {"deltas_applied": _status.deltas_applied + 1}
+        mine = update(evolution_status).where(_status.agent_id == agent_id)
+        await self._connection.execute(mine.values(one_more))
+
     async def write(self, status: EvolutionStatus) -> None:
         """The whole row but its cost, which :meth:`DeltaRepository.settle` alone counts."""
         with of_agent(status.agent_id):

@@ -48,6 +48,21 @@ async def test_of_many_at_once_each_is_counted_once_and_has_a_time_of_its_own(
         assert (await world.contexts.evolution_status(agent_id)).pending_traces == many
 
 
+async def test_traces_that_come_while_a_playbook_is_founded_are_counted(
+    world: ContextWorld,
+) -> None:
+    agents = [f"agent-{n}" for n in range(8)]
+    for agent_id in agents:
+        await world.agents.ensure(agent_id, ALICE)
+    create = world.contexts.create_playbook
+    founded = asyncio.gather(*(create(agent_id, {}, principal=ALICE) for agent_id in agents))
+    for _ in range(4):
+        await captured(world, *(world.trace(agent_id=agent_id) for agent_id in agents))
+    await founded
+    for agent_id in agents:
+        assert (await world.contexts.evolution_status(agent_id)).pending_traces == 4
+
+
 async def test_a_trace_is_later_than_those_of_a_clock_that_is_ahead(
     world: ContextWorld, playbook: ContextPlaybook
 ) -> None:
