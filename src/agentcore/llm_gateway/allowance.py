@@ -41,6 +41,7 @@ MEDIA_BYTES = 64 * 1024
 FRAME_BYTES = 160
 TICK_SECONDS = 1.0
 REFRESH_TICKS = 5
+MOST_KEYS = 10_000
 
 log = structlog.get_logger()
 
@@ -135,8 +136,11 @@ class Allowance:
         self._tenants: Mapping[str, Rates] = {}
         self._clock = clock
         self._worst_completion = worst_completion
+        self._met: set[str] = set()
 
     async def admit(self, call: ChatCall) -> Grant:
+        if call.key_id and call.key_id not in self._met:
+            await self._meet(call.key_id)
         budgets = self._purse.budgets_of(call.tenant, call.key_id, call.agent)
         rates = self._tenants.get(call.tenant, NO_RATES)
         terms = call.terms
@@ -157,6 +161,16 @@ class Allowance:
         """
         self._tenants = await self._read_tenants()
         await self._purse.refresh()
+
+    async def _meet(self, key_id: str) -> None:
+        """Another process may have made the key a moment ago, and its budget before it."""
+        try:
+            await self._purse.catch_up()
+        except StorageUnavailable as error:
+            log.warning("budgets of a new key wait", error=error.detail)
+        if len(self._met) >= MOST_KEYS:
+            self._met.clear()
+        self._met.add(key_id)
 
     async def run(self) -> None:
         """Keep rates up to the second, and what is known of tenants nearly so, for ever."""

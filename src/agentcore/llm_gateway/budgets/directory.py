@@ -42,6 +42,9 @@ class Directory:
             StorageUnavailable: the database is away; what is known stays known.
         """
         revision, changes = await self._read(self._revision)
+        if revision < self._revision:
+            # Who asked later was told sooner.
+            return
         for budget, present in changes:
             self._budgets.pop(budget.id, None)
             if present:

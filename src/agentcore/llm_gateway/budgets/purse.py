@@ -128,6 +128,11 @@ class Purse:
                 # What was granted under other terms is asked for anew.
                 lease.shrink()
 
+    async def catch_up(self) -> None:
+        """:meth:`refresh`, for a call that waits for it."""
+        async with _patience():
+            await self.refresh()
+
     async def run(self) -> None:
         """Tell, give back and learn, for ever."""
         while True:

@@ -9,6 +9,7 @@ import pytest
 from agentcore.kit.db import Database
 from agentcore.kit.ids import Ids
 from agentcore.llm_gateway.budgets import purse
+from agentcore.llm_gateway.budgets.directory import ReadChanges
 from agentcore.llm_gateway.budgets.models import Budget, BudgetTerms
 from agentcore.llm_gateway.budgets.purse import Purse, Treasury
 from agentcore.llm_gateway.budgets.store import BudgetStore
@@ -49,10 +50,14 @@ def alerts() -> list[Budget]:
 def make_purse(store: BudgetStore, clock: ManualClock, ids: Ids, alerts: list[Budget]) -> MakePurse:
     """A purse of a process of its own."""
 
-    def made(treasury: Treasury | None = None, outage_share: str = "0.05") -> Purse:
+    def made(
+        treasury: Treasury | None = None,
+        outage_share: str = "0.05",
+        read: ReadChanges = store.changed,
+    ) -> Purse:
         return Purse(
             store if treasury is None else treasury,
-            store.changed,
+            read,
             clock=clock,
             ids=ids,
             outage_share=Decimal(outage_share),

@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from prometheus_client import CollectorRegistry
 
+from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import AgentCoreError, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.allowance import (
@@ -20,6 +21,7 @@ from agentcore.llm_gateway.allowance import (
     spared_by_media,
 )
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, PriceUnknown
+from agentcore.llm_gateway.budgets.models import Budget
 from agentcore.llm_gateway.budgets.purse import Purse
 from agentcore.llm_gateway.budgets.store import BudgetStore
 from agentcore.llm_gateway.errors import (
@@ -99,8 +101,8 @@ def opened(
     async def rates() -> Mapping[str, Rates]:
         return tenants
 
-    def made(*providers: BaseLLMProvider, treasury: FaultyTreasury | None = None) -> Gate:
-        purse = make_purse(treasury)
+    def made(*providers: BaseLLMProvider, **more: object) -> Gate:
+        purse = make_purse(**more)
         meters = Meters({"requests": LocalRequests(clock), "tokens": LocalTokens(clock)})
         allowance = Allowance(purse, meters, rates, clock=clock, worst_completion=4000)
         router = build(*providers)
@@ -119,6 +121,28 @@ async def test_who_has_no_limit_and_no_budget_is_let_in_by_nobody(
     gate = opened(cheap, treasury=treasury)
     await gate.allowance.refresh()
     assert await gate.allowance.admit(ASKED.call()) is UNLIMITED
+    assert await gate.ask() == "cheap"
+
+
+async def test_a_key_that_was_made_elsewhere_has_its_budget_at_once(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget
+) -> None:
+    gate = opened(cheap)
+    await gate.allowance.refresh()
+    assert await gate.ask(replace(ASKED, key_id="k2")) == "cheap"
+    await set_budget(0, scope="key", target="k1")
+    with pytest.raises(BudgetExceeded):
+        await gate.ask()
+
+
+async def test_a_new_key_is_let_in_while_nobody_tells_of_its_budget(
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget
+) -> None:
+    async def read(since: int) -> tuple[int, list[tuple[Budget, bool]]]:
+        raise StorageUnavailable("away")
+
+    gate = opened(cheap, read=read)
+    await set_budget(0, scope="key", target="k1")
     assert await gate.ask() == "cheap"
 
 
