@@ -104,6 +104,7 @@ async def test_agent_lifecycle_integration(
     database: Database, cache: Cache, supervisor: Supervisor, clock: ManualClock
 ) -> None:
     following: list[ContextObserver] = []
+    worlds: list[ContextWorld] = []
 
     class Late:
         """The observer exists only after the agents that it follows."""
@@ -118,14 +119,16 @@ async def test_agent_lifecycle_integration(
             await following[0].agent_terminated(event)  # type: ignore[arg-type]  # passed on
 
         async def agent_erased(self, event: object) -> None:
-            await following[0].agent_erased(event)  # type: ignore[arg-type]  # passed on
+            """Whoever is killed behind the commit has only told before."""
+            if await worlds[0].store.run(lambda unit: unit.playbooks.of("agent-123")) is not None:
+                await following[0].agent_erased(event)  # type: ignore[arg-type]  # passed on
 
     world = ContextWorld(database, cache, supervisor, clock, listeners=[Late()])
+    worlds.append(world)
     following.append(ContextObserver(world.contexts, ToldSpending(), clock=clock))
 
     await world.agents.ensure("agent-123", ALICE)
     assert (await world.contexts.get_playbook("agent-123", principal=ALICE)).version == 1
-
     rendered = await world.contexts.render("agent-123", "a task")
     outcome = TaskOutcome(
         agent_id="agent-123",

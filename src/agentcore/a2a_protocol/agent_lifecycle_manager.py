@@ -253,6 +253,9 @@ class AgentLifecycleManager:
             IllegalMove: it is not terminated.
         """
         found = await self._changeable(agent_id, principal)
+        if found.status is AgentStatus.TERMINATED:
+            # Who dies behind the commit tells nobody any more.
+            await self._teller.tell_erased(found)
         if not await self._store.erase(found.agent_id):
             raise _illegal(await self.get(agent_id, principal), "erasing it")
         await self._teller.tell_erased(found)

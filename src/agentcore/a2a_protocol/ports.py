@@ -98,7 +98,9 @@ class LifecycleListener(Protocol):
     async def agent_terminated(self, event: AgentEvent) -> None: ...
 
     async def agent_erased(self, event: AgentEvent) -> None:
-        """It is gone with all that the database had of it. Told once, by whoever erased it."""
+        """It is gone with all that the database had of it, or will be: told before and after, so
+        that nobody shows it if whoever erases it dies in between.
+        """
         ...
 
 

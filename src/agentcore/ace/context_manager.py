@@ -154,6 +154,8 @@ class ContextManager:
         """Remove the playbook with all its deltas; traces stay."""
         await self._owner(agent_id, principal, PlaybookNotFound)
         with self._cache.writing(agent_id):
+            # Before, too: whoever dies behind the commit tells nobody.
+            await self._cache.deleted(agent_id)
             if not await self._store.run(lambda unit: unit.playbooks.delete(agent_id)):
                 raise PlaybookNotFound(agent_id)
             await self._cache.deleted(agent_id)
@@ -275,7 +277,7 @@ class ContextManager:
         )
 
     async def forget(self, agent_id: str) -> None:
-        """Call when the agent was removed: the database has cascaded, the cache has not."""
+        """Call before and when an agent is removed: the database cascades, caches do not."""
         await self._cache.deleted(agent_id)
 
     async def playbook_of(self, delta: ContextDelta) -> ContextPlaybook:

@@ -150,6 +150,7 @@ class PlaybookCache:
             await self._tell(playbook.agent_id, playbook.playbook_id, playbook.version)
 
     async def deleted(self, agent_id: str) -> None:
+        """From now on it is shown from the database only, until it is written again."""
         self._nearby.drop(agent_id)
         self._lift(agent_id, "", 0)
         await self._cache.delete(_key(agent_id))

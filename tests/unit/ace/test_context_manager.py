@@ -17,6 +17,7 @@ from agentcore.ace.errors import (
 )
 from agentcore.ace.evolution import EvolutionMark
 from agentcore.ace.models import ACEConfig, ContextDelta, ContextPlaybook
+from agentcore.ace.playbook_cache import PlaybookCache
 from agentcore.kit.cache import Cache
 from agentcore.kit.errors import NotFound
 from agentcore.kit.security import Principal
@@ -170,6 +171,36 @@ async def test_a_deleted_playbook_is_gone_at_once(
         await world.contexts.delete_playbook("agent-123", principal=ALICE)
     made = await world.contexts.create_playbook("agent-123", {"new": 1}, principal=ALICE)
     assert await world.contexts.get_playbook("agent-123") == made
+
+
+class Mortal(PlaybookCache):
+    """Its process is killed as soon as the database has forgotten the playbook."""
+
+    told = 0
+
+    async def deleted(self, agent_id: str) -> None:
+        self.told += 1
+        if self.told == 2:
+            raise asyncio.CancelledError
+        await super().deleted(agent_id)
+
+
+async def test_nobody_shows_what_was_deleted_by_a_process_that_was_killed(
+    world: ContextWorld, playbook: ContextPlaybook
+) -> None:
+    other = ContextWorld(world.database, world.cache, world.supervisor, world.clock)
+    assert await other.contexts.get_playbook("agent-123") == playbook
+    world.playbooks.__class__ = Mortal
+    with pytest.raises(asyncio.CancelledError):
+        await world.contexts.delete_playbook("agent-123", principal=ALICE)
+
+    async def while_it_is_shown() -> None:
+        while True:
+            await other.contexts.get_playbook("agent-123")
+            await asyncio.sleep(0)
+
+    with pytest.raises(PlaybookNotFound):
+        await asyncio.wait_for(while_it_is_shown(), 20)
 
 
 async def test_traces_are_captured_under_our_clock_each_after_the_last(
