@@ -130,6 +130,13 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 yield connection
+        except TimeoutError as exc:
+            # It has been waited for: to do so again would only take as long again.
+            raise StorageUnavailable(
+                "the database did not answer in time",
+                hint="is it stopped, or overloaded? database.connect_timeout and .command_timeout "
+                "say how long it may take",
+            ) from exc
         except LOST as exc:
             raise TransientFault(f"the database cannot be reached: {first_line(exc)}") from exc
         except DBAPIError as exc:

@@ -137,6 +137,22 @@ async def test_a_full_pool_is_one_clear_error(servers: EmbeddedServers) -> None:
             await database.ping()
 
 
+async def test_a_database_that_says_nothing_is_waited_for_once(database: Database) -> None:
+    begun = 0
+
+    async def work(connection: AsyncConnection) -> None:
+        nonlocal begun
+        begun += 1
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute("SELECT pg_sleep(60)", timeout=0.01)
+
+    with pytest.raises(StorageUnavailable, match="in time") as caught:
+        await database.run(work)
+    assert begun == 1
+    assert "command_timeout" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
