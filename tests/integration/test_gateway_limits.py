@@ -24,8 +24,10 @@ from agentcore.kit.db import Database
 from agentcore.kit.security import CredentialAuthenticator, TokenAuthority
 from agentcore.kit.supervisor import Supervisor
 from agentcore.llm_gateway.administration.api import router
+from agentcore.llm_gateway.budgets import purse
 from agentcore.llm_gateway.gateway import Gateway, open_gateway
 from agentcore.llm_gateway.ingress import OpenAIDoor, OpenAIEndpoint
+from agentcore.llm_gateway.keys import ApiKeys
 from agentcore.llm_gateway.metrics import GatewayMetrics
 from agentcore.llm_gateway.models import GatewayConfig
 from agentcore.llm_gateway.store import api_keys
@@ -74,6 +76,13 @@ class Premises:
             await sdk.messages.create(
                 model=model, max_tokens=100, messages=[{"role": "user", "content": "Hello"}]
             )
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that a busy machine keeps waiting is not away."""
+    monkeypatch.setattr(purse, "LONGEST_WAIT", 60)
+    monkeypatch.setattr(ApiKeys.__init__, "__kwdefaults__", {"patience": 60})
 
 
 @pytest.fixture
