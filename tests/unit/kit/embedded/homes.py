@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
@@ -22,7 +21,7 @@ import pytest
 from agentcore.kit.embedded.layout import Home
 from agentcore.kit.embedded.locks import Patience
 from agentcore.kit.jsonvalue import JsonObject, JsonValue
-from tests.fakes.deployment import copy_data
+from tests.fakes.deployment import copy_data, new_folder
 from tests.fakes.process_table import living
 
 CLIENT = """
@@ -104,7 +103,7 @@ def client(
 @contextmanager
 def fresh_home() -> Iterator[Path]:
     """A short path, since sockets need one; at the end nothing of it may run or stay."""
-    folder = Path(tempfile.mkdtemp(prefix="ac-"))
+    folder = new_folder()
     home = folder / "home"
     try:
         yield home
