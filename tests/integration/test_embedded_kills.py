@@ -13,11 +13,16 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from agentcore.a2a_protocol.push import sender
+from agentcore.a2a_protocol.remote import withdrawals
 from agentcore.ace import evolution, evolution_worker
 from agentcore.ace.content import Draft
 from agentcore.ace.errors import EvolutionQueueFull
 from agentcore.ace.models import ACEConfig, ExecutionTrace
+from agentcore.kit import supervisor
 from agentcore.kit.cache import open_cache
 from agentcore.kit.clock import SystemClock
 from agentcore.kit.db import StorageUnavailable, open_database
@@ -26,9 +31,10 @@ from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.models import CacheConfig, DatabaseConfig
 from agentcore.kit.supervisor import Supervisor
+from tests.fakes.a2a import a2a, principal
 from tests.fakes.context import ALICE, ContextWorld
 from tests.fakes.language_model import ScriptedModel
-from tests.fakes.waiting import in_time
+from tests.fakes.waiting import eventually, in_time
 from tests.unit.kit.embedded.homes import (
     client,
     processes_of,
@@ -102,6 +108,30 @@ async def test_keep_alive_brings_both_servers_back(home: Path, servers: Embedded
         await asyncio.to_thread(wait_until, lambda: are_replaced(home, pids), "nothing came back")
         assert await run(servers, "SELECT count(*) FROM rows") == 1
         keeping.cancel()
+
+
+async def test_agents_and_tasks_wait_for_a_killed_database(
+    home: Path, servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each says so once, in a line, and goes on when it is back."""
+    for module in (sender, withdrawals):
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE", 0.1)
+    names = {"a2a-agents", "a2a-agent-health", "a2a-push", "a2a-withdrawals"}
+    metrics = CollectorRegistry()
+    with capture_logs() as logs:
+        async with (
+            open_database(DatabaseConfig(pool_size=5), servers.database_url) as database,
+            a2a(database, clock=Impatient(), registry=metrics) as runtime,
+        ):
+            await runtime.agents.ensure("poet", principal())
+            kill(server_pid(home, "postgres"))
+            await eventually(lambda: names <= {each.get("task") for each in logs})
+            await servers.revive()
+            labels = {"status": "active", "health": "unknown"}
+            await eventually(lambda: metrics.get_sample_value("a2a_agents", labels))
+    told = [each["event"] for each in logs if each.get("task") in names]
+    assert told == ["background task waits"] * len(names)
 
 
 async def test_backends_that_outlive_their_postmaster_are_waited_for(
@@ -288,12 +318,12 @@ async def test_evolutions_go_on_through_restarts_of_both_servers(
     )
     clock, model = Impatient(), ScriptedModel(delay=0.01)
     async with (
-        Supervisor() as supervisor,
+        Supervisor() as owner,
         open_database(DatabaseConfig(pool_size=5), servers.database_url) as database,
-        open_cache(HASTY, servers.redis_url, supervisor) as cache,
+        open_cache(HASTY, servers.redis_url, owner) as cache,
     ):
-        supervisor.start("servers", servers.keep_alive)
-        world = ContextWorld(database, cache, supervisor, clock, config, model)  # type: ignore[arg-type]  # only asked for the time
+        owner.start("servers", servers.keep_alive)
+        world = ContextWorld(database, cache, owner, clock, config, model)  # type: ignore[arg-type]  # only asked for the time
         stamps: dict[str, JsonObject] = {}
         for agent_id in agents:
             made = await world.contexts.create_playbook(agent_id, {}, principal=ALICE)

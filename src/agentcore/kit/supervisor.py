@@ -10,9 +10,12 @@ from typing import Literal, Self
 import structlog
 
 from agentcore.kit.clock import SYSTEM_CLOCK, Clock
+from agentcore.kit.errors import AgentCoreError
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 30.0
+# Nobody shall wait long for a database that is back.
+LONGEST_PAUSE = 5.0
 CANCEL_AGAIN = 1.0
 # A task that lived this long had recovered: its next failure starts the backoff anew.
 RECOVERED_AFTER = 60.0
@@ -83,7 +86,7 @@ class Supervisor:
 
     async def _keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         health = self._health[name]
-        backoff = FIRST_BACKOFF
+        backoff, waiting = FIRST_BACKOFF, False
         while True:
             began = self._clock.monotonic()
             health.state = "running"
@@ -91,17 +94,34 @@ class Supervisor:
                 await run()
             except Exception as error:
                 if self._clock.monotonic() - began > RECOVERED_AFTER:
-                    backoff = FIRST_BACKOFF
-                health.state, health.error = "restarting", type(error).__name__
+                    backoff, waiting = FIRST_BACKOFF, False
+                fault = _passing(error)
+                health.state, health.error = "restarting", type(fault or error).__name__
                 health.restarts += 1
-                log.exception("background task died", task=name, restart_in=backoff)
+                if fault is None:
+                    log.exception("background task died", task=name, restart_in=backoff)
+                elif not waiting:
+                    log.warning("background task waits", task=name, reason=fault.detail)
+                waiting = fault is not None
                 await self._clock.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF)
+                backoff = min(backoff * 2, LONGEST_PAUSE if waiting else LONGEST_BACKOFF)
             else:
                 health.state = "finished"
                 return
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if (fault := _passing(error)) is not None:
+            log.warning("background work failed", task=task.get_name(), reason=fault.detail)
+        else:
             log.error("background work failed", task=task.get_name(), exc_info=error)
+
+
+def _passing(error: BaseException) -> AgentCoreError | None:
+    """A fault that goes by itself, as of a database that is away, where there is no other."""
+    if isinstance(error, BaseExceptionGroup):
+        faults = [_passing(each) for each in error.exceptions]
+        return None if None in faults else faults[0]
+    return error if isinstance(error, AgentCoreError) and error.retryable else None

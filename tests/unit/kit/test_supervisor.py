@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
+from agentcore.kit.db import TransientFault
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 
@@ -45,6 +47,41 @@ async def test_the_wait_between_restarts_grows(clock: ManualClock) -> None:
             clock.advance(wait)
         await settle()
     assert clock.slept[:4] == [0.1, 0.2, 0.4, 0.8]
+
+
+async def test_what_is_away_is_waited_for_and_said_once(clock: ManualClock) -> None:
+    away = TransientFault("the database is away")
+    faults: list[Exception] = [
+        away,
+        ExceptionGroup("two", [away, ExceptionGroup("more", [away])]),
+        *[away] * 6,
+        ExceptionGroup("two", [away, ValueError("another one")]),
+        away,
+    ]
+
+    async def work() -> None:
+        raise faults.pop(0)
+
+    with capture_logs() as logs:
+        async with Supervisor(clock) as supervisor:
+            supervisor.start("worker", work)
+            supervisor.spawn("once", _raising(away))
+            for wait in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 10.0):
+                await settle()
+                assert supervisor.health()["worker"].state == "restarting"
+                clock.advance(wait)
+    assert clock.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 10.0]
+    told = [(each["task"], each["event"], "exc_info" in each) for each in logs]
+    assert sorted(told) == [
+        ("once", "background work failed", False),
+        ("worker", "background task died", True),
+        ("worker", "background task waits", False),
+        ("worker", "background task waits", False),
+    ]
+
+
+async def _raising(error: Exception) -> None:
+    raise error
 
 
 async def test_a_task_that_returns_is_finished(clock: ManualClock) -> None:
