@@ -27,6 +27,7 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _LITERAL = re.compile(r"\b(?:True|False|None|NaN)\b")
 _LITERALS = {"True": "true", "False": "false", "None": "null", "NaN": "null"}
 _OPENING = re.compile(r"[\[{]")
+_NEXT = re.compile(r"[{\]]")
 # By what a proposal is known that stands alone.
 PROPOSAL = frozenset({"changes", "ops"})
 
@@ -46,63 +47,53 @@ def items_in(
     """
     text = _THOUGHT_ENDS.sub("", _THINKING.sub("", answer))[-LONGEST_ANSWER:]
     found: list[JsonObject] | None = None
-    opening = re.compile(rf'"{name}"\s*:\s*([\[{{])', re.IGNORECASE)
+    # In whatever quotes, or in none.
+    opening = re.compile(rf"\b{name}\W?\s*:\s*(?=[\[{{])", re.IGNORECASE)
     for opened in list(opening.finditer(text))[-MOST_LISTS:][::-1]:
-        read = _items if opened[1] == "[" else _only_item
-        items, closed = read(text, opened.end())
-        if closed and items:
+        items, end = _items(text, opened.end())
+        if end is not None and items:
             return items
-        if found is None or (closed and not found):
+        if found is None or (end is not None and not found):
             found = items
     return _standing_alone(text, alone) if found is None and alone else found
 
 
 def _standing_alone(text: str, members: Collection[str]) -> list[JsonObject] | None:
     """The items of the last list that has some, else the objects that stand side by side."""
-    listed: list[JsonObject] | None = None
+    listed: list[JsonObject] = []
     side_by_side: list[JsonObject] = []
     unclosed, position = 0, 0
     while unclosed < MOST_LISTS and (opened := _OPENING.search(text, position)):
-        start, end = opened.start(), _end_of_object(text, opened.start())
-        if text[start] == "[":
-            items = [
-                item for item in _items(text, start + 1)[0] if not item.keys().isdisjoint(members)
-            ]
+        items, end = _items(text, opened.start())
+        items = [item for item in items if not item.keys().isdisjoint(members)]
+        if opened.group() == "{":
+            side_by_side += items
+        else:
             listed = items or listed
-        elif end is not None:
-            item = _parsed(text[start:end])
-            if isinstance(item, dict) and not item.keys().isdisjoint(members):
-                side_by_side.append(item)
         unclosed += end is None
-        position = start + 1 if end is None else end
+        position = opened.end() if end is None else end
     return listed or side_by_side or None
 
 
-def _items(text: str, position: int) -> tuple[list[JsonObject], bool]:
-    """The objects of the list that opened before ``position``, and whether it was closed."""
+def _items(text: str, start: int) -> tuple[list[JsonObject], int | None]:
+    """The objects of the list at ``start``, or the one object there: who has one item only leaves
+    the list away. With where it ends; None when the text ends first.
+    """
     items: list[JsonObject] = []
-    while position < len(text):
-        character = text[position]
-        if character == "]":
-            return items, True
-        if character != "{":
-            position += 1
-            continue
-        end = _end_of_object(text, position)
+    position = start
+    while opened := _NEXT.search(text, position):
+        if opened.group() == "]":
+            return items, opened.end()
+        end = _end_of_object(text, opened.start())
         if end is None:
             break
-        item = _parsed(text[position:end])
+        item = _parsed(text[opened.start() : end])
         if isinstance(item, dict):
             items.append(item)
+        if opened.start() == start:
+            return items, end
         position = end
-    return items, False
-
-
-def _only_item(text: str, position: int) -> tuple[list[JsonObject], bool]:
-    """The object that opened before ``position``: who has one item only leaves the list away."""
-    end = _end_of_object(text, position - 1)
-    item = None if end is None else _parsed(text[position - 1 : end])
-    return [item] if isinstance(item, dict) else [], end is not None
+    return items, None
 
 
 def _end_of_object(text: str, start: int) -> int | None:

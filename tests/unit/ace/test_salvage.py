@@ -16,6 +16,7 @@ A: JsonObject = {
 }
 B: JsonObject = {"changes": {"strategies": ["b"]}, "confidence": 0.8}
 GOOD = json.dumps({"deltas": [A, B]})
+PRETTY = json.dumps({"deltas": [A, B]}, indent=4)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,21 @@ GOOD = json.dumps({"deltas": [A, B]})
         f"{json.dumps(A)}\n{json.dumps(B)}\n",
         f'{{"deltas": [ // two\n{json.dumps(A)}, /* and */ {json.dumps(B)}]}}',
         GOOD.replace("0.9}", "0.9 /* sure */, // quite\n}"),
+        f"```\n{PRETTY}",
+        f"### Proposed deltas\n\n{PRETTY}\n\nNote: [weak] evidence, {{see traces}}.",
+        f"<output>{GOOD}</output>",
+        f'<|channel|>analysis<|message|>{{"deltas": []}}?<|end|><|channel|>final<|message|>{GOOD}',
+        f"```json\n{json.dumps(A)}\n```\nand\n```json\n{json.dumps(B)}\n```",
+        f"1. {json.dumps(A)}\n2. {json.dumps(B)}",
+        json.dumps({"name": "propose", "arguments": {"deltas": [A, B]}}),
+        f'{{"deltas": [{json.dumps(A)}, {json.dumps(B)}, ...]}}',
+        GOOD[:-2] + "}",
+        GOOD + "}",
+        "\ufeff" + PRETTY.replace("\n", "\r\n"),
+        f'As in {{"deltas": [{{"changes": {{"ops": [...]}}, "confidence": 0.0}}]}}:\n{GOOD}',
+        GOOD.replace('"deltas"', "'deltas'"),
+        GOOD.replace('"deltas"', "deltas"),
+        GOOD.replace('"deltas"', "\u201cdeltas\u201d"),
     ],
 )
 def test_what_models_really_answer_is_read(answer: str) -> None:
@@ -83,6 +99,11 @@ def test_of_a_cut_answer_the_complete_items_survive(length: int) -> None:
 )
 def test_an_answer_without_deltas_is_none(answer: str) -> None:
     assert deltas_in(answer) is None
+
+
+@pytest.mark.parametrize("answer", [repr({"deltas": [A, B]}), json.dumps(GOOD)])
+def test_neither_pythons_notation_nor_a_text_within_a_text_is_read(answer: str) -> None:
+    assert not deltas_in(answer)
 
 
 def test_proposing_nothing_is_an_answer() -> None:
