@@ -77,6 +77,12 @@ class PrivateProviderUnavailable(PrivacyViolationError):
     code, http_status, rpc_code, retryable = "private_provider_unavailable", 503, RPC_PRIVACY, True
 
 
+class PrivacyDetectorFailed(AgentCoreError):
+    """Nobody knows whether the request is private: it is not sent."""
+
+    code, http_status, rpc_code, retryable = "privacy_detector_failed", 500, RPC_INTERNAL, False
+
+
 class UnwritableCalls(AgentCoreError):
     """The database refuses what the lines hold: repeating the batch would not help."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonValue
+from agentcore.llm_gateway.errors import PrivacyDetectorFailed
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.traffic import PrivacyConfig
 
@@ -65,10 +66,21 @@ class PrivacyRules:
     def _says_so(self, call: ChatCall) -> bool:
         if call.tenant in self._tenants or (self._patterns and self._named(call.model)):
             return True
-        return self._detect is not None and self._detect("\n".join(texts_of(dict(call.body))))
+        return self._detect is not None and _holds(self._detect, call)
 
     def _named(self, model: str) -> bool:
         return any(fnmatchcase(model, pattern) for pattern in self._patterns)
+
+
+def _holds(detect: Detector, call: ChatCall) -> bool:
+    try:
+        return detect("\n".join(texts_of(dict(call.body))))
+    except Exception as error:  # noqa: BLE001 - an operator's own code
+        # What it says of its failure may quote what it read, and would be logged.
+        raise PrivacyDetectorFailed(
+            f"the privacy detector failed ({type(error).__name__}), and nothing was sent",
+            hint="llm_gateway.privacy.detector names it; call it with a text of your own",
+        ) from None
 
 
 def holds_private_data(text: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from agentcore.kit.errors import StartupError
 from agentcore.kit.jsonvalue import JsonObject
+from agentcore.llm_gateway.errors import PrivacyDetectorFailed
 from agentcore.llm_gateway.models import ChatCall
 from agentcore.llm_gateway.privacy import NO_RULES, PrivacyRules, holds_private_data, texts_of
 from agentcore.llm_gateway.traffic import PrivacyConfig
@@ -112,6 +114,16 @@ def test_a_detector_of_ones_own() -> None:
     own = rules(detector=f"{__name__}:mentions_the_project")
     assert own.marked(says("about bluebird")).requires_privacy
     assert not own.marked(says("about nothing")).requires_privacy
+
+
+def quotes(text: str) -> bool:
+    raise ValueError(f"cannot read {text!r}")
+
+
+def test_a_detector_that_fails_quotes_nothing() -> None:
+    with pytest.raises(PrivacyDetectorFailed, match="ValueError") as failed:
+        rules(detector=f"{__name__}:quotes").marked(says("bird" * 3))
+    assert "birdbird" not in "".join(traceback.format_exception(failed.value))
 
 
 @pytest.mark.parametrize("name", ["no.such.module:x", f"{__name__}:nothing", f"{__name__}:CALL"])
