@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 
 from agentcore.a2a_protocol.envelope import SPECIFIED
+from agentcore.a2a_protocol.runtime import A2ARuntime
 from agentcore.a2a_protocol.sdk.current import REQUESTS
 from agentcore.a2a_protocol.sdk.previous import METHODS as OLD_METHODS
 from agentcore.kit.db import Database
@@ -36,6 +38,16 @@ class Person:
 
     async def get(self, path: str) -> httpx2.Response:
         return await self.http.get(path, headers=self.headers)
+
+
+@asynccontextmanager
+async def opened(database: Database) -> AsyncIterator[tuple[A2ARuntime, httpx2.AsyncClient]]:
+    async with (
+        a2a(database) as runtime,
+        served(app_of(runtime)) as url,
+        httpx2.AsyncClient(base_url=url, timeout=60) as http,
+    ):
+        yield runtime, http
 
 
 def message(text: str, **members: JsonValue) -> JsonObject:
@@ -104,11 +116,7 @@ async def test_no_method_is_left_out(database: Database) -> None:
 
 @pytest.mark.parametrize("stranger", ["acme/bob", "evil/alice"])
 async def test_a_strangers_task_is_like_none(database: Database, stranger: str) -> None:
-    async with (
-        a2a(database) as runtime,
-        served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
-    ):
+    async with opened(database) as (runtime, http):
         alice, eve = Person(http, "acme/alice"), Person(http, stranger)
         sent = await alice.call(
             "SendMessage", message=message("wait"), configuration={"returnImmediately": True}
@@ -165,11 +173,7 @@ def agent_calls(app: FastAPI) -> list[tuple[str, str]]:
 
 async def test_a_strangers_agent_is_like_none(database: Database) -> None:
     """Nothing that names it says more than of an agent that does not exist, and nothing moves."""
-    async with (
-        a2a(database) as runtime,
-        served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
-    ):
+    async with opened(database) as (runtime, http):
         alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
         before = await alice.call("agent.get", agent_id="poet")
@@ -197,11 +201,7 @@ async def test_a_strangers_agent_is_like_none(database: Database) -> None:
 
 
 async def test_every_list_of_agents_is_the_tenants(database: Database) -> None:
-    async with (
-        a2a(database) as runtime,
-        served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
-    ):
+    async with opened(database) as (runtime, http):
         alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
         lists = [call for call in agent_calls(app_of(runtime)) if "{agent_id}" not in call[1]]
@@ -217,11 +217,7 @@ async def test_every_list_of_agents_is_the_tenants(database: Database) -> None:
 
 
 async def test_agents_are_seen_by_their_tenant(database: Database) -> None:
-    async with (
-        a2a(database) as runtime,
-        served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
-    ):
+    async with opened(database) as (_, http):
         alice, bob, eve = (Person(http, name) for name in ("acme/alice", "acme/bob", "evil/alice"))
         await alice.call("agent.register", agent_card=CARD, agent_id="poet")
         for insider in (alice, bob):
@@ -239,11 +235,7 @@ async def test_agents_are_seen_by_their_tenant(database: Database) -> None:
 
 
 async def test_the_tenant_of_a_request_is_no_authority(database: Database) -> None:
-    async with (
-        a2a(database) as runtime,
-        served(app_of(runtime)) as url,
-        httpx2.AsyncClient(base_url=url, timeout=60) as http,
-    ):
+    async with opened(database) as (_, http):
         alice, eve = Person(http, "acme/alice"), Person(http, "evil/alice")
         await alice.call("SendMessage", message=message("hello"), tenant="second")
         assert at(await eve.call("ListTasks", tenant="acme"), "result", "tasks") == []

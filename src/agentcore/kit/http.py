@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,16 @@ KEEPALIVE_SECONDS = 60.0
 def origin(host: str, port: int) -> str:
     """The URL of a server without a path; IPv6 addresses get their brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def bounded(chunks: AsyncIterable[bytes], most: int) -> bytes:
+    """All of a body, or a beginning that is longer than ``most``: the rest is not read."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.errors import StartupError, Unavailable, first_line
+from agentcore.kit.http import bounded
 from agentcore.kit.loopback import is_loopback
 
 # A key that was withdrawn is refused this much later.
@@ -97,12 +98,10 @@ class KeyAddress:
             ):
                 if response.status_code != 200:
                     raise Unavailable(f"{self._url} answers {response.status_code}")
-                data = bytearray()
-                async for chunk in response.aiter_raw():
-                    data += chunk
-                    if len(data) > MOST_BYTES:
-                        raise Unavailable(f"{self._url} sends more than {MOST_BYTES} bytes")
-                return bytes(data)
+                data = await bounded(response.aiter_raw(), MOST_BYTES)
+                if len(data) > MOST_BYTES:
+                    raise Unavailable(f"{self._url} sends more than {MOST_BYTES} bytes")
+                return data
         except (TimeoutError, httpx2.TimeoutException) as exc:
             raise Unavailable(f"{self._url} took longer than {self._seconds:g} s") from exc
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:

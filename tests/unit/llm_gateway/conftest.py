@@ -21,6 +21,7 @@ from agentcore.llm_gateway.providers.api import APIProvider
 from agentcore.llm_gateway.providers.base import BaseLLMProvider
 from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
+from agentcore.llm_gateway.providers.parallax import ParallaxProvider
 from agentcore.llm_gateway.traffic import TrafficConfig
 from agentcore.llm_gateway.transport import ConnectionPool
 from tests.fakes.asgi_call import Call
@@ -73,6 +74,11 @@ def api_at(kind: type[P], upstream: Upstream, pool: ConnectionPool, clock: Clock
     gate = unbounded(clock)
     own = {"destination": Destination("cheap"), **more}
     return kind(upstream.v1, pool=pool, clock=clock, gate=gate, **own)
+
+
+@pytest.fixture
+def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxProvider:
+    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
 
 
 @pytest.fixture

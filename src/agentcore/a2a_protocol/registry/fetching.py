@@ -9,6 +9,7 @@ import aiohttp
 from agentcore.a2a_protocol.errors import CardUnreadable
 from agentcore.a2a_protocol.models.agent_card import LARGEST_CARD
 from agentcore.a2a_protocol.push.outside import FAULTS, NoPublicAddress, open_session
+from agentcore.kit.http import bounded
 
 LONGEST_ETAG = 512
 HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
@@ -52,13 +53,10 @@ async def fetch(url: str, *, anywhere: bool, etag: str = "") -> Fetched | None:
 
 
 async def _body(url: str, response: aiohttp.ClientResponse) -> bytes:
-    chunks, size = [], 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > LARGEST_CARD:
-            raise CardUnreadable(url, f"it has more than {LARGEST_CARD} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    body = await bounded(response.content.iter_any(), LARGEST_CARD)
+    if len(body) > LARGEST_CARD:
+        raise CardUnreadable(url, f"it has more than {LARGEST_CARD} bytes")
+    return body
 
 
 def _reason(error: BaseException) -> str:

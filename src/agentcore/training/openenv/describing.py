@@ -11,6 +11,7 @@ import httpx2
 from typing_extensions import TypeIs
 
 from agentcore.kit.errors import InvalidInput
+from agentcore.kit.http import bounded
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_in, object_of
 from agentcore.training.openenv.connection import (
     NOT_OPENENV,
@@ -123,17 +124,14 @@ async def _get(http: httpx2.AsyncClient, path: str, seconds: float) -> JsonObjec
 
 async def _body(url: str, response: httpx2.Response) -> bytes:
     refused = response.status_code != 200
-    most, body = LARGEST_REFUSAL if refused else LARGEST_ANSWER, bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > most:
-            break
+    most = LARGEST_REFUSAL if refused else LARGEST_ANSWER
+    body = await bounded(response.aiter_bytes(), most)
     if refused:
-        raise _status_fault(url, response, bytes(body))
+        raise _status_fault(url, response, body)
     if len(body) > most:
         detail = f"{url} answers with more than {LARGEST_ANSWER} bytes"
         raise OpenEnvSpecError(detail, hint=NOT_OPENENV)
-    return bytes(body)
+    return body
 
 
 def _transport_failure(url: str, exc: httpx2.HTTPError) -> OpenEnvError:

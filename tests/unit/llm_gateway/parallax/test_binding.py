@@ -8,20 +8,12 @@ from agentcore.llm_gateway.errors import UnknownModel
 from agentcore.llm_gateway.models import LLMRequest
 from agentcore.llm_gateway.parallax.binding import BoundChatWire, DeployedModel
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
-from agentcore.llm_gateway.transport import ConnectionPool
-from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream
 
 NAME = "customer-service-router-v2"
 CONFIG = {"max_tokens": 512, "temperature": 0.3, "priority": "high"}
 PROMPT = "Route the ticket."
 MESSAGES = [{"role": "user", "content": "My parcel is late."}]
-
-
-@pytest.fixture
-def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxProvider:
-    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
 
 
 async def test_a_name_stands_for_a_prompt_and_defaults(

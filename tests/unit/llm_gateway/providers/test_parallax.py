@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from agentcore.llm_gateway.models import LLMRequest
 from agentcore.llm_gateway.providers.parallax import ParallaxProvider
-from agentcore.llm_gateway.transport import ConnectionPool
-from tests.fakes.clock import ManualClock
-from tests.fakes.llm_gate import unbounded
 from tests.fakes.llm_upstream import Upstream
-
-
-@pytest.fixture
-def provider(upstream: Upstream, pool: ConnectionPool, clock: ManualClock) -> ParallaxProvider:
-    return ParallaxProvider(cluster_url=upstream.url, pool=pool, clock=clock, gate=unbounded(clock))
 
 
 async def test_usage_000_parallax_provider(provider: ParallaxProvider) -> None:

@@ -12,6 +12,7 @@ from random import Random
 
 import httpx2
 
+from agentcore.kit.http import bounded
 from agentcore.kit.jsonvalue import JsonObject, JsonValue, list_of, loads, object_of
 from agentcore.training.openenv.conformance.models import Plan
 from agentcore.training.openenv.conformance.wire import (
@@ -163,9 +164,11 @@ class Subject:
             async with self._http.stream(
                 method, url, content=text or None, headers={**self.headers, **kind}
             ) as response:
-                page = await _page(response)
+                page = await bounded(response.aiter_bytes(), LARGEST_ANSWER)
         except httpx2.HTTPError as exc:
             raise WireFault(f"{type(exc).__name__}: {exc}") from exc
+        if len(page) > LARGEST_ANSWER:
+            raise WireFault(f"a page of more than {LARGEST_ANSWER} bytes")
         try:
             content = loads(page)
         except ValueError:
@@ -209,12 +212,3 @@ class Subject:
         except (WireFault, OpenEnvError) as fault:
             self.without_actions = str(fault)
         self.actions = tuple(taken)
-
-
-async def _page(response: httpx2.Response) -> bytes:
-    page = bytearray()
-    async for chunk in response.aiter_bytes():
-        page += chunk
-        if len(page) > LARGEST_ANSWER:
-            raise WireFault(f"a page of more than {LARGEST_ANSWER} bytes")
-    return bytes(page)
