@@ -21,7 +21,7 @@ class Held:
     def settle(self, outcome: Outcome, cost: Decimal | None) -> None:
         self.ends.append("settled")
 
-    def release(self) -> None:
+    def release(self, outcome: Outcome) -> None:
         self.ends.append("released")
 
 

@@ -15,6 +15,7 @@ import structlog
 
 from agentcore.kit.clock import Clock
 from agentcore.kit.db import StorageUnavailable
+from agentcore.kit.errors import DeadlineExceeded
 from agentcore.kit.jsonvalue import JsonValue
 from agentcore.llm_gateway.accounts import CANCELLED, Outcome
 from agentcore.llm_gateway.budgets.errors import PriceUnknown
@@ -53,8 +54,8 @@ class Hold(Protocol):
         """The attempt is over: it has cost so much, or nobody knows what."""
         ...
 
-    def release(self) -> None:
-        """Nothing came of the attempt."""
+    def release(self, outcome: Outcome) -> None:
+        """Nothing came of the attempt; its status says why."""
         ...
 
 
@@ -106,7 +107,7 @@ class Unlimited:
 
     def settle(self, outcome: Outcome, cost: Decimal | None) -> None: ...
 
-    def release(self) -> None: ...
+    def release(self, outcome: Outcome) -> None: ...
 
     def rest(self, call: ChatCall) -> Grant:
         return self
@@ -287,8 +288,12 @@ class _Held:
         self._reservation.settle(cost or ZERO)
         self._admitted.used(usage.total_tokens if usage else 0)
 
-    def release(self) -> None:
-        self._reservation.settle(ZERO)
+    def release(self, outcome: Outcome) -> None:
+        if outcome.status == DeadlineExceeded.code:
+            # The time was the caller's own: it has left.
+            self.settle(outcome._replace(status=CANCELLED), None)
+        else:
+            self._reservation.settle(ZERO)
 
 
 def spared_by_media(body: Mapping[str, JsonValue]) -> int:

@@ -349,11 +349,11 @@ class HybridRouter:
         try:
             answer = await self._attempt(target, outcome, trip.decision, hold)
         except CircuitOpen as error:
-            hold.release()
+            hold.release(outcome._replace(status=error.code))
             trip.attempts.append((name, error.code))
             return error
         except AgentCoreError as error:
-            hold.release()
+            hold.release(outcome._replace(status=error.code))
             trip.attempts.append((name, error.code))
             self._failed(target, outcome, error)
             trip.lost = outcome
