@@ -279,8 +279,7 @@ async def test_own_hardware_bills_nobody_who_leaves(
     opened: Open, clock: ManualClock, set_budget: SetBudget
 ) -> None:
     await set_budget(WORST)
-    own = FakeProvider("cheap", clock, self_hosted=True)
-    gate = opened(own)
+    gate = opened(own := FakeProvider("cheap", clock, self_hosted=True))
     await gate.allowance.refresh()
     await leave(gate, own)
     assert await gate.spent() == (0, 0)
