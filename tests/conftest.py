@@ -26,7 +26,7 @@ from agentcore.kit.ids import Ids
 from agentcore.kit.models import CacheConfig
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
-from tests.fakes.deployment import checkouts_folder, migrations_digest
+from tests.fakes.deployment import checkouts_folder, memory, migrations_digest
 from tests.fakes.emptied_database import PATIENT, EmptiedDatabase, emptied_database
 from tests.fakes.patience import have_patience
 from tests.fakes.redis_server import RedisServer
@@ -45,6 +45,8 @@ settings.load_profile("suite")
 # No test calls anybody outside: reading every authority of this machine would take each client and
 # each process a thirtieth of a second. This one has signed nothing.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "fakes" / "authority.pem")
+# For `tmp_path`: making and removing files on a disk takes seconds in all.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory() or ""))
 have_patience(httpx2.Client)
 # A traceback in colours, with the source around each line, takes a second to draw.
 structlog.configure(

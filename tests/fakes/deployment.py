@@ -68,12 +68,13 @@ def agentcore(
 
 
 def new_folder() -> Path:
-    """With a short path; in memory, if there is much: files cost half as much there."""
-    return Path(tempfile.mkdtemp(prefix="ac-", dir=_memory()))
+    """With a short path; it is its maker's to remove."""
+    return Path(tempfile.mkdtemp(prefix="ac-", dir=memory()))
 
 
 @cache
-def _memory() -> Path | None:
+def memory() -> Path | None:
+    """A folder in memory, if there is much of it: files cost half as much there."""
     try:
         found = os.statvfs(MEMORY)
     except OSError:
