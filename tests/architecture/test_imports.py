@@ -22,6 +22,7 @@ HEAVY = {
     "openai",
     "pandas",
     "requests",
+    "sqlalchemy.orm",
     "torch",
 }
 # What `agentcore --help` may not wait for.

@@ -70,7 +70,7 @@ class EmptiedDatabase:
 
     async def _is_sound(self) -> bool:
         """No test still has a connection, and none has lost one."""
-        pool = self.database.engine.pool
+        pool = self.database.engine.sync_engine.pool
         assert isinstance(pool, QueuePool)
         waiting: int = await self._cleaner.fetchval(KEPT, NAME)
         return pool.checkedout() == 0 and pool.checkedin() == waiting

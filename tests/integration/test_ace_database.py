@@ -4,10 +4,10 @@ import asyncio
 import time
 
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.cache import Cache
 from agentcore.kit.db import Database
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.supervisor import Supervisor
 from tests.fakes.clock import ManualClock
 from tests.fakes.context import ALICE, ContextWorld

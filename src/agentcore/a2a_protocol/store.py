@@ -32,7 +32,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.a2a_protocol.discovery import terms
 from agentcore.a2a_protocol.errors import AgentIdTaken, TooManyAgents
@@ -46,6 +45,7 @@ from agentcore.a2a_protocol.models.agent import (
 from agentcore.a2a_protocol.models.task import RUNNING, Owner
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 
 agents = Table(
     "agents",

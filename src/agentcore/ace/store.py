@@ -29,7 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.ace.bookings.store import BookingRepository
 from agentcore.ace.calibration import WORSE, Proposed
@@ -64,6 +63,7 @@ from agentcore.ace.tables.store import (
 )
 from agentcore.kit.batches import Batches
 from agentcore.kit.db import Database
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.supervisor import Supervisor
 
 T = TypeVar("T")
@@ -221,9 +221,9 @@ class DeltaRepository:
         query = select(context_deltas).where(
             _deltas.playbook_id == UUID(playbook_id), _result_version > above
         )
-        query = query.order_by(_result_version.desc()).execution_options(yield_per=WALKED)
-        async with self._connection.stream(query) as found:
-            async for row in found.mappings():
+        query = query.order_by(_result_version.desc())
+        async for rows in self._connection.parts(query, WALKED):
+            for row in rows:
                 yield entry_of(row)
 
     async def start_of(self, playbook_id: str, version: int) -> Entry | None:
@@ -244,13 +244,12 @@ class DeltaRepository:
 
     async def stretches(self, playbook_id: str, *, above: int, upto: int) -> AsyncIterator[Log]:
         """What led from version ``above`` to ``upto``, oldest first, a few versions at a time."""
-        query = select(_result_version, _deltas.changes["ops"]).where(
+        query = select(_result_version.label("version"), _deltas.changes["ops"].label("ops")).where(
             _deltas.playbook_id == UUID(playbook_id), _result_version.between(above + 1, upto)
         )
-        query = query.order_by(_result_version).execution_options(yield_per=WALKED)
-        async with self._connection.stream(query) as found:
-            async for rows in found.partitions():
-                yield [(version, parse_operations(ops, internal=True)) for version, ops in rows]
+        query = query.order_by(_result_version)
+        async for rows in self._connection.parts(query, WALKED):
+            yield [(row["version"], parse_operations(row["ops"], internal=True)) for row in rows]
 
     async def page(
         self, playbook_id: str, *, after: str | None, limit: int, kind: Kind | None = None

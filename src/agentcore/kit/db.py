@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import asyncpg
-from sqlalchemy import Executable, MetaData, RowMapping, text
+from sqlalchemy import Executable, MetaData, RowMapping, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentcore.kit import jsonvalue
+from agentcore.kit.db_engine import AsyncConnection, AsyncEngine
 from agentcore.kit.errors import RPC_UNAVAILABLE, AgentCoreError, StartupError, first_line
 from agentcore.kit.models import DatabaseConfig
 from agentcore.kit.resilience import retry
@@ -112,7 +112,7 @@ class Database:
 
         async def once() -> Sequence[RowMapping]:
             async with self._connection() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await connection.set_options(isolation_level="AUTOCOMMIT")
                 return (await connection.execute(statement, parameters)).mappings().all()
 
         return await retry(once, on=(TransientFault,), attempts=ATTEMPTS, cap=0.5)
@@ -178,7 +178,7 @@ def parse_url(url: str) -> URL:
 
 
 def build_engine(config: DatabaseConfig, url: str) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_engine(
         parse_url(url),
         pool_size=config.pool_size,
         max_overflow=config.max_overflow,
@@ -194,6 +194,7 @@ def build_engine(config: DatabaseConfig, url: str) -> AsyncEngine:
             "server_settings": {"application_name": "agentcore", "timezone": "UTC"},
         },
     )
+    return AsyncEngine(engine)
 
 
 @asynccontextmanager
@@ -208,7 +209,7 @@ async def open_database(config: DatabaseConfig, url: str) -> AsyncIterator[Datab
 
 
 async def _first_contact(engine: AsyncEngine) -> None:
-    where = engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
+    where = engine.sync_engine.url.render_as_string(hide_password=True).replace("+asyncpg", "")
     try:
         async with engine.connect() as connection:
             found = await connection.scalar(text("SHOW server_version_num"))

@@ -26,9 +26,9 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.errors import InvalidInput
 from agentcore.training.errors import CheckpointConflict
 from agentcore.training.models import CheckpointEntry, CheckpointKind, CheckpointPage

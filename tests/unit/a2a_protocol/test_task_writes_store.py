@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sqlalchemy import Connection
+
 from agentcore.a2a_protocol.models.task import TaskState
 from agentcore.a2a_protocol.tasks.snapshot import numbered, status_event
 from agentcore.a2a_protocol.tasks.store import VersionedTaskStore
@@ -40,5 +42,5 @@ async def test_a_transaction_takes_its_writes_back(database: Database) -> None:
     assert await begin_all(database, [new])
     async with database.engine.connect() as connection:
         await append_within(connection, [change("a", 2)])
-        await connection.rollback()
+        await connection.run_sync(Connection.rollback)
     assert await VersionedTaskStore(database).versions(["a"]) == {"a": 1}

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
-from sqlalchemy import literal, select, text
+from sqlalchemy import Connection, literal, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import CommitUnknown, Database, StorageUnavailable, open_database, parse_url
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.embedded import EmbeddedServers
 from agentcore.kit.errors import StartupError
 from agentcore.kit.models import DatabaseConfig
@@ -87,7 +87,7 @@ async def test_what_settles_by_itself_is_there_and_leaves_transactions_as_they_a
         assert [row["id"] for row in await database.settle(insert, {"id": 1})] == [1]
         async with database.engine.connect() as connection:
             await connection.execute(insert, {"id": 2})
-            await connection.rollback()
+            await connection.run_sync(Connection.rollback)
         assert [row["id"] for row in await database.rows(text("SELECT id FROM settled"))] == [1]
     finally:
         async with database.begin() as connection:
@@ -143,7 +143,7 @@ async def test_a_database_that_says_nothing_is_waited_for_once(database: Databas
     async def work(connection: AsyncConnection) -> None:
         nonlocal begun
         begun += 1
-        driver = (await connection.get_raw_connection()).driver_connection
+        driver = await connection.run_sync(lambda held: held.connection.driver_connection)
         assert driver is not None
         await driver.execute("SELECT pg_sleep(60)", timeout=0.01)
 

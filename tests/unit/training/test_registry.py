@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from agentcore.kit.db import Database
 from agentcore.training.openenv.errors import EnvironmentNotFoundError
@@ -48,9 +49,8 @@ async def test_a_token_is_kept_by_reference_only(database: Database, clock: Manu
     here = world(database, clock)
     await here.registry.register(spec(), validate=False, token_ref="env:FAR_TOKEN")
     async with database.begin() as connection:
-        rows = (
-            await connection.exec_driver_sql("SELECT environments::text FROM environments")
-        ).all()
+        found = await connection.execute(text("SELECT environments::text FROM environments"))
+        rows = found.all()
     assert "env:FAR_TOKEN" in str(rows)
     assert "far-secret" not in str(rows)
 

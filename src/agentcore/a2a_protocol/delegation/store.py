@@ -29,7 +29,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.delegation.models import Asked, Interaction
@@ -39,6 +38,7 @@ from agentcore.a2a_protocol.ports import TaskOutcome
 from agentcore.a2a_protocol.remote.store import remote_tasks
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 
 interactions = Table(
     "agent_interactions",
@@ -90,7 +90,10 @@ class InteractionStore:
             values["budget_usd"] = min(budgets, default=None)
             await connection.execute(upsert(interactions).values(values).on_conflict_do_nothing())
             mine = interactions.c.task_id == made.task_id
-            return await connection.scalar(select(interactions.c.budget_usd).where(mine))
+            kept: Decimal | None = await connection.scalar(
+                select(interactions.c.budget_usd).where(mine)
+            )
+            return kept
 
         return await self._database.run(work)
 

@@ -23,7 +23,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.discovery import (
@@ -56,6 +55,7 @@ from agentcore.a2a_protocol.store import (
 )
 from agentcore.a2a_protocol.tasks.store import tasks
 from agentcore.kit.db import Database
+from agentcore.kit.db_engine import AsyncConnection
 
 BACKFILL = 200
 # What a look at an agent's card changes, and what the card itself.

@@ -36,7 +36,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.a2a_protocol.models.agent import AgentStatus
@@ -60,6 +59,7 @@ from agentcore.a2a_protocol.tasks.writes.store import (
 )
 from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.jsonvalue import JsonObject, objects_of
 
 # As the index says it, word for word: so the database sees that the index answers.

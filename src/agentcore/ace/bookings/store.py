@@ -19,9 +19,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import metadata
+from agentcore.kit.db_engine import AsyncConnection
 
 BUDGET_LOCK = 0x_ACE_B0D6E7
 

@@ -14,13 +14,13 @@ from uuid import UUID
 
 from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.ace.errors import UnknownAgent
 from agentcore.ace.models import ExecutionTrace
 from agentcore.ace.tables.rows.store import MOST_BYTES, traces_of
 from agentcore.ace.tables.store import execution_traces
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.jsonvalue import dumps
 
 # The rows stay locked until the unit ends: traces of one agent are captured in the order of their

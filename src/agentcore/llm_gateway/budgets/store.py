@@ -35,9 +35,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.errors import InvalidInput
 from agentcore.llm_gateway.budgets.models import (
     ZERO,

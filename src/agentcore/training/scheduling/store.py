@@ -32,10 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.ids import Ids
 from agentcore.kit.jsonvalue import JsonObject, object_of
 from agentcore.kit.storable import made_storable

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.a2a_protocol.models.task import TaskEvent, TaskRecord
 from agentcore.kit import jsonvalue
 from agentcore.kit.db import Database
+from agentcore.kit.db_engine import AsyncConnection
 
 # What one faulty item of a batch brings upon all of it: here, on the way, or in the database.
 REFUSED = (TypeError, ValueError, DBAPIError)

@@ -23,9 +23,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.kit.storable import made_storable
 from agentcore.training.openenv.operations.errors import OperationUnderWay

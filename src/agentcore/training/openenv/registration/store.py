@@ -31,9 +31,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agentcore.kit.db import Database, metadata
+from agentcore.kit.db_engine import AsyncConnection
 from agentcore.kit.ids import Ids
 from agentcore.kit.storable import made_storable
 from agentcore.training.openenv.models import Capacity
