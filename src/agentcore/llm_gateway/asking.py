@@ -77,7 +77,7 @@ def _beta(presented: Iterable[Header]) -> str:
 
 
 def _listed(header: bytes | None) -> list[str]:
-    names = (header or b"").decode("latin-1").split(",")
+    names = _text(header or b"").split(",")
     return [name.strip() for name in names if name.strip()]
 
 
@@ -132,13 +132,21 @@ def _name(headers: MutableMapping[bytes, bytes], header: bytes) -> str:
     given = headers.get(header)
     if given is None:
         return ""
-    name = given.decode("latin-1").strip()
+    name = _text(given).strip()
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise InvalidChatRequest(
             f"the header {header.decode()} cannot be used: {name[:LONGEST_NAME]!r}",
             hint=f"at most {LONGEST_NAME} printable characters",
         )
     return name
+
+
+def _text(header: bytes) -> str:
+    """As clients write what is not ASCII: most in UTF-8, the others in Latin-1."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
 def _deadline(headers: MutableMapping[bytes, bytes], clock: Clock) -> float | None:

@@ -102,6 +102,11 @@ def called(*headers: tuple[bytes, bytes]) -> ChatCall:
     return call_of(json.dumps(HELLO).encode(), scope, CHAT, ManualClock())
 
 
+@pytest.mark.parametrize("written", ["Zoë".encode(), "Zoë".encode("latin-1")])
+def test_a_name_is_read_as_it_was_written(written: bytes) -> None:
+    assert called((b"x-agentcore-agent", written)).agent == "Zoë"
+
+
 def test_features_that_are_asked_of_anthropic() -> None:
     assert called().beta == ""
     assert called((b"anthropic-beta", b"a-2025,b-2026")).beta == "a-2025,b-2026"
