@@ -172,9 +172,9 @@ WRITE = text(
 
 
 NUL = "\\u0000"
-# Lines made in one go, or a hundredth of what there is: each go holds up who is answered meanwhile
-# by some microseconds a line, and who answers many has many goes to wait for.
-FEWEST_AT_ONCE, GOES = 10, 100
+# Lines made in one go: each holds up who is answered meanwhile by some microseconds. They are few,
+# but more than can have come since the last go, or they would pile up where many are answered.
+FEWEST_AT_ONCE, MOST_A_SECOND = 10, 10_000
 
 
 class CallStore:
@@ -290,11 +290,15 @@ class KeyStore:
 async def _written(records: Sequence[CallRecord]) -> str:
     """As one JSON list, a part at a time: nobody is answered while a part is written."""
     parts: list[bytes] = []
-    at_once = max(FEWEST_AT_ONCE, len(records) // GOES)
-    for begin in range(0, len(records), at_once):
+    loop = asyncio.get_running_loop()
+    begin, at_once, went = 0, FEWEST_AT_ONCE, loop.time()
+    while begin < len(records):
         part = [_row(record) for record in records[begin : begin + at_once]]
         parts.append(orjson.dumps(part, default=str)[1:-1])
+        begin += at_once
         await asyncio.sleep(0)
+        passed, went = loop.time() - went, loop.time()
+        at_once = max(FEWEST_AT_ONCE, int(passed * MOST_A_SECOND))
     return f"[{b','.join(parts).decode()}]"
 
 

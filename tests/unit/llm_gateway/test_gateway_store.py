@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import select
 
-from agentcore.kit.db import Database
+from agentcore.kit.db import Database, StorageUnavailable
 from agentcore.llm_gateway.costs.store import CostReports
 from agentcore.llm_gateway.errors import UnwritableCalls
 from agentcore.llm_gateway.models import CallRecord, TokenUsage
@@ -98,3 +99,26 @@ async def test_a_summary_is_of_one_tenant_one_window_and_by_provider(database: D
     assert lines[1].api_equivalent_usd == Decimal("0.00056")
     everybody = await CostReports(lambda: database).summary(tenant=None, since=AT)
     assert sum(line.calls for line in everybody) == 4
+
+
+async def test_where_turns_are_long_more_lines_are_made_in_each() -> None:
+    """Else more calls end in a turn than lines are made in it, and the ledger never catches up."""
+    loop, turns = asyncio.get_running_loop(), 0
+
+    def gone() -> Database:
+        raise StorageUnavailable("asked for when all lines are made")
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            end = loop.time() + 0.004
+            while loop.time() < end:
+                pass
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(take_turns())
+    with pytest.raises(StorageUnavailable):
+        await CallStore(gone).write([record()] * 300)
+    others.cancel()
+    assert turns < 20
