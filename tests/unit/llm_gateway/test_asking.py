@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
@@ -87,6 +88,19 @@ async def test_what_the_caller_calls_itself_is_on_the_ledger(
     told = [(line.key_id, line.agent, line.conversation) for line in lines]
     assert told == [("k1", "planner", "trip to Rome"), ("", "", "")]
     assert lines[0].trace_id == "task-7" != lines[1].trace_id
+
+
+async def test_a_call_counts_for_the_task_that_it_names_and_for_none_by_its_trace(
+    asking: Asking, lines: list[CallRecord]
+) -> None:
+    """A trace may go through several tasks; ids of tasks have hyphens, ids of traces have none."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    task = str(UUID(trace))
+    for headers in ({}, {"x_agentcore_task": task}):
+        call = asking(**headers)
+        call.scope["state"] |= {"trace_id": trace, "traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        assert (await call.run()).status == 200
+    assert [line.trace_id for line in lines] == [trace, task]
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "a\tb", "\x7f"])
