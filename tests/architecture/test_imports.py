@@ -60,7 +60,7 @@ def test_import_contracts(
     ("module", "absent"),
     [
         pytest.param("agentcore.app", HEAVY, id="the app"),
-        pytest.param("agentcore.cli.main", HEAVY | SERVICE_ONLY, id="the command line"),
+        pytest.param("agentcore.cli.commands", HEAVY | SERVICE_ONLY, id="the command line"),
     ],
 )
 def test_start_does_not_wait_for(module: str, absent: set[str]) -> None:

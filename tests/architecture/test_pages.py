@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcore.cli.main import app
+from agentcore.cli.commands import app
 from devtools.commands import COMMANDS
 from tests.architecture import pages
 from tests.architecture.source import ROOT, expect_none

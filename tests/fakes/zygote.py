@@ -28,6 +28,7 @@ from typing import Any
 PRELOADED = (
     "agentcore.app",
     "agentcore.bootstrap",
+    "agentcore.cli.commands",
     "agentcore.cli.main",
     "agentcore.cli.serving",
     "agentcore.simulators.server",
