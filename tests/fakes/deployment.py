@@ -119,8 +119,16 @@ def copy_data(home: Path) -> None:
                 made = agentcore("db", "upgrade", home=first)
                 assert made.returncode == 0, made.stderr
                 wait_until(lambda: not processes_of(first), "its servers are gone")
-                (first / "postgres").rename(data)
-        subprocess.run(["/bin/cp", "-Rp", str(data), str(home / "postgres")], check=True)
+                # Homes may be on another device, from which nothing can be renamed.
+                draft = data.with_suffix(".draft")
+                shutil.rmtree(draft, ignore_errors=True)
+                _copy(first / "postgres", draft)
+                draft.rename(data)
+        _copy(data, home / "postgres")
+
+
+def _copy(data: Path, target: Path) -> None:
+    subprocess.run(["/bin/cp", "-Rp", str(data), str(target)], check=True)
 
 
 def checkouts_folder(purpose: str) -> Path:
