@@ -13,13 +13,13 @@ import unicodedata
 from agentcore.ace.screening import folded
 
 _RULES = (
-    r"(?:instructions?|rules?|prompts?|directions?|directives?|guidelines?|guidance|constraints?"
-    r"|restrictions?|playbook|(?:content |safety )polic(?:y|ies)|(?:system|developer) messages?)\b"
+    r"(?:instructions?|rules?|prompts?|directions?|directives?|guidelines?|guidance|playbook"
+    r"|(?:content |safety )polic(?:y|ies)|(?:system|developer) messages?)\b"
 )
 _EARLIER = r"(?:previous|prior|above|earlier|preceding|original|initial|system|your|all|any|every)"
 _DROP = (
-    r"(?<!not )(?<!never )(?<!n't )\b(?:ignore|disregard|forget|override|overrule|discard|drop"
-    r"|set aside|(?:no longer|do not|don't|never) (?:follow|obey|comply with))\b"
+    r"(?<!not )(?<!never )(?<!n't )\b(?:ignore|disregard|forget|discard|drop|set aside"
+    r"|(?:no longer|do not|don't|never) (?:follow|obey|comply with))\b"
 )
 _WATCHERS = (
     r"(?:users?|humans?|operators?|customers?|owners?|supervisors?|admin\w*|any(?:body|one))"
@@ -33,7 +33,7 @@ _SEND = (
     r"\b(?:send|post|forward|upload|copy|transmit|share|e-?mail|mail|publish|export|push|submit"
     r"|deliver|append|embed|encode|put|call)\b"
 )
-_ALL = r"\b(?:all|every|each|any|whole|entire|complete|copy of|contents? of|dump)\b"
+_ALL = r"\b(?:all|every|each|whole|entire|complete|copy of|contents? of|dump)\b"
 _SENSITIVE = (
     r"\b(?:passwords?|credentials?|secrets|api (?:keys?|tokens?)|card numbers?|personal data"
     r"|conversations?|(?:user|customer)(?:'s|s)? (?:data|records?|lists?|documents?))\b"
@@ -56,10 +56,14 @@ _ALWAYS = (
     # The rules that were there before do not count any more.
     rf"{_DROP}[^.]{{0,40}}\b{_EARLIER}\W+(?:[\w']+\W+){{0,2}}{_RULES}",
     rf"{_DROP}[^.]{{0,40}}\b{_RULES}[^.]{{0,20}}\b(?:above|before|earlier|so far|given)\b",
-    rf"\b(?:stop (?:following|obeying)|pay no attention to)\b[^.]{{0,30}}\b{_RULES}",
+    (
+        r"\b(?:stop (?:following|obeying)|pay no attention to)\b[^.]{0,30}"
+        rf"\b(?:constraints|{_RULES})"
+    ),
+    r"\b(?:restrictions|constraints|limits)\b[^.]{0,20}\bplaced on you\b",
     r"\b(?:forget|ignore|disregard) (?:everything|anything)\b",
     r"\b(?:treat|consider|regard)\W+(?:everything|all)\b[^.]{0,40}\b(?:void|invalid|cancelled)\b",
-    rf"\boverrid\w+\W+(?:every|all)\W+(?:[\w']+\W+)?{_RULES}",
+    rf"\boverr(?:ide|ule)s?\W+(?:(?:every|all) other|your|previous)\W+(?:[\w']+\W+)?{_RULES}",
     (
         rf"\b(?:(?:your|previous|earlier|prior)\W+(?:\w+\W+)?{_RULES}|{_RULES} above)"
         r"\W+(?:are|is|do|no)\b[^.]{0,20}"
@@ -69,9 +73,10 @@ _ALWAYS = (
         rf"\b(?:do not|don't|stop|never) (?:the |any )?(?:obey|follow)\w*\b[^.]{{0,20}}\b{_RULES}"
         r"[^.]{0,10}\b(?:any ?more|any longer)\b"
     ),
-    r"\b(?:new|updated|additional) (?:instructions?|tasks?|orders)\s*:",
+    r"\b(?:new|updated|additional) (?:instructions?|task)\s*:",
     # The reader is somebody else.
-    r"\byou are now\b|\byou are no longer (?:an?|bound|restricted|limited)\b",
+    r"\byou are now\b(?! (?:on|at|ready|logged|connected)\b)",
+    r"\byou are no longer (?:an?|bound|restricted|limited)\b",
     r"\b(?:from (?:now on|this (?:moment|point)(?: on)?)|henceforth),? (?:you|act|answer|obey)\b",
     r"\b(?:enter|switch to|enable|activate)\b[^.]{0,15}\b(?:developer|god|jailbreak|dan) mode\b",
     r"\byour (?:new|real|true) (?:role|task|goal|purpose|identity|job|master)\b",
@@ -84,38 +89,38 @@ _ALWAYS = (
     rf"\b(?:keep|hide)\W+(?:it|this|{_THIS})\W+(?:\w+\W+)?(?:secret|hidden|quiet|from)\b",
     (
         rf"\b{_WATCHERS}\W+(?:must|should|may|do|does|shall)\W*(?:not|n't|never)\W+"
-        r"(?:find out|(?:know|notice|learn) (?:that you|about|of) )"
+        r"(?:find out|(?:know|notice|learn) (?:that you|(?:about|of) (?:this|it)))\b"
     ),
     (
         r"\bhide (?:the |this |any |your )?"
-        r"(?:transfer|payment|fee|charge|change|action|error|mistake)s?\b"
+        r"(?:transfer|payment|fee|charge|mistake)s?\b"
         rf"[^.]{{0,20}}\bfrom (?:the |your )?{_WATCHERS}\b"
     ),
     rf"\bwithout (?:leaving (?:a |any )?trace|(?:the |any )?{_WATCHERS} (?:noticing|knowing))",
-    r"\b(?:nobody|no one) (?:will |can )?(?:notices?|finds? out|becomes? suspicious)\b",
+    r"\bso (?:that )?(?:nobody|no one) (?:will )?(?:notices?|finds? out|becomes? suspicious)\b",
     r"\bdo (?:this|it|so) (?:silently|secretly|covertly)\b|\bdeny that\b[^.]{0,20}\bexists?\b",
-    r"\b(?:remove|delete|erase|keep|wipe)\b[^.]{0,30}\b(?:audit trail|audit log)\b",
+    r"\b(?:remove|delete|erase|wipe|keep)\b[^.]{0,30}\b(?:from|out of) the audit (?:trail|log)\b",
     # The form of a conversation.
     r"^\W{0,9}(?:system|assistant|user|human)\s*:",
     (
         r"<{1,2}/?\s*(?:sys(?:tem)?|assistant|user|human|tool(?:_?calls?)?|function_?calls?"
         r"|instructions?|prompt)\s*>|<\|[a-z_]+\|>|\[/?INST\]|\[system\]|\"role\"\s*:\s*\""
     ),
-    r"\b(?:end|begin|start) of (?:the )?(?:playbook|(?:system )?prompt|instructions)\b",
+    r"(?-i:\b(?:END|BEGIN|START) OF (?:THE )?(?:PLAYBOOK|(?:SYSTEM )?PROMPT|INSTRUCTIONS)\b)",
     # Spelled out, or packed, so that it is not found.
     r"(?<!\w)[^\W\d_](?:(?: {1,2}[^\W\d_]){7,}|(?:[._*-][^\W\d_]){5,})(?!\w)",
-    r"\b(?:base64|rot13|hex)\b[^\n]{0,80}\b(?:do what|obey|follow|execute|run) (?:it|what)\b",
+    r"\b(?:base64|rot13|hex)\b[^\n]{0,80}\b(?:do what it says|(?:obey|follow|execute) it)\b",
     # What guards others is left away.
     (
         r"\b(?:never|do not|don't) (?:ask|wait) for (?:confirmation|approval|permission)\b"
-        r"[^.]{0,30}\b(?:transfer|pay|delet|wire|send|refund|money|purchas|grant)"
+        r"[^.]{0,30}\b(?:transfer|pay|delet|wire|refund|money|grant)"
     ),
     (
         r"\b(?:approve|accept|grant|pay)\W+(?:every|all|any|each)\b[^.]{0,30}\bwithout\b[^.]{0,20}"
         r"\b(?:check|review|ask|approv|verif|question)"
     ),
     (
-        r"\b(?:do not|don't|never) (?:verify|check|validate|question)\b[^.]{0,20}"
+        r"\b(?:do not|don't|never) (?:verify|validate)\b[^.]{0,20}"
         r"\b(?:identit|signature|certificate|permission)"
     ),
     # The first one again, in other languages.
@@ -137,19 +142,23 @@ _ALWAYS = (
 )
 _UNLESS_FORBIDDEN = (
     # The reader plays somebody else.
-    r"\bpretend (?:to be|that you|you are)\b|\bassume the identity\b|\bimpersonate\b",
+    r"\bassume the identity\b|\bimpersonate\b",
     (
-        r"\b(?:act as|behave (?:as|like)|imagine|role-?play)\b[^.]{0,30}"
+        r"\b(?:act as|pretend|behave (?:as|like)|imagine|role-?play)\b[^.]{0,30}"
         r"\b(?:unrestricted|unfiltered|jailbroken|root|dan|administrator|developer mode|hacker"
-        r"|(?:no|without) (?:\w+ )?(?:rules|limits|restrictions|polic\w+))\b"
+        r"|human|employee|(?:no|without) (?:\w+ )?(?:rules|limits|restrictions|polic\w+))\b"
     ),
     # What the reader knows is given away.
     r"\b(?:text|copy) of (?:your|the (?:system|initial)) (?:\w+ )?(?:prompt|instructions)\b",
     (
         rf"{_SHOW}[^.]{{0,40}}\b(?:your|(?:the )?(?:system|initial|hidden|secret))\W+(?:[\w']+\W+)?"
-        r"(?:prompt|instructions|configuration|rules|guidelines|message)\b"
+        r"(?:prompt|instructions|rules|guidelines|message)\b"
     ),
-    rf"{_SHOW}[^.]{{0,20}}\b(?:everything|all|text)\b[^.]{{0,10}}\b(?:above|before this)\b",
+    rf"{_SHOW}[^.]{{0,40}}\byour (?:full|whole|entire|own) configuration\b",
+    (
+        rf"{_SHOW}[^.]{{0,20}}\b(?:everything|all|text)\b[^.]{{0,10}}"
+        r"\b(?:above|before)(?:\W*$| this\b)"
+    ),
     (
         r"\b(?:reveal|print|repeat|leak|output|dump|disclose|expose)\W+(?:\w+\W+){0,2}"
         r"(?:secrets|passwords|credentials|(?:api|access|secret|private) keys?"
@@ -175,7 +184,7 @@ _UNLESS_FORBIDDEN = (
         r"(?![\w/.*-])"
     ),
     (
-        r"\bexec\(|\bb64decode\(|\bos\.system\(|\bpowershell -e|\breverse shell\b|\bnc -e\b"
+        r"\bb64decode\(|\bpowershell -e|\breverse shell\b|\bnc -e\b"
         r"|/dev/tcp/|\bmkfs\.|\bchmod (?:-R )?777 /(?!\w)"
     ),
     r"\binstall\b[^\n]{0,60}--(?:extra-)?index-url[= ]http://",
@@ -186,8 +195,10 @@ _UNLESS_FORBIDDEN = (
         rf"[^.]{{0,20}}{_GUARDS}"
     ),
     (
-        r"\baccept any (?:certificate|signature|token)|\b(?:give|grant|pay)\b[^.]{0,20}\bwhatever\b"
-        r"|\b(?:transfer|wire)\b[^.]{0,60}\bwithout (?:approval|asking|confirmation|review)\b"
+        r"\baccept any (?:certificate|signature|token)|\b(?:give|grant|pay)\b[^.]{0,20}"
+        r"\bwhatever (?:discount|refund|access|amount|he|she|they)\b"
+        r"|\b(?:transfer|wire)\b[^.]{0,20}\b(?:money|funds|balance|amount)\b"
+        r"[^.]{0,60}\bwithout (?:approval|asking|confirmation|review)\b"
     ),
     r"\balways (?:grant|give|approve|accept)\b[^.]{0,40}\b(?:admin|root|whoever|any(?:one|body))",
     (

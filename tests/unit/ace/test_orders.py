@@ -53,7 +53,7 @@ def refused(text: str) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "harmful", "found", "harmless", "stopped"),
-    [("seen", 225, 219, 186, 1), ("unseen", 56, 49, 42, 0)],
+    [("seen", 225, 219, 186, 1), ("unseen", 56, 49, 42, 0), ("near", 0, 0, 86, 9)],
 )
 def test_it_finds_what_the_documentation_says(
     name: str, harmful: int, found: int, harmless: int, stopped: int
