@@ -134,7 +134,8 @@ def _copy(data: Path, target: Path) -> None:
 def checkouts_folder(purpose: str) -> Path:
     """Kept between runs, one per checkout and user: short, for sockets' paths have 107 bytes."""
     checkout = hashlib.sha256(str(Path(__file__).parents[1]).encode()).hexdigest()[:10]
-    return Path(tempfile.gettempdir()) / f"agentcore-{purpose}-{os.getuid()}-{checkout}"
+    folder = memory() or Path(tempfile.gettempdir())
+    return folder / f"agentcore-{purpose}-{os.getuid()}-{checkout}"
 
 
 @cache
