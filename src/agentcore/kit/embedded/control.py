@@ -64,9 +64,10 @@ def stop(home: Path, *, seconds: float = 90.0) -> None:
     patience = Patience(seconds)
     units = [unit for _, unit in _units(place)]
     with startup_errors(f"cannot stop the servers of {place.path}"):
-        for unit in units:
-            unit.watch_orphan(patience)
-        while any(unit.watched() for unit in units):
+        # A watchdog that is being killed may look alive once, and be gone at the next look.
+        while any(unit.watched() or unit.pid() is not None for unit in units):
+            for unit in units:
+                unit.watch_orphan(patience)
             if _in_use(place):
                 raise Conflict(
                     f"the servers of {place.path} are in use",

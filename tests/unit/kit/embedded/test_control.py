@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from agentcore.kit.embedded import open_embedded, status, stop
+from agentcore.kit.embedded.layout import Home
+from agentcore.kit.embedded.locks import Patience, locked
+from agentcore.kit.embedded.unit import Unit
 from agentcore.kit.errors import Conflict, StartupError
 from tests.unit.kit.embedded.homes import (
     client,
@@ -50,6 +54,27 @@ def test_a_server_that_nobody_watches_or_uses_is_shown_and_stopped(home: Path) -
     stop(home)
     assert status(home)[1].state == "stopped"
     wait_until(lambda: not processes_of(home), "a process was left behind")
+
+
+def test_a_watchdog_that_dies_just_then_leaves_no_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client(home, database=False) as other:
+        other.answer()
+        os.kill(watchdog_pid(home, "valkey"), signal.SIGKILL)
+        other.kill()
+    watch_orphan = Unit.watch_orphan
+    with ExitStack() as dying:
+        dying.enter_context(locked(Home(home).lock("valkey.alive"), "exclusive", Patience(60)))
+
+        def last_look(unit: Unit, patience: Patience) -> None:
+            watch_orphan(unit, patience)
+            if unit.name == "valkey":
+                dying.close()
+
+        monkeypatch.setattr(Unit, "watch_orphan", last_look)
+        stop(home)
+    assert status(home)[1].state == "stopped"
 
 
 def test_a_server_that_does_not_stop_in_time_is_one_line(home: Path) -> None:
