@@ -46,7 +46,9 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         yield
     finally:
         wait_until(lambda: not processes_of(folder), "a process was left behind")
-        subprocess.run(["umount", str(folder)], check=True)
+        # A process that is ending has no command any more, and yet its files, for a moment.
+        unmount = ["umount", str(folder)]
+        wait_until(lambda: subprocess.run(unmount, check=False).returncode == 0, "it is in use")
 
 
 @ROOT_ONLY
