@@ -9,9 +9,13 @@ import pytest
 from tests.fakes.deployment import Deployment, agentcore, short_home, used_home
 from tests.fakes.ports import free_port
 
+# Settings as the service has them, in a shell without the keys that they refer to.
+PROVIDER = '[{"name": "api", "kind": "openai", "api_key": "env:KEY_OF_THE_SERVICE"}]'
+ELSEWHERE = {"AGENTCORE_LLM_GATEWAY__PROVIDERS": PROVIDER}
+
 
 def run(deployment: Deployment, *arguments: str) -> str:
-    ended = agentcore(*arguments, home=deployment.home, env={"COLUMNS": "200"})
+    ended = agentcore(*arguments, home=deployment.home, env={"COLUMNS": "200", **ELSEWHERE})
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     return ended.stdout

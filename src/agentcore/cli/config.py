@@ -21,9 +21,12 @@ ConfigFile = Annotated[
 def command_settings(
     config: Path | None, overrides: Mapping[str, str | float] = NOTHING
 ) -> Settings:
-    """Settings from file, environment and dotted names; only warnings are logged, on stderr."""
+    """Settings from file, environment and dotted names; only warnings are logged, on stderr.
+
+    Those of the gateway are left out: keys of providers are where the service runs.
+    """
     from agentcore.observability.logs import configure_logs
     from agentcore.settings import load_settings
 
     configure_logs(level="warning", form="console")
-    return load_settings(config, overrides=overrides)
+    return load_settings(config, overrides={**overrides, "llm_gateway": {}})
