@@ -7,6 +7,8 @@ costs nothing.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -43,6 +45,7 @@ FRAME_BYTES = 160
 TICK_SECONDS = 1.0
 REFRESH_TICKS = 5
 MOST_KEYS = 10_000
+AWAY_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -138,6 +141,8 @@ class Allowance:
         self._clock = clock
         self._worst_completion = worst_completion
         self._met: set[str] = set()
+        self._meeting = asyncio.Lock()
+        self._away_until = -math.inf
 
     async def admit(self, call: ChatCall) -> Grant:
         if call.key_id and call.key_id not in self._met:
@@ -164,14 +169,23 @@ class Allowance:
         await self._purse.refresh()
 
     async def _meet(self, key_id: str) -> None:
-        """Another process may have made the key a moment ago, and its budget before it."""
-        try:
-            await self._purse.catch_up()
-        except StorageUnavailable as error:
-            log.warning("budgets of a new key wait", error=error.detail)
-        if len(self._met) >= MOST_KEYS:
-            self._met.clear()
-        self._met.add(key_id)
+        """Another process may have made the key a moment ago, and its budget before it.
+
+        Of those who come at once one looks.
+        """
+        async with self._meeting:
+            if key_id in self._met or self._clock.monotonic() < self._away_until:
+                return
+            try:
+                await self._purse.catch_up()
+            except StorageUnavailable as error:
+                # Nobody else waits for it in vain for a while.
+                self._away_until = self._clock.monotonic() + AWAY_SECONDS
+                log.warning("budgets of a new key wait", error=error.detail)
+                return
+            if len(self._met) >= MOST_KEYS:
+                self._met.clear()
+            self._met.add(key_id)
 
     async def run(self) -> None:
         """Keep rates up to the second, and what is known of tenants nearly so, for ever."""

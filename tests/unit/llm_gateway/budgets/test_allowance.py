@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -14,15 +13,14 @@ from agentcore.kit.db import StorageUnavailable
 from agentcore.kit.errors import AgentCoreError, DeadlineExceeded, RequestTooLarge
 from agentcore.kit.jsonvalue import JsonObject
 from agentcore.llm_gateway.allowance import (
+    AWAY_SECONDS,
     FRAME_BYTES,
     UNLIMITED,
     USUAL_COMPLETION,
-    Allowance,
     spared_by_media,
 )
 from agentcore.llm_gateway.budgets.errors import BudgetExceeded, BudgetHeld, PriceUnknown
 from agentcore.llm_gateway.budgets.models import Budget
-from agentcore.llm_gateway.budgets.purse import Purse
 from agentcore.llm_gateway.budgets.store import BudgetStore
 from agentcore.llm_gateway.errors import (
     ModelNotAllowed,
@@ -31,85 +29,21 @@ from agentcore.llm_gateway.errors import (
     UpstreamUnavailable,
 )
 from agentcore.llm_gateway.models import CallRecord, Condition, LLMRequest
-from agentcore.llm_gateway.providers.base import BaseLLMProvider
-from agentcore.llm_gateway.providers.hybrid_router import HybridRouter
 from agentcore.llm_gateway.providers.openai import OpenAIProvider
-from agentcore.llm_gateway.rates.meters import Meters
 from agentcore.llm_gateway.rates.models import Rates
-from agentcore.llm_gateway.rates.sources import LocalRequests, LocalTokens
 from agentcore.llm_gateway.terms import Terms
 from tests.fakes.clock import ManualClock
 from tests.fakes.llm_provider import FakeProvider
 from tests.fakes.llm_upstream import Upstream, delta, drops, streams
 from tests.fakes.treasury import FaultyTreasury
-from tests.unit.llm_gateway.budgets.conftest import MakePurse, SetBudget
-from tests.unit.llm_gateway.conftest import Build
+from tests.unit.llm_gateway.budgets.conftest import ASKED, Gate, Open, SetBudget
 
-ASKED = LLMRequest(
-    model="m",
-    messages=[{"role": "user", "content": "Hello"}],
-    tenant="acme",
-    key_id="k1",
-    agent="planner",
-    max_tokens=1000,
-)
 # At "cheap" a token costs a millionth of a dollar; every answer has 15 of them.
 MTOK = Decimal("0.000001")
 ANSWER = 15 * MTOK
 PROMPT = ASKED.call().prompt_bytes
 WORST = (PROMPT + 1000) * MTOK
 GONE = UpstreamUnavailable("gone")
-
-
-@dataclass
-class Gate:
-    """A router and who guards it."""
-
-    router: HybridRouter
-    purse: Purse
-    allowance: Allowance
-    store: BudgetStore
-    clock: ManualClock
-
-    async def ask(self, request: LLMRequest = ASKED) -> str:
-        return (await self.router.route_request(request)).provider
-
-    async def spent(self) -> tuple[Decimal, Decimal]:
-        """Spent and still reserved."""
-        leases = self.purse._leases.values()  # noqa: SLF001 - what no caller can see
-        await self.purse.tell()
-        page = await self.store.page(tenant=None, now=self.clock.now(), limit=10, cursor="")
-        return page.budgets[0].spent_usd, sum((each.reserved for each in leases), Decimal(0))
-
-
-Open = Callable[..., Gate]
-
-
-@pytest.fixture
-def tenants() -> dict[str, Rates]:
-    return {}
-
-
-@pytest.fixture
-def opened(
-    build: Build,
-    make_purse: MakePurse,
-    store: BudgetStore,
-    clock: ManualClock,
-    tenants: dict[str, Rates],
-) -> Open:
-    async def rates() -> Mapping[str, Rates]:
-        return tenants
-
-    def made(*providers: BaseLLMProvider, **more: object) -> Gate:
-        purse = make_purse(**more)
-        meters = Meters({"requests": LocalRequests(clock), "tokens": LocalTokens(clock)})
-        allowance = Allowance(purse, meters, rates, clock=clock, worst_completion=4000)
-        router = build(*providers)
-        router.guarded_by(allowance)
-        return Gate(router, purse, allowance, store, clock)
-
-    return made
 
 
 async def test_who_has_no_limit_and_no_budget_is_let_in_by_nobody(
@@ -136,14 +70,25 @@ async def test_a_key_that_was_made_elsewhere_has_its_budget_at_once(
 
 
 async def test_a_new_key_is_let_in_while_nobody_tells_of_its_budget(
-    opened: Open, cheap: FakeProvider, set_budget: SetBudget
+    opened: Open, cheap: FakeProvider, set_budget: SetBudget, store: BudgetStore
 ) -> None:
+    """Of many calls one looks, and none for a while where that was in vain."""
+    looks = 0
+
     async def read(since: int) -> tuple[int, list[tuple[Budget, bool]]]:
-        raise StorageUnavailable("away")
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise StorageUnavailable("away")
+        return await store.changed(since)
 
     gate = opened(cheap, read=read)
     await set_budget(0, scope="key", target="k1")
-    assert await gate.ask() == "cheap"
+    assert set(await asyncio.gather(*(gate.ask() for _ in range(9)))) == {"cheap"}
+    gate.clock.advance(AWAY_SECONDS)
+    found = await asyncio.gather(*(gate.ask() for _ in range(9)), return_exceptions=True)
+    assert {type(each) for each in found} == {BudgetExceeded}
+    assert looks == 2
 
 
 async def test_an_answer_costs_what_the_ledger_says(
